@@ -1,0 +1,64 @@
+# Every command that people and CI use. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+NATIVE := $(shell find rust -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/maturin:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip 'maturin>=1.9.4,<2'
+
+# The wheel, in release mode, with the `cli` extra: what a user installs.
+$(VENV)/.run: $(BIN)/maturin $(NATIVE)
+	$(BIN)/maturin develop --release --quiet --extras cli
+	@touch $@
+
+# Everything that the tests and the linters need on top.
+$(VENV)/.dev: $(BIN)/maturin $(NATIVE)
+	$(BIN)/pip install --quiet --group test --group lint
+	$(BIN)/maturin develop --release --quiet --extras cli,plot,cron
+	@touch $@ $(VENV)/.run
+
+.PHONY: run
+run: $(VENV)/.run ## Replay an hour of a real LLM service through budgets and rate limits
+	@$(BIN)/safeguards replay
+
+.PHONY: demo
+demo: $(VENV)/.run ## 50 threads against a budget of 1.00, beside a hand-written check-then-charge
+	@$(BIN)/safeguards demo
+
+.PHONY: test
+test: lint test-rust test-python ## Lint, then every test
+
+.PHONY: test-rust
+test-rust: ## Tests of the Rust core
+	cargo test --quiet --package safeguards-core
+
+.PHONY: test-python
+test-python: $(VENV)/.dev ## Tests of the Python package, README and docs
+	$(BIN)/pytest
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest safeguards._native --allowlist tests/stubtest-allowlist.txt
+
+.PHONY: format
+format: $(VENV)/.dev ## Format everything
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf target $(VENV) .venv-* .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Budget control for platforms that run many AI agents."""

@@ -1,0 +1,181 @@
+"""The one tree of errors.
+
+::
+
+    SafeguardsError
+    └── BudgetError
+        ├── BudgetExceededError          an account on the path cannot pay
+        ├── RateLimitExceededError       a window of the agent is full
+        ├── ReservationError             settled or released before, with another outcome
+        ├── UnknownAgentError            also a KeyError
+        ├── UnknownPoolError             also a KeyError
+        ├── InvalidAmountError           also a ValueError
+        ├── IdempotencyConflictError     a key was used for another operation
+        └── ConfigurationError           also a ValueError
+
+Every error carries its facts as fields, not only in its text, survives pickling, and turns into a plain
+dictionary with `to_dict`. None of them is an `OSError`: client libraries retry those on their own.
+An amount of a wrong *type* (a float, a bool) is a plain `TypeError`: it is a mistake in the program, not a
+state of a budget.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+__all__ = [
+    "BudgetError",
+    "BudgetExceededError",
+    "ConfigurationError",
+    "IdempotencyConflictError",
+    "InvalidAmountError",
+    "RateLimitExceededError",
+    "ReservationError",
+    "SafeguardsError",
+    "UnknownAgentError",
+    "UnknownPoolError",
+]
+
+
+class SafeguardsError(Exception):
+    """Base of every error of this library.
+
+    Args:
+        message: what happened, and what to do next.
+        **fields: the facts; each class names its own in `fields`. A fact not given is `None`.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, message: str = "", **fields: object) -> None:
+        super().__init__(message)
+        unknown = fields.keys() - set(self.fields)
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
+        for name in self.fields:
+            setattr(self, name, fields.get(name))
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of the message, quotes and all.
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args[0], {name: getattr(self, name) for name in self.fields})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name, message and fields as plain values, ready for JSON: amounts are decimal strings.
+
+        >>> BudgetExceededError("no", account="bot", requested=Decimal("0.10")).to_dict()["requested"]
+        '0.10'
+        """
+        facts = {name: getattr(self, name) for name in self.fields}
+        plain = {name: format(v, "f") if isinstance(v, Decimal) else v for name, v in facts.items()}
+        return {"error": type(self).__name__, "message": str(self), **plain}
+
+
+def _rebuild(cls: type[SafeguardsError], message: str, fields: dict[str, object]) -> SafeguardsError:
+    return cls(message, **fields)
+
+
+class BudgetError(SafeguardsError):
+    """Anything that went wrong with a budget.
+
+    Attributes:
+        account: id of the agent or pool it is about.
+        budget: what that account had left (signed: negative after an overdraft).
+        limit: what it was granted; for a rate limit, the most that its window admits.
+        spent: charged so far; for a rate limit, within the window.
+        reserved: set aside by active reservations.
+        requested: the amount that was asked for.
+        available: the most that would have been admitted by that account.
+        retry_after: seconds until it can succeed; `math.inf` if never; `None` if time does not help.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (
+        "account",
+        "budget",
+        "limit",
+        "spent",
+        "reserved",
+        "requested",
+        "available",
+        "retry_after",
+    )
+
+    account: str | None
+    budget: Decimal | None
+    limit: Decimal | None
+    spent: Decimal | None
+    reserved: Decimal | None
+    requested: Decimal | None
+    available: Decimal | None
+    retry_after: float | None
+
+
+class BudgetExceededError(BudgetError):
+    """An account on the path from the agent to its topmost pool cannot pay. Nothing was changed."""
+
+
+class RateLimitExceededError(BudgetError):
+    """A window of the agent is full. Nothing was changed; `retry_after` says when it will fit.
+
+    Attributes:
+        time_window: length of the window that refused, in seconds.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "time_window")
+
+    time_window: float | None
+
+
+class ReservationError(BudgetError):
+    """A reservation was closed before, with another outcome.
+
+    Attributes:
+        reservation: number of the reservation.
+        state: what it was closed as: "settled", "released" or "expired".
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "reservation", "state")
+
+    reservation: int | None
+    state: str | None
+
+
+class UnknownAgentError(BudgetError, KeyError):
+    """No agent of this id is registered."""
+
+
+class UnknownPoolError(BudgetError, KeyError):
+    """No pool of this id exists."""
+
+
+class InvalidAmountError(BudgetError, ValueError):
+    """Not an amount: negative, not a number, infinite, too large, or not plain decimal digits.
+
+    Attributes:
+        argument: name of the argument.
+        value: what was given, as text.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "argument", "value")
+
+    argument: str | None
+    value: str | None
+
+
+class IdempotencyConflictError(BudgetError):
+    """This idempotency key was used before, for another agent, amount or operation type.
+
+    Attributes:
+        idempotency_key: the key.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "idempotency_key")
+
+    idempotency_key: str | None
+
+
+class ConfigurationError(BudgetError, ValueError):
+    """An argument makes no sense: an id used twice, a period of no length, shapes that do not match."""

@@ -171,23 +171,30 @@ impl History {
             place -= 1;
         }
         self.sums.insert(place, usage);
-        if self.sums.len() > limit.max(1) {
+        if self.sums.len() > limit.max(2) {
             self.merge_oldest();
         }
     }
 
-    /// Merges the oldest sum with the next one of its kind; failing that, of its source, as "other".
+    /// Merges the oldest sum that has a partner with it: the next one of its kind, or else the next one of its
+    /// source, as "other". Of any three sums two have the same source.
     fn merge_oldest(&mut self) {
-        let Some(mut oldest) = self.sums.pop_front() else { return };
-        let alike = self.sums.iter().position(|sum| sum.is_like(&oldest));
-        let place = alike.or_else(|| self.sums.iter().position(|sum| sum.source == oldest.source));
-        if let Some(next) = place.and_then(|place| self.sums.remove(place)) {
-            if alike.is_none() {
-                oldest.operation = OperationId::OTHER;
-            }
-            oldest.absorb(next);
+        let pair = (0..self.sums.len()).find_map(|oldest| Some((oldest, self.partner(oldest)?)));
+        let Some((oldest, partner)) = pair else { return };
+        let Some(newer) = self.sums.remove(partner) else { return };
+        let sum = &mut self.sums[oldest];
+        if !sum.is_like(&newer) {
+            sum.operation = OperationId::OTHER;
         }
-        self.sums.push_front(oldest);
+        sum.absorb(newer);
+    }
+
+    fn partner(&self, oldest: usize) -> Option<usize> {
+        let sum = &self.sums[oldest];
+        let find = |is_partner: &dyn Fn(&Usage) -> bool| {
+            self.sums.iter().skip(oldest + 1).position(is_partner).map(|place| oldest + 1 + place)
+        };
+        find(&|other| other.is_like(sum)).or_else(|| find(&|other| other.source == sum.source))
     }
 
     /// Units of all usage from `source`.

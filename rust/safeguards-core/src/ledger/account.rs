@@ -139,7 +139,12 @@ impl Account {
 
     /// Moves money through this pool and all above it: checked on the way up, while every lock below is
     /// held, and done on the way back, so that all of them move or none.
-    pub(super) fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall) -> Result<(), BudgetRefusal> {
+    pub(super) fn pass(
+        &self,
+        movement: &Movement,
+        ledger: &Ledger,
+        now: Wall,
+    ) -> Result<(), Box<BudgetRefusal>> {
         let mut state = self.lock_renewed(ledger, now);
         if !movement.is_admitted_by(&state.balance) {
             return Err(self.refusal(&state, movement.needs()));
@@ -157,7 +162,7 @@ impl Account {
         movement: &Movement,
         ledger: &Ledger,
         now: Wall,
-    ) -> Result<(), BudgetRefusal> {
+    ) -> Result<(), Box<BudgetRefusal>> {
         let state = self.lock_renewed(ledger, now);
         if !movement.is_admitted_by(&state.balance) {
             return Err(self.refusal(&state, movement.needs()));
@@ -166,8 +171,16 @@ impl Account {
     }
 
     #[cold]
-    pub(super) fn refusal(&self, state: &State, requested: i128) -> BudgetRefusal {
-        BudgetRefusal { account: Arc::clone(&self.id), kind: self.kind, balance: state.balance, requested }
+    #[expect(clippy::unnecessary_box_returns, reason = "it travels through results, which stay small")]
+    pub(super) fn refusal(&self, state: &State, requested: i128) -> Box<BudgetRefusal> {
+        Box::new(BudgetRefusal {
+            account: Arc::clone(&self.id),
+            kind: self.kind,
+            balance: state.balance,
+            spent_before: state.spent_before,
+            renews_at: state.renews_at,
+            requested,
+        })
     }
 }
 

@@ -14,6 +14,17 @@ use crate::amount::Amount;
 use crate::clock::Monotonic;
 use crate::window::{MAX_LENGTH_NANOS, MIN_LENGTH_NANOS, Precision, Window};
 
+/// A window at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSnapshot {
+    /// Its length in nanoseconds.
+    pub length: i64,
+    /// The most that it admits.
+    pub limit: Amount,
+    /// Units charged within it.
+    pub spent: i128,
+}
+
 impl Ledger {
     /// Admits at most `limit` within any `length` nanoseconds. A window of the same length is replaced, and what
     /// was charged to it stays charged; another length adds a window.
@@ -101,6 +112,20 @@ impl Ledger {
             let now = self.clock.monotonic();
             let amount = amount.unwrap_or(details.last_refused);
             details.fits_at(now, amount).map(|at| at.since(now))
+        })
+    }
+
+    /// Every window of the agent, shortest first.
+    pub fn windows(&self, agent: &str) -> Result<Vec<WindowSnapshot>, LedgerError> {
+        let now = self.clock.monotonic();
+        self.with_open_agent(agent, |state| {
+            let windows = state.details.iter_mut().flat_map(|details| &mut details.windows);
+            let snapshot = |window: &mut Window| WindowSnapshot {
+                length: window.length(),
+                limit: window.limit(),
+                spent: window.spent(now),
+            };
+            windows.map(snapshot).collect()
         })
     }
 

@@ -28,7 +28,17 @@ pub struct Snapshot {
 impl Ledger {
     /// An agent by its id.
     pub fn agent(&self, id: &str) -> Result<Arc<Account>, LedgerError> {
-        self.directory.with_agent(id, |agent| Ok(Arc::clone(agent)))
+        self.with_agent(id, |agent| Ok(Arc::clone(agent)))
+    }
+
+    /// Calls `use_it` with an agent, without counting a reference: the hot path's way to an account.
+    #[inline]
+    pub fn with_agent<R>(
+        &self,
+        id: &str,
+        use_it: impl FnOnce(&Arc<Account>) -> Result<R, LedgerError>,
+    ) -> Result<R, LedgerError> {
+        self.directory.with_agent(id, use_it)
     }
 
     /// A pool by its id.

@@ -894,3 +894,12 @@ fn neither_reservations_nor_refusals_cross_a_threshold() {
     world.ledger.settle(&reservation, whole(9)).unwrap();
     assert_eq!(told(&world), [("ann".into(), 500_000, 9)]);
 }
+
+#[test]
+fn more_thresholds_than_a_byte_counts() {
+    let shares: Vec<u32> = (1..=1_000).map(|i| i * 1_000).collect();
+    let world = World::with_thresholds(&shares);
+    world.debit(10).unwrap();
+    assert_eq!(told(&world).last(), Some(&("ann".into(), 1_000_000, 10)));
+    world.assert_sound();
+}

@@ -47,7 +47,7 @@ pub(super) struct State {
     /// `balance.spent` at which the next threshold is crossed.
     alarm_at: i128,
     /// Thresholds crossed in this period.
-    alarms: u8,
+    alarms: u32,
     pub(super) priority: u8,
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
@@ -200,7 +200,7 @@ impl State {
     /// Sets the alarm to the next threshold of what the period was granted.
     pub(super) fn arm(&mut self, ledger: &Ledger) {
         let granted = self.period_granted();
-        let next = ledger.thresholds.get(usize::from(self.alarms)).filter(|_| granted > 0);
+        let next = ledger.thresholds.get(self.alarms as usize).filter(|_| granted > 0);
         self.alarm_at = next.map_or(i128::MAX, |share| self.spent_before + share.of(granted));
     }
 
@@ -208,7 +208,7 @@ impl State {
     fn sound_alarm(&mut self, account: &Account, ledger: &Ledger) {
         let mut crossed = None;
         while self.balance.spent >= self.alarm_at {
-            crossed = ledger.thresholds.get(usize::from(self.alarms)).copied();
+            crossed = ledger.thresholds.get(self.alarms as usize).copied();
             self.alarms += 1;
             self.arm(ledger);
         }

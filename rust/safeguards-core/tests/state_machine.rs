@@ -339,6 +339,16 @@ fn expiry_is_seen_by_the_first_refusal_on_the_path() {
 }
 
 #[test]
+fn a_budget_that_is_set_is_what_remains_even_if_something_was_due_to_expire() {
+    let world = World::new();
+    let _held = reserve(&world, 4);
+    world.advance(TTL);
+    world.ledger.update_budget("ann", whole(5)).unwrap();
+    world.ledger.update_pool_budget("team", whole(6)).unwrap();
+    assert_eq!(world.books(), [(5, 5, 0, 0), (6, 6, 0, 0), (100, 100, 0, 0)]);
+}
+
+#[test]
 fn settling_what_has_expired_still_charges() {
     let world = World::new();
     let reservation = reserve(&world, 4);

@@ -89,6 +89,8 @@ impl Ledger {
 
     /// Makes `budget` remain for an agent, whatever its pools say.
     pub fn update_budget(&self, agent: &str, budget: Amount) -> Result<(), LedgerError> {
+        // What expires later would add to what was just set.
+        self.expire_due();
         let now = self.clock.wall();
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock();
@@ -100,6 +102,7 @@ impl Ledger {
 
     /// Makes `budget` remain for a pool. Later periods begin with what they did before.
     pub fn update_pool_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
+        self.expire_due();
         let (pool, now) = (self.directory.pool(pool)?, self.clock.wall());
         self.grant(&mut pool.lock_renewed(self, now), budget, EventKind::Update, now);
         Ok(())

@@ -545,6 +545,16 @@ fn acquire_and_record_touch_windows_and_never_budgets() {
 }
 
 #[test]
+fn a_limit_beyond_what_a_window_can_count_is_refused() {
+    let world = World::new();
+    let most = Amount::from_units(safeguards_core::window::MAX_LIMIT_UNITS).unwrap();
+    let set = |limit| world.ledger.set_rate_limit("ann", limit, SECOND, Precision::Bucketed);
+    set(most).unwrap();
+    let beyond = set(Amount::from_units(most.units() + 1).unwrap());
+    assert!(matches!(beyond, Err(LedgerError::Configuration(_))), "got {beyond:?}");
+}
+
+#[test]
 fn windows_are_replaced_and_removed_by_length() {
     let world = World::new();
     limit(&world, 5, 60);

@@ -12,7 +12,7 @@ use super::event::EventKind;
 use super::operation::OperationId;
 use crate::amount::Amount;
 use crate::clock::Monotonic;
-use crate::window::{MAX_LENGTH_NANOS, MIN_LENGTH_NANOS, Precision, Window};
+use crate::window::{MAX_LENGTH_NANOS, MAX_LIMIT_UNITS, MIN_LENGTH_NANOS, Precision, Window};
 
 impl Ledger {
     /// Admits at most `limit` within any `length` nanoseconds. A window of the same length is replaced, and what
@@ -26,6 +26,10 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         if !(MIN_LENGTH_NANOS..=MAX_LENGTH_NANOS).contains(&length) {
             let text = "time_window must be between 1 microsecond and 366 days";
+            return Err(LedgerError::Configuration(text.into()));
+        }
+        if limit.units() > MAX_LIMIT_UNITS {
+            let text = "a rate limit must not be more than 10000000000 (10^10)";
             return Err(LedgerError::Configuration(text.into()));
         }
         self.with_open_agent(agent, |state| {

@@ -663,6 +663,22 @@ fn a_batch_debits_in_order() {
     assert_eq!(world.ledger.debit_many(&[], &[], NONE).unwrap(), [false; 0]);
 }
 
+#[test]
+fn a_malformed_item_refuses_the_batch_before_any_debit() {
+    let world = World::new();
+    let ann = world.ledger.handle("ann").unwrap();
+    let negative = world.ledger.debit_many(&[ann, ann], &[1, -1], NONE).unwrap_err();
+    assert_eq!(negative.index, 1);
+    assert!(matches!(negative.error, LedgerError::Configuration(text) if text.contains("-1")));
+    let unknown = world.ledger.debit_many(&[ann, ann + 1], &[1, 1], NONE).unwrap_err();
+    assert_eq!(unknown.index, 1);
+    let short = world.ledger.debit_many(&[ann, ann], &[1], NONE).unwrap_err();
+    assert!(
+        matches!(short.error, LedgerError::Configuration(text) if text.contains('2') && text.contains('1'))
+    );
+    assert_eq!(world.books(), UNTOUCHED);
+}
+
 // ---------------------------------------------------------------------------------------------- grants
 
 #[test]

@@ -874,6 +874,17 @@ fn later_periods_can_be_given_another_budget() {
     assert!(matches!(world.ledger.set_period_budget("root", whole(1)), Err(LedgerError::Configuration(_))));
 }
 
+#[test]
+fn a_period_has_a_length() {
+    let world = World::new();
+    for nanos in [0, -1, i64::MIN] {
+        let schedule = Some(Schedule::new(Period::Every(nanos), jiff::tz::TimeZone::UTC, Wall(0)));
+        let refused = world.ledger.create_pool(NewPool { schedule, ..pool("never", None, 1) });
+        assert!(matches!(refused, Err(LedgerError::Configuration(_))), "{nanos}: {refused:?}");
+        assert!(!world.ledger.has_pool("never"));
+    }
+}
+
 // ---------------------------------------------------------------------------------------------- thresholds
 
 /// Account and threshold of each crossing that was not told yet, and what the period had spent by then.

@@ -34,6 +34,9 @@ impl Ledger {
             let text = format!("pools are at most {MAX_DEPTH} deep: create {:?} further up", new.id);
             return Err(LedgerError::Configuration(text));
         }
+        if new.schedule.as_ref().is_some_and(|schedule| !schedule.is_valid()) {
+            return Err(LedgerError::Configuration("budget_period must be longer than nothing".into()));
+        }
         let pool = Arc::new(Account::new(new.id.into(), Kind::Pool, 0, parent, new.priority));
         let now = self.clock.wall();
         {

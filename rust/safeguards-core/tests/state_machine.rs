@@ -735,6 +735,16 @@ fn registering_takes_nothing_from_the_pool_and_happens_once() {
 }
 
 #[test]
+fn an_agent_and_a_pool_of_one_name_are_both_members() {
+    let world = World::new();
+    world.ledger.create_pool(pool("ann", Some("team"), 1)).unwrap();
+    let members = |kind| world.ledger.members("team", kind).unwrap().len();
+    assert_eq!((members(Kind::Agent), members(Kind::Pool)), (1, 1));
+    world.ledger.unregister_agent("ann").unwrap();
+    assert_eq!((members(Kind::Agent), members(Kind::Pool)), (0, 1));
+}
+
+#[test]
 fn what_an_agent_has_spent_outlives_it_in_its_pools() {
     let world = World::new();
     world.debit(3).unwrap();

@@ -1,6 +1,6 @@
 //! Accounts: a budget, what happened to it, and the account above.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Ledger;
@@ -14,7 +14,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::window::Window;
 
 /// Agents are the leaves, pools all the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A leaf: what is debited.
     Agent,
@@ -70,8 +70,8 @@ pub(super) struct Details {
     pub(super) timer_at: Monotonic,
     /// The period of a pool and the budget that each period begins with.
     pub(super) renewal: Option<(Schedule, Amount)>,
-    /// Agents and pools right below a pool.
-    pub(super) members: BTreeMap<Arc<str>, Kind>,
+    /// Agents and pools right below a pool. An agent and a pool may share a name.
+    pub(super) members: BTreeSet<(Kind, Arc<str>)>,
 }
 
 /// Deadline, then number: unique within an agent, and in the order in which reservations expire.
@@ -85,7 +85,7 @@ impl Default for Details {
             reservations: BTreeMap::new(),
             timer_at: Monotonic::NEVER,
             renewal: None,
-            members: BTreeMap::new(),
+            members: BTreeSet::new(),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Ledger {
             }
             state.closed = true;
             if let Some(parent) = &agent.parent {
-                parent.lock().details().members.remove(&agent.id);
+                parent.lock().details().members.remove(&(Kind::Agent, Arc::clone(&agent.id)));
             }
             Ok(())
         })
@@ -172,7 +172,7 @@ impl Ledger {
 
 fn enter_parent(account: &Account) {
     if let Some(parent) = &account.parent {
-        parent.lock().details().members.insert(Arc::clone(&account.id), account.kind);
+        parent.lock().details().members.insert((account.kind, Arc::clone(&account.id)));
     }
 }
 

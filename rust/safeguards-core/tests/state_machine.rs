@@ -545,6 +545,24 @@ fn acquire_and_record_touch_windows_and_never_budgets() {
 }
 
 #[test]
+fn retry_after_is_exact_and_zero_if_nothing_was_refused() {
+    let world = World::new();
+    assert_eq!(world.ledger.retry_after("ann", None).unwrap(), Some(0), "no limit");
+    limit(&world, 5, 60);
+    world.ledger.record_usage("ann", whole(9), NONE).unwrap();
+    assert_eq!(world.ledger.retry_after("ann", None).unwrap(), Some(0), "nothing was refused");
+    assert_eq!(world.ledger.retry_after("ann", Some(Amount::ZERO)).unwrap(), Some(0), "nothing fits always");
+    world.advance(SECOND);
+    assert!(is_rate_limited(&world.ledger.acquire("ann", whole(1))));
+    assert_eq!(world.ledger.retry_after("ann", None).unwrap(), Some(59 * SECOND));
+    assert_eq!(world.ledger.retry_after("ann", Some(whole(6))).unwrap(), None, "never");
+    world.advance(59 * SECOND - 1);
+    assert!(is_rate_limited(&world.ledger.acquire("ann", whole(1))));
+    world.advance(1);
+    world.ledger.acquire("ann", whole(1)).unwrap();
+}
+
+#[test]
 fn a_limit_beyond_what_a_window_can_count_is_refused() {
     let world = World::new();
     let most = Amount::from_units(safeguards_core::window::MAX_LIMIT_UNITS).unwrap();

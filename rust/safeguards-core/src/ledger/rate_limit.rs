@@ -179,6 +179,9 @@ impl Details {
 
     /// When `amount` fits into all windows at once, if nothing else happens.
     fn fits_at(&mut self, now: Monotonic, amount: Amount) -> Option<Monotonic> {
+        if amount.is_zero() {
+            return Some(now); // Nothing is always admitted, even beyond the limit.
+        }
         let Self { windows, reservations, .. } = self;
         // What leaves a window never comes back by itself: it fits from the latest of the times on.
         windows.iter_mut().try_fold(now, |at, window| {

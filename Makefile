@@ -36,8 +36,12 @@ demo: $(VENV)/.run ## 50 threads against a budget of 1.00, beside a hand-written
 test: lint test-rust test-python ## Lint, then every test
 
 .PHONY: test-rust
-test-rust: ## Tests of the Rust core
+test-rust: loom ## Tests of the Rust core
 	cargo test --quiet --package safeguards-core
+
+.PHONY: loom
+loom: ## Model checks of the locks: the orders in which threads can meet
+	RUSTFLAGS="--cfg loom" cargo test --quiet --release --package safeguards-core --test loom --target-dir target/loom
 
 .PHONY: test-python
 test-python: $(VENV)/.dev ## Tests of the Python package, README and docs

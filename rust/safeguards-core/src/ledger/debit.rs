@@ -144,14 +144,18 @@ impl Ledger {
         Ok(())
     }
 
-    /// Tries again if `attempt` was refused while reservations were due to expire: they may free what it needs.
+    /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
+    /// gave them back: they may free what it needs.
     #[inline]
     pub(super) fn retry_after_expiry<R>(
         &self,
         attempt: impl Fn() -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
+        let rounds = self.timers.rounds();
         match attempt() {
-            Err(LedgerError::BudgetExceeded(_) | LedgerError::RateLimitExceeded(_)) if self.expire_due() => {
+            Err(LedgerError::BudgetExceeded(_) | LedgerError::RateLimitExceeded(_))
+                if self.expire_due() || self.timers.rounds() != rounds =>
+            {
                 attempt()
             }
             outcome => outcome,

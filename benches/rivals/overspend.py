@@ -1,0 +1,40 @@
+"""`python -m rivals.overspend ADAPTER`: run the overspend experiment through one library and print JSON."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from decimal import Decimal
+from typing import Any
+
+from rivals.speed import version
+from rivals.usage import Model, Usage
+
+
+def outcome(library: str, release: str, usage: Usage) -> dict[str, Any]:
+    """Run one usage with 50 calls at once, and again with one after the other, which is the control."""
+    model, control = Model(), Model(together=False)
+    books = usage.run(model)
+    usage.run(control)
+    return {
+        "library": library,
+        "version": release,
+        "how": usage.how,
+        "concurrency": usage.concurrency,
+        "served": model.served,
+        "bill": str(model.bill),
+        "bill_one_by_one": str(control.bill),
+        "books": str(round(Decimal(books), 9).normalize() + 0),
+    }
+
+
+def main(name: str) -> None:
+    adapter = importlib.import_module(f"rivals.{name}")
+    usages = adapter.overspend() if hasattr(adapter, "overspend") else []
+    library = adapter.DISTRIBUTION or "SQLite, hand-written"
+    print(json.dumps([outcome(library, version(adapter.DISTRIBUTION), usage) for usage in usages]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,24 @@
+"""rust-py-rate-limit: a native limiter that counts requests; it has no charge by amount."""
+
+from __future__ import annotations
+
+from measure import Contender
+from rivals.windows import DAY_SECONDS, LIMIT, contender
+from rust_py_rate_limit import RateLimiter
+
+DISTRIBUTION = "rust-py-rate-limit"
+
+
+def speed() -> list[Contender]:
+    return [_contender("count, sliding counter", "sliding"), _contender("count, fixed window", "fixed")]
+
+
+def _contender(name: str, algorithm: str) -> Contender:
+    limiter = RateLimiter(limit=LIMIT, window_seconds=DAY_SECONDS, algorithm=algorithm)
+
+    def used(agent: str) -> int:
+        return LIMIT - limiter.remaining(agent)
+
+    how = f"RateLimiter(algorithm={algorithm!r}).allow(agent); counts requests only"
+    names = {"limiter": limiter}
+    return contender(name, "limiter.allow(next_agent())", names, used, 1, 100_000, how)

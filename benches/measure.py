@@ -2,8 +2,9 @@
 
 Every contender runs in the same process and the same rounds: round 1 of all, round 2 of all, ... in an order
 that rotates, so that a slow second of the machine hits all of them. The loop's own cost (an empty loop of the
-same shape) is measured in every round and subtracted. `timeit` switches the garbage collector off while it
-times, for all contenders alike; it runs between rounds. After the last round each contender proves its result.
+same shape, the fastest of three) is measured in every round and subtracted. `timeit` switches the garbage
+collector off while it times, for all contenders alike; it runs between rounds. After the last round each
+contender proves its result.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def measure(*contenders: Contender, rounds: int = ROUNDS) -> dict[str, Measureme
         shift = number % len(contenders)
         for contender in contenders[shift:] + contenders[:shift]:
             gc.collect()
-            empty = loops[contender.name].timeit(contender.calls)
+            empty = min(loops[contender.name].repeat(3, contender.calls))
             full = statements[contender.name].timeit(contender.calls)
             if number > 0:
                 results[contender.name].samples.append((full - empty) / contender.calls * NANOSECONDS)

@@ -2,7 +2,7 @@
 
 An adapter is a module with
 
-- `DISTRIBUTION`: its name on the package index, or "" for what is written by hand;
+- `NAME`: its name on the package index, or of what is written by hand, which has a `VERSION` too;
 - `speed() -> list[Contender]`: its operations, timed by `rivals.speed`;
 - `overspend() -> list[Usage]`: ways it guards a budget, run by `rivals.overspend`.
 

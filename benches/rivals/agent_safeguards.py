@@ -8,13 +8,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from measure import Contender
-from rivals.usage import BUDGET, PRICE, Model, Usage, in_threads
 from safeguards.api import APIFactory, APIVersion
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.core.notification_manager import NotificationManager
 
-DISTRIBUTION = "agent-safeguards"
+from measure import Contender
+from rivals.usage import BUDGET, PRICE, Model, Usage, in_threads
+
+NAME = "agent-safeguards"
 
 
 def _agent(budget: Decimal) -> tuple[Any, str]:

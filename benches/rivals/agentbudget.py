@@ -6,11 +6,12 @@ import asyncio
 
 import agentbudget
 from agentbudget import AgentBudget, BudgetExhausted
+
 from measure import Contender
 from rivals import openai_model
 from rivals.usage import PRICE, Model, Usage, in_tasks, in_threads
 
-DISTRIBUTION = "agentbudget"
+NAME = "agentbudget"
 
 
 def speed() -> list[Contender]:

@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from budgetgate import Budget, BudgetExceededError, Engine, Ledger
+
 from measure import Contender
 from rivals.usage import BUDGET, PRICE, Model, Usage, in_threads
 
-DISTRIBUTION = "budgetgate"
+NAME = "budgetgate"
 WINDOW_SECONDS = 3600.0
 
 
@@ -21,15 +22,15 @@ def speed() -> list[Contender]:
         pass
 
     engine = Engine()
-    # A rolling window keeps its charges; one of 5 ms holds a few hundred of them at this pace.
-    guarded = engine.guard(ledger, Budget(max_spend=Decimal(10**9), window=0.005), cost=amount)(plain)
+    # A rolling window keeps its charges; one of 1 ms holds few of them at this pace.
+    guarded = engine.guard(ledger, Budget(max_spend=Decimal(10**9), window=0.001), cost=amount)(plain)
 
     def verify(operations: int) -> str:
         assert operations > 0
         return "not checked: its window forgets"
 
     names: dict[str, Any] = {"guarded": guarded, "plain": plain}
-    how = "@engine.guard(ledger, Budget(..., window=0.005), cost=...); the bare call is subtracted"
+    how = "@engine.guard(ledger, Budget(..., window=0.001), cost=...); the bare call is subtracted"
     return [Contender("debit", "guarded()", names, verify, loop="plain()", calls=5_000, how=how)]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from limits import RateLimitItemPerDay, storage, strategies
+
 from measure import Contender
 from rivals.windows import AMOUNT, LIMIT, contender
 
-DISTRIBUTION = "limits"
+NAME = "limits"
 
 
 def speed() -> list[Contender]:

@@ -14,7 +14,7 @@ from rivals.usage import BUDGET, Model, Usage, in_threads
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else its import fetches a price list
 import litellm
 
-DISTRIBUTION = "litellm"
+NAME = "litellm"
 MODEL = f"openai/{openai_model.NAME}"
 AGENT = "agent"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import httpx
 import openai
+
 from rivals.usage import Model
 
 NAME = "bench-model"

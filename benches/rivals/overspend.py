@@ -32,8 +32,7 @@ def outcome(library: str, release: str, usage: Usage) -> dict[str, Any]:
 def main(name: str) -> None:
     adapter = importlib.import_module(f"rivals.{name}")
     usages = adapter.overspend() if hasattr(adapter, "overspend") else []
-    library = adapter.DISTRIBUTION or "SQLite, hand-written"
-    print(json.dumps([outcome(library, version(adapter.DISTRIBUTION), usage) for usage in usages]))
+    print(json.dumps([outcome(adapter.NAME, version(adapter), usage) for usage in usages]))
 
 
 if __name__ == "__main__":

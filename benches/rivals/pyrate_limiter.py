@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from measure import Contender
 from pyrate_limiter import Duration, InMemoryBucket, Limiter, Rate
+
+from measure import Contender
 from rivals.windows import AMOUNT, LIMIT
 
-DISTRIBUTION = "pyrate-limiter"
+NAME = "pyrate-limiter"
 
 
 def speed() -> list[Contender]:
@@ -22,5 +23,5 @@ def _contender(name: str, weight: int, calls: int) -> Contender:
         return "exact"
 
     statement = f"limiter.try_acquire('agent', weight={weight}, blocking=False)"
-    how = f"try_acquire('agent', weight={weight}, blocking=False) on one window (its simplest form), InMemoryBucket"
+    how = f"try_acquire('agent', weight={weight}, blocking=False) on one window, InMemoryBucket"
     return Contender(name, statement, {"limiter": limiter}, verify, calls=calls, how=how)

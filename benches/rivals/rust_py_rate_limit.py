@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from measure import Contender
-from rivals.windows import DAY_SECONDS, LIMIT, contender
 from rust_py_rate_limit import RateLimiter
 
-DISTRIBUTION = "rust-py-rate-limit"
+from measure import Contender
+from rivals.windows import DAY_SECONDS, LIMIT, contender
+
+NAME = "rust-py-rate-limit"
 
 
 def speed() -> list[Contender]:

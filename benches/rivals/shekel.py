@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from shekel import BudgetExceededError, budget, tool
+
 from measure import Contender
 from rivals import openai_model
 from rivals.usage import Model, Usage, in_tasks
-from shekel import BudgetExceededError, budget, tool
 
-DISTRIBUTION = "shekel"
+NAME = "shekel"
 
 
 def speed() -> list[Contender]:

@@ -8,6 +8,7 @@ import json
 import platform
 import sys
 from decimal import Decimal
+from typing import Any
 
 from handwritten import Ledger
 from measure import Contender, measure
@@ -29,8 +30,8 @@ def control() -> Contender:
     return Contender("control", "ledger.try_debit(agent, amount)", names, verify)
 
 
-def version(distribution: str) -> str:
-    return importlib.metadata.version(distribution) if distribution else platform.python_version()
+def version(adapter: Any) -> str:
+    return getattr(adapter, "VERSION", None) or importlib.metadata.version(adapter.NAME)
 
 
 def main(name: str) -> None:
@@ -38,8 +39,8 @@ def main(name: str) -> None:
     contenders = adapter.speed() if hasattr(adapter, "speed") else []
     results = measure(*contenders, control()) if contenders else {}
     report = {
-        "name": adapter.DISTRIBUTION or name,
-        "version": version(adapter.DISTRIBUTION),
+        "name": adapter.NAME,
+        "version": version(adapter),
         "python": platform.python_version(),
         "control": results.pop("control").to_dict() if contenders else None,
         "operations": [result.to_dict() for result in results.values()],

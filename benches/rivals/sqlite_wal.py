@@ -10,7 +10,8 @@ from pathlib import Path
 from measure import Contender
 from rivals.usage import BUDGET, PRICE, Model, Usage, in_threads
 
-DISTRIBUTION = ""
+NAME = "SQLite ledger, hand-written"
+VERSION = sqlite3.sqlite_version
 UNITS = 10**9
 DEBIT = "UPDATE account SET remaining = remaining - ?1 WHERE id = ?2 AND remaining >= ?1"
 
@@ -58,7 +59,7 @@ def speed() -> list[Contender]:
         return "exact"
 
     names = {"ledger": ledger, "agent": "agent", "units": amount}
-    how = "one UPDATE ... WHERE remaining >= amount per debit, WAL, synchronous=NORMAL; durable, the others are not"
+    how = "one conditional UPDATE per debit, WAL, synchronous=NORMAL; durable, the others are not"
     return [Contender("debit", "ledger.try_debit(agent, units)", names, verify, calls=5_000, how=how)]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from measure import Contender
-from rivals.windows import AGENTS, AMOUNT, LIMIT, contender
 from throttled import RateLimiterType, Throttled, per_day, store
 
-DISTRIBUTION = "throttled-py"
+from measure import Contender
+from rivals.windows import AGENTS, AMOUNT, LIMIT, contender
+
+NAME = "throttled-py"
 
 
 def speed() -> list[Contender]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from measure import Contender
-from rivals.usage import PRICE, Model, Usage, in_threads
 from token_budget import BudgetExceeded, BudgetPool
 
-DISTRIBUTION = "token-budget-py"
+from measure import Contender
+from rivals.usage import PRICE, Model, Usage, in_threads
+
+NAME = "token-budget-py"
 
 
 def speed() -> list[Contender]:

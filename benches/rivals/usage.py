@@ -1,7 +1,7 @@
 """The overspend experiment: 50 calls of 0.10 at once against a budget of 1.00.
 
-`Model` stands for the thing that costs money. It takes a moment, as every model does, and its bill counts each
-call it served: what a library's own books say is reported beside it, but the bill is what one pays.
+`Model` stands for the thing that costs money. It takes a moment, as every model does, and its bill counts
+each call it served: what a library's own books say is reported beside it, but the bill is what one pays.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ class Model:
 
     Args:
         together: whether the 50 calls come at once, or one after the other as a control.
+
+    Attributes:
+        lock: for a guard that keeps its own books.
     """
 
     def __init__(self, *, together: bool = True) -> None:
         self.together = together
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self.served = 0
 
     @property
@@ -49,7 +52,7 @@ class Model:
         await asyncio.sleep(SECONDS_PER_CALL)
 
     def _serve(self) -> None:
-        with self._lock:
+        with self.lock:
             self.served += 1
 
 

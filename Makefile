@@ -43,6 +43,32 @@ test-rust: ## Tests of the Rust core
 test-python: $(VENV)/.dev ## Tests of the Python package, README and docs
 	$(BIN)/pytest
 
+# Fresh venvs of the rivals: one of them is imported as `safeguards`, another one wants Python 3.12.
+RIVALS := .venv-rivals
+$(RIVALS)/.done: benches/rivals/requirements.txt
+	$(PYTHON) -m venv --clear $(RIVALS)
+	$(RIVALS)/bin/pip install --quiet --requirement $<
+	@if command -v python3.12 >/dev/null && python3.12 -m venv --clear $(RIVALS)-312; then \
+	  grep '^budgetgate' $< > $(RIVALS)-312/only.txt; \
+	  $(RIVALS)-312/bin/pip install --quiet --requirement $(RIVALS)-312/only.txt; fi
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.run
+	$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+.PHONY: bench
+bench: $(VENV)/.bench $(RIVALS)/.done ## Measure ours, a hand-written ledger and the rivals in one run
+	$(BIN)/python benches/bench.py
+
+.PHONY: bench-rivals
+bench-rivals: $(VENV)/.bench $(RIVALS)/.done ## Measure the libraries people install, nothing else
+	$(BIN)/python benches/bench.py Rivals --output benches/rivals.json
+
+.PHONY: picture
+picture: $(VENV)/.bench $(RIVALS)/.done ## Run 50 calls at once through every guard and draw what they spent
+	$(BIN)/python benches/overspend.py
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module
 	cargo fmt --all --check

@@ -122,13 +122,11 @@ def _our_windows(name: str, events: int) -> Contender:
     for agent in ours.agents:
         limiter.set_rate_limit(agent_id=agent, max_budget=BUDGET, time_window=timedelta(days=1))
 
-    def free(agent: str) -> Decimal:
+    def used(agent: str) -> Decimal:
         # The window does not tell what was used; what still fits does.
-        return _largest(lambda amount: limiter.check_rate_limit(agent, amount))
+        return BUDGET - _largest(lambda amount: limiter.check_rate_limit(agent, amount))
 
-    return _window_contender(
-        name, "limiter", limiter, ours.agents, events, lambda agent: BUDGET - free(agent)
-    )
+    return _window_contender(name, ("limiter", limiter), ours.agents, events, used)
 
 
 def _handwritten_windows(name: str, events: int) -> Contender:
@@ -141,12 +139,12 @@ def _handwritten_windows(name: str, events: int) -> Contender:
 
 def _window_contender(
     name: str,
-    variable: str,
-    windows: Any,
+    subject: tuple[str, Any],
     agents: tuple[str, ...],
     events: int,
     used: Callable[[str], Decimal],
 ) -> Contender:
+    variable, windows = subject
     for agent in agents:
         for _ in range(events):
             windows.try_acquire(agent, AMOUNT)

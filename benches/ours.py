@@ -19,11 +19,7 @@ def handwritten() -> list[Usage]:
 def overspend() -> list[Usage]:
     return [
         Usage("with coordinator.reserve(): call, settle", "threads", _threads),
-        Usage(
-            "async with coordinator.reserve(): call, settle",
-            "asyncio",
-            lambda model: asyncio.run(_tasks(model)),
-        ),
+        Usage("async with coordinator.reserve(): call, settle", "asyncio", _tasks),
     ]
 
 

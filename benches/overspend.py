@@ -24,6 +24,9 @@ def outcomes() -> tuple[list[dict[str, Any]], list[str]]:
     """What every guard let through, ours last, and what could not be run."""
     answers = run_all("overspend")
     absent = [f"{name}: {answer['error']}" for name, answer in answers.items() if "error" in answer]
+    absent += [
+        f"{name}: limits rates and keeps no budget" for name, answer in answers.items() if answer == []
+    ]
     ran = [one for answer in answers.values() if "error" not in answer for one in answer]
     by_hand = [outcome("hand-written", "", usage) for usage in ours.handwritten()]
     own = [outcome("safeguards", version(ours), usage) for usage in ours.overspend()]

@@ -1,4 +1,4 @@
-"""The overspend picture: what was billed by each guard, against the budget it was to hold."""
+"""The overspend picture: what was billed through each guard, against the budget it was to hold."""
 
 from __future__ import annotations
 
@@ -11,53 +11,61 @@ from matplotlib.figure import Figure
 
 from rivals.usage import BUDGET, CALLS, PRICE
 
-# Mid-tones: they stand on a white page and on a dark one, and the background stays transparent.
-TEXT = "#7d8590"
-OVER = "#e5534b"
-HELD = "#57ab5a"
-OURS = "#2ea043"
-LIMIT = float(BUDGET)
-ALL = float(CALLS * PRICE)
+# Mid-tones, legible on a white page and on a dark one; the background stays transparent.
+TEXT, FAINT = "#768390", "#8b949e"
+WITHIN, BEYOND, OURS = "#8b949e", "#e5534b", "#2ea043"
+LIMIT, ALL = float(BUDGET), float(CALLS * PRICE)
+ROW_INCHES, HEAD_INCHES, FOOT_INCHES = 0.46, 1.25, 0.5
+LABELS = -4.15
+"""Where the labels start, on the axis of money."""
 
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
-    """Draw horizontal bars, worst first, ours last."""
-    ordered = sorted(results, key=lambda one: (one["library"] == "safeguards", -float(one["bill"])))
-    mpl.rcParams.update({"font.family": "DejaVu Sans", "svg.fonttype": "none", "svg.hashsalt": "overspend"})
-    figure = Figure(figsize=(10, 0.62 * len(ordered) + 1.5))
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0.42, right=0.93, top=1 - 0.95 / figure.get_figheight(), bottom=0.02)
-    for row, one in enumerate(ordered):
-        _bar(axes, len(ordered) - 1 - row, one)
-    _limit(axes, len(ordered))
-    title = f"{CALLS} calls of {PRICE} at once, budget {BUDGET}: what was billed"
-    figure.text(0.02, 1 - 0.36 / figure.get_figheight(), title, color=TEXT, fontsize=14, weight="bold")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"Date": None} if path.suffix == ".svg" else None
-    figure.savefig(path, transparent=True, dpi=110, metadata=metadata)
+    """Draw one bar per guard: ours, then those that hold, then those that overspend."""
+    rows = sorted(results, key=lambda one: (one["library"] != "safeguards", float(one["bill"])))
+    height = ROW_INCHES * len(rows) + HEAD_INCHES + FOOT_INCHES
+    with mpl.rc_context({"font.family": "DejaVu Sans", "svg.hashsalt": "overspend"}):
+        figure = Figure(figsize=(10, height))
+        axes = figure.add_axes((0.02, FOOT_INCHES / height, 0.96, ROW_INCHES * len(rows) / height))
+        axes.set_xlim(LABELS, ALL * 1.16)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_axis_off()
+        for row, one in enumerate(rows):
+            _guard(axes, row, one)
+        axes.plot(
+            [LIMIT, LIMIT], [-0.62, len(rows) - 0.5], color=TEXT, linewidth=1.2, dashes=(4, 3), clip_on=False
+        )
+        axes.text(LIMIT, -0.72, f"budget {BUDGET}", ha="center", color=TEXT, fontsize=9)
+        _words(figure, rows, height)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, transparent=True, dpi=110, metadata=metadata)
 
 
-def _bar(axes: Axes, height: int, one: dict[str, Any]) -> None:
+def _guard(axes: Axes, row: int, one: dict[str, Any]) -> None:
     bill, ours = float(one["bill"]), one["library"] == "safeguards"
-    held = bill <= LIMIT
-    color = OURS if ours else HELD if held else OVER
-    axes.barh(height, bill, height=0.56, color=color, alpha=1 if ours else 0.85)
-    if not held:
-        axes.barh(height, LIMIT, height=0.56, color=color, alpha=0.35)
-    times = "" if held else f"   {bill / LIMIT:g}x"
-    axes.text(
-        bill + 0.06, height, f"{one['bill']}{times}", va="center", color=color, fontsize=11, weight="bold"
-    )
+    color = OURS if ours else WITHIN
+    axes.barh(row, min(bill, LIMIT), height=0.52, color=color)
+    if bill > LIMIT:
+        axes.barh(row, bill - LIMIT, left=LIMIT, height=0.52, color=BEYOND)
+        if one["books"] != one["bill"]:
+            books = f"its own books say {one['books']}"
+            axes.text(bill - 0.08, row, books, ha="right", va="center", color="white", fontsize=8)
+    mark = BEYOND if bill > LIMIT else color
+    axes.text(bill + 0.08, row, one["bill"], va="center", color=mark, fontsize=11, weight="bold")
     name = f"{one['library']} {one['version']}".strip()
-    weight = "bold" if ours else "normal"
-    axes.text(-0.08, height + 0.14, name, ha="right", va="center", color=color, fontsize=11, weight=weight)
+    axes.text(
+        LABELS, row - 0.15, name, va="center", color=color if ours else TEXT, fontsize=10.5, weight="bold"
+    )
     how = f"{one['how']} · {one['concurrency']}"
-    axes.text(-0.08, height - 0.2, how, ha="right", va="center", color=TEXT, fontsize=7.5)
+    axes.text(LABELS, row + 0.23, how, va="center", color=FAINT, fontsize=7.5)
 
 
-def _limit(axes: Axes, rows: int) -> None:
-    axes.axvline(LIMIT, color=TEXT, linewidth=1.4, linestyle=(0, (4, 3)))
-    axes.text(LIMIT, rows - 0.42, f"budget {BUDGET}", ha="center", va="bottom", color=TEXT, fontsize=9)
-    axes.set_xlim(0, ALL * 1.08)
-    axes.set_ylim(-0.6, rows - 0.2)
-    axes.set_axis_off()
+def _words(figure: Figure, rows: list[dict[str, Any]], height: float) -> None:
+    title = f"{CALLS} concurrent calls of {PRICE} against a budget of {BUDGET}"
+    figure.text(0.02, 1 - 0.38 / height, title, color=TEXT, fontsize=15, weight="bold")
+    below = "What the model billed. Each library is used as its documentation tells; overspending in red."
+    figure.text(0.02, 1 - 0.66 / height, below, color=FAINT, fontsize=9)
+    most = max(one["bill_one_by_one"] for one in rows)
+    control = f"Control: the same calls one after the other, until the first refusal, cost at most {most} in every row."
+    figure.text(0.02, 0.18 / height, control, color=FAINT, fontsize=8)

@@ -36,12 +36,7 @@ def threads() -> list[Row]:
     note = "throughput of two threads / of one, loop included; exact"
     return [
         Row("two threads / one: try_debit", Spread(tuple(shares["ours"])), "x", 0.9, note=note),
-        Row(
-            "two threads / one: hand-written, same work",
-            Spread(tuple(shares["hand-written"])),
-            "x",
-            note=note,
-        ),
+        Row("two threads / one: by hand", Spread(tuple(shares["hand-written"])), "x", note=note),
     ]
 
 

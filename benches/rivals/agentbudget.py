@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import agentbudget
-from agentbudget import AgentBudget, BudgetExhausted
+from agentbudget import AgentBudget, BudgetExhausted, LoopDetected
 
 from measure import Contender
 from rivals import openai_model
@@ -40,14 +40,13 @@ def overspend() -> list[Usage]:
 async def _drop_in(model: Model) -> float:
     per_million = openai_model.DOLLARS_PER_1000_TOKENS * 1_000
     agentbudget.register_model(openai_model.NAME, per_million, 0.0)
-    # Its loop detector would stop ten calls of one model within a minute, whatever they cost.
-    agentbudget.init("$1.00", max_repeated_calls=10**6)
+    agentbudget.init("$1.00")
     client = openai_model.client(model)
 
     async def job() -> None:
         await client.chat.completions.create(model=openai_model.NAME, messages=openai_model.MESSAGES)
 
-    await in_tasks(model, job, refusals=(BudgetExhausted,))
+    await in_tasks(model, job, refusals=(BudgetExhausted, LoopDetected))
     spent = float(agentbudget.spent())
     agentbudget.teardown()
     return spent

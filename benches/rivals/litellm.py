@@ -20,7 +20,7 @@ AGENT = "agent"
 
 
 def overspend() -> list[Usage]:
-    how = "BudgetManager.get_current_cost() before, update_cost() after completion()"
+    how = "BudgetManager asked before, update_cost() after the call"
     return [Usage(how, "threads", _asked_and_told)]
 
 

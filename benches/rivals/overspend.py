@@ -25,8 +25,14 @@ def outcome(library: str, release: str, usage: Usage) -> dict[str, Any]:
         "served": model.served,
         "bill": str(model.bill),
         "bill_one_by_one": str(control.bill),
-        "books": str(round(Decimal(books), 9).normalize() + 0),
+        "books": plain(Decimal(books)),
     }
+
+
+def plain(amount: Decimal) -> str:
+    """Show cents, and nine places only where cents do not tell the truth (floats drift by less)."""
+    exact = round(amount, 9)
+    return f"{exact:.2f}" if exact == round(exact, 2) else f"{exact:f}"
 
 
 def main(name: str) -> None:

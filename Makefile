@@ -63,7 +63,7 @@ bench: $(VENV)/.bench $(RIVALS)/.done ## Measure ours, a hand-written ledger and
 
 .PHONY: bench-rivals
 bench-rivals: $(VENV)/.bench $(RIVALS)/.done ## Measure the libraries people install, nothing else
-	$(BIN)/python benches/bench.py Rivals --output benches/rivals.json
+	$(BIN)/python benches/bench.py Rivals
 
 .PHONY: picture
 picture: $(VENV)/.bench $(RIVALS)/.done ## Run 50 calls at once through every guard and draw what they spent

@@ -27,7 +27,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", help=f"only these: {', '.join(SECTIONS)}, Rivals")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help="JSON file (default: results.json, if all sections run)")
     arguments = parser.parse_args()
     wanted = arguments.sections or [*SECTIONS, "Rivals"]
     facts = machine()
@@ -43,7 +43,9 @@ def main() -> None:
     absent = rivals.missing(answers)
     show(f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}", sections)
     print("", *(f"not measured: {reason}" for reason in absent), sep="\n")
-    write(sections, {"machine": facts, "rivals": answers, "not_measured": absent}, arguments.output)
+    output = arguments.output or (None if arguments.sections else RESULTS)
+    if output:
+        write(sections, {"machine": facts, "rivals": answers, "not_measured": absent}, arguments.output)
 
 
 if __name__ == "__main__":

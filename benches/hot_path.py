@@ -145,21 +145,22 @@ def _window_contender(
     used: Callable[[str], Decimal],
 ) -> Contender:
     variable, windows = subject
-    for agent in agents:
+    busy = agents[::10] if events else agents  # ten million charges by hand would fill a gigabyte
+    for agent in busy:
         for _ in range(events):
             windows.try_acquire(agent, AMOUNT)
-    calls = 5 * len(agents)
+    calls = 50_000
 
     def verify(operations: int) -> str:
-        expected = (events + operations // len(agents)) * AMOUNT
-        assert used(agents[0]) == expected, f"{used(agents[0])} used, expected {expected}"
+        expected = (events + operations // len(busy)) * AMOUNT
+        assert used(busy[0]) == expected, f"{used(busy[0])} used, expected {expected}"
         return "exact"
 
     names = {
         variable: windows,
         "amount": AMOUNT,
-        "next_agent": cycle(agents).__next__,
-        "idle_agent": cycle(agents).__next__,
+        "next_agent": cycle(busy).__next__,
+        "idle_agent": cycle(busy).__next__,
     }
     statement = f"{variable}.try_acquire(next_agent(), amount)"
     return Contender(name, statement, names, verify, loop="idle_agent()", calls=calls)

@@ -67,5 +67,7 @@ def _words(figure: Figure, rows: list[dict[str, Any]], height: float) -> None:
     below = "What the model billed. Each library is used as its documentation tells; overspending in red."
     figure.text(0.02, 1 - 0.66 / height, below, color=FAINT, fontsize=9)
     most = max(one["bill_one_by_one"] for one in rows)
-    control = f"Control: the same calls one after the other, until the first refusal, cost at most {most} in every row."
+    control = (
+        f"One after the other, until the first refusal, the same calls cost at most {most} in every row."
+    )
     figure.text(0.02, 0.18 / height, control, color=FAINT, fontsize=8)

@@ -87,7 +87,7 @@ def show(title: str, sections: dict[str, list[Row]]) -> None:
     Console(width=None if os.isatty(1) else 170).print(table)
 
 
-def write(sections: dict[str, list[Row]], extra: dict[str, Any], path: Path = RESULTS) -> None:
+def write(sections: dict[str, list[Row]], extra: dict[str, Any], path: Path) -> None:
     rows = {name: [row.to_dict() for row in rows] for name, rows in sections.items()}
     document = {**extra, "sections": rows}
     path.write_text(json.dumps(document, indent=1) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from limits import RateLimitItemPerDay, storage, strategies
 
 from measure import Contender
-from rivals.windows import AMOUNT, LIMIT, contender
+from rivals.windows import AMOUNT, LIMIT, by_use, contender
 
 NAME = "limits"
 
@@ -27,4 +27,5 @@ def _contender(name: str, strategy: type[strategies.RateLimiter], cost: int, cal
 
     how = f"{strategy.__name__}.hit(item, agent, cost={cost}), MemoryStorage"
     statement = f"limiter.hit(item, next_agent(), cost={cost})"
-    return contender(name, statement, {"limiter": limiter, "item": item}, used, cost, calls, how)
+    names = {"limiter": limiter, "item": item}
+    return contender(name, statement, names, by_use(used, cost), calls=calls, how=how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rust_py_rate_limit import RateLimiter
 
 from measure import Contender
-from rivals.windows import DAY_SECONDS, LIMIT, contender
+from rivals.windows import DAY_SECONDS, LIMIT, by_use, contender
 
 NAME = "rust-py-rate-limit"
 
@@ -22,4 +22,5 @@ def _contender(name: str, algorithm: str) -> Contender:
 
     how = f"RateLimiter(algorithm={algorithm!r}).allow(agent); counts requests only"
     names = {"limiter": limiter}
-    return contender(name, "limiter.allow(next_agent())", names, used, 1, 100_000, how)
+    statement = "limiter.allow(next_agent())"
+    return contender(name, statement, names, by_use(used, 1), calls=100_000, how=how)

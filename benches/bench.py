@@ -45,7 +45,7 @@ def main() -> None:
     print("", *(f"not measured: {reason}" for reason in absent), sep="\n")
     output = arguments.output or (None if arguments.sections else RESULTS)
     if output:
-        write(sections, {"machine": facts, "rivals": answers, "not_measured": absent}, arguments.output)
+        write(sections, {"machine": facts, "rivals": answers, "not_measured": absent}, output)
 
 
 if __name__ == "__main__":

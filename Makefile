@@ -43,14 +43,13 @@ test-rust: ## Tests of the Rust core
 test-python: $(VENV)/.dev ## Tests of the Python package, README and docs
 	$(BIN)/pytest
 
-# Fresh venvs of the rivals: one of them is imported as `safeguards`, another one wants Python 3.12.
-RIVALS := .venv-rivals
-$(RIVALS)/.done: benches/rivals/requirements.txt
-	$(PYTHON) -m venv --clear $(RIVALS)
-	$(RIVALS)/bin/pip install --quiet --requirement $<
-	@if command -v python3.12 >/dev/null && python3.12 -m venv --clear $(RIVALS)-312; then \
-	  grep '^budgetgate' $< > $(RIVALS)-312/only.txt; \
-	  $(RIVALS)-312/bin/pip install --quiet --requirement $(RIVALS)-312/only.txt; fi
+# Venvs of the rivals: one of them is imported as `safeguards`, another wants Python 3.12. One that does not
+# install is reported by the bench and does not keep the others out.
+RIVALS    := .venv-rivals
+PYTHON312 ?= python3.12
+$(RIVALS)/.done: benches/rivals/requirements.txt benches/rivals/install.sh
+	benches/rivals/install.sh $(PYTHON) $(RIVALS) $<
+	benches/rivals/install.sh $(PYTHON312) $(RIVALS)-312 $< budgetgate
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.run

@@ -49,7 +49,7 @@ def reservations() -> list[Row]:
     ticket = "ledger.settle(ledger.reserve(agent, reserved), amount)"
     results = measure(
         _ours("reserve + settle", "coordinator.reserve(agent, reserved).settle(amount)", calls=50_000),
-        _empty("empty reserve", "empty.reserve(agent, reserved)"),
+        _empty("empty(id, amount)", "empty.try_debit(agent, reserved)"),
         _handwritten("hand-written reserve + settle", ticket, _least(), calls=50_000),
         _handwritten("hand-written reserve + settle, same work", ticket, _same_work(), calls=20_000),
     )
@@ -59,7 +59,7 @@ def reservations() -> list[Row]:
         *_times(results),
         Row("hand-written / reserve + settle", results[least].ns / ours, "x", 4),
         Row("hand-written, same work / reserve + settle", results[same].ns / ours, "x"),
-        Row("reserve + settle / empty native method", ours / results["empty reserve"].ns, "x"),
+        Row("reserve + settle / empty native method", ours / results["empty(id, amount)"].ns, "x"),
     ]
 
 

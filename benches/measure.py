@@ -1,10 +1,11 @@
 """Time per operation, so that two figures of one run may be divided by each other.
 
 Every contender runs in the same process and the same rounds: round 1 of all, round 2 of all, ... in an order
-that rotates, so that a slow second of the machine hits all of them. The loop's own cost (an empty loop of the
-same shape, the fastest of three) is measured in every round and subtracted. `timeit` switches the garbage
-collector off while it times, for all contenders alike; it runs between rounds. After the last round each
-contender proves its result.
+that rotates, so that a slow second of the machine hits all of them. Times are processor times of the thread,
+which other processes of a shared machine lengthen little. The loop's own cost (an empty loop of the same
+shape, the fastest of three) is measured in every round and subtracted. `timeit` switches the garbage collector
+off while it times, for all contenders alike; it runs between rounds. After the last round each contender
+proves its result.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
+from time import thread_time
 from timeit import Timer
 from typing import Any
 
@@ -110,8 +112,8 @@ def measure(*contenders: Contender, rounds: int = ROUNDS) -> dict[str, Measureme
     'True'
     """
     results = {contender.name: Measurement(contender) for contender in contenders}
-    loops = {c.name: Timer(c.loop, globals=c.names) for c in contenders}
-    statements = {c.name: Timer(c.statement, globals=c.names) for c in contenders}
+    loops = {c.name: Timer(c.loop, timer=thread_time, globals=c.names) for c in contenders}
+    statements = {c.name: Timer(c.statement, timer=thread_time, globals=c.names) for c in contenders}
     for number in range(rounds + 1):
         shift = number % len(contenders)
         for contender in contenders[shift:] + contenders[:shift]:

@@ -67,11 +67,10 @@ def _resident_bytes() -> int:
 
 def bytes_each(kind: str, count: int) -> float:
     """Build so many of a kind and divide what the process grew by."""
-    from safeguards.budget.rate_limiter import BudgetRateLimiter  # noqa: PLC0415
-    from safeguards.testing import ManualClock  # noqa: PLC0415
-
     from fleet import AMOUNT, BUDGET, fleet  # noqa: PLC0415 - the parent process does not need it
     from safeguards import BudgetCoordinator  # noqa: PLC0415
+    from safeguards.budget.rate_limiter import BudgetRateLimiter  # noqa: PLC0415
+    from safeguards.testing import ManualClock  # noqa: PLC0415
 
     if kind == "agents":
         coordinator = BudgetCoordinator()

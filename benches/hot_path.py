@@ -9,12 +9,12 @@ from itertools import cycle
 from typing import Any
 
 from safeguards._native import Empty
-from safeguards.budget.rate_limiter import BudgetRateLimiter
 
 from fleet import AMOUNT, BUDGET, RESERVED, fleet
 from handwritten import Ledger, PathLedger, Windows
 from measure import Contender, Measurement, measure
 from report import Row
+from safeguards.budget.rate_limiter import BudgetRateLimiter
 
 AGENT = "agent-50"
 DAY_SECONDS = 86_400
@@ -123,8 +123,8 @@ def _our_windows(name: str, events: int) -> Contender:
         limiter.set_rate_limit(agent_id=agent, max_budget=BUDGET, time_window=timedelta(days=1))
 
     def used(agent: str) -> Decimal:
-        # The window does not tell what was used; what still fits does.
-        return BUDGET - _largest(lambda amount: limiter.check_rate_limit(agent, amount))
+        (window,) = limiter.get_rate_limits(agent)
+        return window.spent
 
     return _window_contender(name, ("limiter", limiter), ours.agents, events, used)
 
@@ -164,15 +164,6 @@ def _window_contender(
     }
     statement = f"{variable}.try_acquire(next_agent(), amount)"
     return Contender(name, statement, names, verify, loop="idle_agent()", calls=calls)
-
-
-def _largest(fits: Callable[[Decimal], bool]) -> Decimal:
-    """Bisect for the largest amount that fits, to the last of nine places."""
-    low, high = 0, int(BUDGET) * 10**9
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(Decimal(middle).scaleb(-9)) else (low, middle - 1)
-    return Decimal(low).scaleb(-9)
 
 
 def _times(results: dict[str, Measurement]) -> list[Row]:

@@ -3,9 +3,9 @@
 Every contender runs in the same process and the same rounds: round 1 of all, round 2 of all, ... in an order
 that rotates, so that a slow second of the machine hits all of them. Times are processor times of the thread,
 which other processes of a shared machine lengthen little. The loop's own cost (an empty loop of the same
-shape, the fastest of three) is measured in every round and subtracted. `timeit` switches the garbage collector
-off while it times, for all contenders alike; it runs between rounds. After the last round each contender
-proves its result.
+shape, the fastest of three) is measured in every round and subtracted. `timeit` switches the garbage
+collector off while it times, for all contenders alike; it runs between rounds. After the last round each
+contender proves its result.
 """
 
 from __future__ import annotations

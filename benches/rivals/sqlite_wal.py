@@ -59,7 +59,7 @@ def speed() -> list[Contender]:
         return "exact"
 
     names = {"ledger": ledger, "agent": "agent", "units": amount}
-    how = "one conditional UPDATE per debit, WAL, synchronous=NORMAL; durable, the others are not"
+    how = "one conditional UPDATE per debit, WAL, synchronous=NORMAL; durable; without the waits for the disk"
     return [Contender("debit", "ledger.try_debit(agent, units)", names, verify, calls=5_000, how=how)]
 
 

@@ -125,13 +125,25 @@ pub(crate) fn to_decimal(py: Python<'_>, units: i128) -> PyResult<Bound<'_, PyAn
     decimals(py)?.class.bind(py).call1((Units(units).to_string(),))
 }
 
-/// Whether `Decimal`s are read in place on this interpreter.
+/// Whether `Decimal`s are read in place on this interpreter; if not, by their text, at the same results.
 #[pyfunction]
 pub(crate) fn reads_decimals_in_place(py: Python<'_>) -> PyResult<bool> {
     Ok(decimals(py)?.layout.is_some())
 }
 
-/// The amount of a value in units of 1e-9, as the hot path reads it, or by its text.
+/// The amount of a value in units of 1e-9, as the methods above read it.
+///
+/// Args:
+///     value: a `Decimal`, an `int` or a decimal `str`.
+///     round_up: which way more than 9 decimal places are rounded.
+///     in_place: whether a `Decimal` may be read in place; if not, it is read by its text.
+///
+/// Raises:
+///     InvalidAmountError: `value` is not an amount.
+///
+/// Example:
+///     >>> amount_units(Decimal("0.1"), round_up=True, in_place=True)
+///     100000000
 #[pyfunction]
 #[pyo3(signature = (value, *, round_up, in_place))]
 pub(crate) fn amount_units(value: &Bound<'_, PyAny>, round_up: bool, in_place: bool) -> PyResult<i128> {

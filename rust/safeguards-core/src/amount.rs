@@ -131,16 +131,21 @@ impl Amount {
 
     /// Reads an amount as people write it: `[0-9]+(\.[0-9]+)?`, nothing else.
     pub fn parse_plain(text: &str, rounding: Rounding) -> Result<Self, AmountError> {
-        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        if is_digits(whole) && is_digits(fraction) {
+        if is_plain(text) {
             return Self::parse(text, rounding);
         }
         Err(match text.strip_prefix('-') {
-            Some(rest) if Self::parse_plain(rest, rounding).is_ok() => AmountError::Negative,
+            Some(rest) if is_plain(rest) => AmountError::Negative,
             _ => special(text),
         })
     }
+}
+
+/// `[0-9]+(\.[0-9]+)?`
+fn is_plain(text: &str) -> bool {
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    is_digits(whole) && is_digits(fraction)
 }
 
 /// Digits of a coefficient, most significant first, times `10^exponent`.
@@ -267,6 +272,8 @@ mod tests {
             assert_eq!(Amount::parse_plain(text, Rounding::Up), Err(AmountError::Malformed), "{text:?}");
         }
         assert_eq!(Amount::parse_plain("-1", Rounding::Up), Err(AmountError::Negative));
+        let dashes = "-".repeat(3_000_000);
+        assert_eq!(Amount::parse_plain(&dashes, Rounding::Up), Err(AmountError::Malformed));
         assert_eq!(Amount::parse_plain("nan", Rounding::Up), Err(AmountError::NotANumber));
     }
 

@@ -225,10 +225,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps an active reservation from expiring until it is settled or released.
+    /// Keeps an active reservation from expiring until it is settled or released. One that is closed pays for
+    /// nothing any more, and is refused.
     pub fn keep_alive(&self, reservation: &Reservation) -> Result<(), LedgerError> {
         let mut progress = reservation.progress.lock();
-        let Progress::Open { deadline } = *progress else { return Ok(()) };
+        let deadline = match *progress {
+            Progress::Open { deadline } => deadline,
+            Progress::Settled(receipt) => return Err(reservation.closed(Closed::Settled(receipt.amount))),
+            Progress::Released => return Err(reservation.closed(Closed::Released)),
+        };
         self.expire_due();
         let mut state = reservation.agent.lock();
         let Some(amount) = state.details().reservations.remove(&(deadline, reservation.number)) else {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, operation};
+use crate::arguments::{Asked, float_seconds, operation};
 use crate::ledger::{PyLedger, admitted, tell_crossings};
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
@@ -157,7 +158,7 @@ impl PyAccount {
     fn reserve(
         &self,
         amount: &Bound<'_, PyAny>,
-        ttl_seconds: f64,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
@@ -186,7 +187,7 @@ impl PyAccount {
     fn try_reserve(
         &self,
         amount: &Bound<'_, PyAny>,
-        ttl_seconds: f64,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
@@ -198,6 +199,18 @@ impl PyAccount {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reservation = this.answer(py, admitted(this.reserve_account(&self.account, &asked)))?;
         Ok(reservation.map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel)))
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.account, &other.account)
+    }
+
+    fn __hash__(&self) -> usize {
+        Arc::as_ptr(&self.account).addr() >> 4
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.ledger)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -59,7 +59,8 @@ fn by_text(value: &Bound<'_, PyAny>, argument: &str, rounding: Rounding) -> PyRe
         let text = class.getattr("__str__")?.call1((value,))?;
         Amount::parse(text.cast::<PyString>()?.to_str()?, rounding)
     } else if let Ok(text) = value.cast::<PyString>() {
-        Amount::parse_plain(text.to_str()?, rounding)
+        // Text that is no Unicode has other characters than digits.
+        text.to_str().map_or(Err(AmountError::Malformed), |text| Amount::parse_plain(text, rounding))
     } else if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
         from_int(value)?
     } else {
@@ -82,14 +83,15 @@ fn from_int(value: &Bound<'_, PyAny>) -> PyResult<Result<Amount, AmountError>> {
 
 fn wrong_type(value: &Bound<'_, PyAny>, argument: &str) -> PyErr {
     let name = value.get_type().name().map_or_else(|_| "this".into(), |name| name.to_string());
-    let advice = if value.is_instance_of::<PyFloat>() {
-        let text = value.repr().map_or_else(|_| "0.1".into(), |text| text.to_string());
-        format!(": a float cannot hold decimal amounts exactly; write Decimal('{text}') or '{text}'")
-    } else {
-        String::new()
+    let advice = match value.cast::<PyFloat>() {
+        Ok(float) if float.value().is_finite() => {
+            let text = PyFloat::new(value.py(), float.value());
+            format!("a float cannot hold decimal amounts exactly; write Decimal('{text}') or '{text}'")
+        }
+        _ => "convert it first".into(),
     };
     PyTypeError::new_err(format!(
-        "{argument} must be a Decimal, an int or a decimal string, not {name}{advice}"
+        "{argument} must be a Decimal, an int or a decimal string, not {name}: {advice}"
     ))
 }
 
@@ -111,7 +113,7 @@ fn shorten(value: &Bound<'_, PyAny>) -> String {
     let text = match value.str() {
         Ok(text) => text.to_string_lossy().into_owned(),
         // Python refuses to print an int of more than 4,300 digits.
-        Err(_) => return "an int of thousands of digits".into(),
+        Err(_) => return "a number of thousands of digits".into(),
     };
     if text.chars().count() <= 60 {
         return text;

@@ -62,7 +62,7 @@ impl PyManualClock {
     #[pyo3(signature = (start=None))]
     fn new(start: Option<&Bound<'_, PyDateTime>>) -> PyResult<Self> {
         // 2026-01-01T00:00:00Z: a test without a date of its own has one that it can compute with.
-        let start = start.map_or(Ok(Wall(1_767_225_600_000_000_000)), from_datetime)?;
+        let start = start.map_or(Ok(Wall(1_767_225_600_000_000_000)), shown)?;
         Ok(Self(Arc::new(ManualClock::new(start))))
     }
 
@@ -96,7 +96,7 @@ impl PyManualClock {
     ///     >>> clock.now(), clock.monotonic()
     ///     (datetime.datetime(2026, 7, 1, 0, 0, tzinfo=datetime.timezone.utc), 0.0)
     fn set_wall(&self, to: &Bound<'_, PyDateTime>) -> PyResult<()> {
-        self.0.set_wall(from_datetime(to)?);
+        self.0.set_wall(shown(to)?);
         Ok(())
     }
 
@@ -147,10 +147,22 @@ fn to_duration(by: &Bound<'_, PyAny>) -> PyResult<Duration> {
 /// Nanoseconds since 1970 of a `datetime`; a naive one is local time.
 pub(crate) fn from_datetime(at: &Bound<'_, PyDateTime>) -> PyResult<Wall> {
     let py = at.py();
-    let utc = at.call_method1("astimezone", (PyTzInfo::utc(py)?,))?;
+    let utc = at.call_method1("astimezone", (PyTzInfo::utc(py)?,)).map_err(|_| out_of_range(at))?;
     let epoch = PyDateTime::from_timestamp(py, 0.0, Some(&PyTzInfo::utc(py)?.to_owned()))?;
     let micros = utc.sub(epoch)?.call_method1("__floordiv__", (PyDelta::new(py, 0, 0, 1, false)?,))?;
     Ok(Wall(micros.extract::<i64>()?.saturating_mul(1_000)))
+}
+
+/// A wall time that a clock can show.
+fn shown(at: &Bound<'_, PyDateTime>) -> PyResult<Wall> {
+    from_datetime(at).and_then(|wall| {
+        let fits = (i64::MIN + 1..i64::MAX).contains(&wall.0);
+        if fits { Ok(wall) } else { Err(out_of_range(at)) }
+    })
+}
+
+fn out_of_range(at: &Bound<'_, PyDateTime>) -> PyErr {
+    configuration_error(at.py(), format!("{at} is out of range: a clock shows the years 1678 to 2261"))
 }
 
 /// An aware `datetime` in UTC, to the microsecond before.

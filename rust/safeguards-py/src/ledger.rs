@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
@@ -14,7 +15,9 @@ use safeguards_core::ledger::{
 
 use crate::account::PyAccount;
 use crate::amount::{charge, grant, to_decimal};
-use crate::arguments::{Asked, check_id, check_priority, operation, period, time_zone};
+use crate::arguments::{
+    Asked, check_id, check_priority, count, float_seconds, operation, period, time_zone, whole,
+};
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
@@ -116,15 +119,22 @@ fn call_on_crossing(ledger: &Bound<'_, PyLedger>, crossing: &Crossing) -> PyResu
     Ok(())
 }
 
+/// Thresholds of a ledger, at most: each account counts those it has crossed in one byte.
+const MAX_THRESHOLDS: usize = 100;
+
 /// Shares of a budget, as millionths.
 fn to_thresholds(py: Python<'_>, shares: &[f64]) -> PyResult<Vec<Threshold>> {
     let to_threshold = |share: &f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10^9")]
-        (0.0 < *share && *share <= 1000.0).then(|| Threshold((share * 1e6).round() as u32))
+        (1e-6..=1000.0).contains(share).then(|| Threshold((share * 1e6).round() as u32))
     };
     let thresholds: Option<Vec<_>> = shares.iter().map(to_threshold).collect();
-    thresholds
-        .ok_or_else(|| configuration_error(py, "thresholds must be shares of a budget above 0, such as 0.8"))
+    thresholds.filter(|thresholds| thresholds.len() <= MAX_THRESHOLDS).ok_or_else(|| {
+        let text = format!(
+            "thresholds must be at most {MAX_THRESHOLDS} shares of a budget from 0.000001 to 1000, such as 0.8"
+        );
+        configuration_error(py, text)
+    })
 }
 
 #[pymethods]
@@ -135,10 +145,11 @@ impl PyLedger {
         py: Python<'_>,
         clock: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = shares)] thresholds: Vec<f64>,
-        history_events: usize,
-        history_sums: usize,
+        #[pyo3(from_py_with = whole)] history_events: i64,
+        #[pyo3(from_py_with = whole)] history_sums: i64,
     ) -> PyResult<Self> {
-        let limits = HistoryLimits { events: history_events, sums: history_sums };
+        let events = count(py, "history_events", history_events)?;
+        let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
         let ledger = Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?);
         Ok(Self { ledger, process: Process::current(py)? })
     }
@@ -256,7 +267,7 @@ impl PyLedger {
         slf: &Bound<'_, Self>,
         agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        ttl_seconds: f64,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
@@ -288,7 +299,7 @@ impl PyLedger {
         slf: &Bound<'_, Self>,
         agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        ttl_seconds: f64,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
@@ -329,14 +340,14 @@ impl PyLedger {
     #[pyo3(signature = (handles, units, *, operation_type=None))]
     fn debit_many<'py>(
         slf: &Bound<'py, Self>,
-        handles: PyReadonlyArray1<'py, u32>,
-        units: PyReadonlyArray1<'py, i64>,
+        handles: &Bound<'py, PyAny>,
+        units: &Bound<'py, PyAny>,
         operation_type: Option<&str>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let (this, py) = (slf.get(), slf.py());
         let (core, operation) = (this.core(py)?, operation(this, operation_type));
         // Copies: another thread may write to the arrays while the interpreter is let go.
-        let (handles, units) = (handles.as_array().to_vec(), units.as_array().to_vec());
+        let (handles, units) = (to_vec::<u32>(handles, "handles")?, to_vec::<i64>(units, "units")?);
         if handles.len() != units.len() {
             let text =
                 format!("handles has {} items and units {}: they must match", handles.len(), units.len());
@@ -395,23 +406,22 @@ impl PyLedger {
 
     // Accounts.
 
-    #[pyo3(signature = (pool_id, initial_budget, priority, parent_id, period_name, period_nanos, timezone))]
+    #[pyo3(signature = (pool_id, initial_budget, priority, parent_id, budget_period, timezone))]
     #[expect(clippy::too_many_arguments, reason = "what create_budget_pool was asked for")]
     fn _create_pool(
         &self,
         py: Python<'_>,
         pool_id: &str,
         initial_budget: &Bound<'_, PyAny>,
-        priority: i64,
+        #[pyo3(from_py_with = whole)] priority: i64,
         parent_id: Option<&str>,
-        period_name: Option<&str>,
-        period_nanos: Option<i64>,
+        budget_period: Option<&Bound<'_, PyAny>>,
         timezone: Option<&str>,
     ) -> PyResult<()> {
         let budget = grant(initial_budget, "initial_budget")?;
         let (core, priority) = (self.core(py)?, check_priority(py, priority)?);
         check_id(py, "pool_id", pool_id)?;
-        let (period, zone) = (period(py, period_name, period_nanos)?, time_zone(py, timezone)?);
+        let (period, zone) = (period(budget_period)?, time_zone(py, timezone)?);
         let schedule = period.map(|period| Schedule::new(period, zone, core.clock().wall()));
         let new = NewPool { id: pool_id, parent: parent_id, budget, priority, schedule };
         self.answer(py, core.create_pool(new)).map(|_| ())
@@ -436,12 +446,15 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.register_agent("writer", "team", priority=8, initial_budget="2.50")
     ///     'writer'
-    #[pyo3(signature = (agent_id, pool_id, priority=5, initial_budget=None))]
+    #[pyo3(
+        signature = (agent_id, pool_id, priority=5, initial_budget=None),
+        text_signature = "($self, agent_id, pool_id, priority=5, initial_budget=0)"
+    )]
     fn register_agent<'py>(
         &self,
         agent_id: Bound<'py, pyo3::types::PyString>,
         pool_id: &str,
-        priority: i64,
+        #[pyo3(from_py_with = whole)] priority: i64,
         initial_budget: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, pyo3::types::PyString>> {
         let py = agent_id.py();
@@ -678,6 +691,22 @@ impl PyLedger {
     fn _now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         clock::to_datetime(py, self.core(py)?.clock().wall())
     }
+}
+
+/// A copy of a one-dimensional array of exactly this type.
+fn to_vec<T: Element + Copy>(array: &Bound<'_, PyAny>, argument: &str) -> PyResult<Vec<T>> {
+    if let Ok(array) = array.extract::<PyReadonlyArray1<'_, T>>() {
+        return Ok(array.as_array().to_vec());
+    }
+    let dtype = T::get_dtype(array.py());
+    let got = match array.cast::<PyUntypedArray>() {
+        Ok(other) => format!("shape {:?} and dtype {}", other.shape(), other.dtype()),
+        Err(_) => array.get_type().name()?.to_string(),
+    };
+    Err(PyTypeError::new_err(format!(
+        "{argument} must be a numpy array of shape (n,) and dtype {dtype}, not {got}: make one with \
+         numpy.asarray({argument}, dtype=numpy.{dtype})"
+    )))
 }
 
 fn shares(value: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {

@@ -1,10 +1,11 @@
 //! The windows of agents. `BudgetRateLimiter` inherits these methods.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use safeguards_core::window::{MAX_LIMIT_UNITS, Precision};
 
 use crate::amount::{charge, grant, to_decimal};
-use crate::arguments::operation;
+use crate::arguments::{operation, timedelta_nanos};
 use crate::error::{configuration_error, seconds};
 use crate::ledger::{PyLedger, admitted};
 
@@ -30,16 +31,21 @@ impl PyRateLimiter {
         Self { ledger: coordinator }
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.ledger)
+    }
+
     fn _set_rate_limit(
         &self,
         py: Python<'_>,
         agent_id: &str,
         max_budget: &Bound<'_, PyAny>,
-        nanos: i64,
+        time_window: &Bound<'_, PyAny>,
         exact: bool,
     ) -> PyResult<()> {
         let this = self.ledger.get();
         let limit = grant(max_budget, "max_budget")?;
+        let nanos = timedelta_nanos(time_window, "time_window")?;
         if limit.units() > MAX_LIMIT_UNITS {
             let most = to_decimal(py, MAX_LIMIT_UNITS)?;
             return Err(configuration_error(
@@ -51,8 +57,14 @@ impl PyRateLimiter {
         this.answer(py, this.core(py)?.set_rate_limit(agent_id, limit, nanos, precision))
     }
 
-    fn _remove_rate_limit(&self, py: Python<'_>, agent_id: &str, nanos: Option<i64>) -> PyResult<usize> {
+    fn _remove_rate_limit(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        time_window: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
         let this = self.ledger.get();
+        let nanos = time_window.map(|window| timedelta_nanos(window, "time_window")).transpose()?;
         this.answer(py, this.core(py)?.remove_rate_limit(agent_id, nanos))
     }
 

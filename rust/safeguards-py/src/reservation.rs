@@ -192,6 +192,14 @@ impl PyReservation {
         Ok(Ready(false.into_pyobject(py)?.to_owned().into_any().unbind()))
     }
 
+    fn __eq__(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.reservation, &other.reservation)
+    }
+
+    fn __hash__(&self) -> usize {
+        Arc::as_ptr(&self.reservation).addr() >> 4
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (number, agent, amount) = (self.number(), self.agent_id(), self.amount(py)?);
         Ok(format!("Reservation({number}, agent={agent:?}, amount={amount}, {})", self.state(py)?))
@@ -202,7 +210,14 @@ impl Drop for PyReservation {
     fn drop(&mut self) {
         if !*self.closed.get_mut() {
             // No interpreter, no warning: the process is ending.
-            Python::try_attach(|py| self.warn(py));
+            Python::try_attach(|py| {
+                // Whoever unwinds a stack drops what is on it while an exception is on its way.
+                let pending = PyErr::take(py);
+                self.warn(py);
+                if let Some(pending) = pending {
+                    pending.restore(py);
+                }
+            });
         }
     }
 }

@@ -131,19 +131,22 @@ impl Amount {
 
     /// Reads an amount as people write it: `[0-9]+(\.[0-9]+)?`, nothing else.
     pub fn parse_plain(text: &str, rounding: Rounding) -> Result<Self, AmountError> {
-        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        if is_digits(whole) && is_digits(fraction) {
+        if is_plain(text) {
             return Self::parse(text, rounding);
         }
         // One sign is looked through, not a row of them: the stack does not grow with the text.
         Err(match text.strip_prefix('-') {
-            Some(rest) if !rest.starts_with('-') && Self::parse_plain(rest, rounding).is_ok() => {
-                AmountError::Negative
-            }
+            Some(rest) if is_plain(rest) => AmountError::Negative,
             _ => special(text),
         })
     }
+}
+
+/// `[0-9]+(\.[0-9]+)?`
+fn is_plain(text: &str) -> bool {
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    is_digits(whole) && is_digits(fraction)
 }
 
 /// Digits of a coefficient, most significant first, times `10^exponent`.
@@ -284,6 +287,8 @@ mod tests {
             assert_eq!(Amount::parse_plain(text, Rounding::Up), Err(AmountError::Malformed), "{text:?}");
         }
         assert_eq!(Amount::parse_plain("-1", Rounding::Up), Err(AmountError::Negative));
+        let dashes = "-".repeat(3_000_000);
+        assert_eq!(Amount::parse_plain(&dashes, Rounding::Up), Err(AmountError::Malformed));
         assert_eq!(Amount::parse_plain("nan", Rounding::Up), Err(AmountError::NotANumber));
     }
 

@@ -119,7 +119,10 @@ impl Ledger {
                 *granted = budget;
                 Ok(())
             }
-            None => Err(LedgerError::Configuration(format!("pool {:?} has no budget_period", pool.id))),
+            None => Err(LedgerError::Configuration(format!(
+                "pool {:?} has no budget_period: use update_pool_budget",
+                pool.id
+            ))),
         }
     }
 
@@ -132,7 +135,10 @@ impl Ledger {
     pub fn transfer(&self, from: &str, to: &str, amount: Amount) -> Result<(), LedgerError> {
         let (from, to) = (self.agent(from)?, self.agent(to)?);
         if Arc::ptr_eq(&from, &to) {
-            return Err(LedgerError::Configuration(format!("a transfer from {:?} to itself", from.id)));
+            return Err(LedgerError::Configuration(format!(
+                "a transfer from {:?} to itself: name two agents",
+                from.id
+            )));
         }
         let now = self.clock.wall();
         self.retry_after_expiry(|| self.transfer_once(&from, &to, amount, now))

@@ -217,12 +217,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps an active reservation from expiring until it is settled or released.
+    /// Keeps an active reservation from expiring until it is settled or released. One that is closed pays for
+    /// nothing any more, and is refused.
     pub fn keep_alive(&self, reservation: &Reservation) -> Result<(), LedgerError> {
         self.expire_due();
         let mut state = reservation.agent.lock();
-        if reservation.outcome.get().is_some() {
-            return Ok(());
+        if let Some(closed) = reservation.outcome.get() {
+            return Err(reservation.closed(closed));
         }
         let reservations = &mut state.details().reservations;
         let Some(amount) = reservations.remove(&reservation.key()) else {

@@ -207,11 +207,11 @@ impl PyReservation {
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.reservation, &other.reservation)
+        std::ptr::eq(&raw const *self.reservation, &raw const *other.reservation)
     }
 
     fn __hash__(&self) -> usize {
-        Arc::as_ptr(&self.reservation).addr() >> 4
+        (&raw const *self.reservation).addr() >> 4
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

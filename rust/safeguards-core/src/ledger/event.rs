@@ -107,7 +107,7 @@ const HOUR_NANOS: i64 = 3_600 * 1_000_000_000;
 pub(super) struct History {
     sequence: u64,
     recent: VecDeque<Event>,
-    sums: VecDeque<Usage>,
+    sums: Vec<Usage>,
 }
 
 impl History {
@@ -124,6 +124,8 @@ impl History {
         self.sequence += 1;
         if self.recent.len() >= limits.events {
             self.roll_up(limits);
+        } else if self.recent.capacity() == 0 {
+            self.recent.reserve_exact(1); // For most accounts that never do anything: their first grant.
         }
         self.recent.push_back(Event { sequence: self.sequence, at, amount, kind, operation });
         self.sequence
@@ -180,7 +182,7 @@ impl History {
     fn merge_oldest(&mut self) {
         let pair = (0..self.sums.len()).find_map(|oldest| Some((oldest, self.partner(oldest)?)));
         let Some((oldest, partner)) = pair else { return };
-        let Some(newer) = self.sums.remove(partner) else { return };
+        let newer = self.sums.remove(partner);
         let sum = &mut self.sums[oldest];
         if !sum.is_like(&newer) {
             sum.operation = OperationId::OTHER;

@@ -33,7 +33,7 @@ demo: $(VENV)/.run ## 50 threads against a budget of 1.00, beside a hand-written
 	@$(BIN)/safeguards demo
 
 .PHONY: test
-test: lint test-rust test-python ## Lint, then every test
+test: lint test-rust loom free-threaded test-python ## Lint, then every test
 
 .PHONY: test-rust
 test-rust: loom ## Tests of the Rust core
@@ -42,6 +42,11 @@ test-rust: loom ## Tests of the Rust core
 .PHONY: loom
 loom: ## Model checks of the locks: the orders in which threads can meet
 	RUSTFLAGS="--cfg loom" cargo test --quiet --release --package safeguards-core --test loom --target-dir target/loom
+
+.PHONY: free-threaded
+free-threaded: ## Check that the binding compiles for a free-threaded CPython, which need not be here
+	PYO3_CONFIG_FILE=$(CURDIR)/rust/free-threaded.cfg cargo check --quiet --package safeguards-py \
+		--no-default-features --target-dir target/free-threaded
 
 .PHONY: test-python
 test-python: $(VENV)/.dev ## Tests of the Python package, README and docs

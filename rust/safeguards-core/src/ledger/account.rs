@@ -66,8 +66,8 @@ pub(super) struct Details {
     pub(super) last_refused: Amount,
     /// Active reservations of an agent, by deadline.
     pub(super) reservations: BTreeMap<ReservationKey, Amount>,
-    /// When the ledger's timer looks at the reservations next.
-    pub(super) timer_at: Monotonic,
+    /// When the ledger's timers look at the reservations: latest first, each once.
+    pub(super) timers: Vec<Monotonic>,
     /// The period of a pool and the budget that each period begins with.
     pub(super) renewal: Option<(Schedule, Amount)>,
     /// Agents and pools right below a pool. An agent and a pool may share a name.
@@ -83,10 +83,18 @@ impl Default for Details {
             windows: Vec::new(),
             last_refused: Amount::ZERO,
             reservations: BTreeMap::new(),
-            timer_at: Monotonic::NEVER,
+            timers: Vec::new(),
             renewal: None,
             members: BTreeSet::new(),
         }
+    }
+}
+
+impl Details {
+    /// When the reservations are looked at next.
+    #[inline]
+    pub(super) fn timer_at(&self) -> Monotonic {
+        self.timers.last().copied().unwrap_or(Monotonic::NEVER)
     }
 }
 

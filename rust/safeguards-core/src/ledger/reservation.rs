@@ -146,8 +146,8 @@ impl Ledger {
         let deadline = self.clock.monotonic_coarse().plus(ttl_nanos);
         let details = state.details();
         details.reservations.insert((deadline, number), amount);
-        if deadline < details.timer_at {
-            details.timer_at = deadline;
+        if deadline < details.timer_at() {
+            details.timers.push(deadline);
             self.timers.push(Timer { at: deadline, account: Arc::clone(agent) });
         }
         let progress = Mutex::new(Progress::Open { deadline });
@@ -283,9 +283,7 @@ impl Ledger {
     fn expire_account(&self, timer: &Timer, now: Monotonic) -> usize {
         let agent = &timer.account;
         let mut state = agent.lock();
-        if state.details().timer_at != timer.at {
-            return 0; // An earlier deadline came after this timer was set, and has a timer of its own.
-        }
+        state.details().timers.retain(|at| *at != timer.at);
         let wall = self.clock.wall();
         let mut expired = 0;
         let next = loop {
@@ -297,8 +295,9 @@ impl Ledger {
             }
             expired += 1;
         };
-        state.details().timer_at = next;
-        if next != Monotonic::NEVER {
+        // A later timer that waits already is not set again.
+        if next < state.details().timer_at() {
+            state.details().timers.push(next);
             self.timers.push(Timer { at: next, account: Arc::clone(agent) });
         }
         expired

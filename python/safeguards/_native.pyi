@@ -11,8 +11,9 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
-_T = TypeVar("_T", covariant=True)
+_T_co = TypeVar("_T_co", covariant=True)
 
 Amount: TypeAlias = Decimal | int | str
 Clock: TypeAlias = ManualClock | SystemClock
@@ -20,6 +21,7 @@ _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "rej
 _Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int, int]
 _Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
 
+@disjoint_base
 class Ledger:
     """The books behind `BudgetCoordinator`, which inherits every method from here.
 
@@ -646,6 +648,7 @@ class Receipt:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+@disjoint_base
 class RateLimiter:
     """The windows behind `BudgetRateLimiter`, which inherits every method from here.
 
@@ -821,11 +824,11 @@ class Empty:
         """Does nothing, as `BudgetRateLimiter.try_acquire` is called."""
 
 @final
-class _Ready(Generic[_T]):
+class _Ready(Generic[_T_co]):
     """An awaitable that has its result already: what `async with` awaits."""
-    def __await__(self) -> Generator[Any, None, _T]: ...
+    def __await__(self) -> Generator[Any, None, _T_co]: ...
     def __iter__(self) -> Self: ...
-    def __next__(self) -> _T: ...
+    def __next__(self) -> _T_co: ...
 
 def reads_decimals_in_place() -> bool:
     """Whether `Decimal`s are read in place on this interpreter; if not, by their text, at the same results."""

@@ -54,8 +54,10 @@ class BudgetCoordinator(Ledger):
     """
 
     notification_manager: NotificationManager
+    _lock: threading.Lock
+    _pinned: frozenset[str]
 
-    def __new__(
+    def __new__(  # noqa: D102 - the class documents it
         cls,
         notification_manager: NotificationManager | None = None,
         *,
@@ -73,7 +75,7 @@ class BudgetCoordinator(Ledger):
         )
         self.notification_manager = manager
         self._lock = threading.Lock()
-        self._pinned = frozenset[str]()
+        self._pinned = frozenset()
         return self
 
     def create_budget_pool(
@@ -195,7 +197,13 @@ class BudgetCoordinator(Ledger):
             )
 
     def pin(self, account_id: str) -> None:
-        """Keeps controllers from changing this agent's or pool's budget. People still can."""
+        """Keeps controllers from changing this agent's or pool's budget. People still can.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+        """
+        if not self._has_pool(account_id):
+            self.get_agent_priority(account_id)  # raises for an id that is unknown
         with self._lock:
             self._pinned |= {account_id}
 
@@ -215,8 +223,7 @@ class BudgetCoordinator(Ledger):
         kind = "pool" if is_pool else "agent"
         self.notification_manager.send_alert(
             f"{kind} {account!r} has spent {share:.0%} of its budget",
-            f"{spent} of {granted} is spent. "
-            + (f"Raise it with update_{'pool_' if is_pool else ''}budget, or wait for its next period."),
+            f"{spent} of {granted} is spent: raise it with update_{'pool_' if is_pool else ''}budget.",
             AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
             account=account,
             time=self._now(),

@@ -12,11 +12,30 @@ use crate::amount::{charge, to_decimal};
 use crate::ledger::{PyLedger, tell_crossings};
 use crate::receipt::PyReceipt;
 
-/// Money set aside for one piece of work. Made by `reserve`; closed by `settle`, by `release` or by its time to live.
+/// A reservation that this object alone holds, or one that was made under a key and can be held by others.
+pub(crate) enum Held {
+    Alone(Reservation),
+    Shared(Arc<Reservation>),
+}
+
+impl std::ops::Deref for Held {
+    type Target = Reservation;
+
+    #[inline]
+    fn deref(&self) -> &Reservation {
+        match self {
+            Self::Alone(reservation) => reservation,
+            Self::Shared(reservation) => reservation,
+        }
+    }
+}
+
+/// Money set aside for one piece of work. Made by `reserve`; closed by `settle`, by `release` or by its time
+/// to live.
 ///
-/// Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is active stays
-/// set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one reservation, as repetitions
-/// with an idempotency key return, are equal.
+/// Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is
+/// active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one
+/// reservation, as repetitions with an idempotency key return, are equal.
 ///
 /// Example:
 ///     >>> reservation = coordinator.reserve("bot", "0.50")
@@ -29,18 +48,14 @@ use crate::receipt::PyReceipt;
 #[pyclass(frozen, weakref, module = "safeguards._native", name = "Reservation")]
 pub(crate) struct PyReservation {
     ledger: Py<PyLedger>,
-    reservation: Arc<Reservation>,
+    reservation: Held,
     on_cancel: Amount,
     /// Settled or released through this object: nothing to warn of.
     closed: AtomicBool,
 }
 
 impl PyReservation {
-    pub(crate) fn new(
-        ledger: &Bound<'_, PyLedger>,
-        reservation: Arc<Reservation>,
-        on_cancel: Amount,
-    ) -> Self {
+    pub(crate) fn new(ledger: &Bound<'_, PyLedger>, reservation: Held, on_cancel: Amount) -> Self {
         Self { ledger: ledger.clone().unbind(), reservation, on_cancel, closed: AtomicBool::new(false) }
     }
 
@@ -117,10 +132,11 @@ impl PyReservation {
         Ok(self.ledger.get().core(py)?.settlement(&self.reservation).map(PyReceipt))
     }
 
-    /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
+    /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no
+    /// effect.
     ///
-    /// After the time to live is over it still charges what it is told, under the overage policy, as a late settlement:
-    /// what was spent is a fact.
+    /// After the time to live is over it still charges what it is told, under the overage policy, as a late
+    /// settlement: what was spent is a fact.
     ///
     /// Args:
     ///     amount: what it has cost; more than 9 decimal places are rounded up.
@@ -128,8 +144,10 @@ impl PyReservation {
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.
     ///     ReservationError: it was released, or settled for another amount.
-    ///     BudgetExceededError: it costs more than was reserved, and the overage policy refuses; it stays active.
-    ///     RateLimitExceededError: it costs more than was reserved, and a window has no room; it stays active.
+    ///     BudgetExceededError: it costs more than was reserved, and the overage policy refuses; it stays
+    ///         active.
+    ///     RateLimitExceededError: it costs more than was reserved, and a window has no room; it stays
+    ///         active.
     ///
     /// Example:
     ///     >>> reservation = coordinator.reserve("bot", "0.50")
@@ -193,11 +211,11 @@ impl PyReservation {
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.reservation, &other.reservation)
+        std::ptr::eq(&raw const *self.reservation, &raw const *other.reservation)
     }
 
     fn __hash__(&self) -> usize {
-        Arc::as_ptr(&self.reservation).addr() >> 4
+        (&raw const *self.reservation).addr() >> 4
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

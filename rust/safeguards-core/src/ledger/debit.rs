@@ -7,7 +7,7 @@ use super::account::{Account, State};
 use super::balance::Movement;
 use super::error::LedgerError;
 use super::event::EventKind;
-use super::idempotency::{Outcome, Payload, Phase};
+use super::idempotency::{Admitted, Payload, Phase};
 use super::operation::OperationId;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
@@ -60,9 +60,9 @@ impl Ledger {
         key: &str,
     ) -> Result<Receipt, LedgerError> {
         let payload = Payload { agent: Arc::clone(agent), amount, operation, phase: Phase::Debit };
-        match self.once(key, payload, || self.debit_account(agent, amount, operation).map(Outcome::Debit))? {
-            Outcome::Debit(receipt) => Ok(receipt),
-            Outcome::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
+        match self.once(key, payload, || self.debit_account(agent, amount, operation).map(Admitted::Debit))? {
+            Admitted::Debit(receipt) => Ok(receipt),
+            Admitted::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
         }
     }
 
@@ -74,8 +74,12 @@ impl Ledger {
         units: &[i64],
         operation: OperationId,
     ) -> Result<Vec<bool>, BatchError> {
-        let slots = self.directory.slots();
         let malformed = |index, error| BatchError { index, error };
+        if handles.len() != units.len() {
+            let text = format!("{} handles but {} units: one for each", handles.len(), units.len());
+            return Err(malformed(handles.len().min(units.len()), LedgerError::Configuration(text)));
+        }
+        let slots = self.directory.slots();
         for (index, (handle, units)) in handles.iter().zip(units).enumerate() {
             slots.get(*handle).map_err(|error| malformed(index, error))?;
             if *units < 0 {

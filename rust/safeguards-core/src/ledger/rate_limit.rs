@@ -12,7 +12,7 @@ use super::event::EventKind;
 use super::operation::OperationId;
 use crate::amount::Amount;
 use crate::clock::Monotonic;
-use crate::window::{MAX_LENGTH_NANOS, MIN_LENGTH_NANOS, Precision, Window};
+use crate::window::{MAX_LENGTH_NANOS, MAX_LIMIT_UNITS, MIN_LENGTH_NANOS, Precision, Window};
 
 /// A window at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,10 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         if !(MIN_LENGTH_NANOS..=MAX_LENGTH_NANOS).contains(&length) {
             let text = "time_window must be between 1 microsecond and 366 days";
+            return Err(LedgerError::Configuration(text.into()));
+        }
+        if limit.units() > MAX_LIMIT_UNITS {
+            let text = "a rate limit must not be more than 10000000000 (10^10)";
             return Err(LedgerError::Configuration(text.into()));
         }
         self.with_open_agent(agent, |state| {
@@ -200,6 +204,9 @@ impl Details {
 
     /// When `amount` fits into all windows at once, if nothing else happens.
     fn fits_at(&mut self, now: Monotonic, amount: Amount) -> Option<Monotonic> {
+        if amount.is_zero() {
+            return Some(now); // Nothing is always admitted, even beyond the limit.
+        }
         let Self { windows, reservations, .. } = self;
         // What leaves a window never comes back by itself: it fits from the latest of the times on.
         windows.iter_mut().try_fold(now, |at, window| {

@@ -97,7 +97,7 @@ impl Ledger {
         let pool = self.pool(pool)?;
         let state = pool.lock();
         let members = state.details.iter().flat_map(|details| &details.members);
-        Ok(members.filter(|(_, member)| **member == kind).map(|(id, _)| Arc::clone(id)).collect())
+        Ok(members.filter(|(member, _)| *member == kind).map(|(_, id)| Arc::clone(id)).collect())
     }
 
     /// Ids of all agents, in no order that means anything.

@@ -28,9 +28,9 @@ class BudgetCoordinator(Ledger):
     """All budgets of one process: decides before each operation whether it may be paid for.
 
     Agents are debited; a debit passes through the agent's own budget and through every pool above it, all of
-    them or none. Any number of threads and tasks may call any method at any time: no budget is ever overspent.
-    Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against the
-    spender (charges up, grants down).
+    them or none. Any number of threads and tasks may call any method at any time: no budget is overspent.
+    Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against
+    the spender (charges up, grants down).
 
     Debits, reservations, budgets and lists are methods of the compiled base class and documented there.
 
@@ -98,10 +98,11 @@ class BudgetCoordinator(Ledger):
             parent_id: the pool above it, if any. Pools are at most 32 deep.
             pool_id: its id; if not given, the name, with a number where the name is taken.
             budget_period: `"hourly"`, `"daily"`, `"weekly"` (from Monday), `"monthly"` or a `timedelta` (from
-                now). At each begin the budget is `initial_budget` again, less what is still reserved; what was
-                left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
+                now). At each begin the budget is `initial_budget` again, less what is still reserved; what
+                was left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
                 changes: each is granted once.
-            timezone: a name such as `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not given.
+            timezone: a name such as `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not
+                given.
 
         Returns:
             The pool's id.

@@ -202,8 +202,7 @@ impl PyLedger {
         Ok(PyReceipt(receipt))
     }
 
-    /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops, which makes no
-    /// object.
+    /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
     ///
     /// Returns:
     ///     True if it was charged; False if a budget or a window refused it, and nothing was changed.
@@ -569,8 +568,9 @@ impl PyLedger {
         to_decimal(py, self.answer(py, core.pool(pool_id).and_then(|pool| core.remaining(&pool)))?)
     }
 
-    /// Makes `budget` remain for a pool. Later periods of a pool with a `budget_period` begin with what they
-    /// did before.
+    /// Makes `budget` remain for a pool. Reservations are untouched.
+    ///
+    /// Later periods of a pool with a `budget_period` begin with what they did before.
     ///
     /// Raises:
     ///     InvalidAmountError: `budget` is not an amount.

@@ -68,8 +68,9 @@ impl PyRateLimiter {
         this.answer(py, this.core(py)?.remove_rate_limit(agent_id, nanos))
     }
 
-    /// Whether `amount` fits into every window of an agent now. Charges nothing; a refusal is what
-    /// `get_retry_after` tells about next.
+    /// Whether `amount` fits into every window of an agent now. Charges nothing.
+    ///
+    /// What is refused is what `get_retry_after` tells about next.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.

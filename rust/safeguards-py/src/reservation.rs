@@ -30,8 +30,7 @@ impl std::ops::Deref for Held {
     }
 }
 
-/// Money set aside for one piece of work. Made by `reserve`; closed by `settle`, by `release` or by its time
-/// to live.
+/// Money set aside for one piece of work: made by `reserve`, closed by `settle` or `release`, or by time.
 ///
 /// Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is
 /// active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one
@@ -132,8 +131,9 @@ impl PyReservation {
         Ok(self.ledger.get().core(py)?.settlement(&self.reservation).map(PyReceipt))
     }
 
-    /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no
-    /// effect.
+    /// Charges what the work has cost and gives the rest back.
+    ///
+    /// A repetition with the same amount has no effect.
     ///
     /// After the time to live is over it still charges what it is told, under the overage policy, as a late
     /// settlement: what was spent is a fact.

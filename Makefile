@@ -21,7 +21,7 @@ $(VENV)/.run: $(BIN)/maturin $(NATIVE)
 # Everything that the tests and the linters need on top.
 $(VENV)/.dev: $(BIN)/maturin $(NATIVE)
 	$(BIN)/pip install --quiet --group test --group lint
-	$(BIN)/maturin develop --release --quiet --extras cli,plot,cron
+	$(BIN)/maturin develop --release --quiet --extras cli,plot
 	@touch $@ $(VENV)/.run
 
 .PHONY: run
@@ -92,6 +92,10 @@ format: $(VENV)/.dev ## Format everything
 	cargo fmt --all
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: stub-docs
+stub-docs: $(VENV)/.dev ## Copy the docstrings of the compiled module into its stub
+	$(BIN)/python tests/sync_stub_docs.py
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -174,7 +174,7 @@ class InvalidAmountError(BudgetError, ValueError):
 
 
 class IdempotencyConflictError(BudgetError):
-    """This idempotency key was used before, for another agent, amount or operation type.
+    """An idempotency key was used before, for another agent, amount or operation type.
 
     Attributes:
         idempotency_key: the key.

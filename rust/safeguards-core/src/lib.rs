@@ -1,2 +1,4 @@
 //! x
 #![forbid(unsafe_code)]
+
+pub mod allocation;

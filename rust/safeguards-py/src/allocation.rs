@@ -31,39 +31,19 @@ pub(crate) struct AllocationStrategy(core::Strategy);
 impl AllocationStrategy {
     #[staticmethod]
     fn adaptive(adjusting_rate: f64, scaling_factor: f64, roulette: bool, per_agent: bool) -> Self {
-        let choice = if roulette {
-            core::Choice::Roulette
-        } else {
-            core::Choice::Max
-        };
-        let attitude = if per_agent {
-            core::Attitude::Agent
-        } else {
-            core::Attitude::Resource
-        };
-        Self(core::Strategy::Adaptive(core::Adaptive {
-            adjusting_rate,
-            scaling_factor,
-            choice,
-            attitude,
-        }))
+        let choice = if roulette { core::Choice::Roulette } else { core::Choice::Max };
+        let attitude = if per_agent { core::Attitude::Agent } else { core::Attitude::Resource };
+        Self(core::Strategy::Adaptive(core::Adaptive { adjusting_rate, scaling_factor, choice, attitude }))
     }
 
     #[staticmethod]
     const fn lam_leung(history: usize, increase: f64, decrease: f64) -> Self {
-        Self(core::Strategy::LamLeung(core::LamLeung {
-            history,
-            increase,
-            decrease,
-        }))
+        Self(core::Strategy::LamLeung(core::LamLeung { history, increase, decrease }))
     }
 
     #[staticmethod]
     const fn galstyan(neighbours: usize, tables: usize) -> Self {
-        Self(core::Strategy::Galstyan(core::Galstyan {
-            neighbours,
-            tables,
-        }))
+        Self(core::Strategy::Galstyan(core::Galstyan { neighbours, tables }))
     }
 
     #[staticmethod]
@@ -101,10 +81,7 @@ impl AllocationStrategy {
 #[pyfunction]
 #[pyo3(signature = (strategy, capacities, *, n_agents, trials, seed, initial_attitudes, observation_noise,
     careless_fraction, task_units, task_steps, allow_scarcity, threads, progress))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "keyword arguments, one for each field of the experiment"
-)]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments, one for each field of the experiment")]
 pub(crate) fn simulate_allocation<'py>(
     py: Python<'py>,
     strategy: &AllocationStrategy,
@@ -168,9 +145,7 @@ fn watched<T: Send>(
                 state.stop();
             }
         }
-        let outcome = worker
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let outcome = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         interrupt?;
         let outcome = outcome.map_err(refuse)?;
         Python::attach(tell)?;
@@ -180,8 +155,7 @@ fn watched<T: Send>(
 
 fn read_capacities(capacities: &PyReadonlyArray2<'_, f64>) -> PyResult<core::Capacities> {
     let resources = capacities.shape()[1];
-    core::Capacities::new(capacities.as_array().iter().copied().collect(), resources)
-        .map_err(refuse)
+    core::Capacities::new(capacities.as_array().iter().copied().collect(), resources).map_err(refuse)
 }
 
 fn read_attitudes(attitudes: &PyReadonlyArrayDyn<'_, f64>) -> core::Attitudes {
@@ -206,16 +180,12 @@ impl AllocationAgents {
         initial_attitudes: Option<PyReadonlyArrayDyn<'_, f64>>,
     ) -> PyResult<Self> {
         let attitudes = initial_attitudes.as_ref().map(read_attitudes);
-        let agents =
-            core::Agents::new(&strategy.0, n_agents, n_resources, seed, attitudes.as_ref());
+        let agents = core::Agents::new(&strategy.0, n_agents, n_resources, seed, attitudes.as_ref());
         Ok(Self(Mutex::new(agents.map_err(refuse)?)))
     }
 
     /// Opens a step; each agent's resource as a uint16 array.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "extracted arguments are owned"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted arguments are owned")]
     fn choose<'py>(
         &self,
         py: Python<'py>,
@@ -227,10 +197,7 @@ impl AllocationAgents {
     }
 
     /// Closes the step.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "extracted arguments are owned"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted arguments are owned")]
     fn update(
         &self,
         overloaded: PyReadonlyArray1<'_, bool>,
@@ -238,10 +205,7 @@ impl AllocationAgents {
     ) -> PyResult<()> {
         let overloaded = overloaded.as_array().to_vec();
         let loads = loads.map(|loads| loads.as_array().to_vec());
-        self.0
-            .lock()
-            .update(&overloaded, loads.as_deref())
-            .map_err(refuse)
+        self.0.lock().update(&overloaded, loads.as_deref()).map_err(refuse)
     }
 
     /// Steps begun.
@@ -264,9 +228,7 @@ impl AllocationSelector {
         max_agents: usize,
         seed: u64,
     ) -> PyResult<Self> {
-        core::Selector::new(&strategy.0, n_resources, max_agents, seed)
-            .map(Self)
-            .map_err(refuse)
+        core::Selector::new(&strategy.0, n_resources, max_agents, seed).map(Self).map_err(refuse)
     }
 
     fn choose(&self, agent_id: &str) -> PyResult<u16> {
@@ -274,9 +236,7 @@ impl AllocationSelector {
     }
 
     fn report(&self, agent_id: &str, resource: u16, overloaded: bool) -> PyResult<bool> {
-        self.0
-            .report(agent_id, resource, overloaded)
-            .ok_or_else(|| unknown(agent_id))
+        self.0.report(agent_id, resource, overloaded).ok_or_else(|| unknown(agent_id))
     }
 
     fn observe_capacity(&self, resource: usize, capacity: f64) -> PyResult<()> {
@@ -289,11 +249,7 @@ impl AllocationSelector {
     }
 
     fn forget(&self, agent_id: &str) -> PyResult<()> {
-        if self.0.forget(agent_id) {
-            Ok(())
-        } else {
-            Err(unknown(agent_id))
-        }
+        if self.0.forget(agent_id) { Ok(()) } else { Err(unknown(agent_id)) }
     }
 
     #[getter]
@@ -313,7 +269,5 @@ impl AllocationSelector {
 }
 
 fn unknown(agent: &str) -> PyErr {
-    UnknownAgentError::new_err(format!(
-        "agent {agent:?} has not chosen a resource yet; call choose first"
-    ))
+    UnknownAgentError::new_err(format!("agent {agent:?} has not chosen a resource yet; call choose first"))
 }

@@ -7,7 +7,5 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::allocation::{
-        AllocationAgents, AllocationSelector, AllocationStrategy, simulate_allocation,
-    };
+    use super::allocation::{AllocationAgents, AllocationSelector, AllocationStrategy, simulate_allocation};
 }

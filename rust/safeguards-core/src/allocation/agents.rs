@@ -30,20 +30,10 @@ impl Agents {
         super::Capacities::new(vec![1.0; resources], resources)?;
         strategy.check(resources)?;
         #[expect(clippy::cast_precision_loss, reason = "compared with a range")]
-        super::check_range(
-            "n_agents",
-            "from 1 to 4,294,967,295",
-            agents as f64,
-            1.0,
-            4_294_967_295.0,
-        )?;
+        super::check_range("n_agents", "from 1 to 4,294,967,295", agents as f64, 1.0, 4_294_967_295.0)?;
         let per_agent = strategy.attitudes(resources);
         if let Some(attitudes) = initial_attitudes {
-            let shape = if per_agent == resources {
-                vec![agents, resources]
-            } else {
-                vec![agents]
-            };
+            let shape = if per_agent == resources { vec![agents, resources] } else { vec![agents] };
             attitudes.check(per_agent, &[shape])?;
         }
         let setup = Setup {
@@ -67,9 +57,7 @@ impl Agents {
     /// paper does (steps 1 and 2) and remembers them for later.
     pub fn choose(&mut self, capacities: &[f64]) -> Result<&[u16], AllocationError> {
         if self.chosen {
-            return Err(AllocationError::OutOfTurn(
-                "choose was called twice: call update to end the step",
-            ));
+            return Err(AllocationError::OutOfTurn("choose was called twice: call update to end the step"));
         }
         self.check_length("capacities", capacities.len())?;
         check_row(capacities, self.board.step() as usize + 1)?;
@@ -78,22 +66,13 @@ impl Agents {
         self.population.plan(&self.board, &self.choices);
         self.counts.fill(0);
         let everybody = 0..self.choices.len();
-        self.population.choose(
-            everybody,
-            self.overloaded.as_deref(),
-            &mut self.choices,
-            &mut self.counts,
-        );
+        self.population.choose(everybody, self.overloaded.as_deref(), &mut self.choices, &mut self.counts);
         self.chosen = true;
         Ok(&self.choices)
     }
 
     /// Closes the step: which resources were overloaded, and their loads if others share them.
-    pub fn update(
-        &mut self,
-        overloaded: &[bool],
-        loads: Option<&[i64]>,
-    ) -> Result<(), AllocationError> {
+    pub fn update(&mut self, overloaded: &[bool], loads: Option<&[i64]>) -> Result<(), AllocationError> {
         if !self.chosen {
             return Err(AllocationError::OutOfTurn(
                 "update was called before choose: there is no step to end",
@@ -105,11 +84,7 @@ impl Agents {
             if let Some(&load) = loads.iter().find(|&&load| load < 0) {
                 let (name, range) = ("loads", "not negative");
                 #[expect(clippy::cast_precision_loss, reason = "for a message")]
-                return Err(AllocationError::OutOfRange {
-                    name,
-                    range,
-                    value: load as f64,
-                });
+                return Err(AllocationError::OutOfRange { name, range, value: load as f64 });
             }
         }
         self.board.close(loads.unwrap_or(&self.counts), overloaded);
@@ -129,10 +104,6 @@ impl Agents {
         if given == expected {
             return Ok(());
         }
-        Err(AllocationError::Shape {
-            name,
-            expected: format!("({expected},)"),
-            given: format!("({given},)"),
-        })
+        Err(AllocationError::Shape { name, expected: format!("({expected},)"), given: format!("({given},)") })
     }
 }

@@ -83,11 +83,7 @@ impl Board {
     /// Persistence or linear extrapolation, whichever has the smaller discounted squared error; extrapolation
     /// while there is no record yet. Never negative, and of the same total as the last capacities.
     fn update_forecast(&mut self) {
-        let Self {
-            capacities: [_, c1, c2, c3],
-            forecast,
-            ..
-        } = self;
+        let Self { capacities: [_, c1, c2, c3], forecast, .. } = self;
         match self.step {
             1 => return, // nothing is known: all resources look alike
             2 => return forecast.copy_from_slice(c1),
@@ -132,23 +128,13 @@ mod tests {
 
     #[test]
     fn a_straight_line_is_extrapolated_exactly() {
-        let rows: Vec<_> = (0..20)
-            .map(|t| [100.0 + f64::from(t), 100.0 - f64::from(t)])
-            .collect();
+        let rows: Vec<_> = (0..20).map(|t| [100.0 + f64::from(t), 100.0 - f64::from(t)]).collect();
         assert_eq!(board_after(&rows).forecast(), [120.0, 80.0]);
     }
 
     #[test]
     fn a_jumping_capacity_is_taken_to_persist() {
-        let rows: Vec<_> = (0..20)
-            .map(|t| {
-                if t % 2 == 0 {
-                    [60.0, 40.0]
-                } else {
-                    [40.0, 60.0]
-                }
-            })
-            .collect();
+        let rows: Vec<_> = (0..20).map(|t| if t % 2 == 0 { [60.0, 40.0] } else { [40.0, 60.0] }).collect();
         assert_eq!(board_after(&rows).forecast(), [40.0, 60.0]);
     }
 

@@ -57,11 +57,7 @@ impl Capacities {
         for (step, row) in self.rows().enumerate() {
             let total = pairwise_sum(row);
             if total < demand * (1.0 - 1e-9) {
-                return Err(AllocationError::Scarce {
-                    step: step + 1,
-                    total,
-                    demand,
-                });
+                return Err(AllocationError::Scarce { step: step + 1, total, demand });
             }
         }
         Ok(())
@@ -72,18 +68,10 @@ impl Capacities {
 pub(crate) fn check_row(row: &[f64], step: usize) -> Result<(), AllocationError> {
     for (resource, &value) in row.iter().enumerate() {
         if value.is_nan() || value.is_infinite() || value > MAX_CAPACITY {
-            return Err(AllocationError::NotACapacity {
-                step,
-                resource,
-                value,
-            });
+            return Err(AllocationError::NotACapacity { step, resource, value });
         }
         if value < 0.0 {
-            return Err(AllocationError::NegativeCapacity {
-                step,
-                resource,
-                value,
-            });
+            return Err(AllocationError::NegativeCapacity { step, resource, value });
         }
     }
     if row.iter().all(|&c| c == 0.0) {

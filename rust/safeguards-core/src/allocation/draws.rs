@@ -32,17 +32,13 @@ pub(crate) struct Draws {
 
 impl Draws {
     pub(crate) const fn new(seed: u64, trial: u64) -> Self {
-        Self {
-            key: mix(mix(seed.wrapping_add(GOLDEN)).wrapping_add(trial.wrapping_mul(GOLDEN))),
-        }
+        Self { key: mix(mix(seed.wrapping_add(GOLDEN)).wrapping_add(trial.wrapping_mul(GOLDEN))) }
     }
 
     /// The numbers that all agents draw for one purpose at one step.
     pub(crate) const fn at(self, step: u32, purpose: Purpose) -> StepDraws {
         let when = ((step as u64) << 8) | purpose as u64;
-        StepDraws {
-            key: mix(self.key ^ mix(when.wrapping_mul(GOLDEN))),
-        }
+        StepDraws { key: mix(self.key ^ mix(when.wrapping_mul(GOLDEN))) }
     }
 }
 
@@ -70,10 +66,7 @@ impl StepDraws {
     pub(crate) fn pair(self, index: usize) -> (f64, f64) {
         const UNIT: f64 = 1.0 / 4_294_967_296.0;
         let bits = self.bits(index);
-        (
-            f64::from((bits >> 32) as u32) * UNIT,
-            f64::from(bits as u32) * UNIT,
-        )
+        (f64::from((bits >> 32) as u32) * UNIT, f64::from(bits as u32) * UNIT)
     }
 
     /// One of `0..n` (n > 0), by multiply and shift.

@@ -31,9 +31,7 @@ pub enum AllocationError {
     #[error("capacities must have 1 to {max} steps (rows), not {0}", max = capacity::MAX_STEPS)]
     Steps(usize),
     /// NaN, infinite or too large.
-    #[error(
-        "capacities must be finite and at most 2**53: step {step}, resource {resource} is {value}"
-    )]
+    #[error("capacities must be finite and at most 2**53: step {step}, resource {resource} is {value}")]
     NotACapacity {
         /// The step, from 1.
         step: usize,

@@ -67,13 +67,7 @@ impl Selector {
         super::Capacities::new(vec![1.0; resources], resources)?;
         strategy.check(resources)?;
         #[expect(clippy::cast_precision_loss, reason = "compared with a range")]
-        check_range(
-            "max_agents",
-            "from 1 to 4,294,967,295",
-            max_agents as f64,
-            1.0,
-            4_294_967_295.0,
-        )?;
+        check_range("max_agents", "from 1 to 4,294,967,295", max_agents as f64, 1.0, 4_294_967_295.0)?;
         if matches!(strategy, Strategy::Galstyan(_) | Strategy::PreviousCapacity) {
             return Err(AllocationError::Unsupported(
                 "strategy: this one must know all agents from the start, and a selector meets them one by one",
@@ -85,10 +79,7 @@ impl Selector {
             agents: AtomicUsize::new(0),
             bytes_per_agent: BYTES_PER_ENTRY + strategy.bytes_per_agent(resources),
             hasher: FixedState::default(),
-            public: Mutex::new(Public {
-                board: Board::new(resources),
-                capacities: vec![None; resources],
-            }),
+            public: Mutex::new(Public { board: Board::new(resources), capacities: vec![None; resources] }),
             shards: (0..SHARDS as u64).map(shard).collect(),
         };
         selector.advance();
@@ -119,13 +110,7 @@ impl Selector {
 
     /// Sets the capacity that is known of a resource, from this step on.
     pub fn observe_capacity(&self, resource: usize, capacity: f64) -> Result<(), AllocationError> {
-        check_range(
-            "capacity",
-            "a number from 0 to 2**53",
-            capacity,
-            0.0,
-            MAX_CAPACITY,
-        )?;
+        check_range("capacity", "a number from 0 to 2**53", capacity, 0.0, MAX_CAPACITY)?;
         let mut public = self.public.lock();
         match public.capacities.get_mut(resource) {
             Some(known) => *known = Some(capacity),
@@ -134,9 +119,7 @@ impl Selector {
         public.publish();
         // The paper's agents see the capacities of the first two steps while they choose; later ones after.
         if public.board.step() <= 2 {
-            self.shards
-                .iter()
-                .for_each(|shard| shard.lock().replan(&public.board));
+            self.shards.iter().for_each(|shard| shard.lock().replan(&public.board));
         }
         Ok(())
     }
@@ -153,9 +136,7 @@ impl Selector {
         public.board.close(&loads, &overloaded);
         public.board.begin();
         public.publish();
-        shards
-            .iter_mut()
-            .for_each(|shard| shard.replan(&public.board));
+        shards.iter_mut().for_each(|shard| shard.replan(&public.board));
         loads
     }
 
@@ -187,10 +168,7 @@ impl Selector {
 
     fn count_one_more(&self) -> Result<(), AllocationError> {
         let more = |n: usize| (n < self.max_agents).then_some(n + 1);
-        match self
-            .agents
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-        {
+        match self.agents.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
             Ok(_) => Ok(()),
             Err(_) => Err(AllocationError::Full(self.max_agents)),
         }
@@ -213,11 +191,7 @@ impl Public {
         // All at zero says nothing about where to go.
         let nothing = sum <= 0.0;
         let shown = |c: &Option<f64>| {
-            if nothing {
-                average
-            } else {
-                c.unwrap_or(average)
-            }
+            if nothing { average } else { c.unwrap_or(average) }
         };
         self.board.publish(self.capacities.iter().map(shown));
     }
@@ -225,13 +199,7 @@ impl Public {
 
 impl Shard {
     fn new(strategy: &Strategy, resources: usize, draws: Draws) -> Self {
-        let setup = Setup {
-            agents: 0,
-            resources,
-            task_steps: 1,
-            draws,
-            initial_attitudes: None,
-        };
+        let setup = Setup { agents: 0, resources, task_steps: 1, draws, initial_attitudes: None };
         Self {
             slots: HashMap::with_hasher(FixedState::default()),
             free: Vec::new(),
@@ -267,8 +235,7 @@ impl Shard {
             self.verdict[usize::from(self.choices[slot])] = overloaded;
             &self.verdict[..]
         });
-        self.population
-            .choose(slot..slot + 1, verdict, &mut self.choices, &mut self.loads);
+        self.population.choose(slot..slot + 1, verdict, &mut self.choices, &mut self.loads);
         self.chosen_at[slot] = self.step;
         self.choices[slot]
     }

@@ -79,11 +79,7 @@ impl Progress {
 
     fn advance(&self) -> Result<(), AllocationError> {
         self.steps.fetch_add(1, Ordering::Relaxed);
-        if self.stopped.load(Ordering::Relaxed) {
-            Err(AllocationError::Interrupted)
-        } else {
-            Ok(())
-        }
+        if self.stopped.load(Ordering::Relaxed) { Err(AllocationError::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -100,23 +96,15 @@ pub fn simulate(
     let size = capacities.steps() * capacities.resources();
     let mut loads = zeroed(experiment.trials, size)?;
     let run = || {
-        loads
-            .par_chunks_mut(size)
-            .enumerate()
-            .try_for_each(|(trial, loads)| {
-                run_trial(strategy, capacities, experiment, trial, loads, progress)
-            })
+        loads.par_chunks_mut(size).enumerate().try_for_each(|(trial, loads)| {
+            run_trial(strategy, capacities, experiment, trial, loads, progress)
+        })
     };
     // A pool of its own, ended with the call: a global one would not survive a fork of the process.
-    match rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.min(experiment.trials))
-        .build()
-    {
+    match rayon::ThreadPoolBuilder::new().num_threads(threads.min(experiment.trials)).build() {
         Ok(pool) => pool.install(run)?,
         Err(_) => {
-            return Err(AllocationError::Unsupported(
-                "threads: the system refuses to start that many",
-            ));
+            return Err(AllocationError::Unsupported("threads: the system refuses to start that many"));
         }
     }
     Ok(loads)
@@ -124,10 +112,7 @@ pub fn simulate(
 
 fn zeroed(trials: usize, size: usize) -> Result<Vec<i64>, AllocationError> {
     let bytes = trials as u128 * size as u128 * 8;
-    let refuse = AllocationError::TooLarge {
-        what: "loads (trials, T, Q)",
-        bytes,
-    };
+    let refuse = AllocationError::TooLarge { what: "loads (trials, T, Q)", bytes };
     let mut loads = Vec::new();
     let Some(n) = trials.checked_mul(size) else {
         return Err(refuse);
@@ -141,65 +126,22 @@ fn zeroed(trials: usize, size: usize) -> Result<Vec<i64>, AllocationError> {
 const MAX_AGENTS: f64 = 4_294_967_295.0;
 
 impl Experiment {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "compared with ranges far wider than the loss"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "compared with ranges far wider than the loss")]
     fn check(&self, strategy: &Strategy, capacities: &Capacities) -> Result<(), AllocationError> {
         strategy.check(capacities.resources())?;
-        check_range(
-            "n_agents",
-            "from 1 to 4,294,967,295",
-            self.agents as f64,
-            1.0,
-            MAX_AGENTS,
-        )?;
-        check_range(
-            "trials",
-            "from 1 to 2**32",
-            self.trials as f64,
-            1.0,
-            4_294_967_296.0,
-        )?;
-        check_range(
-            "observation_noise",
-            "a number from 0 to 10",
-            self.observation_noise,
-            0.0,
-            10.0,
-        )?;
-        check_range(
-            "careless_fraction",
-            "a number from 0 to 1",
-            self.careless_fraction,
-            0.0,
-            1.0,
-        )?;
-        check_range(
-            "task_units",
-            "from 1 to 1,000,000",
-            self.task_units.into(),
-            1.0,
-            1e6,
-        )?;
-        check_range(
-            "task_steps",
-            "from 1 to 1,000,000",
-            self.task_steps.into(),
-            1.0,
-            1e6,
-        )?;
+        check_range("n_agents", "from 1 to 4,294,967,295", self.agents as f64, 1.0, MAX_AGENTS)?;
+        check_range("trials", "from 1 to 2**32", self.trials as f64, 1.0, 4_294_967_296.0)?;
+        check_range("observation_noise", "a number from 0 to 10", self.observation_noise, 0.0, 10.0)?;
+        check_range("careless_fraction", "a number from 0 to 1", self.careless_fraction, 0.0, 1.0)?;
+        check_range("task_units", "from 1 to 1,000,000", self.task_units.into(), 1.0, 1e6)?;
+        check_range("task_steps", "from 1 to 1,000,000", self.task_steps.into(), 1.0, 1e6)?;
         if !self.allow_scarcity {
             capacities.check_sufficient(self.agents as f64 * f64::from(self.task_units))?;
         }
         self.check_attitudes(strategy, capacities.resources())
     }
 
-    fn check_attitudes(
-        &self,
-        strategy: &Strategy,
-        resources: usize,
-    ) -> Result<(), AllocationError> {
+    fn check_attitudes(&self, strategy: &Strategy, resources: usize) -> Result<(), AllocationError> {
         let Some(attitudes) = &self.initial_attitudes else {
             return Ok(());
         };
@@ -208,32 +150,19 @@ impl Experiment {
             Strategy::Adaptive(adaptive) if adaptive.attitude == super::Attitude::Agent => vec![n],
             _ => vec![n, resources],
         };
-        attitudes.check(
-            strategy.attitudes(resources),
-            &[each.clone(), [vec![trials], each].concat()],
-        )
+        attitudes.check(strategy.attitudes(resources), &[each.clone(), [vec![trials], each].concat()])
     }
 }
 
 impl Attitudes {
-    pub(crate) fn check(
-        &self,
-        per_agent: usize,
-        shapes: &[Vec<usize>],
-    ) -> Result<(), AllocationError> {
+    pub(crate) fn check(&self, per_agent: usize, shapes: &[Vec<usize>]) -> Result<(), AllocationError> {
         if per_agent == 0 {
-            return Err(AllocationError::Unsupported(
-                "initial_attitudes: this strategy has no attitudes",
-            ));
+            return Err(AllocationError::Unsupported("initial_attitudes: this strategy has no attitudes"));
         }
         if !shapes.contains(&self.shape) {
             return Err(AllocationError::Shape {
                 name: "initial_attitudes",
-                expected: shapes
-                    .iter()
-                    .map(|s| as_tuple(s))
-                    .collect::<Vec<_>>()
-                    .join(" or "),
+                expected: shapes.iter().map(|s| as_tuple(s)).collect::<Vec<_>>().join(" or "),
                 given: as_tuple(&self.shape),
             });
         }
@@ -248,14 +177,7 @@ impl Attitudes {
 fn as_tuple(shape: &[usize]) -> String {
     match shape {
         [n] => format!("({n},)"),
-        _ => format!(
-            "({})",
-            shape
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        _ => format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -281,23 +203,14 @@ fn cohorts(experiment: &Experiment, resources: usize) -> Vec<Cohort> {
             let careless = ((end - start) as f64 * experiment.careless_fraction).round() as usize;
             let border = end - careless.min(end - start);
             let counts = vec![0; resources];
-            Cohort {
-                careful: start..border,
-                careless: border..end,
-                counts,
-                overloaded: None,
-            }
+            Cohort { careful: start..border, careless: border..end, counts, overloaded: None }
         })
         .collect()
 }
 
 /// The cohorts that choose at a step, from 1.
 fn due(step: usize, parts: usize) -> Range<usize> {
-    if step == 1 {
-        0..parts
-    } else {
-        (step - 2) % parts..(step - 2) % parts + 1
-    }
+    if step == 1 { 0..parts } else { (step - 2) % parts..(step - 2) % parts + 1 }
 }
 
 fn run_trial(
@@ -335,11 +248,7 @@ impl Trial {
         let draws = Draws::new(experiment.seed, trial as u64);
         let initial_attitudes = experiment.initial_attitudes.as_ref().map(|given| {
             let size = experiment.agents * strategy.attitudes(resources);
-            if given.values.len() == size {
-                &given.values[..]
-            } else {
-                &given.values[trial * size..][..size]
-            }
+            if given.values.len() == size { &given.values[..] } else { &given.values[trial * size..][..size] }
         });
         let setup = Setup {
             agents: experiment.agents,
@@ -370,10 +279,7 @@ impl Trial {
         due.clone().for_each(|k| self.choose(k));
         self.close(capacities, loads);
         for cohort in &mut self.cohorts[due] {
-            cohort
-                .overloaded
-                .get_or_insert_default()
-                .clone_from(&self.overloaded);
+            cohort.overloaded.get_or_insert_default().clone_from(&self.overloaded);
         }
     }
 

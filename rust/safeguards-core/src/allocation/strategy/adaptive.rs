@@ -43,20 +43,8 @@ pub struct Adaptive {
 
 impl Adaptive {
     pub(super) fn check(&self) -> Result<(), AllocationError> {
-        check_range(
-            "adjusting_rate",
-            "a number from 0 to 1",
-            self.adjusting_rate,
-            0.0,
-            1.0,
-        )?;
-        check_range(
-            "scaling_factor",
-            "a number from 0 to 1e9",
-            self.scaling_factor,
-            0.0,
-            1e9,
-        )
+        check_range("adjusting_rate", "a number from 0 to 1", self.adjusting_rate, 0.0, 1.0)?;
+        check_range("scaling_factor", "a number from 0 to 1e9", self.scaling_factor, 0.0, 1e9)
     }
 }
 
@@ -92,11 +80,7 @@ struct Resource {
 
 impl Agents {
     pub(super) fn new(strategy: &Adaptive, setup: &Setup<'_>) -> Self {
-        let width = if strategy.attitude == Attitude::Agent {
-            1
-        } else {
-            setup.resources
-        };
+        let width = if strategy.attitude == Attitude::Agent { 1 } else { setup.resources };
         Self {
             strategy: *strategy,
             draws: setup.draws,
@@ -111,25 +95,13 @@ impl Agents {
     fn lesson(&self, overloaded: Option<&[bool]>, resource: usize) -> Lesson {
         let rate = self.strategy.adjusting_rate;
         match overloaded.map(|o| o[resource]) {
-            None => Lesson {
-                hit: 0,
-                move_by: 0.0,
-            },
-            Some(false) => Lesson {
-                hit: 1,
-                move_by: rate,
-            },
-            Some(true) => Lesson {
-                hit: 0,
-                move_by: -rate,
-            },
+            None => Lesson { hit: 0, move_by: 0.0 },
+            Some(false) => Lesson { hit: 1, move_by: rate },
+            Some(true) => Lesson { hit: 0, move_by: -rate },
         }
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "resources are at most 65,535"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "resources are at most 65,535")]
     fn resource(&self, overloaded: Option<&[bool]>, index: usize) -> Resource {
         Resource {
             index: index as u16,
@@ -148,14 +120,7 @@ impl Agents {
             let resource = self.resource(overloaded, r);
             let attitudes = &mut self.attitudes[r][tile.clone()];
             let hits = &mut self.hits[r][tile.clone()];
-            learn_and_weigh(
-                resource,
-                attitudes,
-                hits,
-                choices,
-                &mut best[..n],
-                &mut next[..n],
-            );
+            learn_and_weigh(resource, attitudes, hits, choices, &mut best[..n], &mut next[..n]);
         }
         choices.copy_from_slice(&next[..n]);
     }
@@ -218,11 +183,7 @@ impl Population for Agents {
     fn plan(&mut self, board: &Board, _: &[u16]) {
         self.step = board.step();
         let factor = self.strategy.scaling_factor;
-        let (now, last, before) = (
-            board.capacities(0),
-            board.capacities(1),
-            board.capacities(2),
-        );
+        let (now, last, before) = (board.capacities(0), board.capacities(1), board.capacities(2));
         let total = pairwise_sum(if self.step <= 2 { now } else { last });
         for (r, prediction) in self.predictions.iter_mut().enumerate() {
             *prediction = match self.step {
@@ -277,21 +238,14 @@ fn learn_and_weigh(
     best: &mut [f64],
     next: &mut [u16],
 ) {
-    let Resource {
-        index,
-        lesson,
-        step,
-        prediction,
-    } = resource;
+    let Resource { index, lesson, step, prediction } = resource;
     let n = chosen.len();
     let (attitudes, hits) = (&mut attitudes[..n], &mut hits[..n]);
     let (best, next) = (&mut best[..n], &mut next[..n]);
     for i in 0..n {
         let mine = chosen[i] == index;
         let hit = hits[i].wrapping_add(if mine { lesson.hit } else { 0 });
-        let attitude = (attitudes[i] + if mine { lesson.move_by } else { 0.0 })
-            .max(0.0)
-            .min(1.0);
+        let attitude = (attitudes[i] + if mine { lesson.move_by } else { 0.0 }).max(0.0).min(1.0);
         let attractiveness = weigh(attitude, f64::from(hit) / step, prediction);
         let better = attractiveness > best[i];
         hits[i] = hit;
@@ -302,10 +256,7 @@ fn learn_and_weigh(
 }
 
 /// Index of the largest value, the first of equal ones.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "resources are at most 65,535"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "resources are at most 65,535")]
 fn largest(values: &[f64]) -> u16 {
     let mut best = 0;
     for (r, &value) in values.iter().enumerate() {
@@ -317,10 +268,7 @@ fn largest(values: &[f64]) -> u16 {
 }
 
 /// Picks an index in proportion to the positive part of its weight.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "resources are at most 65,535"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "resources are at most 65,535")]
 fn spin(weights: &mut [f64], u: f64) -> u16 {
     let mut total = 0.0;
     for weight in weights.iter_mut() {

@@ -40,43 +40,21 @@ impl Population for Agents {
         self.step = board.step();
         self.shares.set(board.forecast().iter().copied());
         let (loads, forecast) = (board.loads(), board.forecast());
-        let (load, capacity) = (
-            loads.iter().sum::<i64>() as f64,
-            forecast.iter().sum::<f64>(),
-        );
+        let (load, capacity) = (loads.iter().sum::<i64>() as f64, forecast.iter().sum::<f64>());
         // Where there is too little for all, each resource should carry its share of what there is.
-        let scale = if capacity < load {
-            load / capacity
-        } else {
-            1.0
-        };
+        let scale = if capacity < load { load / capacity } else { 1.0 };
         for (r, leave) in self.leave.iter_mut().enumerate() {
             let excess = (loads[r] as f64 - forecast[r] * scale).max(0.0);
             // Only the agents whose task ends can go: one in `task_steps`.
-            *leave = if excess > 0.0 {
-                (self.task_steps * excess / loads[r] as f64).min(1.0)
-            } else {
-                0.0
-            };
+            *leave = if excess > 0.0 { (self.task_steps * excess / loads[r] as f64).min(1.0) } else { 0.0 };
         }
-        self.room.set(
-            forecast
-                .iter()
-                .zip(loads)
-                .map(|(c, &load)| (c * scale - load as f64).max(0.0)),
-        );
+        self.room.set(forecast.iter().zip(loads).map(|(c, &load)| (c * scale - load as f64).max(0.0)));
         if self.room.total() <= 0.0 {
             self.leave.fill(0.0);
         }
     }
 
-    fn choose(
-        &mut self,
-        agents: Range<usize>,
-        _: Option<&[bool]>,
-        choices: &mut [u16],
-        counts: &mut [i64],
-    ) {
+    fn choose(&mut self, agents: Range<usize>, _: Option<&[bool]>, choices: &mut [u16], counts: &mut [i64]) {
         let draws = self.draws.at(self.step, Purpose::Choice);
         for tile in tiles(agents) {
             for agent in tile.clone() {

@@ -34,9 +34,7 @@ impl Galstyan {
     /// Entries of one table: one for each combination of the neighbours' last choices.
     fn entries(&self, resources: usize) -> Option<usize> {
         let neighbours = u32::try_from(self.neighbours).ok()?;
-        resources
-            .checked_pow(neighbours)
-            .filter(|&n| n <= MAX_ENTRIES)
+        resources.checked_pow(neighbours).filter(|&n| n <= MAX_ENTRIES)
     }
 
     pub(super) fn bytes_per_agent(&self, resources: usize) -> usize {
@@ -62,10 +60,7 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "agents fit 32 bits and resources 16, both checked"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "agents fit 32 bits and resources 16, both checked")]
     pub(super) fn new(strategy: &Galstyan, setup: &Setup<'_>) -> Self {
         let (agents, resources) = (setup.agents, setup.resources);
         let entries = strategy.entries(resources).unwrap_or(MAX_ENTRIES);
@@ -78,12 +73,8 @@ impl Agents {
             draws: setup.draws,
             resources,
             entries,
-            neighbours: draw(0, agents * strategy.neighbours, agents)
-                .map(|n| n as u32)
-                .collect(),
-            tables: draw(1, agents * strategy.tables * entries, resources)
-                .map(|r| r as u16)
-                .collect(),
+            neighbours: draw(0, agents * strategy.neighbours, agents).map(|n| n as u32).collect(),
+            tables: draw(1, agents * strategy.tables * entries, resources).map(|r| r as u16).collect(),
             scores: vec![0; agents * strategy.tables],
             suggestions: vec![0; agents * strategy.tables],
             previous: draw(2, agents, resources).map(|r| r as u16).collect(),
@@ -94,15 +85,8 @@ impl Agents {
     /// Adds or takes a point from every table of an agent by what it had suggested.
     fn score(&mut self, agent: usize, overloaded: &[bool]) {
         let own = agent * self.strategy.tables..(agent + 1) * self.strategy.tables;
-        for (score, &suggestion) in self.scores[own.clone()]
-            .iter_mut()
-            .zip(&self.suggestions[own])
-        {
-            *score += if overloaded[usize::from(suggestion)] {
-                -1
-            } else {
-                1
-            };
+        for (score, &suggestion) in self.scores[own.clone()].iter_mut().zip(&self.suggestions[own]) {
+            *score += if overloaded[usize::from(suggestion)] { -1 } else { 1 };
         }
     }
 
@@ -110,20 +94,18 @@ impl Agents {
     fn follow_best_table(&mut self, agent: usize, ties: u64) -> u16 {
         let Galstyan { neighbours, tables } = self.strategy;
         let watched = &self.neighbours[agent * neighbours..(agent + 1) * neighbours];
-        let entry = watched.iter().rev().fold(0, |entry, &n| {
-            entry * self.resources + usize::from(self.previous[n as usize])
-        });
+        let entry = watched
+            .iter()
+            .rev()
+            .fold(0, |entry, &n| entry * self.resources + usize::from(self.previous[n as usize]));
         let (mut best, mut tied, mut next) = (i32::MIN, 0, 0);
         for table in agent * tables..(agent + 1) * tables {
-            let (score, suggestion) = (
-                self.scores[table],
-                self.tables[table * self.entries + entry],
-            );
+            let (score, suggestion) = (self.scores[table], self.tables[table * self.entries + entry]);
             self.suggestions[table] = suggestion;
             tied = if score == best { tied + 1 } else { 1 };
             // The k-th of equal scores takes over with chance 1/k: each is as likely in the end.
-            let takes_over = score > best
-                || (score == best && ties.rotate_left(tied * 7) % u64::from(tied) == 0);
+            let takes_over =
+                score > best || (score == best && ties.rotate_left(tied * 7) % u64::from(tied) == 0);
             if takes_over {
                 next = suggestion;
             }

@@ -21,13 +21,7 @@ pub struct LamLeung {
 impl LamLeung {
     pub(super) fn check(&self) -> Result<(), AllocationError> {
         #[expect(clippy::cast_precision_loss, reason = "checked against a small range")]
-        check_range(
-            "history",
-            "a whole number from 1 to 10,000",
-            self.history as f64,
-            1.0,
-            1e4,
-        )?;
+        check_range("history", "a whole number from 1 to 10,000", self.history as f64, 1.0, 1e4)?;
         check_range("increase", "a number from 0 to 1", self.increase, 0.0, 1.0)?;
         check_range("decrease", "a number from 0 to 1", self.decrease, 0.0, 1.0)
     }
@@ -49,21 +43,14 @@ impl Agents {
     pub(super) fn new(strategy: &LamLeung, setup: &Setup<'_>) -> Self {
         let resources = setup.resources;
         let before = setup.draws.at(1, Purpose::Start);
-        let unset = Setup {
-            initial_attitudes: None,
-            ..*setup
-        };
+        let unset = Setup { initial_attitudes: None, ..*setup };
         Self {
             strategy: *strategy,
             draws: setup.draws,
             attitudes: columns(setup, resources, setup.draws.at(0, Purpose::Start)),
             preferences: columns(&unset, resources, setup.draws.at(2, Purpose::Start)),
             record: (0..strategy.history)
-                .map(|k| {
-                    (0..resources)
-                        .map(|r| before.bits(k * resources + r) & 1 == 1)
-                        .collect()
-                })
+                .map(|k| (0..resources).map(|r| before.bits(k * resources + r) & 1 == 1).collect())
                 .collect(),
             step: 0,
             shares: vec![0.0; resources],
@@ -74,28 +61,14 @@ impl Agents {
 impl Population for Agents {
     fn admit(&mut self, agent: usize) {
         let width = self.attitudes.len();
-        let (attitude, preference) = (
-            self.draws.at(0, Purpose::Start),
-            self.draws.at(2, Purpose::Start),
-        );
+        let (attitude, preference) = (self.draws.at(0, Purpose::Start), self.draws.at(2, Purpose::Start));
         for r in 0..width {
-            put(
-                &mut self.attitudes[r],
-                agent,
-                attitude.uniform(agent * width + r),
-            );
-            put(
-                &mut self.preferences[r],
-                agent,
-                preference.uniform(agent * width + r),
-            );
+            put(&mut self.attitudes[r], agent, attitude.uniform(agent * width + r));
+            put(&mut self.preferences[r], agent, preference.uniform(agent * width + r));
         }
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a history is at most 10,000 steps"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a history is at most 10,000 steps")]
     fn plan(&mut self, board: &Board, _: &[u16]) {
         if board.step() > 1 && board.step() > self.step {
             let oldest = board.step() as usize % self.strategy.history;
@@ -110,10 +83,7 @@ impl Population for Agents {
         }
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "resources are at most 65,535"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "resources are at most 65,535")]
     fn choose(
         &mut self,
         agents: Range<usize>,
@@ -127,14 +97,12 @@ impl Population for Agents {
                 if let Some(overloaded) = overloaded.filter(|_| choices[agent] != NONE) {
                     let (up, down) = (self.strategy.increase, self.strategy.decrease);
                     let attitude = &mut self.attitudes[chosen][agent];
-                    *attitude =
-                        (*attitude + if overloaded[chosen] { -down } else { up }).clamp(0.0, 1.0);
+                    *attitude = (*attitude + if overloaded[chosen] { -down } else { up }).clamp(0.0, 1.0);
                 }
                 let (mut best, mut next) = (f64::NEG_INFINITY, 0);
                 for (r, share) in self.shares.iter().enumerate() {
                     let attitude = self.attitudes[r][agent];
-                    let attractiveness =
-                        (1.0 - attitude) * share + attitude * self.preferences[r][agent];
+                    let attractiveness = (1.0 - attitude) * share + attitude * self.preferences[r][agent];
                     if attractiveness > best {
                         (best, next) = (attractiveness, r as u16);
                     }

@@ -78,10 +78,7 @@ impl Strategy {
     #[must_use]
     pub const fn attitudes(&self, resources: usize) -> usize {
         match self {
-            Self::Adaptive(Adaptive {
-                attitude: Attitude::Agent,
-                ..
-            }) => 1,
+            Self::Adaptive(Adaptive { attitude: Attitude::Agent, .. }) => 1,
             Self::Adaptive(_) | Self::LamLeung(_) => resources,
             _ => 0,
         }
@@ -130,13 +127,7 @@ pub(crate) fn columns(setup: &Setup<'_>, width: usize, start: StepDraws) -> Vec<
         Some(given) => given[agent * width + column],
         None => start.uniform(agent * width + column),
     };
-    (0..width)
-        .map(|column| {
-            (0..setup.agents)
-                .map(|agent| value(agent, column))
-                .collect()
-        })
-        .collect()
+    (0..width).map(|column| (0..setup.agents).map(|agent| value(agent, column)).collect()).collect()
 }
 
 /// Writes `value` to a slot, or adds it at the end.
@@ -150,9 +141,7 @@ pub(crate) fn put<T>(column: &mut Vec<T>, agent: usize, value: T) {
 /// Cuts a range of agents into tiles.
 pub(crate) fn tiles(agents: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let end = agents.end;
-    agents
-        .step_by(TILE)
-        .map(move |start| start..end.min(start + TILE))
+    agents.step_by(TILE).map(move |start| start..end.min(start + TILE))
 }
 
 /// Adds to `counts` how often each resource occurs.
@@ -160,9 +149,9 @@ pub(crate) fn tiles(agents: Range<usize>) -> impl Iterator<Item = Range<usize>> 
 pub(crate) fn tally(choices: &[u16], counts: &mut [i64]) {
     if counts.len() <= 8 {
         for (resource, count) in counts.iter_mut().enumerate() {
-            let n: u16 = choices.iter().fold(0, |n, &choice| {
-                n.wrapping_add(u16::from(usize::from(choice) == resource))
-            });
+            let n: u16 = choices
+                .iter()
+                .fold(0, |n, &choice| n.wrapping_add(u16::from(usize::from(choice) == resource)));
             *count += i64::from(n);
         }
     } else {
@@ -182,10 +171,7 @@ pub(crate) struct Lottery {
 
 impl Lottery {
     pub(crate) fn new(resources: usize) -> Self {
-        let mut lottery = Self {
-            weights: vec![0.0; resources],
-            cumulative: vec![0.0; resources + 1],
-        };
+        let mut lottery = Self { weights: vec![0.0; resources], cumulative: vec![0.0; resources + 1] };
         lottery.set(std::iter::repeat_n(1.0, resources));
         lottery
     }
@@ -218,24 +204,16 @@ impl Lottery {
             return resource;
         }
         let x = u * others;
-        self.at(if x < self.cumulative[own] {
-            x
-        } else {
-            x + self.weights[own]
-        })
+        self.at(if x < self.cumulative[own] { x } else { x + self.weights[own] })
     }
 
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "resources are at most 65,535"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "resources are at most 65,535")]
     fn at(&self, x: f64) -> u16 {
         let last = self.weights.len() - 1;
         let ends = &self.cumulative[1..];
         let found = if last < 8 {
-            ends.iter()
-                .fold(0, |n: usize, &end| n.wrapping_add(usize::from(end <= x)))
+            ends.iter().fold(0, |n: usize, &end| n.wrapping_add(usize::from(end <= x)))
         } else {
             ends.partition_point(|&end| end <= x)
         };
@@ -254,9 +232,7 @@ mod tests {
             let mut lottery = Lottery::new(weights.len());
             lottery.set(weights.iter().copied());
             let mut counts = vec![0i64; weights.len()];
-            let picks: Vec<u16> = (0..60_000)
-                .map(|i| lottery.pick(f64::from(i) / 60_000.0))
-                .collect();
+            let picks: Vec<u16> = (0..60_000).map(|i| lottery.pick(f64::from(i) / 60_000.0)).collect();
             picks.chunks(TILE).for_each(|tile| tally(tile, &mut counts));
             for (count, weight) in counts.iter().zip(&weights) {
                 let expected = weight / lottery.total() * 60_000.0;

@@ -12,9 +12,7 @@ pub(super) struct Agents {
 
 impl Agents {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        Self {
-            shares: vec![1.0; setup.resources],
-        }
+        Self { shares: vec![1.0; setup.resources] }
     }
 }
 
@@ -30,28 +28,14 @@ impl Population for Agents {
     }
 
     /// Agent after agent, to the boundaries of the cumulative shares, each rounded to the nearest agent.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )]
-    fn choose(
-        &mut self,
-        agents: Range<usize>,
-        _: Option<&[bool]>,
-        choices: &mut [u16],
-        counts: &mut [i64],
-    ) {
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn choose(&mut self, agents: Range<usize>, _: Option<&[bool]>, choices: &mut [u16], counts: &mut [i64]) {
         let (n, total) = (agents.len(), self.shares.iter().sum::<f64>());
         let (mut start, mut sum) = (0, 0.0);
         for (r, share) in self.shares.iter().enumerate() {
             sum += share;
             let last = r + 1 == self.shares.len();
-            let end = if last {
-                n
-            } else {
-                ((sum / total * n as f64).round() as usize).clamp(start, n)
-            };
+            let end = if last { n } else { ((sum / total * n as f64).round() as usize).clamp(start, n) };
             choices[agents.start + start..agents.start + end].fill(r as u16);
             counts[r] += (end - start) as i64;
             start = end;

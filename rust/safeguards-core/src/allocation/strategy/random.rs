@@ -15,11 +15,7 @@ pub(super) struct Agents {
 
 impl Agents {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        Self {
-            draws: setup.draws,
-            step: 0,
-            shares: Lottery::new(setup.resources),
-        }
+        Self { draws: setup.draws, step: 0, shares: Lottery::new(setup.resources) }
     }
 }
 
@@ -31,13 +27,7 @@ impl Population for Agents {
         self.shares.set(board.forecast().iter().copied());
     }
 
-    fn choose(
-        &mut self,
-        agents: Range<usize>,
-        _: Option<&[bool]>,
-        choices: &mut [u16],
-        counts: &mut [i64],
-    ) {
+    fn choose(&mut self, agents: Range<usize>, _: Option<&[bool]>, choices: &mut [u16], counts: &mut [i64]) {
         let draws = self.draws.at(self.step, Purpose::Choice);
         for tile in tiles(agents) {
             for agent in tile.clone() {

@@ -84,9 +84,7 @@ impl Agents {
         let next = if follow < self.outlook.fall[r] {
             self.outlook.rise.pick(draws[1].uniform(agent))
         } else if lost == Some(true) && quit < f64::from(self.leave[agent]) {
-            self.outlook
-                .shares
-                .pick_other(draws[1].uniform(agent), chosen)
+            self.outlook.shares.pick_other(draws[1].uniform(agent), chosen)
         } else {
             return chosen;
         };
@@ -102,9 +100,7 @@ impl Agents {
             (Memory::Arrived, _) => self.outlook.newcomer[r],
             (Memory::Lost, true) => (*leave * GROW).min(MOST),
             (Memory::Won, false) => *leave,
-            (Memory::Lost, false) | (Memory::Won, true) => {
-                (*leave * SHRINK).max(self.outlook.floor[r])
-            }
+            (Memory::Lost, false) | (Memory::Won, true) => (*leave * SHRINK).max(self.outlook.floor[r]),
         };
         self.memory[agent] = if lost { Memory::Lost } else { Memory::Won };
     }
@@ -116,37 +112,25 @@ impl Population for Agents {
         put(&mut self.memory, agent, Memory::Arrived);
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "probabilities need no more than 24 bits"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "probabilities need no more than 24 bits")]
     fn plan(&mut self, board: &Board, _: &[u16]) {
         if board.step() > self.step {
             self.forecasts.rotate_right(1);
             self.forecasts[0].copy_from_slice(board.forecast());
         }
         self.step = board.step();
-        let (now, then) = (
-            &self.forecasts[0],
-            &self.forecasts[self.forecasts.len() - 1],
-        );
+        let (now, then) = (&self.forecasts[0], &self.forecasts[self.forecasts.len() - 1]);
         let total: f64 = now.iter().sum();
         let outlook = &mut self.outlook;
         for r in 0..now.len() {
-            outlook.fall[r] = if then[r] > 0.0 {
-                (1.0 - now[r] / then[r]).max(0.0)
-            } else {
-                0.0
-            };
+            outlook.fall[r] = if then[r] > 0.0 { (1.0 - now[r] / then[r]).max(0.0) } else { 0.0 };
             let expected = now[r].max(1.0);
             // The load of independent choosers is off by about the root of this, relative to itself.
             let spread = (1.0 - now[r] / total).max(0.0) / expected;
             outlook.newcomer[r] = (0.8 * spread.sqrt()) as f32;
             outlook.floor[r] = (0.5 / expected) as f32;
         }
-        outlook
-            .rise
-            .set(now.iter().zip(then).map(|(a, b)| (a - b).max(0.0)));
+        outlook.rise.set(now.iter().zip(then).map(|(a, b)| (a - b).max(0.0)));
         outlook.shares.set(now.iter().copied());
         if outlook.rise.total() <= 0.0 {
             outlook.fall.fill(0.0); // the whole shrinks: there is nowhere better

@@ -1,0 +1,179 @@
+//! Time, injected: one monotonic line for windows and deadlines, one wall line for schedules and display.
+//!
+//! Nothing in this crate asks the operating system for the time but [`Clock::System`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Nanoseconds on a line that only goes forward. Its zero means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Monotonic(pub i64);
+
+/// Nanoseconds since 1970-01-01T00:00:00Z. People and time servers can move it either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wall(pub i64);
+
+impl Monotonic {
+    /// Later than every time that a clock shows.
+    pub const NEVER: Self = Self(i64::MAX);
+
+    /// This time moved by `nanos`, stopping at the ends of the line.
+    #[must_use]
+    pub const fn plus(self, nanos: i64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// Nanoseconds from `earlier` to this time.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Wall {
+    /// Later than every time that a clock shows.
+    pub const NEVER: Self = Self(i64::MAX);
+}
+
+/// Where a ledger reads the time.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The operating system's clocks.
+    System,
+    /// A clock that moves when it is told to.
+    Manual(Arc<ManualClock>),
+}
+
+impl Clock {
+    /// The monotonic time, to the nanosecond.
+    #[must_use]
+    pub fn monotonic(&self) -> Monotonic {
+        match self {
+            Self::System => system::monotonic(),
+            Self::Manual(clock) => clock.monotonic(),
+        }
+    }
+
+    /// The monotonic time to the tick of a coarse clock (1-10 ms): three times cheaper to read, and good
+    /// enough for deadlines counted in seconds.
+    #[must_use]
+    pub fn monotonic_coarse(&self) -> Monotonic {
+        match self {
+            Self::System => system::monotonic_coarse(),
+            Self::Manual(clock) => clock.monotonic(),
+        }
+    }
+
+    /// The wall time.
+    #[must_use]
+    pub fn wall(&self) -> Wall {
+        match self {
+            Self::System => system::wall(),
+            Self::Manual(clock) => clock.wall(),
+        }
+    }
+}
+
+/// A clock that stands still until [`advance`](Self::advance) moves it.
+#[derive(Debug)]
+pub struct ManualClock {
+    monotonic: AtomicI64,
+    wall: AtomicI64,
+}
+
+impl ManualClock {
+    /// A clock that shows `wall`; its monotonic line starts at zero.
+    #[must_use]
+    pub const fn new(wall: Wall) -> Self {
+        Self { monotonic: AtomicI64::new(0), wall: AtomicI64::new(wall.0) }
+    }
+
+    /// Moves both lines forward. Stops at the end of the lines, 292 years on.
+    pub fn advance(&self, by: Duration) {
+        let nanos = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
+        for line in [&self.monotonic, &self.wall] {
+            line.update(Ordering::SeqCst, Ordering::SeqCst, |now| now.saturating_add(nanos));
+        }
+    }
+
+    /// Moves the wall line alone, either way: what an administrator or a time server does.
+    pub fn set_wall(&self, to: Wall) {
+        self.wall.store(to.0, Ordering::SeqCst);
+    }
+
+    /// What the monotonic line shows.
+    pub fn monotonic(&self) -> Monotonic {
+        Monotonic(self.monotonic.load(Ordering::SeqCst))
+    }
+
+    /// What the wall line shows.
+    pub fn wall(&self) -> Wall {
+        Wall(self.wall.load(Ordering::SeqCst))
+    }
+}
+
+mod system {
+    use super::{Monotonic, SystemTime, UNIX_EPOCH, Wall};
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn monotonic() -> Monotonic {
+        read(rustix::time::ClockId::Monotonic)
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn monotonic_coarse() -> Monotonic {
+        read(rustix::time::ClockId::MonotonicCoarse)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read(id: rustix::time::ClockId) -> Monotonic {
+        let time = rustix::time::clock_gettime(id);
+        Monotonic(time.tv_sec * 1_000_000_000 + time.tv_nsec)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn monotonic() -> Monotonic {
+        use std::{sync::OnceLock, time::Instant};
+        static START: OnceLock<Instant> = OnceLock::new();
+        let elapsed = START.get_or_init(Instant::now).elapsed();
+        Monotonic(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn monotonic_coarse() -> Monotonic {
+        monotonic()
+    }
+
+    pub(super) fn wall() -> Wall {
+        let nanos = |d: std::time::Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
+        Wall(match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => nanos(after),
+            Err(before) => -nanos(before.duration()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manual_time_moves_only_when_told() {
+        let manual = Arc::new(ManualClock::new(Wall(1_000)));
+        let clock = Clock::Manual(manual.clone());
+        assert_eq!((clock.monotonic(), clock.wall()), (Monotonic(0), Wall(1_000)));
+        manual.advance(Duration::from_nanos(7));
+        assert_eq!((clock.monotonic(), clock.wall()), (Monotonic(7), Wall(1_007)));
+        manual.set_wall(Wall(-5));
+        assert_eq!((clock.monotonic_coarse(), clock.wall()), (Monotonic(7), Wall(-5)));
+        manual.advance(Duration::MAX);
+        assert_eq!(clock.monotonic(), Monotonic::NEVER);
+    }
+
+    #[test]
+    fn the_coarse_line_is_the_same_line() {
+        let (coarse, fine) = (Clock::System.monotonic_coarse(), Clock::System.monotonic());
+        assert!(coarse <= fine && fine.since(coarse) < 1_000_000_000);
+    }
+}

@@ -1,0 +1,219 @@
+//! Accounts: a budget, what happened to it, and the account above.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Ledger;
+use super::balance::{Balance, Movement};
+use super::error::BudgetRefusal;
+use super::event::History;
+use super::period::Schedule;
+use crate::amount::Amount;
+use crate::clock::{Monotonic, Wall};
+use crate::sync::{Mutex, MutexGuard};
+use crate::window::Window;
+
+/// Agents are the leaves, pools all the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A leaf: what is debited.
+    Agent,
+    /// An inner account: what is debited through.
+    Pool,
+}
+
+/// Pools above an agent, at most.
+pub const MAX_DEPTH: usize = 32;
+
+/// One account. Shared by the accounts below it and by everybody who holds on to it.
+// A line of its own for each account: threads on neighbouring accounts must not share one.
+#[repr(align(64))]
+#[derive(Debug)]
+pub struct Account {
+    pub(super) id: Arc<str>,
+    pub(super) kind: Kind,
+    /// Number of the slot of an agent; pools have none.
+    pub(super) slot: u32,
+    pub(super) parent: Option<Arc<Account>>,
+    state: Mutex<State>,
+}
+
+/// What the lock of an account protects.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) balance: Balance,
+    /// `balance.spent` when the current period began: at creation, or when the budget was last set.
+    pub(super) spent_before: i128,
+    /// `balance.spent` at which the next threshold is crossed.
+    alarm_at: i128,
+    /// Thresholds crossed in this period.
+    alarms: u8,
+    pub(super) priority: u8,
+    /// No longer registered: nothing new is admitted.
+    pub(super) closed: bool,
+    /// When a pool's budget is granted anew.
+    pub(super) renews_at: Wall,
+    pub(super) history: History,
+    pub(super) details: Option<Box<Details>>,
+}
+
+/// What few accounts need, kept out of the way of those that do not.
+#[derive(Debug)]
+pub(super) struct Details {
+    /// Sliding windows of an agent, by length.
+    pub(super) windows: Vec<Window>,
+    /// What a window of the agent refused last.
+    pub(super) last_refused: Amount,
+    /// Active reservations of an agent, by deadline.
+    pub(super) reservations: BTreeMap<ReservationKey, Amount>,
+    /// When the ledger's timer looks at the reservations next.
+    pub(super) timer_at: Monotonic,
+    /// The period of a pool and the budget that each period begins with.
+    pub(super) renewal: Option<(Schedule, Amount)>,
+    /// Agents and pools right below a pool.
+    pub(super) members: BTreeMap<Arc<str>, Kind>,
+}
+
+/// Deadline, then number: unique within an agent, and in the order in which reservations expire.
+pub(super) type ReservationKey = (Monotonic, u64);
+
+impl Default for Details {
+    fn default() -> Self {
+        Self {
+            windows: Vec::new(),
+            last_refused: Amount::ZERO,
+            reservations: BTreeMap::new(),
+            timer_at: Monotonic::NEVER,
+            renewal: None,
+            members: BTreeMap::new(),
+        }
+    }
+}
+
+impl Account {
+    pub(super) fn new(id: Arc<str>, kind: Kind, slot: u32, parent: Option<Arc<Self>>, priority: u8) -> Self {
+        let state = State {
+            balance: Balance::default(),
+            spent_before: 0,
+            alarm_at: i128::MAX,
+            alarms: 0,
+            priority,
+            closed: false,
+            renews_at: Wall::NEVER,
+            history: History::default(),
+            details: None,
+        };
+        Self { id, kind, slot, parent, state: Mutex::new(state) }
+    }
+
+    /// The id that it is registered under.
+    #[must_use]
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The pool above, if any.
+    #[must_use]
+    pub const fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    /// Pools above.
+    pub(super) fn depth(&self) -> usize {
+        std::iter::successors(self.parent.as_ref(), |pool| pool.parent.as_ref()).count()
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Locks a pool and grants what is due.
+    pub(super) fn lock_renewed(&self, ledger: &Ledger, now: Wall) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        if now >= state.renews_at {
+            state.renew(ledger, now);
+        }
+        state
+    }
+
+    /// Moves money through this pool and all above it: checked on the way up, while every lock below is
+    /// held, and done on the way back, so that all of them move or none.
+    pub(super) fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall) -> Result<(), BudgetRefusal> {
+        let mut state = self.lock_renewed(ledger, now);
+        if !movement.is_admitted_by(&state.balance) {
+            return Err(self.refusal(&state, movement.needs()));
+        }
+        if let Some(parent) = &self.parent {
+            parent.pass(movement, ledger, now)?;
+        }
+        state.apply(movement, self, ledger);
+        Ok(())
+    }
+
+    /// Whether this pool and all above it would admit the movement now.
+    pub(super) fn would_pass(
+        &self,
+        movement: &Movement,
+        ledger: &Ledger,
+        now: Wall,
+    ) -> Result<(), BudgetRefusal> {
+        let state = self.lock_renewed(ledger, now);
+        if !movement.is_admitted_by(&state.balance) {
+            return Err(self.refusal(&state, movement.needs()));
+        }
+        self.parent.as_ref().map_or(Ok(()), |parent| parent.would_pass(movement, ledger, now))
+    }
+
+    #[cold]
+    pub(super) fn refusal(&self, state: &State, requested: i128) -> BudgetRefusal {
+        BudgetRefusal { account: Arc::clone(&self.id), kind: self.kind, balance: state.balance, requested }
+    }
+}
+
+impl State {
+    #[inline]
+    pub(super) fn apply(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
+        movement.apply(&mut self.balance);
+        if self.balance.spent >= self.alarm_at {
+            self.sound_alarm(account, ledger);
+        }
+    }
+
+    pub(super) fn details(&mut self) -> &mut Details {
+        self.details.get_or_insert_default()
+    }
+
+    /// What was granted in the current period.
+    pub(super) const fn period_granted(&self) -> i128 {
+        self.balance.granted - self.spent_before
+    }
+
+    /// Makes `units` remain and begins a period.
+    pub(super) fn begin_period(&mut self, units: i128, ledger: &Ledger) {
+        self.balance.set_remaining(units);
+        self.spent_before = self.balance.spent;
+        self.alarms = 0;
+        self.arm(ledger);
+    }
+
+    /// Sets the alarm to the next threshold of what the period was granted.
+    pub(super) fn arm(&mut self, ledger: &Ledger) {
+        let granted = self.period_granted();
+        let next = ledger.thresholds.get(usize::from(self.alarms)).filter(|_| granted > 0);
+        self.alarm_at = next.map_or(i128::MAX, |share| self.spent_before + share.of(granted));
+    }
+
+    #[cold]
+    fn sound_alarm(&mut self, account: &Account, ledger: &Ledger) {
+        let mut crossed = None;
+        while self.balance.spent >= self.alarm_at {
+            crossed = ledger.thresholds.get(usize::from(self.alarms)).copied();
+            self.alarms += 1;
+            self.arm(ledger);
+        }
+        if let Some(threshold) = crossed {
+            ledger.report_crossing(account, threshold, self);
+        }
+    }
+}

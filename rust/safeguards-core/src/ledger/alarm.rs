@@ -1,0 +1,71 @@
+//! Thresholds of what is spent, told once each in a period.
+
+use std::sync::Arc;
+
+use super::Ledger;
+use super::account::{Account, Kind, State};
+use super::balance::Balance;
+use crate::sync::Ordering;
+
+/// A share of a budget, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Threshold(pub u32);
+
+impl Threshold {
+    /// The least number of units that is at least this share of `units`.
+    pub(super) const fn of(self, units: i128) -> i128 {
+        let scaled = units * self.0 as i128;
+        scaled.div_euclid(1_000_000) + (scaled.rem_euclid(1_000_000) != 0) as i128
+    }
+}
+
+/// An account spent more than a share of what its period was granted.
+#[derive(Clone, Debug)]
+pub struct Crossing {
+    /// The account's id.
+    pub account: Arc<str>,
+    /// Agent or pool.
+    pub kind: Kind,
+    /// The highest threshold crossed by the charge.
+    pub threshold: Threshold,
+    /// The books after the charge.
+    pub balance: Balance,
+    /// What the period was granted, in units.
+    pub period_granted: i128,
+    /// What the period has spent, in units.
+    pub period_spent: i128,
+}
+
+/// Crossings kept until they are taken. Nobody who listens lets them pile up; without a listener the newest
+/// ones are dropped.
+const MAX_PENDING: usize = 4_096;
+
+impl Ledger {
+    pub(super) fn report_crossing(&self, account: &Account, threshold: Threshold, state: &State) {
+        let mut pending = self.crossings.lock();
+        if pending.len() < MAX_PENDING {
+            pending.push(Crossing {
+                account: Arc::clone(&account.id),
+                kind: account.kind,
+                threshold,
+                balance: state.balance,
+                period_granted: state.period_granted(),
+                period_spent: state.balance.spent - state.spent_before,
+            });
+        }
+        self.has_crossings.store(true, Ordering::Release);
+    }
+
+    /// True if thresholds were crossed since [`take_crossings`](Self::take_crossings). One load.
+    #[inline]
+    pub fn has_crossings(&self) -> bool {
+        self.has_crossings.load(Ordering::Acquire)
+    }
+
+    /// Thresholds crossed since the last call, oldest first.
+    pub fn take_crossings(&self) -> Vec<Crossing> {
+        let mut pending = self.crossings.lock();
+        self.has_crossings.store(false, Ordering::Release);
+        std::mem::take(&mut *pending)
+    }
+}

@@ -1,0 +1,109 @@
+//! What a ledger answers when it does not do what it was asked. Nothing was changed by then.
+
+use std::sync::Arc;
+
+use super::account::Kind;
+use super::balance::Balance;
+use crate::amount::{Amount, Units};
+use crate::clock::Monotonic;
+
+/// An account on the path cannot pay.
+#[derive(Clone, Debug)]
+pub struct BudgetRefusal {
+    /// The account that refused: the first one from the agent upwards.
+    pub account: Arc<str>,
+    /// Agent or pool.
+    pub kind: Kind,
+    /// Its books.
+    pub balance: Balance,
+    /// Units that would have had to remain.
+    pub requested: i128,
+}
+
+/// A window of the agent is full.
+#[derive(Clone, Debug)]
+pub struct WindowRefusal {
+    /// The agent.
+    pub account: Arc<str>,
+    /// The most that the window admits.
+    pub limit: Amount,
+    /// Units charged within the window.
+    pub spent: i128,
+    /// Units set aside by active reservations.
+    pub reserved: i128,
+    /// What was asked for.
+    pub requested: Amount,
+    /// Length of the window in nanoseconds.
+    pub length: i64,
+    /// When it was refused.
+    pub now: Monotonic,
+    /// When it fits into all windows of the agent; `None` if never.
+    pub fits_at: Option<Monotonic>,
+}
+
+/// How a reservation was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Settled for an amount.
+    Settled(Amount),
+    /// Given back.
+    Released,
+    /// Given back because its time was over, and not settled since.
+    Expired,
+}
+
+/// Everything that can go wrong. Where several do at once, the first in this order is told.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// No agent of this id.
+    #[error("no agent {0:?} is registered")]
+    UnknownAgent(Arc<str>),
+    /// No pool of this id.
+    #[error("no pool {0:?} exists")]
+    UnknownPool(Arc<str>),
+    /// No agent of this handle.
+    #[error("handle {0} names no registered agent")]
+    UnknownHandle(u32),
+    /// An argument makes no sense.
+    #[error("{0}")]
+    Configuration(String),
+    /// An idempotency key was used for another operation.
+    #[error("idempotency key {0:?} was used for another agent, amount or operation type")]
+    IdempotencyConflict(Arc<str>),
+    /// A reservation was closed before, with another outcome.
+    #[error("reservation {number} of {account:?} is closed")]
+    ReservationClosed {
+        /// The agent.
+        account: Arc<str>,
+        /// Number of the reservation.
+        number: u64,
+        /// How it was closed.
+        closed: Closed,
+    },
+    /// An account on the path cannot pay.
+    #[error("{:?} cannot pay {}: {} remain", .0.account, Units(.0.requested), Units(.0.balance.remaining))]
+    BudgetExceeded(Box<BudgetRefusal>),
+    /// A settlement beyond the reserved amount, under [`Overage::Reject`](super::Overage::Reject).
+    #[error("{:?} reserved {reserved} and may not settle more", refusal.account)]
+    OverReserved {
+        /// The agent's books, and what it wanted to settle.
+        refusal: Box<BudgetRefusal>,
+        /// What was set aside.
+        reserved: Amount,
+    },
+    /// A window of the agent is full.
+    #[error("a window of {:?} is full", .0.account)]
+    RateLimitExceeded(Box<WindowRefusal>),
+}
+
+impl From<BudgetRefusal> for LedgerError {
+    fn from(refusal: BudgetRefusal) -> Self {
+        Self::BudgetExceeded(Box::new(refusal))
+    }
+}
+
+impl From<WindowRefusal> for LedgerError {
+    fn from(refusal: WindowRefusal) -> Self {
+        Self::RateLimitExceeded(Box::new(refusal))
+    }
+}

@@ -1,0 +1,287 @@
+//! What happened to an account, in bounded memory: the latest events as they were, older usage in hours.
+
+use std::collections::VecDeque;
+
+use super::operation::OperationId;
+use crate::amount::Amount;
+use crate::clock::Wall;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// Charged in one step.
+    Debit,
+    /// Set aside.
+    Reserve,
+    /// Charged out of a reservation; the rest was given back.
+    Settle,
+    /// Charged for a reservation that had expired.
+    LateSettle,
+    /// A reservation was given back.
+    Release,
+    /// A reservation was given back because its time was over.
+    Expire,
+    /// The remaining budget was set.
+    Update,
+    /// The remaining budget was set by the period of a pool.
+    Renew,
+    /// Budget left for another agent.
+    TransferOut,
+    /// Budget came from another agent.
+    TransferIn,
+    /// Spending that did not pass the ledger, stated as a fact.
+    Recorded,
+}
+
+/// Where a usage came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// Charged to the books.
+    Ledger,
+    /// Stated, not charged.
+    Recorded,
+}
+
+impl EventKind {
+    /// Where the usage came from, or `None` if this is no usage.
+    #[must_use]
+    pub const fn usage(self) -> Option<Source> {
+        match self {
+            Self::Debit | Self::Settle | Self::LateSettle => Some(Source::Ledger),
+            Self::Recorded => Some(Source::Recorded),
+            _ => None,
+        }
+    }
+}
+
+/// One event of one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Position in the account's history: 1, 2, 3 and so on, without gaps.
+    pub sequence: u64,
+    /// When it happened.
+    pub at: Wall,
+    /// The amount that moved; for `Update` and `Renew`, the amount that remained afterwards.
+    pub amount: Amount,
+    /// What happened.
+    pub kind: EventKind,
+    /// What for.
+    pub operation: OperationId,
+}
+
+/// Usage of one account: one event, or the sum of an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// When it was charged; for a sum, the start of its hour.
+    pub start: Wall,
+    /// How much was charged, in units of 1e-9.
+    pub units: i128,
+    /// What for.
+    pub operation: OperationId,
+    /// Where it came from.
+    pub source: Source,
+    /// Sequence of the event, or of the newest one in a sum.
+    pub sequence: u64,
+}
+
+/// Bounds of a history. An account that was never used takes no memory for either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// Events kept as they were.
+    pub events: usize,
+    /// Sums by hour, operation type and source, kept of older usage. The oldest sums merge beyond that.
+    pub sums: usize,
+}
+
+impl Default for HistoryLimits {
+    /// 128 events and 512 sums: three weeks of hours, in less than 32 KiB.
+    fn default() -> Self {
+        Self { events: 128, sums: 512 }
+    }
+}
+
+const HOUR_NANOS: i64 = 3_600 * 1_000_000_000;
+
+/// The history of one account. No usage is ever lost: what is too old to be exact is summed.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    sequence: u64,
+    recent: VecDeque<Event>,
+    sums: VecDeque<Usage>,
+}
+
+impl History {
+    /// Adds an event and returns its sequence.
+    #[inline]
+    pub(super) fn record(
+        &mut self,
+        at: Wall,
+        kind: EventKind,
+        amount: Amount,
+        operation: OperationId,
+        limits: HistoryLimits,
+    ) -> u64 {
+        self.sequence += 1;
+        let event = Event { sequence: self.sequence, at, amount, kind, operation };
+        if self.recent.len() >= limits.events {
+            self.roll_up(event, limits);
+        } else {
+            self.recent.push_back(event);
+        }
+        self.sequence
+    }
+
+    /// Sequence of the newest event; zero before the first.
+    pub(super) const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.recent.iter()
+    }
+
+    /// Usage by time, sums first. A sum stands at the start of its hour.
+    pub(super) fn usage(&self) -> impl Iterator<Item = Usage> {
+        self.sums.iter().copied().chain(self.recent.iter().filter_map(as_usage))
+    }
+
+    #[inline(never)]
+    fn roll_up(&mut self, event: Event, limits: HistoryLimits) {
+        self.recent.push_back(event);
+        while self.recent.len() > limits.events
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            if let Some(usage) = as_usage(&oldest) {
+                self.add_to_sums(usage, limits.sums);
+            }
+        }
+    }
+
+    fn add_to_sums(&mut self, mut usage: Usage, limit: usize) {
+        usage.start = Wall(usage.start.0 - usage.start.0.rem_euclid(HOUR_NANOS));
+        // Time goes forward, so the place is at the end or very near to it.
+        let mut place = self.sums.len();
+        while let Some(before) = place.checked_sub(1).map(|i| &mut self.sums[i])
+            && before.start >= usage.start
+        {
+            if before.start == usage.start && before.is_like(&usage) {
+                before.absorb(usage);
+                return;
+            }
+            place -= 1;
+        }
+        self.sums.insert(place, usage);
+        if self.sums.len() > limit.max(2) {
+            self.merge_oldest();
+        }
+    }
+
+    /// Merges the oldest sum that has a partner with it: the next one of its kind, or else the next one of its
+    /// source, as "other". Of any three sums two have the same source.
+    fn merge_oldest(&mut self) {
+        let pair = (0..self.sums.len()).find_map(|oldest| Some((oldest, self.partner(oldest)?)));
+        let Some((oldest, partner)) = pair else { return };
+        let Some(newer) = self.sums.remove(partner) else { return };
+        let sum = &mut self.sums[oldest];
+        if !sum.is_like(&newer) {
+            sum.operation = OperationId::OTHER;
+        }
+        sum.absorb(newer);
+    }
+
+    fn partner(&self, oldest: usize) -> Option<usize> {
+        let sum = &self.sums[oldest];
+        let find = |is_partner: &dyn Fn(&Usage) -> bool| {
+            self.sums.iter().skip(oldest + 1).position(is_partner).map(|place| oldest + 1 + place)
+        };
+        find(&|other| other.is_like(sum)).or_else(|| find(&|other| other.source == sum.source))
+    }
+
+    /// Units of all usage from `source`.
+    pub(super) fn total(&self, source: Source) -> i128 {
+        self.usage().filter(|usage| usage.source == source).map(|usage| usage.units).sum()
+    }
+}
+
+impl Usage {
+    fn is_like(&self, other: &Self) -> bool {
+        (self.operation, self.source) == (other.operation, other.source)
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.units += other.units;
+        self.sequence = self.sequence.max(other.sequence);
+    }
+}
+
+fn as_usage(event: &Event) -> Option<Usage> {
+    let Event { sequence, at, amount, kind, operation } = *event;
+    kind.usage().filter(|_| !amount.is_zero()).map(|source| Usage {
+        start: at,
+        units: amount.units(),
+        operation,
+        source,
+        sequence,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(
+        history: &mut History,
+        hour: i64,
+        units: i128,
+        operation: u16,
+        kind: EventKind,
+        limits: HistoryLimits,
+    ) {
+        let at = Wall(hour * HOUR_NANOS + 17);
+        history.record(at, kind, Amount::from_units(units).unwrap(), OperationId(operation), limits);
+    }
+
+    #[test]
+    fn recent_events_are_exact_and_older_usage_is_summed_by_hour() {
+        let mut history = History::default();
+        let limits = HistoryLimits { events: 2, sums: 8 };
+        for (hour, units) in [(0, 1), (0, 2), (1, 4), (1, 8), (2, 16)] {
+            record(&mut history, hour, units, 1, EventKind::Debit, limits);
+        }
+        let seen: Vec<_> = history.usage().map(|u| (u.start.0, u.units, u.sequence)).collect();
+        let hour = HOUR_NANOS;
+        assert_eq!(seen, [(0, 3, 2), (hour, 4, 3), (hour + 17, 8, 4), (2 * hour + 17, 16, 5)]);
+    }
+
+    #[test]
+    fn a_wall_clock_set_back_sums_into_the_right_hour() {
+        let mut history = History::default();
+        let limits = HistoryLimits { events: 0, sums: 8 };
+        for hour in [5, 3, 5, 4, 3] {
+            record(&mut history, hour, 1, 1, EventKind::Recorded, limits);
+        }
+        let seen: Vec<_> = history.usage().map(|u| (u.start.0 / HOUR_NANOS, u.units)).collect();
+        assert_eq!(seen, [(3, 2), (4, 1), (5, 2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_and_memory_is_bounded(
+            steps in prop::collection::vec((0..50_i64, 1..100_i128, 0..5_u16, any::<bool>()), 1..400),
+            events in 0..10_usize,
+            sums in 3..20_usize,
+        ) {
+            let (mut history, limits) = (History::default(), HistoryLimits { events, sums });
+            let mut totals = [0, 0];
+            for (hour, units, operation, recorded) in steps {
+                let kind = if recorded { EventKind::Recorded } else { EventKind::Settle };
+                record(&mut history, hour, units, operation, kind, limits);
+                totals[usize::from(recorded)] += units;
+                prop_assert!(history.recent.len() <= events && history.sums.len() <= sums);
+                prop_assert!(history.sums.iter().is_sorted_by_key(|sum| sum.start));
+            }
+            prop_assert_eq!([history.total(Source::Ledger), history.total(Source::Recorded)], totals);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Budgets given and taken: registration, updates, transfers, renewals.
+
+use std::sync::Arc;
+
+use super::Ledger;
+use super::account::{Account, Kind, MAX_DEPTH, State};
+use super::error::LedgerError;
+use super::event::EventKind;
+use super::operation::OperationId;
+use super::period::Schedule;
+use crate::amount::Amount;
+use crate::clock::Wall;
+
+/// What a pool is made of.
+#[derive(Debug)]
+pub struct NewPool<'a> {
+    /// Its id; unique among pools.
+    pub id: &'a str,
+    /// The pool above.
+    pub parent: Option<&'a str>,
+    /// Its budget, and what each period begins with.
+    pub budget: Amount,
+    /// 1 to 10.
+    pub priority: u8,
+    /// When its budget is granted anew.
+    pub schedule: Option<Schedule>,
+}
+
+impl Ledger {
+    /// Makes a pool.
+    pub fn create_pool(&self, new: NewPool<'_>) -> Result<Arc<Account>, LedgerError> {
+        let parent = new.parent.map(|id| self.directory.pool(id)).transpose()?;
+        if parent.as_ref().is_some_and(|parent| parent.depth() + 1 >= MAX_DEPTH) {
+            let text = format!("pools are at most {MAX_DEPTH} deep: create {:?} further up", new.id);
+            return Err(LedgerError::Configuration(text));
+        }
+        let pool = Arc::new(Account::new(new.id.into(), Kind::Pool, 0, parent, new.priority));
+        let now = self.clock.wall();
+        {
+            let mut state = pool.lock();
+            if let Some(schedule) = new.schedule {
+                state.renews_at = schedule.next_after(now);
+                state.details().renewal = Some((schedule, new.budget));
+            }
+            self.grant(&mut state, new.budget, EventKind::Update, now);
+        }
+        self.directory.add_pool(&pool)?;
+        enter_parent(&pool);
+        Ok(pool)
+    }
+
+    /// Registers an agent below a pool. Takes nothing from the pool.
+    pub fn register_agent(
+        &self,
+        id: &str,
+        pool: &str,
+        priority: u8,
+        budget: Amount,
+    ) -> Result<Arc<Account>, LedgerError> {
+        let parent = self.directory.pool(pool)?;
+        let now = self.clock.wall();
+        self.directory.add_agent(id, |id, slot| {
+            let agent = Account::new(id, Kind::Agent, slot, Some(parent), priority);
+            self.grant(&mut agent.lock(), budget, EventKind::Update, now);
+            enter_parent(&agent);
+            agent
+        })
+    }
+
+    /// Forgets an agent and its history. What it has spent stays in the books of its pools. Refused while it has
+    /// active reservations: their money is on its way.
+    pub fn unregister_agent(&self, id: &str) -> Result<(), LedgerError> {
+        self.expire_due();
+        self.directory.remove_agent(id, |agent| {
+            let mut state = agent.lock();
+            let active = state.details.as_ref().map_or(0, |details| details.reservations.len());
+            if active > 0 {
+                return Err(LedgerError::Configuration(format!(
+                    "agent {id:?} has {active} active reservations: settle, release or let them expire first"
+                )));
+            }
+            state.closed = true;
+            if let Some(parent) = &agent.parent {
+                parent.lock().details().members.remove(&agent.id);
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes `budget` remain for an agent, whatever its pools say.
+    pub fn update_budget(&self, agent: &str, budget: Amount) -> Result<(), LedgerError> {
+        let now = self.clock.wall();
+        self.directory.with_agent(agent, |agent| {
+            let mut state = agent.lock();
+            state.check_open(agent)?;
+            self.grant(&mut state, budget, EventKind::Update, now);
+            Ok(())
+        })
+    }
+
+    /// Makes `budget` remain for a pool. Later periods begin with what they did before.
+    pub fn update_pool_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
+        let (pool, now) = (self.directory.pool(pool)?, self.clock.wall());
+        self.grant(&mut pool.lock_renewed(self, now), budget, EventKind::Update, now);
+        Ok(())
+    }
+
+    /// What later periods of a pool begin with. The current one stays as it is.
+    pub fn set_period_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
+        let (pool, now) = (self.directory.pool(pool)?, self.clock.wall());
+        match &mut pool.lock_renewed(self, now).details().renewal {
+            Some((_, granted)) => {
+                *granted = budget;
+                Ok(())
+            }
+            None => Err(LedgerError::Configuration(format!("pool {:?} has no budget_period", pool.id))),
+        }
+    }
+
+    fn grant(&self, state: &mut State, budget: Amount, kind: EventKind, now: Wall) {
+        state.begin_period(budget.units(), self);
+        state.history.record(now, kind, budget, OperationId::NONE, self.history_limits);
+    }
+
+    /// Moves budget between two agents, of one pool or of two: the pools are not touched.
+    pub fn transfer(&self, from: &str, to: &str, amount: Amount) -> Result<(), LedgerError> {
+        let (from, to) = (self.agent(from)?, self.agent(to)?);
+        if Arc::ptr_eq(&from, &to) {
+            return Err(LedgerError::Configuration(format!("a transfer from {:?} to itself", from.id)));
+        }
+        let now = self.clock.wall();
+        self.retry_after_expiry(|| self.transfer_once(&from, &to, amount, now))
+    }
+
+    fn transfer_once(
+        &self,
+        from: &Arc<Account>,
+        to: &Arc<Account>,
+        amount: Amount,
+        now: Wall,
+    ) -> Result<(), LedgerError> {
+        // Agents are locked by slot, so that two transfers in opposite directions cannot wait for each other.
+        let (mut giver, mut taker);
+        if from.slot < to.slot {
+            giver = from.lock();
+            taker = to.lock();
+        } else {
+            taker = to.lock();
+            giver = from.lock();
+        }
+        giver.check_open(from)?;
+        taker.check_open(to)?;
+        let units = amount.units();
+        if giver.balance.remaining < units {
+            return Err(from.refusal(&giver, units).into());
+        }
+        if units > 0 {
+            giver.move_grant(-units, self);
+            giver.history.record(now, EventKind::TransferOut, amount, OperationId::NONE, self.history_limits);
+            taker.move_grant(units, self);
+            taker.history.record(now, EventKind::TransferIn, amount, OperationId::NONE, self.history_limits);
+        }
+        Ok(())
+    }
+}
+
+fn enter_parent(account: &Account) {
+    if let Some(parent) = &account.parent {
+        parent.lock().details().members.insert(Arc::clone(&account.id), account.kind);
+    }
+}
+
+impl State {
+    /// Moves what was granted, and so what remains, within the current period.
+    fn move_grant(&mut self, units: i128, ledger: &Ledger) {
+        self.balance.set_remaining(self.balance.remaining + units);
+        self.arm(ledger);
+    }
+
+    /// Grants a pool the budget of the period that `now` is in. What is still reserved counts against it, so
+    /// that no period spends more than its budget; what was not spent before is gone.
+    #[cold]
+    pub(super) fn renew(&mut self, ledger: &Ledger, now: Wall) {
+        let reserved = self.balance.reserved;
+        let Some((schedule, budget)) = self.details.as_ref().and_then(|details| details.renewal.as_ref())
+        else {
+            self.renews_at = Wall::NEVER;
+            return;
+        };
+        self.renews_at = schedule.next_after(now);
+        let remaining = Amount::from_units((budget.units() - reserved).max(0)).unwrap_or_default();
+        ledger.grant(self, remaining, EventKind::Renew, now);
+    }
+}

@@ -1,0 +1,96 @@
+//! Accounts and the money in them.
+//!
+//! **Locks.** One mutex per account, taken child to root. The whole order, in which every operation takes what
+//! it needs: the idempotency table, the turn of the expiry, the slots of the directory, agents (by slot), pools
+//! (deepest first), the timers, the crossings. No lock is held while anything outside this crate runs.
+//!
+//! **Refusals.** Every check of an operation is made before its first change, while the locks of the whole path
+//! are held: a refusal changes nothing.
+
+mod account;
+mod alarm;
+mod balance;
+mod debit;
+mod directory;
+mod error;
+mod event;
+mod grant;
+mod idempotency;
+mod operation;
+mod period;
+mod rate_limit;
+mod read;
+mod reservation;
+mod timers;
+mod verify;
+
+use crate::clock::Clock;
+use crate::sync::{AtomicBool, Mutex};
+
+pub use account::{Account, Kind, MAX_DEPTH};
+pub use alarm::{Crossing, Threshold};
+pub use balance::Balance;
+pub use debit::{BatchError, Receipt};
+pub use error::{BudgetRefusal, Closed, LedgerError, WindowRefusal};
+pub use event::{Event, EventKind, HistoryLimits, Source, Usage};
+pub use grant::NewPool;
+pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEYS};
+pub use operation::{MAX_OPERATIONS, OperationId};
+pub use period::{Period, Schedule};
+pub use read::Snapshot;
+pub use reservation::{Overage, Request, Reservation, ReservationState};
+pub use verify::Violation;
+
+/// All accounts of one process. Every method can be called from any thread.
+#[derive(Debug)]
+pub struct Ledger {
+    clock: Clock,
+    history_limits: HistoryLimits,
+    /// Ascending, without repeats.
+    thresholds: Box<[Threshold]>,
+    directory: directory::Directory,
+    operations: operation::Operations,
+    timers: timers::Timers,
+    keys: Mutex<idempotency::Keys>,
+    crossings: Mutex<Vec<Crossing>>,
+    has_crossings: AtomicBool,
+}
+
+impl Ledger {
+    /// A ledger without accounts. `thresholds` are told once each whenever a charge crosses them.
+    #[must_use]
+    pub fn new(clock: Clock, history_limits: HistoryLimits, mut thresholds: Vec<Threshold>) -> Self {
+        thresholds.sort_unstable();
+        thresholds.dedup();
+        Self {
+            clock,
+            history_limits,
+            thresholds: thresholds.into(),
+            directory: directory::Directory::new(),
+            operations: operation::Operations::new(),
+            timers: timers::Timers::new(),
+            keys: Mutex::new(idempotency::Keys::default()),
+            crossings: Mutex::new(Vec::new()),
+            has_crossings: AtomicBool::new(false),
+        }
+    }
+
+    /// Where the ledger reads the time.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The number of an operation type; the same name has the same number.
+    #[must_use]
+    #[inline]
+    pub fn operation(&self, name: &str) -> OperationId {
+        self.operations.intern(name)
+    }
+
+    /// The name of an operation type, or `None` for [`OperationId::NONE`].
+    #[must_use]
+    pub fn operation_name(&self, id: OperationId) -> Option<std::sync::Arc<str>> {
+        self.operations.name(id)
+    }
+}

@@ -1,0 +1,190 @@
+//! The sliding windows of an agent.
+//!
+//! An active reservation is held in every window of its agent until it is settled, and what it settles for is
+//! charged then: a window counts what was *spent* in the last stretch of time, and never lets go of money that
+//! is about to be. So a window needs no books of its own for reservations: what it holds is what the agent has
+//! reserved.
+
+use super::Ledger;
+use super::account::{Account, Details, State};
+use super::error::{LedgerError, WindowRefusal};
+use super::event::EventKind;
+use super::operation::OperationId;
+use crate::amount::Amount;
+use crate::clock::Monotonic;
+use crate::window::{MAX_LENGTH_NANOS, MIN_LENGTH_NANOS, Precision, Window};
+
+impl Ledger {
+    /// Admits at most `limit` within any `length` nanoseconds. A window of the same length is replaced, and what
+    /// was charged to it stays charged; another length adds a window.
+    pub fn set_rate_limit(
+        &self,
+        agent: &str,
+        limit: Amount,
+        length: i64,
+        precision: Precision,
+    ) -> Result<(), LedgerError> {
+        if !(MIN_LENGTH_NANOS..=MAX_LENGTH_NANOS).contains(&length) {
+            let text = "time_window must be between 1 microsecond and 366 days";
+            return Err(LedgerError::Configuration(text.into()));
+        }
+        self.with_open_agent(agent, |state| {
+            let windows = &mut state.details().windows;
+            match windows.iter_mut().find(|window| window.length() == length) {
+                Some(window) => window.set_limit(limit, precision),
+                None => windows.push(Window::new(length, limit, precision)),
+            }
+            windows.sort_unstable_by_key(Window::length);
+        })
+    }
+
+    /// Removes the window of this length, or all of them. Returns how many there were.
+    pub fn remove_rate_limit(&self, agent: &str, length: Option<i64>) -> Result<usize, LedgerError> {
+        self.with_open_agent(agent, |state| {
+            let Some(details) = &mut state.details else { return 0 };
+            let before = details.windows.len();
+            details.windows.retain(|window| length.is_some_and(|length| length != window.length()));
+            before - details.windows.len()
+        })
+    }
+
+    /// Whether `amount` fits into every window of the agent now. Charges nothing.
+    pub fn check_rate_limit(&self, agent: &str, amount: Amount) -> Result<(), LedgerError> {
+        self.directory.with_agent(agent, |agent| {
+            self.retry_after_expiry(|| {
+                let mut state = agent.lock();
+                state.check_open(agent)?;
+                let windows_at = state.windows_at(self);
+                Ok(windows_at.map_or(Ok(()), |at| state.check_windows(agent, at, amount))?)
+            })
+        })
+    }
+
+    /// Charges `amount` to every window of the agent if it fits into all of them. No budget is touched.
+    #[inline]
+    pub fn acquire(&self, agent: &str, amount: Amount) -> Result<(), LedgerError> {
+        self.directory.with_agent(agent, |agent| {
+            self.retry_after_expiry(|| {
+                let mut state = agent.lock();
+                state.check_open(agent)?;
+                let windows_at = state.windows_at(self);
+                windows_at.map_or(Ok(()), |at| state.check_windows(agent, at, amount))?;
+                state.charge_windows(windows_at, amount);
+                Ok(())
+            })
+        })
+    }
+
+    /// States that `amount` was spent elsewhere: charges every window, whether it fits or not, and adds to the
+    /// usage history. No budget is touched.
+    pub fn record_usage(
+        &self,
+        agent: &str,
+        amount: Amount,
+        operation: OperationId,
+    ) -> Result<(), LedgerError> {
+        let now = self.clock.wall();
+        self.with_open_agent(agent, |state| {
+            if !amount.is_zero() {
+                state.charge_windows(state.windows_at(self), amount);
+                state.history.record(now, EventKind::Recorded, amount, operation, self.history_limits);
+            }
+        })
+    }
+
+    /// Nanoseconds until `amount` fits if nothing else happens, or what was refused last if no amount is given:
+    /// zero if it fits, if nothing was refused, or without a limit; `None` if it can never fit.
+    pub fn retry_after(&self, agent: &str, amount: Option<Amount>) -> Result<Option<i64>, LedgerError> {
+        self.expire_due();
+        self.with_open_agent(agent, |state| {
+            let Some(details) = &mut state.details else { return Some(0) };
+            let now = self.clock.monotonic();
+            let amount = amount.unwrap_or(details.last_refused);
+            details.fits_at(now, amount).map(|at| at.since(now))
+        })
+    }
+
+    fn with_open_agent<R>(&self, agent: &str, act: impl FnOnce(&mut State) -> R) -> Result<R, LedgerError> {
+        self.directory.with_agent(agent, |agent| {
+            let mut state = agent.lock();
+            state.check_open(agent)?;
+            Ok(act(&mut state))
+        })
+    }
+}
+
+impl State {
+    /// The time for the agent's windows, if it has any: reading the clock costs as much as a lock.
+    #[inline]
+    pub(super) fn windows_at(&self, ledger: &Ledger) -> Option<Monotonic> {
+        let has_windows = self.details.as_deref().is_some_and(|details| !details.windows.is_empty());
+        has_windows.then(|| ledger.clock.monotonic())
+    }
+
+    /// Refuses what does not fit into one of the agent's windows, beside what is reserved.
+    #[inline]
+    pub(super) fn check_windows(
+        &mut self,
+        agent: &Account,
+        now: Monotonic,
+        amount: Amount,
+    ) -> Result<(), WindowRefusal> {
+        let held = self.balance.reserved;
+        let Some(details) = self.details.as_deref_mut().filter(|_| !amount.is_zero()) else { return Ok(()) };
+        match details.windows.iter_mut().position(|window| !window.fits(now, held, amount)) {
+            None => Ok(()),
+            Some(full) => Err(details.refusal(full, now, held, agent, amount)),
+        }
+    }
+
+    /// Charges `amount` to every window of the agent.
+    #[inline]
+    pub(super) fn charge_windows(&mut self, windows_at: Option<Monotonic>, amount: Amount) {
+        if let (Some(now), Some(details)) = (windows_at, self.details.as_deref_mut())
+            && !amount.is_zero()
+        {
+            details.windows.iter_mut().for_each(|window| window.charge(now, amount));
+        }
+    }
+}
+
+impl Details {
+    #[cold]
+    fn refusal(
+        &mut self,
+        full: usize,
+        now: Monotonic,
+        held: i128,
+        agent: &Account,
+        amount: Amount,
+    ) -> WindowRefusal {
+        self.last_refused = amount;
+        let fits_at = self.fits_at(now, amount);
+        let window = &mut self.windows[full];
+        WindowRefusal {
+            account: agent.id().clone(),
+            limit: window.limit(),
+            spent: window.spent(now),
+            reserved: held,
+            requested: amount,
+            length: window.length(),
+            now,
+            fits_at,
+        }
+    }
+
+    /// When `amount` fits into all windows at once, if nothing else happens.
+    fn fits_at(&mut self, now: Monotonic, amount: Amount) -> Option<Monotonic> {
+        let Self { windows, reservations, .. } = self;
+        // What leaves a window never comes back by itself: it fits from the latest of the times on.
+        windows.iter_mut().try_fold(now, |at, window| {
+            // Work that keeps its reservation alive has no deadline; it is taken to end within one window.
+            let latest = now.plus(window.length());
+            let holds = reservations.iter().map(|((deadline, _), held)| match *deadline {
+                Monotonic::NEVER => (latest, *held),
+                deadline => (deadline, *held),
+            });
+            Some(at.max(window.fits_at(now, holds, amount)?))
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! Looking without touching.
+
+use std::sync::Arc;
+
+use super::Ledger;
+use super::account::{Account, Kind, State};
+use super::balance::Balance;
+use super::error::LedgerError;
+use super::event::{Event, Usage};
+use crate::clock::Wall;
+use crate::sync::MutexGuard;
+
+/// An account at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its books.
+    pub balance: Balance,
+    /// What the current period was granted, in units.
+    pub period_granted: i128,
+    /// What the current period has spent, in units.
+    pub period_spent: i128,
+    /// 1 to 10.
+    pub priority: u8,
+    /// Active reservations of an agent.
+    pub reservations: usize,
+}
+
+impl Ledger {
+    /// An agent by its id.
+    pub fn agent(&self, id: &str) -> Result<Arc<Account>, LedgerError> {
+        self.directory.with_agent(id, |agent| Ok(Arc::clone(agent)))
+    }
+
+    /// A pool by its id.
+    pub fn pool(&self, id: &str) -> Result<Arc<Account>, LedgerError> {
+        self.directory.pool(id)
+    }
+
+    /// Whether a pool of this id exists.
+    #[must_use]
+    pub fn has_pool(&self, id: &str) -> bool {
+        self.directory.has_pool(id)
+    }
+
+    /// The number by which batches name an agent, valid until it is unregistered.
+    pub fn handle(&self, agent: &str) -> Result<u32, LedgerError> {
+        self.directory.with_agent(agent, |agent| self.directory.handle(agent))
+    }
+
+    /// An agent's or a pool's books.
+    pub fn snapshot(&self, account: &Account) -> Result<Snapshot, LedgerError> {
+        let state = self.read(account)?;
+        Ok(Snapshot {
+            balance: state.balance,
+            period_granted: state.period_granted(),
+            period_spent: state.balance.spent - state.spent_before,
+            priority: state.priority,
+            reservations: state.details.as_ref().map_or(0, |details| details.reservations.len()),
+        })
+    }
+
+    /// What an account may still spend, in units: its own remaining budget.
+    pub fn remaining(&self, account: &Account) -> Result<i128, LedgerError> {
+        Ok(self.read(account)?.balance.remaining)
+    }
+
+    /// The least that remains on the path from an agent to its topmost pool, in units.
+    pub fn available(&self, agent: &Account) -> Result<i128, LedgerError> {
+        let above = agent.parent.as_ref().map(|parent| self.available(parent)).transpose()?;
+        let own = self.remaining(agent)?;
+        Ok(above.map_or(own, |above| own.min(above)))
+    }
+
+    /// Usage of an agent in `start..end`, by time.
+    pub fn usage(&self, agent: &Account, start: Wall, end: Wall) -> Result<Vec<Usage>, LedgerError> {
+        let state = self.read(agent)?;
+        Ok(state.history.usage().filter(|usage| (start..end).contains(&usage.start)).collect())
+    }
+
+    /// The newest events of an account, oldest first.
+    pub fn events(&self, account: &Account) -> Result<Vec<Event>, LedgerError> {
+        Ok(self.read(account)?.history.events().copied().collect())
+    }
+
+    /// Agents or pools right below a pool, by id.
+    pub fn members(&self, pool: &str, kind: Kind) -> Result<Vec<Arc<str>>, LedgerError> {
+        let pool = self.pool(pool)?;
+        let state = pool.lock();
+        let members = state.details.iter().flat_map(|details| &details.members);
+        Ok(members.filter(|(_, member)| **member == kind).map(|(id, _)| Arc::clone(id)).collect())
+    }
+
+    /// Ids of all agents, in no order that means anything.
+    #[must_use]
+    pub fn agent_ids(&self) -> Vec<Arc<str>> {
+        self.directory.slots().agents().map(|agent| Arc::clone(&agent.id)).collect()
+    }
+
+    /// Ids of all pools, sorted.
+    #[must_use]
+    pub fn pool_ids(&self) -> Vec<Arc<str>> {
+        let mut ids: Vec<_> = self.directory.pools().iter().map(|pool| Arc::clone(&pool.id)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Locks an account with everything done that time has done: reservations expired, budgets renewed.
+    fn read<'a>(&self, account: &'a Account) -> Result<MutexGuard<'a, State>, LedgerError> {
+        self.expire_due();
+        let state = match account.kind {
+            Kind::Agent => account.lock(),
+            Kind::Pool => account.lock_renewed(self, self.clock.wall()),
+        };
+        state.check_open(account)?;
+        Ok(state)
+    }
+}

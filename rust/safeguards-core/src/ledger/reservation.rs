@@ -1,0 +1,329 @@
+//! Two-phase debits: set aside the most it can cost, charge what it did cost.
+
+use std::sync::Arc;
+
+use super::Ledger;
+use super::account::{Account, Details, ReservationKey, State};
+use super::balance::Movement;
+use super::debit::Receipt;
+use super::error::{Closed, LedgerError};
+use super::event::EventKind;
+use super::idempotency::{Outcome, Payload, Phase};
+use super::operation::OperationId;
+use super::timers::Timer;
+use crate::amount::Amount;
+use crate::clock::{Monotonic, Wall};
+use crate::sync::Mutex;
+
+/// What a settlement beyond the reserved amount may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Overage {
+    /// Charge it: what was spent is a fact. Accounts on the path may go below zero.
+    AllowWithOverdraft,
+    /// Charge it if every account and window has room for what was not reserved.
+    AllowIfAvailable,
+    /// Refuse it.
+    Reject,
+}
+
+/// Where a reservation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReservationState {
+    /// Set aside.
+    Active,
+    /// Charged, in time or late.
+    Settled,
+    /// Given back by its holder.
+    Released,
+    /// Given back because its time was over.
+    Expired,
+}
+
+/// Money set aside for one piece of work.
+///
+/// The ledger's side of it stands in the books of the agent, until it is settled, released or expired; this
+/// side remembers the outcome, so that a repeated call has no effect.
+#[derive(Debug)]
+pub struct Reservation {
+    agent: Arc<Account>,
+    amount: Amount,
+    number: u64,
+    operation: OperationId,
+    overage: Overage,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// Not closed by its holder. Whether it has expired is in the books.
+    Open {
+        deadline: Monotonic,
+    },
+    Settled(Receipt),
+    Released,
+}
+
+/// What is wanted of a reservation.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The most that the work can cost.
+    pub amount: Amount,
+    /// Nanoseconds until it is given back by itself.
+    pub ttl_nanos: i64,
+    /// What a settlement beyond `amount` may do.
+    pub overage: Overage,
+    /// What for.
+    pub operation: OperationId,
+}
+
+impl Reservation {
+    /// The agent that it was made for.
+    #[must_use]
+    pub const fn agent(&self) -> &Arc<Account> {
+        &self.agent
+    }
+
+    /// What was set aside.
+    #[must_use]
+    pub const fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    /// Its number: the sequence of the agent's event that made it.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn closed(&self, closed: Closed) -> LedgerError {
+        LedgerError::ReservationClosed { account: Arc::clone(&self.agent.id), number: self.number, closed }
+    }
+}
+
+impl Ledger {
+    /// Sets money aside on the whole path of an agent and in its windows, everywhere or nowhere.
+    pub fn reserve(&self, agent: &Arc<Account>, request: Request) -> Result<Reservation, LedgerError> {
+        let now = self.clock.wall();
+        self.retry_after_expiry(|| self.reserve_once(agent, request, now))
+    }
+
+    /// As [`reserve`](Self::reserve), but a repetition with the same key returns the same reservation.
+    pub fn reserve_keyed(
+        &self,
+        agent: &Arc<Account>,
+        request: Request,
+        key: &str,
+    ) -> Result<Arc<Reservation>, LedgerError> {
+        let Request { amount, operation, .. } = request;
+        let payload = Payload { agent: Arc::clone(agent), amount, operation, phase: Phase::Reserve };
+        let outcome = self.once(key, payload, || {
+            self.reserve(agent, request).map(|reservation| Outcome::Reserve(Arc::new(reservation)))
+        })?;
+        match outcome {
+            Outcome::Reserve(reservation) => Ok(reservation),
+            Outcome::Debit(_) => unreachable!("a key's payload tells debits from reservations"),
+        }
+    }
+
+    fn reserve_once(
+        &self,
+        agent: &Arc<Account>,
+        request: Request,
+        now: Wall,
+    ) -> Result<Reservation, LedgerError> {
+        let Request { amount, ttl_nanos, overage, operation } = request;
+        let mut state = agent.lock();
+        state.check_open(agent)?;
+        let windows_at = state.windows_at(self);
+        self.pass_path(
+            agent,
+            &mut state,
+            &Movement::reserve(amount),
+            windows_at.map(|at| (at, amount)),
+            now,
+        )?;
+        let number = state.history.record(now, EventKind::Reserve, amount, operation, self.history_limits);
+        let deadline = self.clock.monotonic_coarse().plus(ttl_nanos);
+        let details = state.details();
+        details.reservations.insert((deadline, number), amount);
+        if deadline < details.timer_at {
+            details.timer_at = deadline;
+            self.timers.push(Timer { at: deadline, account: Arc::clone(agent) });
+        }
+        let progress = Mutex::new(Progress::Open { deadline });
+        Ok(Reservation { agent: Arc::clone(agent), amount, number, operation, overage, progress })
+    }
+
+    /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
+    pub fn settle(&self, reservation: &Reservation, charged: Amount) -> Result<Receipt, LedgerError> {
+        let mut progress = reservation.progress.lock();
+        let deadline = match *progress {
+            Progress::Open { deadline } => deadline,
+            Progress::Settled(receipt) if receipt.amount == charged => return Ok(receipt),
+            Progress::Settled(receipt) => return Err(reservation.closed(Closed::Settled(receipt.amount))),
+            Progress::Released => return Err(reservation.closed(Closed::Released)),
+        };
+        self.expire_due();
+        let now = self.clock.wall();
+        let receipt = self.settle_open(reservation, (deadline, reservation.number), charged, now)?;
+        *progress = Progress::Settled(receipt);
+        Ok(receipt)
+    }
+
+    fn settle_open(
+        &self,
+        reservation: &Reservation,
+        key: ReservationKey,
+        charged: Amount,
+        now: Wall,
+    ) -> Result<Receipt, LedgerError> {
+        let agent = &reservation.agent;
+        let mut state = agent.lock();
+        let is_active = state.holds(key);
+        let Reservation { amount, overage, .. } = *reservation;
+        if overage == Overage::Reject && charged > amount {
+            let refusal = Box::new(agent.refusal(&state, charged.units()));
+            return Err(LedgerError::OverReserved { refusal, reserved: amount });
+        }
+        let windows_at = state.windows_at(self);
+        let overdraft = overage == Overage::AllowWithOverdraft;
+        let (movement, beyond, kind) = match (is_active, overdraft) {
+            (true, _) => {
+                let movement = Movement::settle(amount, charged, overdraft);
+                (movement, charged.saturating_sub(amount), EventKind::Settle)
+            }
+            (false, true) => (Movement::charge(charged), Amount::ZERO, EventKind::LateSettle),
+            (false, false) => (Movement::debit(charged), charged, EventKind::LateSettle),
+        };
+        // What was set aside has its place in the windows; a fact needs none.
+        let must_fit = windows_at.filter(|_| !overdraft).map(|at| (at, beyond));
+        self.pass_path(agent, &mut state, &movement, must_fit, now)?;
+        if is_active {
+            state.details().reservations.remove(&key);
+        }
+        state.charge_windows(windows_at, charged);
+        state.history.record(now, kind, charged, reservation.operation, self.history_limits);
+        Ok(state.receipt(charged))
+    }
+
+    /// Gives back all that was set aside. A repetition, or a reservation that has expired, changes nothing.
+    pub fn release(&self, reservation: &Reservation) -> Result<(), LedgerError> {
+        let mut progress = reservation.progress.lock();
+        let deadline = match *progress {
+            Progress::Open { deadline } => deadline,
+            Progress::Settled(receipt) => return Err(reservation.closed(Closed::Settled(receipt.amount))),
+            Progress::Released => return Ok(()),
+        };
+        self.expire_due();
+        let agent = &reservation.agent;
+        let mut state = agent.lock();
+        if state.holds((deadline, reservation.number)) {
+            let now = self.clock.wall();
+            self.give_back(agent, &mut state, (deadline, reservation.number), EventKind::Release, now);
+            *progress = Progress::Released;
+        }
+        Ok(())
+    }
+
+    /// Keeps an active reservation from expiring until it is settled or released.
+    pub fn keep_alive(&self, reservation: &Reservation) -> Result<(), LedgerError> {
+        let mut progress = reservation.progress.lock();
+        let Progress::Open { deadline } = *progress else { return Ok(()) };
+        self.expire_due();
+        let mut state = reservation.agent.lock();
+        let Some(amount) = state.details().reservations.remove(&(deadline, reservation.number)) else {
+            return Err(reservation.closed(Closed::Expired));
+        };
+        state.details().reservations.insert((Monotonic::NEVER, reservation.number), amount);
+        *progress = Progress::Open { deadline: Monotonic::NEVER };
+        Ok(())
+    }
+
+    /// Where a reservation stands now.
+    pub fn reservation_state(&self, reservation: &Reservation) -> ReservationState {
+        let progress = reservation.progress.lock();
+        let Progress::Open { deadline } = *progress else {
+            let is_settled = matches!(*progress, Progress::Settled(_));
+            return if is_settled { ReservationState::Settled } else { ReservationState::Released };
+        };
+        self.expire_due();
+        let is_active = reservation.agent.lock().holds((deadline, reservation.number));
+        if is_active { ReservationState::Active } else { ReservationState::Expired }
+    }
+
+    /// What a reservation was settled for, if it was.
+    pub fn settlement(&self, reservation: &Reservation) -> Option<Receipt> {
+        match *reservation.progress.lock() {
+            Progress::Settled(receipt) => Some(receipt),
+            _ => None,
+        }
+    }
+
+    /// Gives back every reservation whose time is over. Returns how many there were.
+    pub fn expire(&self) -> usize {
+        let now = self.clock.monotonic_coarse();
+        let Some(_turn) = self.timers.turn_if_due(now) else { return 0 };
+        let mut expired = 0;
+        while let Some(timer) = self.timers.pop_due(now) {
+            expired += self.expire_account(&timer, now);
+        }
+        expired
+    }
+
+    /// As [`expire`](Self::expire): true if anything was due, here or in another thread that was at it.
+    #[inline]
+    pub(super) fn expire_due(&self) -> bool {
+        let is_due = self.timers.is_due(self.clock.monotonic_coarse());
+        if is_due {
+            self.expire();
+        }
+        is_due
+    }
+
+    fn expire_account(&self, timer: &Timer, now: Monotonic) -> usize {
+        let agent = &timer.account;
+        let mut state = agent.lock();
+        if state.details().timer_at != timer.at {
+            return 0; // An earlier deadline came after this timer was set, and has a timer of its own.
+        }
+        let wall = self.clock.wall();
+        let mut expired = 0;
+        let next = loop {
+            match state.details().reservations.first_key_value() {
+                Some((&key, _)) if key.0 <= now => {
+                    self.give_back(agent, &mut state, key, EventKind::Expire, wall);
+                }
+                first => break first.map_or(Monotonic::NEVER, |(key, _)| key.0),
+            }
+            expired += 1;
+        };
+        state.details().timer_at = next;
+        if next != Monotonic::NEVER {
+            self.timers.push(Timer { at: next, account: Arc::clone(agent) });
+        }
+        expired
+    }
+
+    /// Gives back an active reservation of an agent whose lock is held.
+    fn give_back(
+        &self,
+        agent: &Arc<Account>,
+        state: &mut State,
+        key: ReservationKey,
+        kind: EventKind,
+        now: Wall,
+    ) {
+        let Some(amount) = state.details().reservations.remove(&key) else { return };
+        let movement = Movement::release(amount);
+        let passed = agent.parent.as_ref().map_or(Ok(()), |parent| parent.pass(&movement, self, now));
+        debug_assert!(passed.is_ok(), "nothing refuses what is given back");
+        state.apply(&movement, agent, self);
+        state.history.record(now, kind, amount, OperationId::NONE, self.history_limits);
+    }
+}
+
+impl State {
+    fn holds(&self, key: ReservationKey) -> bool {
+        self.details.as_deref().is_some_and(|details: &Details| details.reservations.contains_key(&key))
+    }
+}

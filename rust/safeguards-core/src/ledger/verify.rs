@@ -1,0 +1,95 @@
+//! Auditing the books.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Ledger;
+use super::account::{Account, State};
+use super::event::Source;
+use crate::sync::MutexGuard;
+use crate::window::Window;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The account's id.
+    pub account: Arc<str>,
+    /// What is wrong.
+    pub text: String,
+}
+
+impl Ledger {
+    /// Checks every invariant of every account at one instant, with all of them locked. Empty if all hold:
+    ///
+    /// - granted = remaining + reserved + spent;
+    /// - an agent's reserved is the sum of its active reservations, its usage history the sum of its spending;
+    /// - a pool's reserved is the sum of what is reserved right below it, and its spent covers theirs;
+    /// - windows agree with their buckets.
+    #[must_use]
+    pub fn verify(&self) -> Vec<Violation> {
+        let slots = self.directory.slots();
+        let mut pools = self.directory.pools();
+        pools.sort_by_key(|pool| std::cmp::Reverse(pool.depth()));
+        let agents: Vec<_> = slots.agents().map(|agent| (agent, agent.lock())).collect();
+        let pools: Vec<_> = pools.iter().map(|pool| (pool, pool.lock())).collect();
+
+        let mut violations = Vec::new();
+        let mut below: HashMap<*const Account, (i128, i128)> = HashMap::new();
+        for (agent, state) in &agents {
+            report(agent, agent_faults(state), &mut violations);
+            add_below(agent, state, &mut below);
+        }
+        for (pool, state) in &pools {
+            let (reserved, spent) = below.get(&Arc::as_ptr(pool)).copied().unwrap_or_default();
+            report(pool, pool_faults(state, reserved, spent), &mut violations);
+            add_below(pool, state, &mut below);
+        }
+        violations
+    }
+}
+
+type Fault = Option<String>;
+
+fn report(account: &Arc<Account>, faults: impl IntoIterator<Item = Fault>, violations: &mut Vec<Violation>) {
+    let found = faults.into_iter().flatten();
+    violations.extend(found.map(|text| Violation { account: Arc::clone(&account.id), text }));
+}
+
+fn add_below(account: &Account, state: &State, below: &mut HashMap<*const Account, (i128, i128)>) {
+    if let Some(parent) = &account.parent {
+        let (reserved, spent) = below.entry(Arc::as_ptr(parent)).or_default();
+        *reserved += state.balance.reserved;
+        *spent += state.balance.spent;
+    }
+}
+
+fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
+    let reserved = state.details.iter().flat_map(|details| details.reservations.values());
+    let reserved = reserved.map(|amount| amount.units()).sum::<i128>();
+    let spent = state.history.total(Source::Ledger);
+    let windows_agree = state.details.iter().all(|details| details.windows.iter().all(Window::is_consistent));
+    [
+        unbalanced(state),
+        differs("reserved", state.balance.reserved, "active reservations", reserved),
+        differs("spent", state.balance.spent, "usage history", spent),
+        (!windows_agree).then(|| "a window does not agree with its buckets".into()),
+    ]
+}
+
+fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [Fault; 3] {
+    // More than what is below: agents that were unregistered leave their spending behind.
+    let uncovered = state.balance.spent < spent;
+    [
+        unbalanced(state),
+        differs("reserved", state.balance.reserved, "reserved below", reserved),
+        uncovered.then(|| format!("spent {} does not cover {spent} spent below", state.balance.spent)),
+    ]
+}
+
+fn unbalanced(state: &State) -> Fault {
+    (!state.balance.is_balanced()).then(|| format!("books do not balance: {:?}", state.balance))
+}
+
+fn differs(name: &str, value: i128, other_name: &str, other: i128) -> Fault {
+    (value != other).then(|| format!("{name} {value} is not {other_name} {other}"))
+}

@@ -1,0 +1,249 @@
+//! Sliding windows by amount: at most `limit` within any `length` of time.
+//!
+//! An amount leaves never before `length` after it was charged, and at most `length / 128` later; in exact mode
+//! each leaves exactly on time, at the price of one bucket for each time of charge.
+
+mod buckets;
+
+use buckets::Buckets;
+
+use crate::amount::Amount;
+use crate::clock::Monotonic;
+
+/// The shortest window: 1 µs.
+pub const MIN_LENGTH_NANOS: i64 = 1_000;
+/// The longest window: 366 days.
+pub const MAX_LENGTH_NANOS: i64 = 366 * 86_400 * 1_000_000_000;
+/// The largest limit of a window, in units: 10^10 wholes.
+pub const MAX_LIMIT_UNITS: i128 = 10_i128.pow(19);
+
+/// Parts of a window within which charges may share a date.
+const RESOLUTION: i64 = 128;
+
+/// How charges are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// At most 1/128 of the window late, in constant memory (below 2 KiB).
+    Bucketed,
+    /// Exactly on time, fourteen to thirty bytes for each time of charge within the window.
+    Exact,
+}
+
+/// Amount charged in the last `length`, with a limit.
+#[derive(Debug)]
+pub struct Window {
+    length: i64,
+    span: i64,
+    limit: Amount,
+    buckets: Buckets,
+}
+
+impl Window {
+    /// A window that nothing was charged to yet. `length` is in nanoseconds.
+    #[must_use]
+    pub const fn new(length: i64, limit: Amount, precision: Precision) -> Self {
+        Self { length, span: span(length, precision), limit, buckets: Buckets::new() }
+    }
+
+    /// Nanoseconds that a charge stays.
+    #[must_use]
+    pub const fn length(&self) -> i64 {
+        self.length
+    }
+
+    /// The most that the window admits.
+    #[must_use]
+    pub const fn limit(&self) -> Amount {
+        self.limit
+    }
+
+    /// Sets another limit or precision from now on; what was charged stays charged.
+    pub const fn set_limit(&mut self, limit: Amount, precision: Precision) {
+        self.limit = limit;
+        self.span = span(self.length, precision);
+    }
+
+    /// Units charged that have not left at `now`.
+    #[inline]
+    pub fn spent(&mut self, now: Monotonic) -> i128 {
+        self.buckets.drop_until(now.plus(-self.length));
+        // At most 2^64 units in each bucket, and far fewer than 2^63 buckets.
+        self.buckets.total().cast_signed()
+    }
+
+    /// True if `held + amount` fits beside what was charged.
+    #[inline]
+    pub fn fits(&mut self, now: Monotonic, held: i128, amount: Amount) -> bool {
+        self.spent(now) + held + amount.units() <= self.limit.units()
+    }
+
+    /// Charges `amount`, whether it fits or not: the caller has checked, or states a fact.
+    #[inline]
+    pub fn charge(&mut self, now: Monotonic, amount: Amount) {
+        self.buckets.drop_until(now.plus(-self.length));
+        self.buckets.add(now, amount.units().unsigned_abs(), self.span);
+    }
+
+    /// The earliest time at which `amount` fits if nothing else happens: `now` if it fits, `None` if it
+    /// never does. `holds` are the active reservations by deadline, earliest first: each is given back then.
+    pub fn fits_at(
+        &mut self,
+        now: Monotonic,
+        holds: impl Iterator<Item = (Monotonic, Amount)>,
+        amount: Amount,
+    ) -> Option<Monotonic> {
+        if amount > self.limit {
+            return None;
+        }
+        let spent = self.spent(now);
+        let mut departures: Vec<(Monotonic, i128)> = holds.map(|(at, held)| (at, held.units())).collect();
+        let held = departures.iter().map(|(_, units)| units).sum::<i128>();
+        departures
+            .extend(self.buckets.iter().map(|(date, units)| (date.plus(self.length), i128::from(units))));
+        departures.sort_unstable_by_key(|(at, _)| *at);
+
+        let mut excess = spent + held + amount.units() - self.limit.units();
+        let mut at = now;
+        for (departure, units) in departures {
+            if excess <= 0 {
+                break;
+            }
+            (excess, at) = (excess - units, departure);
+        }
+        Some(at.max(now))
+    }
+
+    /// Bytes of memory that the window takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.buckets.heap_bytes()
+    }
+
+    /// True if the books of the window agree with themselves.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        self.buckets.is_consistent()
+    }
+}
+
+const fn span(length: i64, precision: Precision) -> i64 {
+    match precision {
+        Precision::Bucketed => length / RESOLUTION,
+        Precision::Exact => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: i64 = 1_000_000_000;
+    const MINUTE: i64 = 60 * SECOND;
+
+    fn amount(units: i128) -> Amount {
+        Amount::from_units(units).unwrap()
+    }
+
+    fn acquire(window: &mut Window, now: i64, units: i128) -> bool {
+        let (now, amount) = (Monotonic(now), amount(units));
+        let fits = window.fits(now, 0, amount);
+        if fits {
+            window.charge(now, amount);
+        }
+        fits
+    }
+
+    #[test]
+    fn a_single_charge_leaves_exactly_on_time() {
+        for precision in [Precision::Bucketed, Precision::Exact] {
+            let mut window = Window::new(MINUTE, amount(10), precision);
+            assert!(acquire(&mut window, 7, 10));
+            assert!(!acquire(&mut window, 7 + MINUTE - 1, 1));
+            assert!(acquire(&mut window, 7 + MINUTE, 10));
+        }
+    }
+
+    /// A counter for this minute and the minute before admits 100 at second 59 and 99 more at second 61.
+    #[test]
+    fn no_burst_at_the_edge_of_a_calendar_minute() {
+        let mut window = Window::new(MINUTE, amount(100), Precision::Bucketed);
+        let admitted = (0..200).filter(|_| acquire(&mut window, 59 * SECOND, 1)).count();
+        let after = (0..200).filter(|_| acquire(&mut window, 61 * SECOND, 1)).count();
+        assert_eq!((admitted, after), (100, 0));
+    }
+
+    #[test]
+    fn memory_is_constant_and_below_two_kib() {
+        for length in [MIN_LENGTH_NANOS, MINUTE, MAX_LENGTH_NANOS] {
+            let mut window =
+                Window::new(length, Amount::from_units(MAX_LIMIT_UNITS).unwrap(), Precision::Bucketed);
+            let step = (length / 1_000).max(1);
+            for i in 0..10_000 {
+                assert!(acquire(&mut window, i * step, 1));
+            }
+            assert!(window.memory_bytes() <= 2_048, "{} bytes", window.memory_bytes());
+            assert!(window.is_consistent());
+        }
+    }
+
+    #[test]
+    fn a_long_silence_inside_a_long_window() {
+        let mut window = Window::new(MAX_LENGTH_NANOS, amount(3), Precision::Exact);
+        assert!(acquire(&mut window, 0, 2));
+        let later = MAX_LENGTH_NANOS - SECOND;
+        assert!(acquire(&mut window, later, 1));
+        assert!(window.is_consistent());
+        assert!(!acquire(&mut window, MAX_LENGTH_NANOS - 1, 1));
+        assert!(acquire(&mut window, MAX_LENGTH_NANOS, 2));
+        assert!(!acquire(&mut window, later + MAX_LENGTH_NANOS - 1, 1));
+        assert!(acquire(&mut window, later + MAX_LENGTH_NANOS, 1));
+    }
+
+    #[test]
+    fn a_stated_fact_beyond_every_limit_blocks_until_it_leaves() {
+        let mut window = Window::new(MINUTE, amount(MAX_LIMIT_UNITS), Precision::Bucketed);
+        window.charge(Monotonic(0), Amount::MAX);
+        window.charge(Monotonic(1), Amount::MAX);
+        assert!(!acquire(&mut window, MINUTE, 1));
+        assert!(acquire(&mut window, MINUTE + 1, MAX_LIMIT_UNITS));
+    }
+
+    proptest! {
+        /// Against a list of all charges: never above the limit in any window, never later than 1/128.
+        #[test]
+        fn like_a_list_of_charges(
+            length in MIN_LENGTH_NANOS..10 * MINUTE,
+            steps in prop::collection::vec((0.0..0.3_f64, 1..60_i128), 1..400),
+            exact in any::<bool>(),
+        ) {
+            let precision = if exact { Precision::Exact } else { Precision::Bucketed };
+            let slack = if exact { 0 } else { length / 128 };
+            let mut window = Window::new(length, amount(100), precision);
+            let (mut now, mut charges) = (0_i64, Vec::<(i64, i128)>::new());
+            let within = |charges: &[(i64, i128)], now: i64, age: i64| -> i128 {
+                charges.iter().filter(|(at, _)| at + age > now).map(|(_, units)| units).sum()
+            };
+            for (step, units) in steps {
+                // Most steps are short, so that charges share buckets; some jump.
+                #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a random step")]
+                { now += (step.powi(4) * 100.0 * length as f64) as i64; }
+                let retry = window.fits_at(Monotonic(now), std::iter::empty(), amount(units));
+                let admitted = acquire(&mut window, now, units);
+                prop_assert_eq!(admitted, retry == Some(Monotonic(now)));
+                if admitted {
+                    charges.push((now, units));
+                    prop_assert!(within(&charges, now, length) <= 100);
+                } else {
+                    prop_assert!(within(&charges, now, length + slack) + units > 100, "refused too late");
+                    let Some(at) = retry else { return Err(TestCaseError::fail("fits one day")) };
+                    prop_assert!(!window.fits(Monotonic(at.0 - 1), 0, amount(units)));
+                    now = at.0;
+                    prop_assert!(acquire(&mut window, now, units), "retry time is exact");
+                    charges.push((now, units));
+                }
+                prop_assert!(window.is_consistent());
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod agents;
 mod board;
 mod capacity;
 mod draws;
+mod forecast;
 mod selector;
 mod simulation;
 mod strategy;

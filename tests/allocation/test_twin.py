@@ -53,6 +53,23 @@ def test_any_population_to_the_last_agent(seed, n_agents, n_resources, rate, fac
     np.testing.assert_array_equal(result.loads[0], adaptive_twin(capacities, attitudes, rate, factor))
 
 
+@pytest.mark.parametrize(("task_units", "task_steps"), [(3, 1), (1, 4), (2, 7)])
+def test_tasks_of_several_units_and_steps(task_units, task_steps):
+    strategy = AdaptiveStrategy.for_setting(1)
+    capacities = experiment_setting(1, total=1000.0 * task_units)
+    attitudes = np.random.default_rng(5).random((1000, 3))
+    result = simulate(
+        capacities,
+        strategy,
+        trials=1,
+        initial_attitudes=attitudes,
+        task_units=task_units,
+        task_steps=task_steps,
+    )
+    expected = adaptive_twin(capacities, attitudes, 0.01, 4.0, task_units, task_steps)
+    np.testing.assert_array_equal(result.loads[0], expected)
+
+
 def test_many_resources_sum_in_the_order_of_numpy():
     random = np.random.default_rng(3)
     capacities = random.random((30, 300)) * 10

@@ -11,7 +11,8 @@
         ├── UnknownPoolError             also a KeyError
         ├── InvalidAmountError           also a ValueError
         ├── IdempotencyConflictError     a key was used for another operation
-        └── ConfigurationError           also a ValueError
+        ├── ConfigurationError           also a ValueError
+        └── BooksError                   an audit found an invariant that does not hold
 
 Every error carries its facts as fields, not only in its text, survives pickling, and turns into a plain
 dictionary with `to_dict`. None of them is an `OSError`: client libraries retry those on their own.
@@ -25,6 +26,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 __all__ = [
+    "BooksError",
     "BudgetError",
     "BudgetExceededError",
     "ConfigurationError",
@@ -179,3 +181,15 @@ class IdempotencyConflictError(BudgetError):
 
 class ConfigurationError(BudgetError, ValueError):
     """An argument makes no sense: an id used twice, a period of no length, shapes that do not match."""
+
+
+class BooksError(BudgetError):
+    """An audit of the books found an invariant that does not hold.
+
+    Attributes:
+        violations: pairs of an account's id and what is wrong with it.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "violations")
+
+    violations: list[tuple[str, str]] | None

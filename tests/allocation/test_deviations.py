@@ -1,4 +1,4 @@
-"""What the strategies reach: the figures of an independent reading of the paper, and the bars of those beyond it.
+"""What the strategies reach: figures of an independent reading of the paper, bars of those beyond it.
 
 N = 1000, Q = 3, ten seeds, the first 20 steps dropped where bars are concerned.
 """

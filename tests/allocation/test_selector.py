@@ -106,7 +106,7 @@ def test_reports_that_come_late_or_twice():
 
 
 def test_one_overload_in_a_step_outweighs_any_success():
-    """With rate 1 an overload takes the attitude for a resource to 0; no hits yet, so another one is taken."""
+    """With rate 1 an overload takes the attitude to 0; there are no hits yet, so another is taken."""
     agents = []
     for reports in ([True], [True, False], [False, True], [False]):
         selector = ResourceSelector(NAMES, AdaptiveStrategy(1.0, 1.0))

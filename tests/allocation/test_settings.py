@@ -34,7 +34,6 @@ def test_corrected_settings_have_no_jump_and_nothing_negative():
     for n in (1, 2, 3):
         capacities = experiment_setting(n)
         assert capacities.min() > 0
-        # Setting 3 has one jump that the paper means: the sine ends at t = 500 with 400, as the next piece begins.
         assert np.abs(np.diff(capacities, axis=0)).max() <= 2.5
 
 

@@ -80,7 +80,7 @@ def test_known_answers_on_every_platform():
     task_units=st.integers(1, 5),
     task_steps=st.integers(1, 9),
 )
-def test_every_agent_is_somewhere_at_every_step(
+def test_every_agent_is_somewhere_at_every_step(  # noqa: PLR0917
     strategy, n_agents, n_resources, seed, noise, careless, task_units, task_steps
 ):
     capacities = np.random.default_rng(seed).random((12, n_resources)) * n_agents
@@ -208,7 +208,7 @@ def test_ctrl_c_stops_it():
         "print('go', flush=True)\n"
         "simulate(experiment_setting(1, total=1e6), GalstyanStrategy(), n_agents=1_000_000, trials=50)"
     )
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -404,9 +404,9 @@ def test_a_loop_out_of_order_is_refused_and_changes_nothing():
     assert agents.step == 1
     with pytest.raises(ConfigurationError, match=r"overloaded must have shape \(2,\), not \(3,\)"):
         agents.update([True, False, True])
-    with pytest.raises(ConfigurationError, match="overloaded must be a .Q,. array of bool, not int64"):
+    with pytest.raises(ConfigurationError, match=r"overloaded must be a \(Q,\) array of bool, not int64"):
         agents.update([1, 0])
-    with pytest.raises(ConfigurationError, match="loads must be a .Q,. array of whole numbers"):
+    with pytest.raises(ConfigurationError, match=r"loads must be a \(Q,\) array of whole numbers"):
         agents.update([True, False], [0.5, 0.5])
     with pytest.raises(ConfigurationError, match="loads must be not negative"):
         agents.update([True, False], [-1, 11])
@@ -422,9 +422,9 @@ def test_a_loop_out_of_order_is_refused_and_changes_nothing():
         with pytest.raises(ConfigurationError, match=message):
             agents.choose(bad)
     assert agents.step == 1
-    for arguments in [(0, 2), (10, 0), (10, 2, -1)]:
+    for n_agents, n_resources, seed in [(0, 2, 0), (10, 0, 0), (10, 2, -1)]:
         with pytest.raises(ConfigurationError, match="must be from"):
-            FlowStrategy().agents(*arguments[:2], seed=(arguments + (0,))[2])
+            FlowStrategy().agents(n_agents, n_resources, seed=seed)
     with pytest.raises(
         ConfigurationError, match=r"initial_attitudes must have shape \(10, 2\), not \(2, 10\)"
     ):

@@ -13,6 +13,7 @@ from safeguards.allocation import (
     simulate,
     sweep,
 )
+from safeguards.allocation.ray import RayExecutor
 from safeguards.exceptions import ConfigurationError
 
 SETTINGS = {"one": experiment_setting(1)[:50], "two": experiment_setting(2)[:50]}
@@ -56,11 +57,7 @@ def test_a_forked_process_can_simulate_too():
 
 
 def test_a_cluster_gives_the_same_table():
-    pytest.importorskip("ray")
-    from safeguards.allocation.ray import RayExecutor  # noqa: PLC0415
-
-    import ray  # noqa: PLC0415
-
+    ray = pytest.importorskip("ray")
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
         with RayExecutor() as executor:

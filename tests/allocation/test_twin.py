@@ -66,7 +66,7 @@ def test_tasks_of_several_units_and_steps(task_units, task_steps):
         task_units=task_units,
         task_steps=task_steps,
     )
-    expected = adaptive_twin(capacities, attitudes, 0.01, 4.0, task_units, task_steps)
+    expected = adaptive_twin(capacities, attitudes, 0.01, 4.0, task_units=task_units, task_steps=task_steps)
     np.testing.assert_array_equal(result.loads[0], expected)
 
 

@@ -1,16 +1,18 @@
 """The adaptive strategy once more, in numpy, written from the paper: what the native one must equal."""
 
+import itertools
+
 import numpy as np
 
 
-def adaptive_twin(capacities, attitudes, adjusting_rate, scaling_factor, task_units=1, task_steps=1):
+def adaptive_twin(capacities, attitudes, adjusting_rate, scaling_factor, *, task_units=1, task_steps=1):
     """Loads (T, Q) in units of N agents that start with attitudes (N, Q)."""
     a = np.array(attitudes, dtype=np.float64)
     n_agents, n_resources = a.shape
     hits = np.zeros((n_agents, n_resources), dtype=np.int64)
     choices = np.zeros(n_agents, dtype=np.int64)
     bounds = [n_agents * k // task_steps for k in range(task_steps + 1)]
-    cohorts = [np.arange(*pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)]
+    cohorts = [np.arange(*pair) for pair in itertools.pairwise(bounds)]
     won = np.zeros(n_agents, dtype=bool)
     loads = np.zeros(capacities.shape, dtype=np.int64)
     visible = capacities / task_units

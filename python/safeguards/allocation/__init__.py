@@ -1,11 +1,12 @@
 """Agents that share resources of changing capacity, without a centre.
 
-The system of She & Leung, "An adaptive strategy for resource allocation with changing capacities" (2009), run in
-native code, and strategies beyond it:
+The system of She & Leung, "An adaptive strategy for resource allocation with changing capacities" (2009), run
+in native code, and strategies beyond it:
 
 - `simulate` runs N agents that follow one strategy against capacities over time; `sweep` runs a table of it;
 - `experiment_setting`, `random_walk_setting`, `step_change_setting` make capacities;
-- `AdaptiveStrategy` and the other strategies are values; `strategy.agents(...)` gives agents for one's own loop;
+- `AdaptiveStrategy` and the other strategies are values; `strategy.agents(...)` gives agents for one's own
+  loop;
 - `ResourceSelector` lets the agents of a running program choose among real resources.
 
 Example:

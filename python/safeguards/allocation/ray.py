@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -16,19 +17,17 @@ T = TypeVar("T")
 class RayExecutor(Executor):
     """Runs each call as a Ray task; needs `pip install 'budget-safeguards[ray]'`.
 
-    Connects to the cluster that Ray finds, or starts a local one, unless it is connected already. `shutdown` waits
-    for the calls but leaves the connection as it is: others may use it. Every node needs this package.
+    Connects to the cluster that Ray finds, or starts a local one, unless it is connected already. `shutdown`
+    waits for the calls but leaves the connection as it is: others may use it. Every node needs this package.
 
     Args:
         num_cpus: cores that one task takes.
     """
 
     def __init__(self, *, num_cpus: float = 1) -> None:
-        import ray
-
-        if not ray.is_initialized():
-            ray.init()
-        self._ray: Any = ray
+        self._ray: Any = importlib.import_module("ray")
+        if not self._ray.is_initialized():
+            self._ray.init()
         self._num_cpus = num_cpus
         self._futures: set[Future[Any]] = set()
         self._closed = False

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 class ResourceSelector:
     """Lets agents choose among resources whose capacity changes: model endpoints, queues, GPUs.
 
-    Time goes in steps, which you end with `advance()`: once a second, a minute, a batch. In a step each agent has one
-    choice; it reports whether that was overloaded (refused, throttled, late), and you tell the capacities that you
-    know, in choices per step. The strategy is the same as in a simulation, one agent at a time: what holds there holds
-    here as far as the agents take part in most steps. An agent that reports nothing learns nothing from the step.
+    Time goes in steps, which you end with `advance()`: once a second, a minute, a batch. In a step each agent
+    has one choice; it reports whether that was overloaded (refused, throttled, late), and you tell the
+    capacities that you know, in choices per step. The strategy is the same as in a simulation, one agent at a
+    time: what holds there holds here as far as the agents take part in most steps. An agent that reports
+    nothing learns nothing from the step.
 
-    Thread-safe: an agent's call takes one lock of sixteen, `advance` all of them for a moment. State is native and
-    bounded: at most `max_agents` times `bytes_per_agent` plus the names; agents beyond are refused, none is dropped in
+    Thread-safe: an agent's call takes one lock of sixteen, `advance` all of them for a moment. State is
+    native and
+    bounded: at most `max_agents` times `bytes_per_agent` plus the names; agents beyond are refused, none is
+        dropped in
     silence; `forget` makes room.
 
     Args:
@@ -71,8 +74,8 @@ class ResourceSelector:
 
     def __repr__(self) -> str:
         return (
-            f"<ResourceSelector of {self._strategy!r}: {len(self._resources)} resources, {self.n_agents} agents, "
-            f"step {self.step}>"
+            f"<ResourceSelector of {self._strategy!r}: {len(self._resources)} resources, "
+            f"{self.n_agents} agents, step {self.step}>"
         )
 
     @property
@@ -106,7 +109,9 @@ class ResourceSelector:
         return self._resources[self._native.choose(agent_id)]
 
     def report(self, agent_id: str, resource: str, overloaded: bool) -> bool:
-        """Tells an agent what became of its last choice. Several reports on one choice: one overload is enough.
+        """Tells an agent what became of its last choice.
+
+        Of several reports on one choice, one overload is enough.
 
         Args:
             agent_id: who.
@@ -125,8 +130,8 @@ class ResourceSelector:
     def observe_capacity(self, resource: str, capacity: float) -> None:
         """Sets what is known of a resource's capacity, in choices per step, until it is set again.
 
-        A resource never observed counts as an average one. As in the paper, agents read a capacity from the next step
-        on, but in steps 1 and 2 at once.
+        A resource never observed counts as an average one. As in the paper, agents read a capacity from the
+        next step on, but in steps 1 and 2 at once.
 
         Raises:
             ConfigurationError: no such resource, or no capacity: negative, NaN, infinite, above 2**53.

@@ -35,14 +35,15 @@ class SimulationResult:
     def __repr__(self) -> str:
         trials, steps, resources = self.loads.shape
         return (
-            f"<SimulationResult of {self.strategy!r}: {trials} trials of {steps} steps with {resources} resources, "
-            f"average deviation {self.average_deviation:.4g}>"
+            f"<SimulationResult of {self.strategy!r}: {trials} trials of {steps} steps with {resources} "
+            f"resources, average deviation {self.average_deviation:.4g}>"
         )
 
     @property
     def trial_deviations(self) -> NDArray[np.float64]:
-        """(trials,) average deviation of each trial: equations (4) and (5) as means over T and Q, in units squared."""
-        return ((self.loads - self.capacities) ** 2).mean(axis=(1, 2))
+        """(trials,) float64: equations (4) and (5) of each trial, as means over T and Q, in units squared."""
+        deviations: NDArray[np.float64] = ((self.loads - self.capacities) ** 2).mean(axis=(1, 2))
+        return deviations
 
     @property
     def average_deviation(self) -> float:
@@ -80,29 +81,32 @@ def simulate(
 ) -> SimulationResult:
     """Runs agents that follow a strategy against capacities over time.
 
-    At each step every agent whose task has ended chooses a resource for its next; a resource is overloaded if its
-    load exceeds its capacity; the agents then learn how their choices went. The result is the same for the same
-    arguments, whatever the number of threads and the platform. Ctrl-C stops it; other Python threads go on meanwhile.
+    At each step every agent whose task has ended chooses a resource for its next; a resource is overloaded if
+    its load exceeds its capacity; the agents then learn how their choices went. The result is the same for
+    the same arguments, whatever the number of threads and the platform. Ctrl-C stops it; other Python threads
+    go on meanwhile.
 
     Args:
-        capacities: (T, Q) true capacities, in units: finite, not negative, no step without any. Q up to 65,535.
+        capacities: (T, Q) true capacities, in units: finite, not negative, no step without any. Q up to
+            65,535.
         strategy: what the agents follow.
         n_agents: number of agents, N.
         trials: independent repetitions, each with random numbers of its own.
         seed: where all random numbers come from, from 0 to 2**64 - 1.
-        initial_attitudes: attitudes at the start, in [0, 1], of shape (N, Q) for all trials or (trials, N, Q); without
-            Q for a strategy with a single attitude per agent. Default: uniform random.
-        observation_noise: standard deviation of the capacities that agents read, relative to the true ones. All
-            agents read the same: at each step, resource by resource, max(0, C * (1 + noise * z)) with z of mean 0 and
-            variance 1 (the sum of twelve uniforms less six). Overload is decided by the true ones.
+        initial_attitudes: attitudes at the start, in [0, 1], of shape (N, Q) for all trials or (trials, N,
+            Q); without Q for a strategy with a single attitude per agent. Default: uniform random.
+        observation_noise: standard deviation of the capacities that agents read, relative to the true ones.
+            All agents read the same: at each step, resource by resource, max(0, C * (1 + noise * z)) with z
+            of mean 0 and variance 1 (the sum of twelve uniforms less six). Overload is decided by the true
+            ones.
         careless_fraction: part of the agents that choose uniformly at random at every step instead; the same
             agents throughout, the last ones (of each cohort, see task_steps), rounded to whole agents.
         task_units: units of its resource that a task holds. Agents and strategies see capacities in tasks.
-        task_steps: steps for which a task holds them; what is held counts as load all the while, overloaded or
-            not. The agent chooses again when its task ends, and what it learns is whether its resource was overloaded
-            at the step in which it chose. Agents are cut into `task_steps` cohorts in order; all choose at step 1,
-            cohort k (from 0) again at step 2 + k and then every `task_steps`, so that 1/task_steps of them is due at
-            each step.
+        task_steps: steps for which a task holds them; what is held counts as load all the while, overloaded
+            or not. The agent chooses again when its task ends, and what it learns is whether its resource was
+            overloaded at the step in which it chose. Agents are cut into `task_steps` cohorts in order; all
+            choose at step 1, cohort k (from 0) again at step 2 + k and then every `task_steps`, so that
+            1/task_steps of them is due at each step.
         allow_scarcity: accept steps whose capacities are less than all tasks need.
         threads: most threads to use; default: one per core. A trial runs on one.
         progress: called about twenty times a second with (steps done, steps in all), counted over all trials.
@@ -156,6 +160,6 @@ def _refuse_misprint(capacities: NDArray[np.float64]) -> None:
     total = float(capacities[0].sum())
     if 0 < total < np.inf and np.allclose(capacities, experiment_setting(3, as_printed=True, total=total)):
         raise ConfigurationError(
-            "capacities must not be negative: this is the paper's setting 3 as printed, where a misprint makes the "
-            "third capacity negative from step 1051 on; use experiment_setting(3), which corrects it",
+            "capacities must not be negative: this is the paper's setting 3 as printed, where a misprint makes "
+            "the third capacity negative from step 1051 on; use experiment_setting(3), which corrects it",
         )

@@ -1,8 +1,8 @@
 """How agents choose: frozen values, compared and shown by their parameters.
 
-Every strategy says in its docstring which information its agents use, and each choice that its source leaves open.
-The state of agents is native; `strategy.agents(...)` makes some for one's own loop, `simulate` makes them by
-itself.
+Every strategy says in its docstring which information its agents use, and each choice that its source leaves
+open. The state of agents is native; `strategy.agents(...)` makes some for one's own loop, `simulate` makes
+them by itself.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class StrategyAgents:
         """Begins a step: every agent chooses a resource.
 
         Args:
-            capacities: (Q,) capacities of this step, finite, not negative, not all zero. The agents look at them
-                as the paper's do: while they choose at steps 1 and 2, from the step after on otherwise.
+            capacities: (Q,) capacities of this step, finite, not negative, not all zero. The agents look at
+                them as the paper's do: while they choose at steps 1 and 2, from the step after on otherwise.
 
         Returns:
             (N,) uint16: the resource of each agent.
@@ -127,8 +127,8 @@ class StrategyAgents:
 
         Args:
             overloaded: (Q,) bool: which resources were. An agent learns of the one that it had chosen.
-            loads: (Q,) whole numbers: agents at each resource, for strategies that read public loads; default:
-                the choices of these agents, counted.
+            loads: (Q,) whole numbers: agents at each resource, for strategies that read public loads;
+                default: the choices of these agents, counted.
 
         Raises:
             ConfigurationError: arrays of the wrong shape or type, or `choose` was not called before.
@@ -145,7 +145,8 @@ class StrategyAgents:
             counted = np.asarray(loads)
             if counted.dtype.kind not in "iu" or counted.ndim != 1:
                 raise ConfigurationError(
-                    f"loads must be a (Q,) array of whole numbers, not {counted.dtype} of shape {counted.shape}",
+                    f"loads must be a (Q,) array of whole numbers, not {counted.dtype} of shape "
+                    f"{counted.shape}",
                 )
             counted = counted.astype(np.int64)
         self._native.update(verdict, counted)
@@ -155,26 +156,26 @@ class StrategyAgents:
 class AdaptiveStrategy(Strategy):
     """The adaptive strategy of She & Leung 2009, section 3.2, equations (1) to (3).
 
-    Each agent keeps, for each resource, a number of hits (it chose the resource and that was not overloaded) and an
-    attitude in [0, 1], uniform random at the start. At time step t, from 1, it weighs
+    Each agent keeps, for each resource, a number of hits (it chose the resource and that was not overloaded)
+    and an attitude in [0, 1], uniform random at the start. At time step t, from 1, it weighs
 
     - experience e = n / t, with n the hits so far,
     - prediction p = C / sum(C) at t = 1 and 2, with the capacities of the step itself, and then
       ((C1 + (C1 - C2)) * f) / sum(C1), with C1 and C2 the capacities of the last step and of the one before,
     - attractiveness (1 - a) * e + a * p,
 
-    and takes the resource with the largest, the first of equal ones. If the resource was not overloaded (its load
-    is at most its capacity) its attitude rises by the adjusting rate, else it falls by it; then it is clipped to
-    [0, 1]. All of it in double precision in this order, with true divisions and nothing fused, and sums in the order
-    of numpy's `sum`: another program that starts with the same `initial_attitudes` gets the same loads to the last
-    agent.
+    and takes the resource with the largest, the first of equal ones. If the resource was not overloaded (its
+    load is at most its capacity) its attitude rises by the adjusting rate, else it falls by it; then it is
+    clipped to [0, 1]. All of it in double precision in this order, with true divisions and nothing fused, and
+    sums in the order of numpy's `sum`: another program that starts with the same `initial_attitudes` gets the
+    same loads to the last agent.
 
-    Left open by the paper, and decided here: its example of experience (6 hits after 10 steps, 6/10) also reads as
-    n / (t - 1), hits over the steps that have been; n / t with t the step being decided is what equation (1) says.
-    Ties, clipping, and that attitudes are kept for each resource are not spelled out there either. With
-    `choice="roulette"` a resource is drawn in proportion to its attractiveness (negative ones count as none), with
-    `attitude="agent"` an agent has one attitude for all resources; both together come nearest to the published
-    deviations.
+    Left open by the paper, and decided here: its example of experience (6 hits after 10 steps, 6/10) also
+    reads as n / (t - 1), hits over the steps that have been; n / t with t the step being decided is what
+    equation (1) says. Ties, clipping, and that attitudes are kept for each resource are not spelled out there
+    either. With `choice="roulette"` a resource is drawn in proportion to its attractiveness (negative ones
+    count as none), with `attitude="agent"` an agent has one attitude for all resources; both together come
+    nearest to the published deviations.
 
     Args:
         adjusting_rate: the paper's a_delta, from 0 to 1.
@@ -242,14 +243,14 @@ class AdaptiveStrategy(Strategy):
 class LamLeungStrategy(Strategy):
     """The strategy of Lam & Leung 2007, as She & Leung 2009 describe it in sections 2 and 4.2.
 
-    An agent takes the resource with the largest (1 - a) * h + a * u: h is the part of the last `history` steps in
-    which the resource was not overloaded, u the agent's preference for it, a its attitude. After a hit the attitude
-    for the chosen resource rises by `increase`, after a miss it falls by `decrease`.
+    An agent takes the resource with the largest (1 - a) * h + a * u: h is the part of the last `history`
+    steps in which the resource was not overloaded, u the agent's preference for it, a its attitude. After a
+    hit the attitude for the chosen resource rises by `increase`, after a miss it falls by `decrease`.
 
-    Left open there, and decided here: the history is public and the same for all agents; before the first step
-    it is random, each entry free or overloaded with even chances; attitudes and preferences are uniform random in
-    [0, 1], attitudes are clipped to it, preferences never change; ties go to the lowest index. With the noise of
-    the first steps gone, most agents end up with the same ranking, which is why its deviation is so large.
+    Left open there, and decided here: the history is public and the same for all agents; before the first
+    step it is random, each entry free or overloaded with even chances; attitudes and preferences are uniform
+    random in [0, 1], attitudes are clipped to it, preferences never change; ties go to the lowest index. Since
+    h is the same for all, agents herd to what was free lately.
 
     Args:
         history: steps that h looks back, H, from 1 to 10,000.
@@ -277,14 +278,14 @@ class LamLeungStrategy(Strategy):
 class GalstyanStrategy(Strategy):
     """The strategy of Galstyan, Kolar & Lerman 2003, as She & Leung 2009 describe it in sections 2 and 4.2.
 
-    An agent watches `neighbours` other agents and owns `tables` lookup tables, all drawn at random once: a table
-    says for each combination of the neighbours' last choices which resource to take. The agent follows the table
-    with the highest score. After each step every table gains a point if the resource that it had suggested was not
-    overloaded, and loses one if it was.
+    An agent watches `neighbours` other agents and owns `tables` lookup tables, all drawn at random once: a
+    table says for each combination of the neighbours' last choices which resource to take. The agent follows
+    the table with the highest score. After each step every table gains a point if the resource that it had
+    suggested was not overloaded, and loses one if it was.
 
-    Left open there, and decided here: neighbours are drawn with replacement from all agents, oneself included;
-    their choices before the first step are random; all tables are scored, followed or not, since which resources
-    were overloaded is public; equal scores are drawn among, evenly.
+    Left open there, and decided here: neighbours are drawn with replacement from all agents, oneself
+    included; their choices before the first step are random; all tables are scored, followed or not, since
+    which resources were overloaded is public; equal scores are drawn among, evenly.
 
     Args:
         neighbours: K, at least 0; Q ** K must be at most 65,536.
@@ -310,13 +311,13 @@ class GalstyanStrategy(Strategy):
 class WinStayStrategy(Strategy):
     """Stay, unless the capacity goes or the step was lost. No parameters; the paper's own information only.
 
-    - *Follow the capacity.* If the forecast capacity of an agent's resource falls, it leaves with the probability
-      of the fall, 1 - C / C_before, for a resource whose forecast rises, in proportion to the rises. Loads then move
-      as capacities do, on average, and nobody moves where nothing changes.
-    - *Correct what is left.* An agent that lost leaves with a small probability, for another resource in proportion
-      to forecast capacities. It tunes that probability by the signs of what happens to it: another loss in a row
-      makes it larger (by 1.2, up to 1/2), an alternation of loss and win makes it smaller (by half, down to about
-      half an expected mover for the whole resource).
+    - *Follow the capacity.* If the forecast capacity of an agent's resource falls, it leaves with the
+      probability of the fall, 1 - C / C_before, for a resource whose forecast rises, in proportion to the
+      rises. Loads then move as capacities do, on average, and nobody moves where nothing changes.
+    - *Correct what is left.* An agent that lost leaves with a small probability, for another resource in
+      proportion to forecast capacities. It tunes that probability by the signs of what happens to it: another
+      loss in a row makes it larger (by 1.2, up to 1/2), an alternation of loss and win makes it smaller (by
+      half, down to about half an expected mover for the whole resource).
     - The *forecast* is the last capacity or the straight line through the last two, whichever had the smaller
       discounted squared error lately.
 
@@ -333,9 +334,9 @@ class WinStayStrategy(Strategy):
 class FlowStrategy(Strategy):
     """The excess leaves and goes where there is room. No parameters; needs the last loads to be public.
 
-    With the last load A and the forecast capacity C of each resource, an agent leaves with probability (A - C)+ / A
-    and goes in proportion to (C - A)+. The forecast is that of `WinStayStrategy`. If all capacities together are
-    less than all loads, each resource is to carry its share of what there is.
+    With the last load A and the forecast capacity C of each resource, an agent leaves with probability (A -
+    C)+ / A and goes in proportion to (C - A)+. The forecast is that of `WinStayStrategy`. If all capacities
+    together are less than all loads, each resource is to carry its share of what there is.
 
     Information: loads and capacities of past steps.
     """

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from safeguards.allocation.simulation import simulate
-from safeguards.allocation.strategies import Strategy
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from numpy.typing import ArrayLike
+
+    from safeguards.allocation.strategies import Strategy
 
 
 @dataclass(frozen=True)
@@ -91,17 +92,18 @@ def sweep(
         One row for each pair. It is the same wherever it ran.
 
     Raises:
-        ConfigurationError: an argument makes no sense, a name is given twice, or there is nothing to simulate.
+        ConfigurationError: an argument makes no sense, a name is given twice, or there is nothing to
+            simulate.
 
     Example:
         >>> from safeguards.allocation import FlowStrategy, RandomStrategy, experiment_setting
         >>> settings = {"1": experiment_setting(1), "2": experiment_setting(2)}
-        >>> table = sweep(settings, {"flow": FlowStrategy(), "random": RandomStrategy()}, trials=2, warm_up=20)
+        >>> strategies = {"flow": FlowStrategy(), "random": RandomStrategy()}
+        >>> table = sweep(settings, strategies, trials=2, warm_up=20)
         >>> table["1", "flow"].average_deviation < 2 < table["2", "random"].average_deviation
         True
     """
     settings = capacities if isinstance(capacities, Mapping) else {"capacities": capacities}
-    settings = cast("Mapping[str, ArrayLike]", settings)
     named = strategies if isinstance(strategies, Mapping) else _by_repr(strategies)
     if not settings or not named:
         raise ConfigurationError("capacities and strategies must not be empty: there is nothing to simulate")
@@ -114,7 +116,10 @@ def sweep(
         futures = [executor.submit(_deviations, *job) for job in jobs]
         outcomes = [future.result() for future in futures]
     return SweepResult(
-        tuple(SweepRow(*pair, *outcome) for pair, outcome in zip(pairs, outcomes, strict=True)),
+        tuple(
+            SweepRow(setting, strategy, mean, spread, trials)
+            for (setting, strategy), (mean, spread, trials) in zip(pairs, outcomes, strict=True)
+        ),
     )
 
 

@@ -136,8 +136,11 @@ impl Amount {
         if is_digits(whole) && is_digits(fraction) {
             return Self::parse(text, rounding);
         }
+        // One sign is looked through, not a row of them: the stack does not grow with the text.
         Err(match text.strip_prefix('-') {
-            Some(rest) if Self::parse_plain(rest, rounding).is_ok() => AmountError::Negative,
+            Some(rest) if !rest.starts_with('-') && Self::parse_plain(rest, rounding).is_ok() => {
+                AmountError::Negative
+            }
             _ => special(text),
         })
     }
@@ -169,7 +172,8 @@ fn from_digits(
         return Err(AmountError::TooLarge);
     }
     let up = u128::from(rest && rounding == Rounding::Up);
-    Amount::from_parts(units + up, kept.max(0) - i64::from(DECIMAL_PLACES), rounding)
+    // At the end of the range it is far too large, whether it rounds or not.
+    Amount::from_parts(units.saturating_add(up), kept.max(0) - i64::from(DECIMAL_PLACES), rounding)
 }
 
 fn parse_exponent(text: &str) -> Option<i64> {
@@ -258,6 +262,19 @@ mod tests {
         assert_eq!(up(&"9".repeat(100_000)), Err(AmountError::TooLarge));
         assert_eq!(up(&format!("0.{}1", "0".repeat(100_000))), Ok(1));
         assert_eq!(up(&format!("{}7", "0".repeat(100_000))), Ok(7 * UNITS_PER_ONE));
+    }
+
+    #[test]
+    fn digits_that_fill_the_widest_integer_do_not_overflow_when_rounded() {
+        assert_eq!(u128::MAX, 340_282_366_920_938_463_463_374_607_431_768_211_455);
+        assert_eq!(up("340282366920938463463374607431.7682114551"), Err(AmountError::TooLarge));
+    }
+
+    #[test]
+    fn a_million_signs_are_no_reason_to_leave_the_stack() {
+        let text = "-".repeat(1_000_000);
+        assert_eq!(Amount::parse_plain(&text, Rounding::Up), Err(AmountError::Malformed));
+        assert_eq!(Amount::parse_plain("--1", Rounding::Up), Err(AmountError::Malformed));
     }
 
     #[test]

@@ -8,27 +8,25 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use parking_lot::Mutex;
-use pyo3::import_exception;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use safeguards_core::allocation as core;
 
-import_exception!(safeguards.exceptions, ConfigurationError);
-import_exception!(safeguards.exceptions, UnknownAgentError);
+use crate::error::{configuration_error, exception};
 
 /// How often a running simulation looks for Ctrl-C and tells its progress.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn refuse(error: core::AllocationError) -> PyErr {
-    ConfigurationError::new_err(error.to_string())
+    Python::attach(|py| configuration_error(py, error.to_string()))
 }
 
 /// A strategy and its parameters, checked when it is used.
-#[pyclass(frozen, module = "safeguards._native")]
-pub(crate) struct AllocationStrategy(core::Strategy);
+#[pyclass(frozen, name = "AllocationStrategy", module = "safeguards._native")]
+pub(crate) struct PyStrategy(core::Strategy);
 
 #[pymethods]
-impl AllocationStrategy {
+impl PyStrategy {
     #[staticmethod]
     fn adaptive(adjusting_rate: f64, scaling_factor: f64, roulette: bool, per_agent: bool) -> Self {
         let choice = if roulette { core::Choice::Roulette } else { core::Choice::Max };
@@ -84,7 +82,7 @@ impl AllocationStrategy {
 #[expect(clippy::too_many_arguments, reason = "keyword arguments, one for each field of the experiment")]
 pub(crate) fn simulate_allocation<'py>(
     py: Python<'py>,
-    strategy: &AllocationStrategy,
+    strategy: &PyStrategy,
     capacities: PyReadonlyArray2<'py, f64>,
     n_agents: usize,
     trials: usize,
@@ -166,14 +164,14 @@ fn read_attitudes(attitudes: &PyReadonlyArrayDyn<'_, f64>) -> core::Attitudes {
 }
 
 /// N agents for one's own loop.
-#[pyclass(frozen, module = "safeguards._native")]
-pub(crate) struct AllocationAgents(Mutex<core::Agents>);
+#[pyclass(frozen, name = "AllocationAgents", module = "safeguards._native")]
+pub(crate) struct PyAgents(Mutex<core::Agents>);
 
 #[pymethods]
-impl AllocationAgents {
+impl PyAgents {
     #[new]
     fn new(
-        strategy: &AllocationStrategy,
+        strategy: &PyStrategy,
         n_agents: usize,
         n_resources: usize,
         seed: u64,
@@ -185,7 +183,6 @@ impl AllocationAgents {
     }
 
     /// Opens a step; each agent's resource as a uint16 array.
-    #[expect(clippy::needless_pass_by_value, reason = "extracted arguments are owned")]
     fn choose<'py>(
         &self,
         py: Python<'py>,
@@ -197,7 +194,6 @@ impl AllocationAgents {
     }
 
     /// Closes the step.
-    #[expect(clippy::needless_pass_by_value, reason = "extracted arguments are owned")]
     fn update(
         &self,
         overloaded: PyReadonlyArray1<'_, bool>,
@@ -216,18 +212,13 @@ impl AllocationAgents {
 }
 
 /// The live selector; resources are numbers here.
-#[pyclass(frozen, module = "safeguards._native")]
-pub(crate) struct AllocationSelector(core::Selector);
+#[pyclass(frozen, name = "AllocationSelector", module = "safeguards._native")]
+pub(crate) struct PySelector(core::Selector);
 
 #[pymethods]
-impl AllocationSelector {
+impl PySelector {
     #[new]
-    fn new(
-        strategy: &AllocationStrategy,
-        n_resources: usize,
-        max_agents: usize,
-        seed: u64,
-    ) -> PyResult<Self> {
+    fn new(strategy: &PyStrategy, n_resources: usize, max_agents: usize, seed: u64) -> PyResult<Self> {
         core::Selector::new(&strategy.0, n_resources, max_agents, seed).map(Self).map_err(refuse)
     }
 
@@ -235,8 +226,8 @@ impl AllocationSelector {
         self.0.choose(agent_id).map_err(refuse)
     }
 
-    fn report(&self, agent_id: &str, resource: u16, overloaded: bool) -> PyResult<bool> {
-        self.0.report(agent_id, resource, overloaded).ok_or_else(|| unknown(agent_id))
+    fn report(&self, py: Python<'_>, agent_id: &str, resource: u16, overloaded: bool) -> PyResult<bool> {
+        self.0.report(agent_id, resource, overloaded).ok_or_else(|| unknown(py, agent_id))
     }
 
     fn observe_capacity(&self, resource: usize, capacity: f64) -> PyResult<()> {
@@ -248,8 +239,8 @@ impl AllocationSelector {
         PyArray1::from_vec(py, py.detach(|| self.0.advance()))
     }
 
-    fn forget(&self, agent_id: &str) -> PyResult<()> {
-        if self.0.forget(agent_id) { Ok(()) } else { Err(unknown(agent_id)) }
+    fn forget(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
+        if self.0.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
     }
 
     #[getter]
@@ -268,6 +259,11 @@ impl AllocationSelector {
     }
 }
 
-fn unknown(agent: &str) -> PyErr {
-    UnknownAgentError::new_err(format!("agent {agent:?} has not chosen a resource yet; call choose first"))
+fn unknown(py: Python<'_>, agent: &str) -> PyErr {
+    let fields = PyDict::new(py);
+    let message = format!("agent {agent:?} has not chosen a resource yet: call choose first");
+    match fields.set_item("account", agent) {
+        Ok(()) => exception(py, "UnknownAgentError", message, &fields),
+        Err(error) => error,
+    }
 }

@@ -25,7 +25,7 @@ impl Capacities {
             return Err(AllocationError::Resources(resources));
         }
         let steps = values.len() / resources;
-        if steps == 0 || steps > MAX_STEPS || values.len() % resources != 0 {
+        if steps == 0 || steps > MAX_STEPS || !values.len().is_multiple_of(resources) {
             return Err(AllocationError::Steps(steps));
         }
         let capacities = Self { values, resources };

@@ -5,6 +5,10 @@
 //! agent learns only whether its own choice was. [`simulate`] runs a [`Strategy`] against [`Capacities`];
 //! [`Selector`] lets the agents of a running program choose; [`Agents`] is one population for one's own loop.
 
+// A step must be inlined as a whole into the code for each instruction set, or its inner loops are not compiled
+// for it; the order is asked of the compiler where that matters.
+#![allow(clippy::inline_always)]
+
 mod agents;
 mod board;
 mod capacity;

@@ -90,12 +90,11 @@ impl Selector {
     /// seen before is admitted.
     pub fn choose(&self, agent: &str) -> Result<u16, AllocationError> {
         let mut shard = self.shard(agent);
-        let slot = match shard.slots.get(agent) {
-            Some(&slot) => slot as usize,
-            None => {
-                self.count_one_more()?;
-                shard.admit(agent)
-            }
+        let slot = if let Some(&slot) = shard.slots.get(agent) {
+            slot as usize
+        } else {
+            self.count_one_more()?;
+            shard.admit(agent)
         };
         Ok(shard.choose(slot))
     }
@@ -136,7 +135,9 @@ impl Selector {
         public.board.close(&loads, &overloaded);
         public.board.begin();
         public.publish();
-        shards.iter_mut().for_each(|shard| shard.replan(&public.board));
+        for shard in &mut shards {
+            shard.replan(&public.board);
+        }
         loads
     }
 
@@ -176,7 +177,6 @@ impl Selector {
 
     fn shard(&self, agent: &str) -> MutexGuard<'_, Shard> {
         // High bits: the maps inside of the shards use the low ones.
-        #[expect(clippy::cast_possible_truncation, reason = "sixteen bits of a hash")]
         let hash = (self.hasher.hash_one(agent) >> 48) as usize;
         self.shards[hash % SHARDS].lock()
     }

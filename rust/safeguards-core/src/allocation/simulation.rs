@@ -194,6 +194,12 @@ struct Cohort {
 
 /// Cuts the agents into `task_steps` cohorts. At the first step all choose, as if cohort k had been at work:
 /// its first task ends after k + 1 steps, so that from then on one cohort is due at each step.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "numbers of agents, which fit 32 bits"
+)]
 fn cohorts(experiment: &Experiment, resources: usize) -> Vec<Cohort> {
     let (agents, parts) = (experiment.agents, experiment.task_steps as usize);
     let bound = |k: usize| (agents as u128 * k as u128 / parts as u128) as usize;
@@ -294,6 +300,7 @@ impl Trial {
         self.board.publish(capacities.iter().enumerate().map(seen));
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "resources are at most 65,535")]
     fn choose(&mut self, cohort: usize) {
         let cohort = &mut self.cohorts[cohort];
         cohort.counts.fill(0);
@@ -313,6 +320,10 @@ impl Trial {
     }
 
     /// Adds up the loads and says which were too much.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "at most 2**32 agents with 1,000,000 units are below 2**53"
+    )]
     fn close(&mut self, capacities: &[f64], loads: &mut [i64]) {
         for (r, count) in self.counts.iter_mut().enumerate() {
             *count = self.cohorts.iter().map(|cohort| cohort.counts[r]).sum();

@@ -1,6 +1,6 @@
 //! Accounts: a budget, what happened to it, and the account above.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Ledger;
@@ -14,7 +14,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::window::Window;
 
 /// Agents are the leaves, pools all the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A leaf: what is debited.
     Agent,
@@ -47,7 +47,7 @@ pub(super) struct State {
     /// `balance.spent` at which the next threshold is crossed.
     alarm_at: i128,
     /// Thresholds crossed in this period.
-    alarms: u8,
+    alarms: u32,
     pub(super) priority: u8,
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
@@ -70,8 +70,8 @@ pub(super) struct Details {
     pub(super) timer_at: Monotonic,
     /// The period of a pool and the budget that each period begins with.
     pub(super) renewal: Option<(Schedule, Amount)>,
-    /// Agents and pools right below a pool.
-    pub(super) members: BTreeMap<Arc<str>, Kind>,
+    /// Agents and pools right below a pool. An agent and a pool may share a name.
+    pub(super) members: BTreeSet<(Kind, Arc<str>)>,
 }
 
 /// Deadline, then number: unique within an agent, and in the order in which reservations expire.
@@ -85,7 +85,7 @@ impl Default for Details {
             reservations: BTreeMap::new(),
             timer_at: Monotonic::NEVER,
             renewal: None,
-            members: BTreeMap::new(),
+            members: BTreeSet::new(),
         }
     }
 }
@@ -139,7 +139,12 @@ impl Account {
 
     /// Moves money through this pool and all above it: checked on the way up, while every lock below is
     /// held, and done on the way back, so that all of them move or none.
-    pub(super) fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall) -> Result<(), BudgetRefusal> {
+    pub(super) fn pass(
+        &self,
+        movement: &Movement,
+        ledger: &Ledger,
+        now: Wall,
+    ) -> Result<(), Box<BudgetRefusal>> {
         let mut state = self.lock_renewed(ledger, now);
         if !movement.is_admitted_by(&state.balance) {
             return Err(self.refusal(&state, movement.needs()));
@@ -157,7 +162,7 @@ impl Account {
         movement: &Movement,
         ledger: &Ledger,
         now: Wall,
-    ) -> Result<(), BudgetRefusal> {
+    ) -> Result<(), Box<BudgetRefusal>> {
         let state = self.lock_renewed(ledger, now);
         if !movement.is_admitted_by(&state.balance) {
             return Err(self.refusal(&state, movement.needs()));
@@ -166,8 +171,16 @@ impl Account {
     }
 
     #[cold]
-    pub(super) fn refusal(&self, state: &State, requested: i128) -> BudgetRefusal {
-        BudgetRefusal { account: Arc::clone(&self.id), kind: self.kind, balance: state.balance, requested }
+    #[expect(clippy::unnecessary_box_returns, reason = "it travels through results, which stay small")]
+    pub(super) fn refusal(&self, state: &State, requested: i128) -> Box<BudgetRefusal> {
+        Box::new(BudgetRefusal {
+            account: Arc::clone(&self.id),
+            kind: self.kind,
+            balance: state.balance,
+            spent_before: state.spent_before,
+            renews_at: state.renews_at,
+            requested,
+        })
     }
 }
 
@@ -200,7 +213,7 @@ impl State {
     /// Sets the alarm to the next threshold of what the period was granted.
     pub(super) fn arm(&mut self, ledger: &Ledger) {
         let granted = self.period_granted();
-        let next = ledger.thresholds.get(usize::from(self.alarms)).filter(|_| granted > 0);
+        let next = ledger.thresholds.get(self.alarms as usize).filter(|_| granted > 0);
         self.alarm_at = next.map_or(i128::MAX, |share| self.spent_before + share.of(granted));
     }
 
@@ -208,7 +221,7 @@ impl State {
     fn sound_alarm(&mut self, account: &Account, ledger: &Ledger) {
         let mut crossed = None;
         while self.balance.spent >= self.alarm_at {
-            crossed = ledger.thresholds.get(usize::from(self.alarms)).copied();
+            crossed = ledger.thresholds.get(self.alarms as usize).copied();
             self.alarms += 1;
             self.arm(ledger);
         }

@@ -74,8 +74,12 @@ impl Ledger {
         units: &[i64],
         operation: OperationId,
     ) -> Result<Vec<bool>, BatchError> {
-        let slots = self.directory.slots();
         let malformed = |index, error| BatchError { index, error };
+        if handles.len() != units.len() {
+            let text = format!("{} handles but {} units: one for each", handles.len(), units.len());
+            return Err(malformed(handles.len().min(units.len()), LedgerError::Configuration(text)));
+        }
+        let slots = self.directory.slots();
         for (index, (handle, units)) in handles.iter().zip(units).enumerate() {
             slots.get(*handle).map_err(|error| malformed(index, error))?;
             if *units < 0 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::account::Kind;
 use super::balance::Balance;
 use crate::amount::{Amount, Units};
-use crate::clock::Monotonic;
+use crate::clock::{Monotonic, Wall};
 
 /// An account on the path cannot pay.
 #[derive(Clone, Debug)]
@@ -16,6 +16,10 @@ pub struct BudgetRefusal {
     pub kind: Kind,
     /// Its books.
     pub balance: Balance,
+    /// What it had spent when its current period began, in units.
+    pub spent_before: i128,
+    /// When its budget is granted anew; [`Wall::NEVER`] if it has no period.
+    pub renews_at: Wall,
     /// Units that would have had to remain.
     pub requested: i128,
 }
@@ -96,9 +100,9 @@ pub enum LedgerError {
     RateLimitExceeded(Box<WindowRefusal>),
 }
 
-impl From<BudgetRefusal> for LedgerError {
-    fn from(refusal: BudgetRefusal) -> Self {
-        Self::BudgetExceeded(Box::new(refusal))
+impl From<Box<BudgetRefusal>> for LedgerError {
+    fn from(refusal: Box<BudgetRefusal>) -> Self {
+        Self::BudgetExceeded(refusal)
     }
 }
 

@@ -34,6 +34,9 @@ impl Ledger {
             let text = format!("pools are at most {MAX_DEPTH} deep: create {:?} further up", new.id);
             return Err(LedgerError::Configuration(text));
         }
+        if new.schedule.as_ref().is_some_and(|schedule| !schedule.is_valid()) {
+            return Err(LedgerError::Configuration("budget_period must be longer than nothing".into()));
+        }
         let pool = Arc::new(Account::new(new.id.into(), Kind::Pool, 0, parent, new.priority));
         let now = self.clock.wall();
         {
@@ -81,7 +84,7 @@ impl Ledger {
             }
             state.closed = true;
             if let Some(parent) = &agent.parent {
-                parent.lock().details().members.remove(&agent.id);
+                parent.lock().details().members.remove(&(Kind::Agent, Arc::clone(&agent.id)));
             }
             Ok(())
         })
@@ -89,6 +92,8 @@ impl Ledger {
 
     /// Makes `budget` remain for an agent, whatever its pools say.
     pub fn update_budget(&self, agent: &str, budget: Amount) -> Result<(), LedgerError> {
+        // What expires later would add to what was just set.
+        self.expire_due();
         let now = self.clock.wall();
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock();
@@ -100,6 +105,7 @@ impl Ledger {
 
     /// Makes `budget` remain for a pool. Later periods begin with what they did before.
     pub fn update_pool_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
+        self.expire_due();
         let (pool, now) = (self.directory.pool(pool)?, self.clock.wall());
         self.grant(&mut pool.lock_renewed(self, now), budget, EventKind::Update, now);
         Ok(())
@@ -166,7 +172,7 @@ impl Ledger {
 
 fn enter_parent(account: &Account) {
     if let Some(parent) = &account.parent {
-        parent.lock().details().members.insert(Arc::clone(&account.id), account.kind);
+        parent.lock().details().members.insert((account.kind, Arc::clone(&account.id)));
     }
 }
 

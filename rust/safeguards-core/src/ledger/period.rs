@@ -36,6 +36,11 @@ impl Schedule {
         Self { period, zone, origin }
     }
 
+    /// False for a fixed length of nothing, or less: it has no next period.
+    pub(super) const fn is_valid(&self) -> bool {
+        !matches!(self.period, Period::Every(nanos) if nanos < 1)
+    }
+
     /// The first instant after `now` at which a period begins; [`Wall::NEVER`] past the end of the calendar.
     #[must_use]
     pub fn next_after(&self, now: Wall) -> Wall {

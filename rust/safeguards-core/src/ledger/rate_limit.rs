@@ -12,7 +12,18 @@ use super::event::EventKind;
 use super::operation::OperationId;
 use crate::amount::Amount;
 use crate::clock::Monotonic;
-use crate::window::{MAX_LENGTH_NANOS, MIN_LENGTH_NANOS, Precision, Window};
+use crate::window::{MAX_LENGTH_NANOS, MAX_LIMIT_UNITS, MIN_LENGTH_NANOS, Precision, Window};
+
+/// A window at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSnapshot {
+    /// Its length in nanoseconds.
+    pub length: i64,
+    /// The most that it admits.
+    pub limit: Amount,
+    /// Units charged within it.
+    pub spent: i128,
+}
 
 impl Ledger {
     /// Admits at most `limit` within any `length` nanoseconds. A window of the same length is replaced, and what
@@ -26,6 +37,10 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         if !(MIN_LENGTH_NANOS..=MAX_LENGTH_NANOS).contains(&length) {
             let text = "time_window must be between 1 microsecond and 366 days";
+            return Err(LedgerError::Configuration(text.into()));
+        }
+        if limit.units() > MAX_LIMIT_UNITS {
+            let text = "a rate limit must not be more than 10000000000 (10^10)";
             return Err(LedgerError::Configuration(text.into()));
         }
         self.with_open_agent(agent, |state| {
@@ -104,6 +119,20 @@ impl Ledger {
         })
     }
 
+    /// Every window of the agent, shortest first.
+    pub fn windows(&self, agent: &str) -> Result<Vec<WindowSnapshot>, LedgerError> {
+        let now = self.clock.monotonic();
+        self.with_open_agent(agent, |state| {
+            let windows = state.details.iter_mut().flat_map(|details| &mut details.windows);
+            let snapshot = |window: &mut Window| WindowSnapshot {
+                length: window.length(),
+                limit: window.limit(),
+                spent: window.spent(now),
+            };
+            windows.map(snapshot).collect()
+        })
+    }
+
     fn with_open_agent<R>(&self, agent: &str, act: impl FnOnce(&mut State) -> R) -> Result<R, LedgerError> {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock();
@@ -175,6 +204,9 @@ impl Details {
 
     /// When `amount` fits into all windows at once, if nothing else happens.
     fn fits_at(&mut self, now: Monotonic, amount: Amount) -> Option<Monotonic> {
+        if amount.is_zero() {
+            return Some(now); // Nothing is always admitted, even beyond the limit.
+        }
         let Self { windows, reservations, .. } = self;
         // What leaves a window never comes back by itself: it fits from the latest of the times on.
         windows.iter_mut().try_fold(now, |at, window| {

@@ -28,7 +28,17 @@ pub struct Snapshot {
 impl Ledger {
     /// An agent by its id.
     pub fn agent(&self, id: &str) -> Result<Arc<Account>, LedgerError> {
-        self.directory.with_agent(id, |agent| Ok(Arc::clone(agent)))
+        self.with_agent(id, |agent| Ok(Arc::clone(agent)))
+    }
+
+    /// Calls `use_it` with an agent, without counting a reference: the hot path's way to an account.
+    #[inline]
+    pub fn with_agent<R>(
+        &self,
+        id: &str,
+        use_it: impl FnOnce(&Arc<Account>) -> Result<R, LedgerError>,
+    ) -> Result<R, LedgerError> {
+        self.directory.with_agent(id, use_it)
     }
 
     /// A pool by its id.
@@ -87,7 +97,7 @@ impl Ledger {
         let pool = self.pool(pool)?;
         let state = pool.lock();
         let members = state.details.iter().flat_map(|details| &details.members);
-        Ok(members.filter(|(_, member)| **member == kind).map(|(id, _)| Arc::clone(id)).collect())
+        Ok(members.filter(|(member, _)| *member == kind).map(|(_, id)| Arc::clone(id)).collect())
     }
 
     /// Ids of all agents, in no order that means anything.

@@ -182,7 +182,7 @@ impl Ledger {
         let is_active = state.holds(key);
         let Reservation { amount, overage, .. } = *reservation;
         if overage == Overage::Reject && charged > amount {
-            let refusal = Box::new(agent.refusal(&state, charged.units()));
+            let refusal = agent.refusal(&state, charged.units());
             return Err(LedgerError::OverReserved { refusal, reserved: amount });
         }
         let windows_at = state.windows_at(self);

@@ -245,7 +245,7 @@ fn learn_and_weigh(
     for i in 0..n {
         let mine = chosen[i] == index;
         let hit = hits[i].wrapping_add(if mine { lesson.hit } else { 0 });
-        let attitude = (attitudes[i] + if mine { lesson.move_by } else { 0.0 }).max(0.0).min(1.0);
+        let attitude = (attitudes[i] + if mine { lesson.move_by } else { 0.0 }).clamp(0.0, 1.0);
         let attractiveness = weigh(attitude, f64::from(hit) / step, prediction);
         let better = attractiveness > best[i];
         hits[i] = hit;

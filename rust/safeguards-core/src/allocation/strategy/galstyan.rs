@@ -91,7 +91,7 @@ impl Agents {
     }
 
     /// Looks up what each table suggests and follows the one with the highest score, ties drawn.
-    fn follow_best_table(&mut self, agent: usize, ties: u64) -> u16 {
+    fn follow_best_table(&mut self, agent: usize, luck: u64) -> u16 {
         let Galstyan { neighbours, tables } = self.strategy;
         let watched = &self.neighbours[agent * neighbours..(agent + 1) * neighbours];
         let entry = watched
@@ -105,7 +105,7 @@ impl Agents {
             tied = if score == best { tied + 1 } else { 1 };
             // The k-th of equal scores takes over with chance 1/k: each is as likely in the end.
             let takes_over =
-                score > best || (score == best && ties.rotate_left(tied * 7) % u64::from(tied) == 0);
+                score > best || (score == best && luck.rotate_left(tied * 7).is_multiple_of(u64::from(tied)));
             if takes_over {
                 next = suggestion;
             }

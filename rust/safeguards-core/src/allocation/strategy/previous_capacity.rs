@@ -28,7 +28,13 @@ impl Population for Agents {
     }
 
     /// Agent after agent, to the boundaries of the cumulative shares, each rounded to the nearest agent.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "numbers of agents, which fit 32 bits"
+    )]
     fn choose(&mut self, agents: Range<usize>, _: Option<&[bool]>, choices: &mut [u16], counts: &mut [i64]) {
         let (n, total) = (agents.len(), self.shares.iter().sum::<f64>());
         let (mut start, mut sum) = (0, 0.0);

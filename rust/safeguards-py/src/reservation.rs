@@ -1,0 +1,196 @@
+//! A reservation as Python holds it: methods, `with`, `async with`, and a warning when it is forgotten.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::{PyResourceWarning, PyStopIteration};
+use pyo3::prelude::*;
+use safeguards_core::amount::Amount;
+use safeguards_core::ledger::{Reservation, ReservationState};
+
+use crate::amount::{charge, to_decimal};
+use crate::ledger::{PyLedger, tell_crossings};
+use crate::receipt::PyReceipt;
+
+#[pyclass(frozen, weakref, module = "safeguards._native", name = "Reservation")]
+pub(crate) struct PyReservation {
+    ledger: Py<PyLedger>,
+    reservation: Arc<Reservation>,
+    on_cancel: Amount,
+    /// Settled or released through this object: nothing to warn of.
+    closed: AtomicBool,
+}
+
+impl PyReservation {
+    pub(crate) fn new(
+        ledger: &Bound<'_, PyLedger>,
+        reservation: Arc<Reservation>,
+        on_cancel: Amount,
+    ) -> Self {
+        Self { ledger: ledger.clone().unbind(), reservation, on_cancel, closed: AtomicBool::new(false) }
+    }
+
+    fn settle_amount(&self, py: Python<'_>, amount: Amount) -> PyResult<PyReceipt> {
+        let this = self.ledger.get();
+        let receipt = this.answer(py, this.core(py)?.settle(&self.reservation, amount))?;
+        self.closed.store(true, Ordering::Relaxed);
+        tell_crossings(self.ledger.bind(py));
+        Ok(PyReceipt(receipt))
+    }
+
+    fn state_now(&self, py: Python<'_>) -> PyResult<ReservationState> {
+        Ok(self.ledger.get().core(py)?.reservation_state(&self.reservation))
+    }
+
+    /// Closes what the body of a `with` block left open.
+    fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        if self.closed.load(Ordering::Relaxed) || self.state_now(py)? != ReservationState::Active {
+            return Ok(());
+        }
+        match exception {
+            None => self.settle_amount(py, self.reservation.amount()).map(|_| ()),
+            Some(exception) if is_cancellation(exception)? => {
+                self.settle_amount(py, self.on_cancel).map(|_| ())
+            }
+            Some(_) => self.release(py),
+        }
+    }
+}
+
+/// Whether a task was cancelled. Whoever cancels tasks has imported `asyncio`.
+fn is_cancellation(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let modules = exception.py().import("sys")?.getattr("modules")?;
+    match modules.call_method1("get", ("asyncio.exceptions",))? {
+        asyncio if asyncio.is_none() => Ok(false),
+        asyncio => exception.is_instance(&asyncio.getattr("CancelledError")?),
+    }
+}
+
+#[pymethods]
+impl PyReservation {
+    #[getter]
+    fn amount<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_decimal(py, self.reservation.amount().units())
+    }
+
+    #[getter]
+    fn agent_id(&self) -> &str {
+        self.reservation.agent().id()
+    }
+
+    #[getter]
+    fn number(&self) -> u64 {
+        self.reservation.number()
+    }
+
+    #[getter]
+    fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(match self.state_now(py)? {
+            ReservationState::Active => "active",
+            ReservationState::Settled => "settled",
+            ReservationState::Released => "released",
+            ReservationState::Expired => "expired",
+        })
+    }
+
+    #[getter]
+    fn receipt(&self, py: Python<'_>) -> PyResult<Option<PyReceipt>> {
+        Ok(self.ledger.get().core(py)?.settlement(&self.reservation).map(PyReceipt))
+    }
+
+    fn settle(&self, amount: &Bound<'_, PyAny>) -> PyResult<PyReceipt> {
+        self.settle_amount(amount.py(), charge(amount, "amount")?)
+    }
+
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        let this = self.ledger.get();
+        this.answer(py, this.core(py)?.release(&self.reservation))?;
+        self.closed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        let (this, py) = (slf.get(), slf.py());
+        let ledger = this.ledger.get();
+        ledger.answer(py, ledger.core(py)?.keep_alive(&this.reservation))?;
+        Ok(slf)
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _class: Option<&Bound<'_, PyAny>>,
+        exception: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        self.leave(py, exception)?;
+        Ok(false)
+    }
+
+    fn __aenter__(slf: Bound<'_, Self>) -> PyResult<Ready> {
+        Ok(Ready(Self::__enter__(slf)?.into_any().unbind()))
+    }
+
+    fn __aexit__(
+        &self,
+        py: Python<'_>,
+        _class: Option<&Bound<'_, PyAny>>,
+        exception: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Ready> {
+        self.leave(py, exception)?;
+        Ok(Ready(false.into_pyobject(py)?.to_owned().into_any().unbind()))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (number, agent, amount) = (self.number(), self.agent_id(), self.amount(py)?);
+        Ok(format!("Reservation({number}, agent={agent:?}, amount={amount}, {})", self.state(py)?))
+    }
+}
+
+impl Drop for PyReservation {
+    fn drop(&mut self) {
+        if !*self.closed.get_mut() {
+            // No interpreter, no warning: the process is ending.
+            Python::try_attach(|py| self.warn(py));
+        }
+    }
+}
+
+impl PyReservation {
+    /// Warns if the reservation is still active: its money stays set aside until its time is over.
+    #[cold]
+    fn warn(&self, py: Python<'_>) {
+        if self.state_now(py).is_ok_and(|state| state == ReservationState::Active) {
+            let text = format!(
+                "reservation {} of agent {:?} ({}) was dropped without settle or release: its money stays set aside until it expires",
+                self.number(),
+                self.agent_id(),
+                self.reservation.amount(),
+            );
+            let text = std::ffi::CString::new(text).unwrap_or_default();
+            if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
+                error.write_unraisable(py, None);
+            }
+        }
+    }
+}
+
+/// An awaitable that has its result already.
+#[pyclass(frozen, module = "safeguards._native", name = "_Ready")]
+pub(crate) struct Ready(Py<PyAny>);
+
+#[pymethods]
+impl Ready {
+    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<()> {
+        Err(PyStopIteration::new_err(self.0.clone_ref(py)))
+    }
+}

@@ -1,8 +1,9 @@
 """Speed of simulated agents, against a vectorised numpy twin and against the machine's memory.
 
-Run `python benches/allocation.py [--json PATH] [--repeats N]`. Every figure is the median of its repeats with
-the least and the largest beside it; both sides of a ratio are measured in turn, in one run. Regressing means: an
-agent-step below 100 million per second and core, less than ten times the twin, or Table 1 in 10 s or more.
+Run `python benches/allocation.py [--json PATH] [--repeats N]`. Every figure is the median of its repeats,
+with the least and the largest beside it; both sides of a ratio are measured in turn, in one run. Regressing
+means: less than 100 million agent-steps per second and core, less than ten times the twin, or Table 1 in 10 s
+or more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "allocation"))
+
+from twin import adaptive_twin
 
 from safeguards.allocation import (
     STRATEGIES,
@@ -27,7 +30,6 @@ from safeguards.allocation import (
     experiment_setting,
     simulate,
 )
-from tests.allocation.twin import adaptive_twin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +48,7 @@ class Spread:
         return f"{self.median:10.1f}  ({self.values[0]:.1f} to {self.values[-1]:.1f})"
 
     def to_dict(self) -> dict[str, float]:
+        """The figures alone, for JSON."""
         return {"median": self.median, "least": self.values[0], "largest": self.values[-1]}
 
 
@@ -78,7 +81,7 @@ def copied_bytes_per_second(size: int) -> float:
 
 
 def measure_agents(n_agents: int, steps: int, twin_steps: int, repeats: int) -> dict[str, Any]:
-    """One core: millions of agent-steps a second of both, their ratio, and the share of the memory's speed."""
+    """One core: millions of agent-steps a second of both, their ratio, and the share of the memory speed."""
     capacities = experiment_setting(1, total=float(n_agents))
     few, strategy = capacities[:twin_steps], AdaptiveStrategy()
     trials = max(1, 20_000_000 // (n_agents * steps))
@@ -110,13 +113,8 @@ def measure_strategies(repeats: int) -> dict[str, Any]:
     capacities = experiment_setting(1)
 
     def speed(name: str) -> float:
-        return (
-            5
-            * 1000
-            * 1000
-            / seconds(lambda: simulate(capacities, STRATEGIES[name](), trials=5, threads=1))
-            / 1e6
-        )
+        elapsed = seconds(lambda: simulate(capacities, STRATEGIES[name](), trials=5, threads=1))
+        return 5 * 1000 * 1000 / elapsed / 1e6
 
     return {name: Spread([speed(name) for _ in range(repeats)]) for name in STRATEGIES}
 

@@ -160,6 +160,6 @@ def _refuse_misprint(capacities: NDArray[np.float64]) -> None:
     total = float(capacities[0].sum())
     if 0 < total < np.inf and np.allclose(capacities, experiment_setting(3, as_printed=True, total=total)):
         raise ConfigurationError(
-            "capacities must not be negative: this is the paper's setting 3 as printed, where a misprint makes "
-            "the third capacity negative from step 1051 on; use experiment_setting(3), which corrects it",
+            "capacities must not be negative: this is the paper's setting 3 as printed, where a misprint "
+            "makes the third capacity negative from step 1051 on; experiment_setting(3) corrects it",
         )

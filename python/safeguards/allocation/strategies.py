@@ -249,8 +249,8 @@ class LamLeungStrategy(Strategy):
 
     Left open there, and decided here: the history is public and the same for all agents; before the first
     step it is random, each entry free or overloaded with even chances; attitudes and preferences are uniform
-    random in [0, 1], attitudes are clipped to it, preferences never change; ties go to the lowest index. Since
-    h is the same for all, agents herd to what was free lately.
+    random in [0, 1], attitudes are clipped to it, preferences never change; ties go to the lowest index.
+    Since h is the same for all, agents herd to what was free lately.
 
     Args:
         history: steps that h looks back, H, from 1 to 10,000.
@@ -315,11 +315,16 @@ class WinStayStrategy(Strategy):
       probability of the fall, 1 - C / C_before, for a resource whose forecast rises, in proportion to the
       rises. Loads then move as capacities do, on average, and nobody moves where nothing changes.
     - *Correct what is left.* An agent that lost leaves with a small probability, for another resource in
-      proportion to forecast capacities. It tunes that probability by the signs of what happens to it: another
-      loss in a row makes it larger (by 1.2, up to 1/2), an alternation of loss and win makes it smaller (by
-      half, down to about half an expected mover for the whole resource).
-    - The *forecast* is the last capacity or the straight line through the last two, whichever had the smaller
-      discounted squared error lately.
+      proportion to forecast capacities. It starts from the relative error of independent choosers,
+      sqrt((1 - share) / C), and tunes itself by the signs of what happens: another loss in a row makes it
+      larger (times 1.2, up to 1/2), a change between loss and win smaller (times 0.6, down to half an
+      expected mover for the whole resource).
+    - The *forecast* is the last capacity, the straight line through the last two, or either of them of
+      smoothed capacities (Brown's exponential smoothing with 0.5, 0.2 and 0.08), whichever had the smallest
+      discounted squared error (0.97 per step). The first two win where capacities are exact, the smoothed
+      ones where they are read with noise.
+
+    At the first step agents choose evenly, at the second in proportion to the capacities of the first.
 
     Information: own wins and losses; capacities of past steps.
     """
@@ -334,9 +339,13 @@ class WinStayStrategy(Strategy):
 class FlowStrategy(Strategy):
     """The excess leaves and goes where there is room. No parameters; needs the last loads to be public.
 
-    With the last load A and the forecast capacity C of each resource, an agent leaves with probability (A -
-    C)+ / A and goes in proportion to (C - A)+. The forecast is that of `WinStayStrategy`. If all capacities
-    together are less than all loads, each resource is to carry its share of what there is.
+    With the last load A and the target C of each resource, an agent leaves with probability (A - C)+ / A and
+    goes in proportion to (C - A)+. The target is the forecast capacity (that of `WinStayStrategy`), as far as
+    the miss of the last step, load less forecast, is corrected at once: C = A + (forecast - last forecast) -
+    gain * miss. The gain starts at 1 and follows the correlation of one step's misses with the next one's:
+    misses that go on raise it, misses that turn round lower it (down to 0.05), since then chance was chased,
+    such as the carelessness of others. If all capacities together are less than all loads, each resource is
+    to carry its share of what there is.
 
     Information: loads and capacities of past steps.
     """

@@ -10,7 +10,7 @@ use crate::allocation::draws::{Draws, Purpose, StepDraws};
 /// Two losses in a row: too few of us left. The leaving probability grows by this factor, up to `MOST`.
 const GROW: f32 = 1.2;
 /// A win after a loss or a loss after a win: the balance is near. It shrinks by this factor, down to the floor.
-const SHRINK: f32 = 0.5;
+const SHRINK: f32 = 0.6;
 const MOST: f32 = 0.5;
 
 /// What an agent remembers of its stay at its resource.
@@ -80,6 +80,9 @@ impl Agents {
         let r = usize::from(chosen);
         let lost = overloaded.map(|o| o[r]);
         self.adapt(agent, r, lost);
+        if lost != Some(true) && self.outlook.fall[r] <= 0.0 {
+            return chosen; // nothing to draw for
+        }
         let (follow, quit) = draws[0].pair(agent);
         let next = if follow < self.outlook.fall[r] {
             self.outlook.rise.pick(draws[1].uniform(agent))
@@ -125,9 +128,9 @@ impl Population for Agents {
         for r in 0..now.len() {
             outlook.fall[r] = if then[r] > 0.0 { (1.0 - now[r] / then[r]).max(0.0) } else { 0.0 };
             let expected = now[r].max(1.0);
-            // The load of independent choosers is off by about the root of this, relative to itself.
-            let spread = (1.0 - now[r] / total).max(0.0) / expected;
-            outlook.newcomer[r] = (0.8 * spread.sqrt()) as f32;
+            // By how much the load of independent choosers is off, relative to itself.
+            let spread = ((1.0 - now[r] / total).max(0.0) / expected).sqrt();
+            outlook.newcomer[r] = spread.min(MOST.into()) as f32;
             outlook.floor[r] = (0.5 / expected) as f32;
         }
         outlook.rise.set(now.iter().zip(then).map(|(a, b)| (a - b).max(0.0)));

@@ -95,7 +95,7 @@ class ResourceSelector:
 
     @property
     def bytes_per_agent(self) -> int:
-        """Most bytes of native state of an agent, besides its name."""
+        """About how many bytes of native state an agent takes, besides its name."""
         return self._native.bytes_per_agent
 
     def choose(self, agent_id: str) -> str:

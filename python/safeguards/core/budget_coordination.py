@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation
@@ -13,6 +14,7 @@ from safeguards.types.enums import AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
 
 if TYPE_CHECKING:
+    from datetime import timedelta, tzinfo
     from decimal import Decimal
 
     from safeguards._native import Amount, Clock
@@ -70,6 +72,7 @@ class BudgetCoordinator(Ledger):
             history_sums=history_sums,
         )
         self.notification_manager = manager
+        self._lock = threading.Lock()
         self._pinned = frozenset[str]()
         return self
 
@@ -106,11 +109,11 @@ class BudgetCoordinator(Ledger):
             InvalidAmountError: `initial_budget` is not an amount.
             ConfigurationError: `pool_id` is taken, or another argument makes no sense.
         """
-        if pool_id is None:
-            pool_id = self._free_pool_id(name)
-        period, nanos = _period(budget_period)
-        self._create_pool(pool_id, initial_budget, priority, parent_id, period, nanos, _zone_name(timezone))
-        return pool_id
+        with self._lock:  # between finding a free id and taking it
+            chosen = self._free_pool_id(name) if pool_id is None else pool_id
+            zone = _zone_name(timezone)
+            self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone)
+        return chosen
 
     def _free_pool_id(self, name: str) -> str:
         number, pool_id = 1, name
@@ -158,7 +161,9 @@ class BudgetCoordinator(Ledger):
             UnknownAgentError: no agent of this id is registered.
         """
         first, end = _ALWAYS
-        usage = self._usage(agent_id, start_time or first, end_time or end)
+        first = first if start_time is None else start_time
+        end = end if end_time is None else end_time
+        usage = self._usage(agent_id, first, end)
         events = [UsageEvent(*entry) for entry in usage]
         return [e for e in events if operation_type is None or e.operation_type == operation_type]
 
@@ -191,18 +196,22 @@ class BudgetCoordinator(Ledger):
 
     def pin(self, account_id: str) -> None:
         """Keeps controllers from changing this agent's or pool's budget. People still can."""
-        self._pinned |= {account_id}
+        with self._lock:
+            self._pinned |= {account_id}
 
     def unpin(self, account_id: str) -> None:
         """Lets controllers change this budget again."""
-        self._pinned -= {account_id}
+        with self._lock:
+            self._pinned -= {account_id}
 
     @property
     def pinned(self) -> frozenset[str]:
         """Ids that controllers leave alone."""
         return self._pinned
 
-    def _on_crossing(self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal) -> None:
+    def _on_crossing(
+        self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
+    ) -> None:
         kind = "pool" if is_pool else "agent"
         self.notification_manager.send_alert(
             f"{kind} {account!r} has spent {share:.0%} of its budget",
@@ -222,14 +231,6 @@ class BudgetCoordinator(Ledger):
 
     def _repr_html_(self) -> str:
         return _report.html(self)
-
-
-def _period(period: str | timedelta | None) -> tuple[str | None, int | None]:
-    if isinstance(period, timedelta):
-        return None, period // timedelta(microseconds=1) * 1_000
-    if period is None or isinstance(period, str):
-        return period, None
-    raise ConfigurationError(f"budget_period must be a name or a timedelta, not {period!r}")
 
 
 def _zone_name(zone: str | tzinfo | None) -> str | None:

@@ -16,6 +16,8 @@ pub(super) struct Timers {
     queue: Mutex<BinaryHeap<Reverse<Timer>>>,
     /// Time of the first timer in the queue, or of the one that is being served.
     next: AtomicI64,
+    /// How often all that were due had been served.
+    rounds: AtomicI64,
     /// Held while timers are served, so that who finds them being served waits for the outcome.
     turn: Mutex<()>,
 }
@@ -31,6 +33,7 @@ impl Timers {
         Self {
             queue: Mutex::new(BinaryHeap::new()),
             next: AtomicI64::new(Monotonic::NEVER.0),
+            rounds: AtomicI64::new(0),
             turn: Mutex::new(()),
         }
     }
@@ -39,6 +42,12 @@ impl Timers {
     #[inline]
     pub(super) fn is_due(&self, now: Monotonic) -> bool {
         now.0 >= self.next.load(Ordering::Acquire)
+    }
+
+    /// Another number after each round that gave something back.
+    #[inline]
+    pub(super) fn rounds(&self) -> i64 {
+        self.rounds.load(Ordering::Acquire)
     }
 
     /// Waits for the turn to serve timers, if one is due.
@@ -53,6 +62,7 @@ impl Timers {
         if first <= now {
             return queue.pop().map(|Reverse(timer)| timer);
         }
+        self.rounds.fetch_add(1, Ordering::AcqRel);
         self.next.store(first.0, Ordering::Release);
         None
     }

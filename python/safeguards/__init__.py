@@ -1,1 +1,61 @@
-"""Budget control for platforms that run many AI agents."""
+"""Budget control for platforms that run many AI agents.
+
+Never overspent: a budget of 1.00 hit by 50 threads with 0.10 each admits exactly 10, to the last digit.
+`BudgetCoordinator` is where to start.
+"""
+
+from safeguards._native import ManualClock, SystemClock
+from safeguards.budget.rate_limiter import BudgetRateLimiter
+from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
+from safeguards.core.notification_manager import NotificationManager
+from safeguards.exceptions import (
+    BooksError,
+    BudgetError,
+    BudgetExceededError,
+    ConfigurationError,
+    IdempotencyConflictError,
+    InvalidAmountError,
+    RateLimitExceededError,
+    ReservationError,
+    SafeguardsError,
+    UnknownAgentError,
+    UnknownPoolError,
+)
+from safeguards.types import (
+    AgentPriority,
+    Alert,
+    AlertSeverity,
+    BudgetEvent,
+    BudgetMetrics,
+    RateLimit,
+    UsageEvent,
+)
+
+__all__ = [
+    "Account",
+    "AgentPriority",
+    "Alert",
+    "AlertSeverity",
+    "BooksError",
+    "BudgetCoordinator",
+    "BudgetError",
+    "BudgetEvent",
+    "BudgetExceededError",
+    "BudgetMetrics",
+    "BudgetRateLimiter",
+    "ConfigurationError",
+    "IdempotencyConflictError",
+    "InvalidAmountError",
+    "ManualClock",
+    "NotificationManager",
+    "RateLimit",
+    "RateLimitExceededError",
+    "Receipt",
+    "Reservation",
+    "ReservationError",
+    "SafeguardsError",
+    "SystemClock",
+    "UnknownAgentError",
+    "UnknownPoolError",
+    "UsageEvent",
+]

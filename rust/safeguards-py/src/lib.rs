@@ -1,6 +1,50 @@
-//! `safeguards._native`: the compiled core as Python sees it.
+//! `safeguards._native`: the core as Python sees it. Conversion, one error map, thin bodies; no logic.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    reason = "methods have the signatures that Python calls"
+)]
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "docstrings, which Python's help() shows: Google style, with examples"
+)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod account;
+mod amount;
+mod arguments;
+mod clock;
+mod decimal_layout;
+mod empty;
+mod error;
+mod fork;
+mod ledger;
+mod rate_limiter;
+mod receipt;
+mod reports;
+mod reservation;
 
 use pyo3::prelude::*;
 
+/// The compiled core.
 #[pymodule]
-mod _native {}
+mod _native {
+    #[pymodule_export]
+    use crate::account::PyAccount;
+    #[pymodule_export]
+    use crate::amount::{amount_units, reads_decimals_in_place};
+    #[pymodule_export]
+    use crate::clock::{PyManualClock, PySystemClock};
+    #[pymodule_export]
+    use crate::empty::Empty;
+    #[pymodule_export]
+    use crate::ledger::PyLedger;
+    #[pymodule_export]
+    use crate::rate_limiter::PyRateLimiter;
+    #[pymodule_export]
+    use crate::receipt::PyReceipt;
+    #[pymodule_export]
+    use crate::reservation::{PyReservation, Ready};
+}

@@ -26,8 +26,8 @@ pub enum Kind {
 pub const MAX_DEPTH: usize = 32;
 
 /// One account. Shared by the accounts below it and by everybody who holds on to it.
-// A line of its own for each account: threads on neighbouring accounts must not share one.
-#[repr(align(64))]
+///
+/// It fills more than four cache lines, so that neighbours share one at most, and never the one with the books.
 #[derive(Debug)]
 pub struct Account {
     pub(super) id: Arc<str>,
@@ -54,43 +54,44 @@ pub(super) struct State {
     /// When a pool's budget is granted anew.
     pub(super) renews_at: Wall,
     pub(super) history: History,
-    pub(super) details: Option<Box<Details>>,
+    // Boxed, because few accounts need any of them.
+    pub(super) limits: Option<Box<Limits>>,
+    pub(super) holds: Option<Box<Holds>>,
+    pub(super) pool: Option<Box<Pool>>,
 }
 
-/// What few accounts need, kept out of the way of those that do not.
-#[derive(Debug)]
-pub(super) struct Details {
-    /// Sliding windows of an agent, by length.
+/// The sliding windows of an agent.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// By length, shortest first.
     pub(super) windows: Vec<Window>,
-    /// What a window of the agent refused last.
+    /// What a window refused last.
     pub(super) last_refused: Amount,
-    /// Active reservations of an agent, by deadline.
+}
+
+/// The active reservations of an agent.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
     pub(super) reservations: BTreeMap<ReservationKey, Amount>,
-    /// When the ledger's timers look at the reservations: latest first, each once.
+    /// When the ledger's timers look at them: latest first, each once.
     pub(super) timers: Vec<Monotonic>,
-    /// The period of a pool and the budget that each period begins with.
-    pub(super) renewal: Option<(Schedule, Amount)>,
-    /// Agents and pools right below a pool. An agent and a pool may share a name.
-    pub(super) members: BTreeSet<(Kind, Arc<str>)>,
 }
 
 /// Deadline, then number: unique within an agent, and in the order in which reservations expire.
 pub(super) type ReservationKey = (Monotonic, u64);
 
-impl Default for Details {
-    fn default() -> Self {
-        Self {
-            windows: Vec::new(),
-            last_refused: Amount::ZERO,
-            reservations: BTreeMap::new(),
-            timers: Vec::new(),
-            renewal: None,
-            members: BTreeSet::new(),
-        }
-    }
+/// What only pools have.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// The period, and the budget that each period begins with.
+    pub(super) renewal: Option<(Schedule, Amount)>,
+    /// Slots of the agents right below.
+    pub(super) agents: BTreeSet<u32>,
+    /// Ids of the pools right below.
+    pub(super) pools: Vec<Arc<str>>,
 }
 
-impl Details {
+impl Holds {
     /// When the reservations are looked at next.
     #[inline]
     pub(super) fn timer_at(&self) -> Monotonic {
@@ -109,7 +110,9 @@ impl Account {
             closed: false,
             renews_at: Wall::NEVER,
             history: History::default(),
-            details: None,
+            limits: None,
+            holds: None,
+            pool: None,
         };
         Self { id, kind, slot, parent, state: Mutex::new(state) }
     }
@@ -136,6 +139,12 @@ impl Account {
         self.state.lock()
     }
 
+    /// Whether somebody holds the lock right now. Means nothing a moment later.
+    #[inline]
+    pub(super) fn is_locked(&self) -> bool {
+        self.parent.is_some() & self.state.is_locked()
+    }
+
     /// Locks a pool and grants what is due.
     pub(super) fn lock_renewed(&self, ledger: &Ledger, now: Wall) -> MutexGuard<'_, State> {
         let mut state = self.lock();
@@ -147,7 +156,12 @@ impl Account {
 
     /// Moves money through this pool and all above it: checked on the way up, while every lock below is
     /// held, and done on the way back, so that all of them move or none.
-    pub(super) fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall) -> Result<(), BudgetRefusal> {
+    pub(super) fn pass(
+        &self,
+        movement: &Movement,
+        ledger: &Ledger,
+        now: Wall,
+    ) -> Result<(), Box<BudgetRefusal>> {
         let mut state = self.lock_renewed(ledger, now);
         if !movement.is_admitted_by(&state.balance) {
             return Err(self.refusal(&state, movement.needs()));
@@ -165,7 +179,7 @@ impl Account {
         movement: &Movement,
         ledger: &Ledger,
         now: Wall,
-    ) -> Result<(), BudgetRefusal> {
+    ) -> Result<(), Box<BudgetRefusal>> {
         let state = self.lock_renewed(ledger, now);
         if !movement.is_admitted_by(&state.balance) {
             return Err(self.refusal(&state, movement.needs()));
@@ -174,8 +188,16 @@ impl Account {
     }
 
     #[cold]
-    pub(super) fn refusal(&self, state: &State, requested: i128) -> BudgetRefusal {
-        BudgetRefusal { account: Arc::clone(&self.id), kind: self.kind, balance: state.balance, requested }
+    #[expect(clippy::unnecessary_box_returns, reason = "it travels through results, which stay small")]
+    pub(super) fn refusal(&self, state: &State, requested: i128) -> Box<BudgetRefusal> {
+        Box::new(BudgetRefusal {
+            account: Arc::clone(&self.id),
+            kind: self.kind,
+            balance: state.balance,
+            spent_before: state.spent_before,
+            renews_at: state.renews_at,
+            requested,
+        })
     }
 }
 
@@ -188,8 +210,16 @@ impl State {
         }
     }
 
-    pub(super) fn details(&mut self) -> &mut Details {
-        self.details.get_or_insert_default()
+    pub(super) fn active_reservations(&self) -> usize {
+        self.holds.as_ref().map_or(0, |holds| holds.reservations.len())
+    }
+
+    pub(super) fn pool(&mut self) -> &mut Pool {
+        self.pool.get_or_insert_default()
+    }
+
+    pub(super) fn holds(&mut self) -> &mut Holds {
+        self.holds.get_or_insert_default()
     }
 
     /// What was granted in the current period.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::account::Kind;
 use super::balance::Balance;
+use super::debit::Receipt;
 use crate::amount::{Amount, Units};
-use crate::clock::Monotonic;
+use crate::clock::{Monotonic, Wall};
 
 /// An account on the path cannot pay.
 #[derive(Clone, Debug)]
@@ -16,6 +17,10 @@ pub struct BudgetRefusal {
     pub kind: Kind,
     /// Its books.
     pub balance: Balance,
+    /// What it had spent when its current period began, in units.
+    pub spent_before: i128,
+    /// When its budget is granted anew; [`Wall::NEVER`] if it has no period.
+    pub renews_at: Wall,
     /// Units that would have had to remain.
     pub requested: i128,
 }
@@ -44,8 +49,8 @@ pub struct WindowRefusal {
 /// How a reservation was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// Settled for an amount.
-    Settled(Amount),
+    /// Charged, in time or late.
+    Settled(Receipt),
     /// Given back.
     Released,
     /// Given back because its time was over, and not settled since.
@@ -96,9 +101,9 @@ pub enum LedgerError {
     RateLimitExceeded(Box<WindowRefusal>),
 }
 
-impl From<BudgetRefusal> for LedgerError {
-    fn from(refusal: BudgetRefusal) -> Self {
-        Self::BudgetExceeded(Box::new(refusal))
+impl From<Box<BudgetRefusal>> for LedgerError {
+    fn from(refusal: Box<BudgetRefusal>) -> Self {
+        Self::BudgetExceeded(refusal)
     }
 }
 

@@ -17,6 +17,7 @@ mod event;
 mod grant;
 mod idempotency;
 mod operation;
+mod outcome;
 mod period;
 mod rate_limit;
 mod read;
@@ -37,6 +38,7 @@ pub use grant::NewPool;
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEYS};
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use period::{Period, Schedule};
+pub use rate_limit::WindowSnapshot;
 pub use read::Snapshot;
 pub use reservation::{Overage, Request, Reservation, ReservationState};
 pub use verify::Violation;
@@ -59,7 +61,8 @@ pub struct Ledger {
 impl Ledger {
     /// A ledger without accounts. `thresholds` are told once each whenever a charge crosses them.
     #[must_use]
-    pub fn new(clock: Clock, history_limits: HistoryLimits, mut thresholds: Vec<Threshold>) -> Self {
+    pub fn new(clock: Clock, mut history_limits: HistoryLimits, mut thresholds: Vec<Threshold>) -> Self {
+        history_limits.events = history_limits.events.max(1);
         thresholds.sort_unstable();
         thresholds.dedup();
         Self {

@@ -28,7 +28,17 @@ pub struct Snapshot {
 impl Ledger {
     /// An agent by its id.
     pub fn agent(&self, id: &str) -> Result<Arc<Account>, LedgerError> {
-        self.directory.with_agent(id, |agent| Ok(Arc::clone(agent)))
+        self.with_agent(id, |agent| Ok(Arc::clone(agent)))
+    }
+
+    /// Calls `use_it` with an agent, without counting a reference: the hot path's way to an account.
+    #[inline]
+    pub fn with_agent<R>(
+        &self,
+        id: &str,
+        use_it: impl FnOnce(&Arc<Account>) -> Result<R, LedgerError>,
+    ) -> Result<R, LedgerError> {
+        self.directory.with_agent(id, use_it)
     }
 
     /// A pool by its id.
@@ -55,7 +65,7 @@ impl Ledger {
             period_granted: state.period_granted(),
             period_spent: state.balance.spent - state.spent_before,
             priority: state.priority,
-            reservations: state.details.as_ref().map_or(0, |details| details.reservations.len()),
+            reservations: state.active_reservations(),
         })
     }
 
@@ -79,18 +89,23 @@ impl Ledger {
 
     /// The newest events of an account, oldest first.
     pub fn events(&self, account: &Account) -> Result<Vec<Event>, LedgerError> {
-        Ok(self.read(account)?.history.events().copied().collect())
+        Ok(self.read(account)?.history.events().collect())
     }
 
-    /// Agents or pools right below a pool, by id.
+    /// Ids of the agents or pools right below a pool, in the order in which they came (an agent that takes the
+    /// slot of one that left takes its place here, too).
     pub fn members(&self, pool: &str, kind: Kind) -> Result<Vec<Arc<str>>, LedgerError> {
         let pool = self.pool(pool)?;
+        let slots = self.directory.slots();
         let state = pool.lock();
-        let members = state.details.iter().flat_map(|details| &details.members);
-        Ok(members.filter(|(member, _)| *member == kind).map(|(_, id)| Arc::clone(id)).collect())
+        let Some(pool) = &state.pool else { return Ok(Vec::new()) };
+        Ok(match kind {
+            Kind::Agent => pool.agents.iter().filter_map(|slot| slots.id(*slot)).collect(),
+            Kind::Pool => pool.pools.clone(),
+        })
     }
 
-    /// Ids of all agents, in no order that means anything.
+    /// Ids of all agents, in the order of [`members`](Self::members).
     #[must_use]
     pub fn agent_ids(&self) -> Vec<Arc<str>> {
         self.directory.slots().agents().map(|agent| Arc::clone(&agent.id)).collect()

@@ -1,0 +1,1 @@
+"""The coordinator of budgets, and whom it tells."""

@@ -1,0 +1,244 @@
+"""The coordinator: pools, agents, and the one ledger that decides what may be paid for."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from safeguards._native import Account, Ledger, Receipt, Reservation
+from safeguards.core import _report
+from safeguards.core.notification_manager import NotificationManager
+from safeguards.exceptions import BooksError, ConfigurationError
+from safeguards.types.enums import AlertSeverity
+from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
+
+if TYPE_CHECKING:
+    from datetime import timedelta, tzinfo
+    from decimal import Decimal
+
+    from safeguards._native import Amount, Clock
+
+__all__ = ["Account", "BudgetCoordinator", "Receipt", "Reservation"]
+
+_ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+
+class BudgetCoordinator(Ledger):
+    """All budgets of one process: decides before each operation whether it may be paid for.
+
+    Agents are debited; a debit passes through the agent's own budget and through every pool above it, all of
+    them or none. Any number of threads and tasks may call any method at any time: no budget is ever overspent.
+    Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against the
+    spender (charges up, grants down).
+
+    Debits, reservations, budgets and lists are methods of the compiled base class and documented there.
+
+    Args:
+        notification_manager: whom to tell when spending crosses a threshold; one of its own if not given.
+        clock: where to read the time; the system's clocks if not given. `safeguards.testing` has one that
+            stands still.
+        history_events: latest events of each agent that are kept as they were.
+        history_sums: sums by hour, operation type and source that are kept of older usage. Beyond that the
+            oldest sums merge, so that no usage is lost. An agent's whole history takes at most about
+            `48 * (history_events + history_sums)` bytes: 30 KiB as it is.
+
+    Example:
+        >>> coordinator = BudgetCoordinator()
+        >>> team = coordinator.create_budget_pool("team", "10.00")
+        >>> bot = coordinator.register_agent("bot", team, initial_budget="1.00")
+        >>> coordinator.try_debit(bot, "0.70"), coordinator.try_debit(bot, "0.70")
+        (True, False)
+        >>> coordinator.get_budget(bot), coordinator.get_pool_budget(team)
+        (Decimal('0.3'), Decimal('9.3'))
+    """
+
+    notification_manager: NotificationManager
+
+    def __new__(
+        cls,
+        notification_manager: NotificationManager | None = None,
+        *,
+        clock: Clock | None = None,
+        history_events: int = 128,
+        history_sums: int = 512,
+    ) -> Self:
+        manager = NotificationManager() if notification_manager is None else notification_manager
+        self = super().__new__(
+            cls,
+            clock=clock,
+            thresholds=manager.thresholds,
+            history_events=history_events,
+            history_sums=history_sums,
+        )
+        self.notification_manager = manager
+        self._lock = threading.Lock()
+        self._pinned = frozenset[str]()
+        return self
+
+    def create_budget_pool(
+        self,
+        name: str,
+        initial_budget: Amount,
+        priority: int = 5,
+        *,
+        parent_id: str | None = None,
+        pool_id: str | None = None,
+        budget_period: str | timedelta | None = None,
+        timezone: str | tzinfo | None = None,
+    ) -> str:
+        """Makes a pool.
+
+        Args:
+            name: what people call it.
+            initial_budget: what it may spend; with a period, what each period begins with.
+            priority: 1 to 10.
+            parent_id: the pool above it, if any. Pools are at most 32 deep.
+            pool_id: its id; if not given, the name, with a number where the name is taken.
+            budget_period: `"hourly"`, `"daily"`, `"weekly"` (from Monday), `"monthly"` or a `timedelta` (from
+                now). At each begin the budget is `initial_budget` again, less what is still reserved; what was
+                left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
+                changes: each is granted once.
+            timezone: a name such as `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not given.
+
+        Returns:
+            The pool's id.
+
+        Raises:
+            UnknownPoolError: there is no pool `parent_id`.
+            InvalidAmountError: `initial_budget` is not an amount.
+            ConfigurationError: `pool_id` is taken, or another argument makes no sense.
+        """
+        with self._lock:  # between finding a free id and taking it
+            chosen = self._free_pool_id(name) if pool_id is None else pool_id
+            zone = _zone_name(timezone)
+            self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone)
+        return chosen
+
+    def _free_pool_id(self, name: str) -> str:
+        number, pool_id = 1, name
+        while self._has_pool(pool_id):
+            number += 1
+            pool_id = f"{name}-{number}"
+        return pool_id
+
+    def get_agent_metrics(self, agent_id: str) -> BudgetMetrics:
+        """An agent's books at one instant.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+        """
+        return BudgetMetrics(*self._agent_snapshot(agent_id))
+
+    def get_pool_metrics(self, pool_id: str) -> BudgetMetrics:
+        """A pool's books at one instant.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+        """
+        return BudgetMetrics(*self._pool_snapshot(pool_id))
+
+    def get_agent_usage_history(
+        self,
+        agent_id: str,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        *,
+        operation_type: str | None = None,
+    ) -> list[UsageEvent]:
+        """What an agent spent in `start_time <= t < end_time`, oldest first.
+
+        The latest events are exact; of older ones, each hour's sum by operation type stands at the start of
+        its hour. A naive `datetime` is local time; without one the range is open on that side.
+
+        Args:
+            agent_id: the agent.
+            start_time: the first instant of the range.
+            end_time: the first instant after it.
+            operation_type: only usage of this type.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+        """
+        first, end = _ALWAYS
+        first = first if start_time is None else start_time
+        end = end if end_time is None else end_time
+        usage = self._usage(agent_id, first, end)
+        events = [UsageEvent(*entry) for entry in usage]
+        return [e for e in events if operation_type is None or e.operation_type == operation_type]
+
+    def get_agent_events(self, agent_id: str) -> list[BudgetEvent]:
+        """The latest events of an agent, of every kind, oldest first."""
+        return [BudgetEvent(*event) for event in self._agent_events(agent_id)]
+
+    def get_pool_events(self, pool_id: str) -> list[BudgetEvent]:
+        """The latest grants of a pool, oldest first. What it spends are its agents' events."""
+        return [BudgetEvent(*event) for event in self._pool_events(pool_id)]
+
+    def verify(self) -> None:
+        """Audits the books: every invariant of every account, at one instant, with all of them locked.
+
+        In every account granted = remaining + reserved + spent; an agent's reserved is the sum of its active
+        reservations and its spent that of its usage history; a pool's reserved is the sum of what is reserved
+        right below it, and its spent covers what is spent there.
+
+        Raises:
+            BooksError: an invariant does not hold. Nothing that a program does can make that happen.
+        """
+        violations = self._violations()
+        if violations:
+            account, text = violations[0]
+            raise BooksError(
+                f"the books of {account!r} are wrong ({len(violations)} faults in all): {text}; report this",
+                account=account,
+                violations=violations,
+            )
+
+    def pin(self, account_id: str) -> None:
+        """Keeps controllers from changing this agent's or pool's budget. People still can."""
+        with self._lock:
+            self._pinned |= {account_id}
+
+    def unpin(self, account_id: str) -> None:
+        """Lets controllers change this budget again."""
+        with self._lock:
+            self._pinned -= {account_id}
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Ids that controllers leave alone."""
+        return self._pinned
+
+    def _on_crossing(
+        self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
+    ) -> None:
+        kind = "pool" if is_pool else "agent"
+        self.notification_manager.send_alert(
+            f"{kind} {account!r} has spent {share:.0%} of its budget",
+            f"{spent} of {granted} is spent. "
+            + (f"Raise it with update_{'pool_' if is_pool else ''}budget, or wait for its next period."),
+            AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
+            account=account,
+            time=self._now(),
+            kind=kind,
+            threshold=share,
+            granted=granted,
+            spent=spent,
+        )
+
+    def __repr__(self) -> str:
+        return _report.line(self)
+
+    def _repr_html_(self) -> str:
+        return _report.html(self)
+
+
+def _zone_name(zone: str | tzinfo | None) -> str | None:
+    if zone is None or isinstance(zone, str):
+        return zone
+    if zone is UTC:
+        return "UTC"
+    name = getattr(zone, "key", None)
+    if isinstance(name, str):
+        return name
+    raise ConfigurationError(f"timezone must be a name, a ZoneInfo or datetime.UTC, not {zone!r}")

@@ -1,0 +1,157 @@
+"""Alerts, and the handlers that carry them to people."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from safeguards.exceptions import ConfigurationError
+from safeguards.types.alerts import Alert
+from safeguards.types.enums import AlertSeverity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Handler = Callable[[Alert], object]
+
+__all__ = ["HandlerFailure", "NotificationManager"]
+
+_logger = logging.getLogger("safeguards.alerts")
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailure:
+    """A handler that raised instead of handling.
+
+    Attributes:
+        alert: what it was given.
+        error: what it raised.
+    """
+
+    alert: Alert
+    error: Exception
+
+
+class NotificationManager:
+    """Keeps the latest alerts and hands each to every handler that wants its severity.
+
+    Handlers run in the thread that caused the alert, outside every lock. One that raises breaks nothing: the
+    error is logged, kept in `failures`, and the other handlers still run. Safe to use from many threads.
+
+    Args:
+        thresholds: shares of a budget. When spending crosses one, an alert is sent, once in each period of the
+            budget: `0.8` tells that 80 % is spent. A share of 1 or more is an error, one below a warning.
+        max_alerts: alerts and failures that are kept; older ones are dropped.
+
+    Raises:
+        ConfigurationError: a threshold is not above 0, or `max_alerts` is below 1.
+
+    Example:
+        >>> manager = NotificationManager()
+        >>> manager.add_handler(lambda alert: print(alert.severity.name, alert.title))
+        >>> _ = manager.send_alert("Model prices have changed", severity=AlertSeverity.INFO)
+        INFO Model prices have changed
+    """
+
+    def __init__(self, *, thresholds: Iterable[float] = (0.8, 1.0), max_alerts: int = 1_000) -> None:
+        self.thresholds = tuple(thresholds)
+        if any(not share > 0 for share in self.thresholds):
+            raise ConfigurationError("thresholds must be shares of a budget above 0, such as 0.8")
+        if max_alerts < 1:
+            raise ConfigurationError("max_alerts must be at least 1")
+        self._lock = threading.Lock()
+        self._handlers: tuple[tuple[Handler, AlertSeverity], ...] = ()
+        self._alerts: deque[Alert] = deque(maxlen=max_alerts)
+        self._failures: deque[HandlerFailure] = deque(maxlen=max_alerts)
+
+    def add_handler(self, handler: Handler, *, min_severity: AlertSeverity = AlertSeverity.INFO) -> None:
+        """Calls `handler(alert)` for every alert of at least `min_severity` from now on."""
+        if not callable(handler):
+            raise ConfigurationError(f"a handler is called with each alert; {handler!r} cannot be called")
+        with self._lock:
+            self._handlers = (*self._handlers, (handler, AlertSeverity(min_severity)))
+
+    def remove_handler(self, handler: Handler) -> None:
+        """Calls `handler` no more. One that was never added is no error."""
+        with self._lock:
+            self._handlers = tuple(entry for entry in self._handlers if entry[0] != handler)
+
+    def send_alert(
+        self,
+        alert: Alert | str,
+        message: str = "",
+        severity: AlertSeverity = AlertSeverity.WARNING,
+        *,
+        account: str | None = None,
+        time: datetime | None = None,
+        **details: Any,
+    ) -> Alert:
+        """Keeps an alert and hands it to the handlers.
+
+        Args:
+            alert: the alert, or the title of one that the other arguments make.
+            message: what happened, and what to do.
+            severity: how soon somebody should look.
+            account: id of the agent or pool that it is about.
+            time: when it happened; now if not given.
+            **details: facts for programs.
+
+        Returns:
+            The alert as it was sent.
+        """
+        if isinstance(alert, str):
+            alert = Alert(alert, message, AlertSeverity(severity), time, account, details)
+        if alert.time is None:
+            alert = replace(alert, time=datetime.now(UTC))
+        with self._lock:
+            self._alerts.append(alert)
+            handlers = self._handlers
+        for handler, min_severity in handlers:
+            if alert.severity >= min_severity:
+                self._call(handler, alert)
+        return alert
+
+    def _call(self, handler: Handler, alert: Alert) -> None:
+        try:
+            handler(alert)
+        except Exception as error:  # whatever a handler does, the debit that caused the alert goes on
+            _logger.exception("a handler failed on the alert %r", alert.title)
+            with self._lock:
+                self._failures.append(HandlerFailure(alert, error))
+
+    def get_alerts(
+        self,
+        severity: AlertSeverity | None = None,
+        *,
+        min_severity: AlertSeverity | None = None,
+        account: str | None = None,
+    ) -> list[Alert]:
+        """The latest alerts, oldest first.
+
+        Args:
+            severity: only those of exactly this severity.
+            min_severity: only those of at least this severity.
+            account: only those about this agent or pool.
+        """
+        with self._lock:
+            alerts = list(self._alerts)
+        return [
+            alert
+            for alert in alerts
+            if (severity is None or alert.severity == severity)
+            and (min_severity is None or alert.severity >= min_severity)
+            and (account is None or alert.account == account)
+        ]
+
+    @property
+    def failures(self) -> list[HandlerFailure]:
+        """Handlers that raised, oldest first."""
+        with self._lock:
+            return list(self._failures)
+
+    def __repr__(self) -> str:
+        return f"NotificationManager({len(self._alerts)} alerts, {len(self._handlers)} handlers)"

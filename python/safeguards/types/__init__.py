@@ -1,0 +1,15 @@
+"""Plain values: enums and frozen dataclasses that the whole library speaks in."""
+
+from safeguards.types.alerts import Alert
+from safeguards.types.enums import AgentPriority, AlertSeverity
+from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, UsageEvent
+
+__all__ = [
+    "AgentPriority",
+    "Alert",
+    "AlertSeverity",
+    "BudgetEvent",
+    "BudgetMetrics",
+    "RateLimit",
+    "UsageEvent",
+]

@@ -1,0 +1,151 @@
+//! Arguments other than amounts, checked before anything is done.
+
+use jiff::tz::TimeZone;
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+use pyo3::types::PyDelta;
+use safeguards_core::amount::Amount;
+use safeguards_core::ledger::{OperationId, Overage, Period, Request};
+
+use crate::amount::charge;
+use crate::error::configuration_error;
+use crate::ledger::PyLedger;
+
+/// Longest id of an agent or a pool, in bytes.
+const MAX_ID_BYTES: usize = 512;
+
+/// What `reserve` was asked for.
+pub(crate) struct Asked<'a> {
+    pub(crate) request: Request,
+    pub(crate) key: Option<&'a str>,
+    /// What a cancelled `with` block settles for.
+    pub(crate) on_cancel: Amount,
+}
+
+impl<'a> Asked<'a> {
+    #[inline]
+    pub(crate) fn new(
+        ledger: &PyLedger,
+        amount: &Bound<'_, PyAny>,
+        ttl_seconds: f64,
+        overage: &str,
+        operation_type: Option<&str>,
+        key: Option<&'a str>,
+        on_cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = amount.py();
+        let request = Request {
+            amount: charge(amount, "amount")?,
+            ttl_nanos: to_nanos(ttl_seconds).ok_or_else(|| {
+                configuration_error(py, format!("ttl_seconds must be positive and finite, not {ttl_seconds}"))
+            })?,
+            overage: to_overage(py, overage)?,
+            operation: operation(ledger, operation_type),
+        };
+        let on_cancel = on_cancel.map_or(Ok(Amount::ZERO), |value| charge(value, "on_cancel"))?;
+        Ok(Self { request, key, on_cancel })
+    }
+}
+
+/// Positive nanoseconds of finite seconds.
+fn to_nanos(seconds: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "292 years and more become the end of the line")]
+    let nanos = (seconds * 1e9).round() as i64;
+    (seconds.is_finite() && nanos > 0).then_some(nanos)
+}
+
+fn to_overage(py: Python<'_>, name: &str) -> PyResult<Overage> {
+    match name {
+        "allow_with_overdraft" => Ok(Overage::AllowWithOverdraft),
+        "allow_if_available" => Ok(Overage::AllowIfAvailable),
+        "reject" => Ok(Overage::Reject),
+        _ => Err(configuration_error(
+            py,
+            format!("overage must be 'allow_with_overdraft', 'allow_if_available' or 'reject', not {name:?}"),
+        )),
+    }
+}
+
+#[inline]
+pub(crate) fn operation(ledger: &PyLedger, name: Option<&str>) -> OperationId {
+    name.map_or(OperationId::NONE, |name| ledger.ledger.operation(name))
+}
+
+pub(crate) fn check_id(py: Python<'_>, argument: &str, id: &str) -> PyResult<()> {
+    if (1..=MAX_ID_BYTES).contains(&id.len()) {
+        return Ok(());
+    }
+    Err(configuration_error(py, format!("{argument} must have 1 to {MAX_ID_BYTES} bytes, not {}", id.len())))
+}
+
+pub(crate) fn check_priority(py: Python<'_>, priority: i64) -> PyResult<u8> {
+    let valid = u8::try_from(priority).ok().filter(|priority| (1..=10).contains(priority));
+    valid.ok_or_else(|| {
+        configuration_error(py, format!("priority must be an int from 1 to 10, not {priority}"))
+    })
+}
+
+/// A whole number; one beyond 64 bits is as far as they go, and out of every range.
+pub(crate) fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    value.extract::<i64>().or_else(|error| {
+        if !error.is_instance_of::<PyOverflowError>(value.py()) {
+            return Err(error);
+        }
+        Ok(if value.lt(0)? { i64::MIN } else { i64::MAX })
+    })
+}
+
+/// A number of seconds; an int beyond every float is infinite.
+pub(crate) fn float_seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    value.extract::<f64>().or_else(|error| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) { Ok(f64::INFINITY) } else { Err(error) }
+    })
+}
+
+/// How many of something are kept.
+pub(crate) fn count(py: Python<'_>, argument: &str, value: i64) -> PyResult<usize> {
+    let text = || configuration_error(py, format!("{argument} must not be negative; got {value}"));
+    usize::try_from(value).map_err(|_| text())
+}
+
+/// Nanoseconds of a `timedelta`; one of more than 292 years is as long as they go.
+pub(crate) fn timedelta_nanos(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<i64> {
+    let py = value.py();
+    if !value.is_instance_of::<PyDelta>() {
+        let name = value.get_type().name()?;
+        return Err(configuration_error(py, format!("{argument} must be a timedelta, not {name}")));
+    }
+    let microsecond = PyDelta::new(py, 0, 0, 1, false)?;
+    Ok(whole(&value.floor_div(microsecond)?)?.saturating_mul(1_000))
+}
+
+/// A period by its name or by its length, if there is one.
+pub(crate) fn period(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Period>> {
+    let Some(value) = value else { return Ok(None) };
+    let named = value.extract::<&str>().ok().and_then(|name| match name {
+        "hourly" => Some(Period::Hourly),
+        "daily" => Some(Period::Daily),
+        "weekly" => Some(Period::Weekly),
+        "monthly" => Some(Period::Monthly),
+        _ => None,
+    });
+    if named.is_some() {
+        return Ok(named);
+    }
+    if value.is_instance_of::<PyDelta>() {
+        return match timedelta_nanos(value, "budget_period")? {
+            nanos if nanos > 0 => Ok(Some(Period::Every(nanos))),
+            _ => Err(configuration_error(value.py(), "budget_period must be longer than nothing")),
+        };
+    }
+    let text = "budget_period must be 'hourly', 'daily', 'weekly', 'monthly' or a timedelta";
+    Err(configuration_error(value.py(), format!("{text}, not {}", value.repr()?.to_string_lossy())))
+}
+
+/// A time zone by its name; the local one if there is none.
+pub(crate) fn time_zone(py: Python<'_>, name: Option<&str>) -> PyResult<TimeZone> {
+    let Some(name) = name else { return Ok(TimeZone::system()) };
+    TimeZone::get(name).map_err(|_| {
+        configuration_error(py, format!("timezone {name:?} is not known: use a name such as 'Europe/Berlin'"))
+    })
+}

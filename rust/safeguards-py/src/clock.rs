@@ -1,0 +1,176 @@
+//! Clocks, injected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDateTime, PyDelta, PyTzInfo};
+use safeguards_core::clock::{Clock, ManualClock, Wall};
+
+use crate::error::{configuration_error, seconds};
+
+/// The operating system's clocks.
+///
+/// Example:
+///     >>> SystemClock()
+///     SystemClock()
+#[pyclass(frozen, module = "safeguards._native", name = "SystemClock")]
+pub(crate) struct PySystemClock;
+
+#[pymethods]
+impl PySystemClock {
+    #[new]
+    fn new() -> Self {
+        Self
+    }
+
+    /// Seconds on a line that only goes forward; its zero means nothing.
+    fn monotonic(&self) -> f64 {
+        seconds(Clock::System.monotonic().0)
+    }
+
+    /// The wall time, aware, in UTC.
+    fn now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_datetime(py, Clock::System.wall())
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "SystemClock()"
+    }
+}
+
+/// A clock that stands still until it is told to move: for tests, and for traces that are replayed.
+///
+/// Args:
+///     start: the wall time that it shows first, before 2262; a naive one is local time. 2026-01-01 UTC if not given.
+///
+/// Raises:
+///     ConfigurationError: `start` is out of range.
+///
+/// Example:
+///     >>> clock = ManualClock()
+///     >>> clock.advance(90)
+///     >>> clock
+///     ManualClock(2026-01-01T00:01:30+00:00)
+#[pyclass(frozen, module = "safeguards._native", name = "ManualClock")]
+pub(crate) struct PyManualClock(Arc<ManualClock>);
+
+#[pymethods]
+impl PyManualClock {
+    #[new]
+    #[pyo3(signature = (start=None))]
+    fn new(start: Option<&Bound<'_, PyDateTime>>) -> PyResult<Self> {
+        // 2026-01-01T00:00:00Z: a test without a date of its own has one that it can compute with.
+        let start = start.map_or(Ok(Wall(1_767_225_600_000_000_000)), shown)?;
+        Ok(Self(Arc::new(ManualClock::new(start))))
+    }
+
+    /// Moves both lines forward, the monotonic one and the wall time.
+    ///
+    /// Args:
+    ///     by: seconds, rounded to nanoseconds, or a `timedelta`.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `by` is negative, not finite or no time at all.
+    ///
+    /// Example:
+    ///     >>> clock.advance(timedelta(minutes=1))
+    ///     >>> clock.monotonic()
+    ///     60.0
+    fn advance(&self, by: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.advance(to_duration(by)?);
+        Ok(())
+    }
+
+    /// Moves the wall time alone, either way: what an administrator or a time server does.
+    ///
+    /// Args:
+    ///     to: the wall time; a naive one is local time.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `to` is out of range.
+    ///
+    /// Example:
+    ///     >>> clock.set_wall(datetime(2026, 7, 1, tzinfo=UTC))
+    ///     >>> clock.now(), clock.monotonic()
+    ///     (datetime.datetime(2026, 7, 1, 0, 0, tzinfo=datetime.timezone.utc), 0.0)
+    fn set_wall(&self, to: &Bound<'_, PyDateTime>) -> PyResult<()> {
+        self.0.set_wall(shown(to)?);
+        Ok(())
+    }
+
+    /// Seconds that the clock was advanced by.
+    fn monotonic(&self) -> f64 {
+        seconds(self.0.monotonic().0)
+    }
+
+    /// The wall time, aware, in UTC.
+    fn now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_datetime(py, self.0.wall())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("ManualClock({})", to_datetime(py, self.0.wall())?.call_method0("isoformat")?))
+    }
+}
+
+/// A clock as the ledger uses it.
+pub(crate) fn extract(clock: Option<&Bound<'_, PyAny>>) -> PyResult<Clock> {
+    let Some(clock) = clock else { return Ok(Clock::System) };
+    if let Ok(manual) = clock.cast::<PyManualClock>() {
+        Ok(Clock::Manual(Arc::clone(&manual.get().0)))
+    } else if clock.is_instance_of::<PySystemClock>() {
+        Ok(Clock::System)
+    } else {
+        Err(PyTypeError::new_err("clock must be a SystemClock or a ManualClock (safeguards.testing)"))
+    }
+}
+
+/// Seconds or a `timedelta`, not negative.
+fn to_duration(by: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    if let Ok(delta) = by.cast::<PyDelta>()
+        && let Ok(duration) = delta.extract::<Duration>()
+    {
+        return Ok(duration);
+    }
+    let seconds = by.extract::<f64>().ok().filter(|_| !by.is_instance_of::<PyDelta>());
+    // Nanoseconds, rounded: seconds that came from nanoseconds go back to the same.
+    seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or_else(|| {
+        configuration_error(
+            by.py(),
+            format!("a clock advances by seconds or a timedelta, not negative; got {by}"),
+        )
+    })
+}
+
+/// Nanoseconds since 1970 of a `datetime`; a naive one is local time.
+pub(crate) fn from_datetime(at: &Bound<'_, PyDateTime>) -> PyResult<Wall> {
+    let py = at.py();
+    let utc = at.call_method1("astimezone", (PyTzInfo::utc(py)?,)).map_err(|_| out_of_range(at))?;
+    let epoch = PyDateTime::from_timestamp(py, 0.0, Some(&PyTzInfo::utc(py)?.to_owned()))?;
+    let micros = utc.sub(epoch)?.call_method1("__floordiv__", (PyDelta::new(py, 0, 0, 1, false)?,))?;
+    Ok(Wall(micros.extract::<i64>()?.saturating_mul(1_000)))
+}
+
+/// A wall time that a clock can show.
+fn shown(at: &Bound<'_, PyDateTime>) -> PyResult<Wall> {
+    from_datetime(at).and_then(|wall| {
+        let fits = (i64::MIN + 1..i64::MAX).contains(&wall.0);
+        if fits { Ok(wall) } else { Err(out_of_range(at)) }
+    })
+}
+
+fn out_of_range(at: &Bound<'_, PyDateTime>) -> PyErr {
+    configuration_error(at.py(), format!("{at} is out of range: a clock shows the years 1678 to 2261"))
+}
+
+/// An aware `datetime` in UTC, to the microsecond before.
+pub(crate) fn to_datetime(py: Python<'_>, wall: Wall) -> PyResult<Bound<'_, PyAny>> {
+    let epoch = PyDateTime::from_timestamp(py, 0.0, Some(&PyTzInfo::utc(py)?.to_owned()))?;
+    let micros = wall.0.div_euclid(1_000);
+    let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
+    let as_i32 = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
+    let delta = PyDelta::new(py, as_i32(days), as_i32(rest / 1_000_000), as_i32(rest % 1_000_000), false)?;
+    epoch.add(delta)
+}

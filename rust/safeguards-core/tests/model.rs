@@ -234,8 +234,7 @@ impl Model {
     fn keep_alive(&mut self, r: usize) -> Result<(), No> {
         match self.reservations[r].stage {
             Stage::Active => self.reservations[r].deadline = None,
-            Stage::Expired => return Err(No::Closed),
-            Stage::Released | Stage::Settled(_) => {}
+            Stage::Expired | Stage::Released | Stage::Settled(_) => return Err(No::Closed),
         }
         Ok(())
     }

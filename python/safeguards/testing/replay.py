@@ -52,8 +52,8 @@ class Limits:
     """
 
     agent_budget: Decimal = Decimal("1.00")
-    pool_budget: Decimal = Decimal("22.00")
-    platform_budget: Decimal = Decimal("80.00")
+    pool_budget: Decimal = Decimal("21.50")
+    platform_budget: Decimal = Decimal("85.00")
     pools: int = 4
     rate_limit: Decimal | None = Decimal("0.06")
     rate_window: timedelta = timedelta(minutes=1)

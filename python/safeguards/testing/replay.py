@@ -51,9 +51,9 @@ class Limits:
         rate_window: length of the sliding window.
     """
 
-    agent_budget: Decimal = Decimal("1.00")
-    pool_budget: Decimal = Decimal("21.50")
-    platform_budget: Decimal = Decimal("85.00")
+    agent_budget: Decimal = Decimal("0.95")
+    pool_budget: Decimal = Decimal("21.00")
+    platform_budget: Decimal = Decimal("83.00")
     pools: int = 4
     rate_limit: Decimal | None = Decimal("0.06")
     rate_window: timedelta = timedelta(minutes=1)

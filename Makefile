@@ -21,7 +21,7 @@ $(VENV)/.run: $(BIN)/maturin $(NATIVE)
 # Everything that the tests and the linters need on top.
 $(VENV)/.dev: $(BIN)/maturin $(NATIVE)
 	$(BIN)/pip install --quiet --group test --group lint
-	$(BIN)/maturin develop --release --quiet --extras cli,plot,cron
+	$(BIN)/maturin develop --release --quiet --extras cli,plot
 	@touch $@ $(VENV)/.run
 
 .PHONY: run
@@ -33,7 +33,7 @@ demo: $(VENV)/.run ## 50 threads against a budget of 1.00, beside a hand-written
 	@$(BIN)/safeguards demo
 
 .PHONY: test
-test: lint test-rust test-python ## Lint, then every test
+test: lint test-rust loom free-threaded test-python ## Lint, then every test
 
 .PHONY: test-rust
 test-rust: loom ## Tests of the Rust core
@@ -42,6 +42,11 @@ test-rust: loom ## Tests of the Rust core
 .PHONY: loom
 loom: ## Model checks of the locks: the orders in which threads can meet
 	RUSTFLAGS="--cfg loom" cargo test --quiet --release --package safeguards-core --test loom --target-dir target/loom
+
+.PHONY: free-threaded
+free-threaded: ## Check that the binding compiles for a free-threaded CPython, which need not be here
+	PYO3_CONFIG_FILE=$(CURDIR)/rust/free-threaded.cfg cargo check --quiet --package safeguards-py \
+		--no-default-features --target-dir target/free-threaded
 
 .PHONY: test-python
 test-python: $(VENV)/.dev ## Tests of the Python package, README and docs
@@ -87,6 +92,10 @@ format: $(VENV)/.dev ## Format everything
 	cargo fmt --all
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: stub-docs
+stub-docs: $(VENV)/.dev ## Copy the docstrings of the compiled module into its stub
+	$(BIN)/python tests/sync_stub_docs.py
 
 .PHONY: clean
 clean: ## Remove what was built

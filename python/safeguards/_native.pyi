@@ -11,8 +11,9 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
-_T = TypeVar("_T", covariant=True)
+_T_co = TypeVar("_T_co", covariant=True)
 
 Amount: TypeAlias = Decimal | int | str
 Clock: TypeAlias = ManualClock | SystemClock
@@ -20,10 +21,12 @@ _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "rej
 _Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int, int]
 _Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
 
+@disjoint_base
 class Ledger:
     """The books behind `BudgetCoordinator`, which inherits every method from here.
 
-    Examples of its methods start from a `coordinator` with the agent `"bot"` (1.00) in the pool `"team"` (10.00).
+    Examples of its methods start from a `coordinator` with the agent `"bot"` (1.00) in the pool `"team"`
+    (10.00).
 
     Args:
         clock: where to read the time; the system's clocks if not given.
@@ -55,8 +58,9 @@ class Ledger:
             agent_id: the agent.
             amount: how much; more than 9 decimal places are rounded up.
             operation_type: what for; the usage history can be read by it.
-            idempotency_key: a repetition with the same key, agent, amount and operation type has no effect and the
-                first receipt. The newest 100,000 keys are remembered for 24 hours; refusals are not remembered.
+            idempotency_key: a repetition with the same key, agent, amount and operation type has no effect
+                and the first receipt. The newest 100,000 keys are remembered for 24 hours; refusals are not
+                remembered.
 
         Returns:
             What was charged, what remains, and the position of the event in the agent's history.
@@ -73,7 +77,7 @@ class Ledger:
             Receipt(amount=0.25, remaining=0.75, sequence=2)
             >>> coordinator.debit("bot", 5)
             Traceback (most recent call last):
-            safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain (0.25 spent, ...
+            safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain...
         """
     def try_debit(
         self,
@@ -83,7 +87,7 @@ class Ledger:
         operation_type: str | None = None,
         idempotency_key: str | None = None,
     ) -> bool:
-        """As `debit`, but tells with a bool whether it was admitted: the form for hot loops, which makes no object.
+        """As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
 
         Returns:
             True if it was charged; False if a budget or a window refused it, and nothing was changed.
@@ -110,17 +114,17 @@ class Ledger:
     ) -> Reservation:
         """Sets aside the most that a piece of work can cost; settle it for what it did cost.
 
-        As a context manager the reservation is kept alive while the body runs. Leaving the body settles what was
-        reserved, unless the body settled or released it itself; an exception releases it; a cancelled task settles
-        `on_cancel`.
+        As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+        was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+        task settles `on_cancel`.
 
         Args:
             agent_id: the agent.
             amount: the most it can cost; more than 9 decimal places are rounded up.
             ttl_seconds: seconds until it is given back by itself, above 0.
-            overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains: what was
-                spent is a fact. `"allow_if_available"` charges it if every account and window has room for the
-                excess. `"reject"` refuses it.
+            overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+                what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+                room for the excess. `"reject"` refuses it.
             operation_type: what for.
             idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
                 reservation.
@@ -172,8 +176,8 @@ class Ledger:
     ) -> NDArray[np.bool_]:
         """Debits many agents in one call, each in turn, with the interpreter lock released.
 
-        Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A malformed
-        item refuses the whole call before anything is charged.
+        Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A
+        malformed item refuses the whole call before anything is charged.
 
         Args:
             handles: agents by `handle`, shape (n,), dtype uint32.
@@ -218,8 +222,8 @@ class Ledger:
     def expire(self) -> int:
         """Gives back every reservation whose time to live is over.
 
-        It is never needed for the books to be right: whoever reads an account, or is refused by one, sees what is due
-        first.
+        It is never needed for the books to be right: whoever reads an account, or is refused by one, sees
+        what is due first.
 
         Returns:
             How many reservations were given back.
@@ -332,7 +336,9 @@ class Ledger:
             Decimal('10')
         """
     def update_pool_budget(self, pool_id: str, budget: Amount) -> None:
-        """Makes `budget` remain for a pool. Later periods of a pool with a `budget_period` begin with what they did before.
+        """Makes `budget` remain for a pool. Reservations are untouched.
+
+        Later periods of a pool with a `budget_period` begin with what they did before.
 
         Raises:
             InvalidAmountError: `budget` is not an amount.
@@ -414,8 +420,8 @@ class Ledger:
 class Account:
     """One agent's account: the same operations as the coordinator's, without looking up the id.
 
-    Two of the same agent are equal. It belongs to this registration of the agent: once the agent is unregistered,
-    every operation raises `UnknownAgentError`, even if the id is registered anew.
+    Two of the same agent are equal. It belongs to this registration of the agent: once the agent is
+    unregistered, every operation raises `UnknownAgentError`, even if the id is registered anew.
 
     Example:
         >>> account = coordinator.account("bot")
@@ -486,16 +492,16 @@ class Account:
     ) -> Reservation:
         """Sets aside the most that a piece of work can cost; settle it for what it did cost.
 
-        As a context manager the reservation is kept alive while the body runs. Leaving the body settles what was
-        reserved, unless the body settled or released it itself; an exception releases it; a cancelled task settles
-        `on_cancel`.
+        As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+        was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+        task settles `on_cancel`.
 
         Args:
             amount: the most it can cost; more than 9 decimal places are rounded up.
             ttl_seconds: seconds until it is given back by itself, above 0.
-            overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains: what was
-                spent is a fact. `"allow_if_available"` charges it if every account and window has room for the
-                excess. `"reject"` refuses it.
+            overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+                what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+                room for the excess. `"reject"` refuses it.
             operation_type: what for.
             idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
                 reservation.
@@ -541,11 +547,11 @@ class Account:
 
 @final
 class Reservation:
-    """Money set aside for one piece of work. Made by `reserve`; closed by `settle`, by `release` or by its time to live.
+    """Money set aside for one piece of work: made by `reserve`, closed by `settle` or `release`, or by time.
 
-    Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is active stays
-    set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one reservation, as repetitions
-    with an idempotency key return, are equal.
+    Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is
+    active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one
+    reservation, as repetitions with an idempotency key return, are equal.
 
     Example:
         >>> reservation = coordinator.reserve("bot", "0.50")
@@ -572,10 +578,12 @@ class Reservation:
     def receipt(self) -> Receipt | None:
         """What it was settled for; None if it was not."""
     def settle(self, amount: Amount) -> Receipt:
-        """Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
+        """Charges what the work has cost and gives the rest back.
 
-        After the time to live is over it still charges what it is told, under the overage policy, as a late settlement:
-        what was spent is a fact.
+        A repetition with the same amount has no effect.
+
+        After the time to live is over it still charges what it is told, under the overage policy, as a late
+        settlement: what was spent is a fact.
 
         Args:
             amount: what it has cost; more than 9 decimal places are rounded up.
@@ -583,8 +591,10 @@ class Reservation:
         Raises:
             InvalidAmountError: `amount` is not an amount.
             ReservationError: it was released, or settled for another amount.
-            BudgetExceededError: it costs more than was reserved, and the overage policy refuses; it stays active.
-            RateLimitExceededError: it costs more than was reserved, and a window has no room; it stays active.
+            BudgetExceededError: it costs more than was reserved, and the overage policy refuses; it stays
+                active.
+            RateLimitExceededError: it costs more than was reserved, and a window has no room; it stays
+                active.
 
         Example:
             >>> reservation = coordinator.reserve("bot", "0.50")
@@ -646,19 +656,21 @@ class Receipt:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+@disjoint_base
 class RateLimiter:
     """The windows behind `BudgetRateLimiter`, which inherits every method from here.
 
-    Examples of its methods start from a `limiter` of a `coordinator` with the agent `"bot"`, which may spend 1.00 in
-    a minute, on a `clock` that stands still.
+    Examples of its methods start from a `limiter` of a `coordinator` with the agent `"bot"`, which may spend
+    1.00 in a minute, on a `clock` that stands still.
 
     Args:
         coordinator: the coordinator of the agents.
     """
     def __new__(cls, coordinator: Ledger) -> Self: ...
     def check_rate_limit(self, agent_id: str, amount: Amount) -> bool:
-        """Whether `amount` fits into every window of an agent now. Charges nothing; a refusal is what `get_retry_after`
-        tells about next.
+        """Whether `amount` fits into every window of an agent now. Charges nothing.
+
+        What is refused is what `get_retry_after` tells about next.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
@@ -671,8 +683,8 @@ class RateLimiter:
     def record_usage(self, agent_id: str, amount: Amount, *, operation_type: str | None = None) -> None:
         """States that `amount` was spent elsewhere: a fact, which nothing refuses.
 
-        It counts in every window of the agent and enters its usage history with the source `"recorded"`; no budget is
-        touched.
+        It counts in every window of the agent and enters its usage history with the source `"recorded"`; no
+        budget is touched.
 
         Args:
             agent_id: the agent.
@@ -694,13 +706,14 @@ class RateLimiter:
         Raises:
             InvalidAmountError: `amount` is not an amount.
             UnknownAgentError: no agent of this id is registered.
-            RateLimitExceededError: a window is full; nothing was changed, and `retry_after` says for how long.
+            RateLimitExceededError: a window is full; nothing was changed, and `retry_after` says for how
+                long.
 
         Example:
             >>> limiter.acquire("bot", "0.80")
             >>> limiter.acquire("bot", "0.80")
             Traceback (most recent call last):
-            safeguards.exceptions.RateLimitExceededError: agent "bot" may spend 1 in 60 s and cannot spend 0.8 now...
+            safeguards.exceptions.RateLimitExceededError: agent "bot" may spend 1 in 60 s and cannot...
         """
     def try_acquire(self, agent_id: str, amount: Amount) -> bool:
         """As `acquire`, but tells with a bool whether it was admitted.
@@ -721,7 +734,8 @@ class RateLimiter:
             amount: how much; what was refused to the agent last, if not given.
 
         Returns:
-            0.0 if it fits now, if nothing was refused or if there is no limit; `math.inf` if it can never fit.
+            0.0 if it fits now, if nothing was refused or if there is no limit; `math.inf` if it can never
+            fit.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
@@ -746,7 +760,8 @@ class ManualClock:
     """A clock that stands still until it is told to move: for tests, and for traces that are replayed.
 
     Args:
-        start: the wall time that it shows first, before 2262; a naive one is local time. 2026-01-01 UTC if not given.
+        start: the wall time that it shows first, before 2262; a naive one is local time. 2026-01-01 UTC if
+            not given.
 
     Raises:
         ConfigurationError: `start` is out of range.
@@ -821,14 +836,14 @@ class Empty:
         """Does nothing, as `BudgetRateLimiter.try_acquire` is called."""
 
 @final
-class _Ready(Generic[_T]):
+class _Ready(Generic[_T_co]):
     """An awaitable that has its result already: what `async with` awaits."""
-    def __await__(self) -> Generator[Any, None, _T]: ...
+    def __await__(self) -> Generator[Any, None, _T_co]: ...
     def __iter__(self) -> Self: ...
-    def __next__(self) -> _T: ...
+    def __next__(self) -> _T_co: ...
 
 def reads_decimals_in_place() -> bool:
-    """Whether `Decimal`s are read in place on this interpreter; if not, by their text, at the same results."""
+    """Whether `Decimal`s are read in place on this interpreter. If not: by text, with the same results."""
 
 def amount_units(value: Amount, *, round_up: bool, in_place: bool) -> int:
     """The amount of a value in units of 1e-9, as the methods above read it.

@@ -44,7 +44,7 @@ class BudgetRateLimiter(RateLimiter):
 
     coordinator: BudgetCoordinator
 
-    def __new__(cls, coordinator: BudgetCoordinator) -> Self:
+    def __new__(cls, coordinator: BudgetCoordinator) -> Self:  # noqa: D102 - the class documents it
         self = super().__new__(cls, coordinator)
         self.coordinator = coordinator
         return self

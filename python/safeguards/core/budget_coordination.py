@@ -28,9 +28,9 @@ class BudgetCoordinator(Ledger):
     """All budgets of one process: decides before each operation whether it may be paid for.
 
     Agents are debited; a debit passes through the agent's own budget and through every pool above it, all of
-    them or none. Any number of threads and tasks may call any method at any time: no budget is ever overspent.
-    Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against the
-    spender (charges up, grants down).
+    them or none. Any number of threads and tasks may call any method at any time: no budget is overspent.
+    Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against
+    the spender (charges up, grants down).
 
     Debits, reservations, budgets and lists are methods of the compiled base class and documented there.
 
@@ -54,8 +54,10 @@ class BudgetCoordinator(Ledger):
     """
 
     notification_manager: NotificationManager
+    _lock: threading.Lock
+    _pinned: frozenset[str]
 
-    def __new__(
+    def __new__(  # noqa: D102 - the class documents it
         cls,
         notification_manager: NotificationManager | None = None,
         *,
@@ -73,7 +75,7 @@ class BudgetCoordinator(Ledger):
         )
         self.notification_manager = manager
         self._lock = threading.Lock()
-        self._pinned = frozenset[str]()
+        self._pinned = frozenset()
         return self
 
     def create_budget_pool(
@@ -96,10 +98,11 @@ class BudgetCoordinator(Ledger):
             parent_id: the pool above it, if any. Pools are at most 32 deep.
             pool_id: its id; if not given, the name, with a number where the name is taken.
             budget_period: `"hourly"`, `"daily"`, `"weekly"` (from Monday), `"monthly"` or a `timedelta` (from
-                now). At each begin the budget is `initial_budget` again, less what is still reserved; what was
-                left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
+                now). At each begin the budget is `initial_budget` again, less what is still reserved; what
+                was left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
                 changes: each is granted once.
-            timezone: a name such as `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not given.
+            timezone: a name such as `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not
+                given.
 
         Returns:
             The pool's id.
@@ -195,7 +198,13 @@ class BudgetCoordinator(Ledger):
             )
 
     def pin(self, account_id: str) -> None:
-        """Keeps controllers from changing this agent's or pool's budget. People still can."""
+        """Keeps controllers from changing this agent's or pool's budget. People still can.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+        """
+        if not self._has_pool(account_id):
+            self.get_agent_priority(account_id)  # raises for an id that is unknown
         with self._lock:
             self._pinned |= {account_id}
 
@@ -215,8 +224,7 @@ class BudgetCoordinator(Ledger):
         kind = "pool" if is_pool else "agent"
         self.notification_manager.send_alert(
             f"{kind} {account!r} has spent {share:.0%} of its budget",
-            f"{spent} of {granted} is spent. "
-            + (f"Raise it with update_{'pool_' if is_pool else ''}budget, or wait for its next period."),
+            f"{spent} of {granted} is spent: raise it with update_{'pool_' if is_pool else ''}budget.",
             AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
             account=account,
             time=self._now(),

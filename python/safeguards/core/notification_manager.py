@@ -43,8 +43,8 @@ class NotificationManager:
     error is logged, kept in `failures`, and the other handlers still run. Safe to use from many threads.
 
     Args:
-        thresholds: shares of a budget. When spending crosses one, an alert is sent, once in each period of the
-            budget: `0.8` tells that 80 % is spent. A share of 1 or more is an error, one below a warning.
+        thresholds: shares of a budget. When spending crosses one, an alert is sent, once in each period of
+            the budget: `0.8` tells that 80 % is spent. A share of 1 or more is an error, one below a warning.
         max_alerts: alerts and failures that are kept; older ones are dropped.
 
     Raises:

@@ -52,7 +52,7 @@ class BudgetMetrics:
 
     @property
     def utilization(self) -> float:
-        """Share of the period's budget that is spent or reserved: `(spent + reserved) / granted` of the period.
+        """Share of the period's budget that is used: `(spent + reserved) / granted` of the period.
 
         Above 1 after an overdraft; 0 if nothing was granted.
         """

@@ -139,8 +139,10 @@ impl Amount {
             return Err(special(mantissa));
         }
         let exponent = exponent.saturating_sub(i64::try_from(fraction.len()).unwrap_or(i64::MAX));
-        let amount = from_digits(digits, whole.len() + fraction.len(), exponent, rounding)?;
-        if negative && !amount.is_zero() { Err(AmountError::Negative) } else { Ok(amount) }
+        if negative && digits.clone().any(|digit| digit != b'0') {
+            return Err(AmountError::Negative);
+        }
+        from_digits(digits, whole.len() + fraction.len(), exponent, rounding)
     }
 
     /// Reads an amount as people write it: `[0-9]+(\.[0-9]+)?`, nothing else.
@@ -148,7 +150,6 @@ impl Amount {
         if is_plain(text) {
             return Self::parse(text, rounding);
         }
-        // One sign is looked through, not a row of them: the stack does not grow with the text.
         Err(match text.strip_prefix('-') {
             Some(rest) if is_plain(rest) => AmountError::Negative,
             _ => special(text),
@@ -266,6 +267,8 @@ mod tests {
         assert_eq!(up("1000000000000000.0000000001"), Err(AmountError::TooLarge));
         assert_eq!(down("1000000000000000.0000000001"), Ok(MAX_UNITS));
         assert_eq!(up("-1"), Err(AmountError::Negative));
+        assert_eq!(down("-1E-30"), Err(AmountError::Negative));
+        assert_eq!(up("-1E+999999"), Err(AmountError::Negative));
         assert_eq!(up("NaN"), Err(AmountError::NotANumber));
         assert_eq!(up("sNaN12"), Err(AmountError::NotANumber));
         assert_eq!(up("-Infinity"), Err(AmountError::Infinite));

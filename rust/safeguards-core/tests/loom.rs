@@ -3,6 +3,7 @@
 //! `make loom` runs these. Accounts are registered before the threads start: the maps and the read-write lock of
 //! the directory are not modelled, and nothing may wait on them inside a model.
 #![cfg(loom)]
+#![allow(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
 
 mod common;
 

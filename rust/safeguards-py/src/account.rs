@@ -14,8 +14,8 @@ use crate::reservation::PyReservation;
 
 /// One agent's account: the same operations as the coordinator's, without looking up the id.
 ///
-/// Two of the same agent are equal. It belongs to this registration of the agent: once the agent is unregistered,
-/// every operation raises `UnknownAgentError`, even if the id is registered anew.
+/// Two of the same agent are equal. It belongs to this registration of the agent: once the agent is
+/// unregistered, every operation raises `UnknownAgentError`, even if the id is registered anew.
 ///
 /// Example:
 ///     >>> account = coordinator.account("bot")
@@ -127,16 +127,16 @@ impl PyAccount {
 
     /// Sets aside the most that a piece of work can cost; settle it for what it did cost.
     ///
-    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what was
-    /// reserved, unless the body settled or released it itself; an exception releases it; a cancelled task settles
-    /// `on_cancel`.
+    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+    /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+    /// task settles `on_cancel`.
     ///
     /// Args:
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
     ///     ttl_seconds: seconds until it is given back by itself, above 0.
-    ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains: what was
-    ///         spent is a fact. `"allow_if_available"` charges it if every account and window has room for the
-    ///         excess. `"reject"` refuses it.
+    ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+    ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+    ///         room for the excess. `"reject"` refuses it.
     ///     operation_type: what for.
     ///     idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
     ///         reservation.

@@ -102,7 +102,7 @@ fn invalid(value: &Bound<'_, PyAny>, argument: &str, error: AmountError) -> PyEr
     let filled = fields.set_item("argument", argument).and_then(|()| fields.set_item("value", &text));
     match filled {
         Ok(()) => {
-            exception(value.py(), "InvalidAmountError", format!("{argument} {error}: got {text}"), &fields)
+            exception(value.py(), "InvalidAmountError", format!("{argument} {error}: got {text:?}"), &fields)
         }
         Err(error) => error,
     }
@@ -127,7 +127,7 @@ pub(crate) fn to_decimal(py: Python<'_>, units: i128) -> PyResult<Bound<'_, PyAn
     decimals(py)?.class.bind(py).call1((Units(units).to_string(),))
 }
 
-/// Whether `Decimal`s are read in place on this interpreter; if not, by their text, at the same results.
+/// Whether `Decimal`s are read in place on this interpreter. If not: by text, with the same results.
 #[pyfunction]
 pub(crate) fn reads_decimals_in_place(py: Python<'_>) -> PyResult<bool> {
     Ok(decimals(py)?.layout.is_some())

@@ -43,7 +43,8 @@ impl PySystemClock {
 /// A clock that stands still until it is told to move: for tests, and for traces that are replayed.
 ///
 /// Args:
-///     start: the wall time that it shows first, before 2262; a naive one is local time. 2026-01-01 UTC if not given.
+///     start: the wall time that it shows first, before 2262; a naive one is local time. 2026-01-01 UTC if
+///         not given.
 ///
 /// Raises:
 ///     ConfigurationError: `start` is out of range.

@@ -122,7 +122,7 @@ impl Layout {
 }
 
 /// Values at every edge that the reading above has: signs, words, exponents, specials.
-const SAMPLES: [&str; 24] = [
+const SAMPLES: [&str; 26] = [
     "0",
     "-0",
     "0E+999999",
@@ -133,9 +133,11 @@ const SAMPLES: [&str; 24] = [
     "1E-9",
     "1E-10",
     "1E-30",
+    "-1E-30",
     "1E+15",
     "1E+16",
     "1E+999999",
+    "-1E+999999",
     "999999999999999.999999999",
     "1000000000000000.0000000001",
     "9999999999999999999",

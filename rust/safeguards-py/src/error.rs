@@ -75,8 +75,9 @@ fn closed_reservation(
 ) -> PyResult<String> {
     let (state, text) = match closed {
         Closed::Settled(receipt) => {
-            let text = "before: what it cost beyond that can be debited";
-            ("settled", format!("was settled for {} {text}", receipt.amount))
+            let text =
+                format!("was settled for {} before: what it cost beyond can be debited", receipt.amount);
+            ("settled", text)
         }
         Closed::Released => ("released", "was released before: what it cost since can be debited".into()),
         Closed::Expired => ("expired", "has expired: reserve again, with a longer ttl_seconds".into()),

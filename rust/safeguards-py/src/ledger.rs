@@ -27,7 +27,8 @@ use crate::reservation::{Held, PyReservation};
 
 /// The books behind `BudgetCoordinator`, which inherits every method from here.
 ///
-/// Examples of its methods start from a `coordinator` with the agent `"bot"` (1.00) in the pool `"team"` (10.00).
+/// Examples of its methods start from a `coordinator` with the agent `"bot"` (1.00) in the pool `"team"`
+/// (10.00).
 ///
 /// Args:
 ///     clock: where to read the time; the system's clocks if not given.
@@ -164,8 +165,9 @@ impl PyLedger {
     ///     agent_id: the agent.
     ///     amount: how much; more than 9 decimal places are rounded up.
     ///     operation_type: what for; the usage history can be read by it.
-    ///     idempotency_key: a repetition with the same key, agent, amount and operation type has no effect and the
-    ///         first receipt. The newest 100,000 keys are remembered for 24 hours; refusals are not remembered.
+    ///     idempotency_key: a repetition with the same key, agent, amount and operation type has no effect
+    ///         and the first receipt. The newest 100,000 keys are remembered for 24 hours; refusals are not
+    ///         remembered.
     ///
     /// Returns:
     ///     What was charged, what remains, and the position of the event in the agent's history.
@@ -182,7 +184,7 @@ impl PyLedger {
     ///     Receipt(amount=0.25, remaining=0.75, sequence=2)
     ///     >>> coordinator.debit("bot", 5)
     ///     Traceback (most recent call last):
-    ///     safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain (0.25 spent, ...
+    ///     safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain...
     #[pyo3(signature = (agent_id, amount, *, operation_type=None, idempotency_key=None))]
     fn debit(
         slf: &Bound<'_, Self>,
@@ -200,7 +202,7 @@ impl PyLedger {
         Ok(PyReceipt(receipt))
     }
 
-    /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops, which makes no object.
+    /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
     ///
     /// Returns:
     ///     True if it was charged; False if a budget or a window refused it, and nothing was changed.
@@ -232,17 +234,17 @@ impl PyLedger {
 
     /// Sets aside the most that a piece of work can cost; settle it for what it did cost.
     ///
-    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what was
-    /// reserved, unless the body settled or released it itself; an exception releases it; a cancelled task settles
-    /// `on_cancel`.
+    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+    /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+    /// task settles `on_cancel`.
     ///
     /// Args:
     ///     agent_id: the agent.
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
     ///     ttl_seconds: seconds until it is given back by itself, above 0.
-    ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains: what was
-    ///         spent is a fact. `"allow_if_available"` charges it if every account and window has room for the
-    ///         excess. `"reject"` refuses it.
+    ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+    ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+    ///         room for the excess. `"reject"` refuses it.
     ///     operation_type: what for.
     ///     idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
     ///         reservation.
@@ -316,8 +318,8 @@ impl PyLedger {
 
     /// Debits many agents in one call, each in turn, with the interpreter lock released.
     ///
-    /// Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A malformed
-    /// item refuses the whole call before anything is charged.
+    /// Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A
+    /// malformed item refuses the whole call before anything is charged.
     ///
     /// Args:
     ///     handles: agents by `handle`, shape (n,), dtype uint32.
@@ -391,8 +393,8 @@ impl PyLedger {
 
     /// Gives back every reservation whose time to live is over.
     ///
-    /// It is never needed for the books to be right: whoever reads an account, or is refused by one, sees what is due
-    /// first.
+    /// It is never needed for the books to be right: whoever reads an account, or is refused by one, sees
+    /// what is due first.
     ///
     /// Returns:
     ///     How many reservations were given back.
@@ -566,7 +568,9 @@ impl PyLedger {
         to_decimal(py, self.answer(py, core.pool(pool_id).and_then(|pool| core.remaining(&pool)))?)
     }
 
-    /// Makes `budget` remain for a pool. Later periods of a pool with a `budget_period` begin with what they did before.
+    /// Makes `budget` remain for a pool. Reservations are untouched.
+    ///
+    /// Later periods of a pool with a `budget_period` begin with what they did before.
     ///
     /// Raises:
     ///     InvalidAmountError: `budget` is not an amount.

@@ -11,8 +11,8 @@ use crate::ledger::{PyLedger, admitted};
 
 /// The windows behind `BudgetRateLimiter`, which inherits every method from here.
 ///
-/// Examples of its methods start from a `limiter` of a `coordinator` with the agent `"bot"`, which may spend 1.00 in
-/// a minute, on a `clock` that stands still.
+/// Examples of its methods start from a `limiter` of a `coordinator` with the agent `"bot"`, which may spend
+/// 1.00 in a minute, on a `clock` that stands still.
 ///
 /// Args:
 ///     coordinator: the coordinator of the agents.
@@ -68,8 +68,9 @@ impl PyRateLimiter {
         this.answer(py, this.core(py)?.remove_rate_limit(agent_id, nanos))
     }
 
-    /// Whether `amount` fits into every window of an agent now. Charges nothing; a refusal is what `get_retry_after`
-    /// tells about next.
+    /// Whether `amount` fits into every window of an agent now. Charges nothing.
+    ///
+    /// What is refused is what `get_retry_after` tells about next.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.
@@ -86,8 +87,8 @@ impl PyRateLimiter {
 
     /// States that `amount` was spent elsewhere: a fact, which nothing refuses.
     ///
-    /// It counts in every window of the agent and enters its usage history with the source `"recorded"`; no budget is
-    /// touched.
+    /// It counts in every window of the agent and enters its usage history with the source `"recorded"`; no
+    /// budget is touched.
     ///
     /// Args:
     ///     agent_id: the agent.
@@ -119,13 +120,14 @@ impl PyRateLimiter {
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.
     ///     UnknownAgentError: no agent of this id is registered.
-    ///     RateLimitExceededError: a window is full; nothing was changed, and `retry_after` says for how long.
+    ///     RateLimitExceededError: a window is full; nothing was changed, and `retry_after` says for how
+    ///         long.
     ///
     /// Example:
     ///     >>> limiter.acquire("bot", "0.80")
     ///     >>> limiter.acquire("bot", "0.80")
     ///     Traceback (most recent call last):
-    ///     safeguards.exceptions.RateLimitExceededError: agent "bot" may spend 1 in 60 s and cannot spend 0.8 now...
+    ///     safeguards.exceptions.RateLimitExceededError: agent "bot" may spend 1 in 60 s and cannot...
     fn acquire(&self, py: Python<'_>, agent_id: &str, amount: &Bound<'_, PyAny>) -> PyResult<()> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
         this.answer(py, this.core(py)?.acquire(agent_id, amount))
@@ -152,7 +154,8 @@ impl PyRateLimiter {
     ///     amount: how much; what was refused to the agent last, if not given.
     ///
     /// Returns:
-    ///     0.0 if it fits now, if nothing was refused or if there is no limit; `math.inf` if it can never fit.
+    ///     0.0 if it fits now, if nothing was refused or if there is no limit; `math.inf` if it can never
+    ///     fit.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.

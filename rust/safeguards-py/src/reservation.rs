@@ -30,11 +30,11 @@ impl std::ops::Deref for Held {
     }
 }
 
-/// Money set aside for one piece of work. Made by `reserve`; closed by `settle`, by `release` or by its time to live.
+/// Money set aside for one piece of work: made by `reserve`, closed by `settle` or `release`, or by time.
 ///
-/// Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is active stays
-/// set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one reservation, as repetitions
-/// with an idempotency key return, are equal.
+/// Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is
+/// active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one
+/// reservation, as repetitions with an idempotency key return, are equal.
 ///
 /// Example:
 ///     >>> reservation = coordinator.reserve("bot", "0.50")
@@ -131,10 +131,12 @@ impl PyReservation {
         Ok(self.ledger.get().core(py)?.settlement(&self.reservation).map(PyReceipt))
     }
 
-    /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
+    /// Charges what the work has cost and gives the rest back.
     ///
-    /// After the time to live is over it still charges what it is told, under the overage policy, as a late settlement:
-    /// what was spent is a fact.
+    /// A repetition with the same amount has no effect.
+    ///
+    /// After the time to live is over it still charges what it is told, under the overage policy, as a late
+    /// settlement: what was spent is a fact.
     ///
     /// Args:
     ///     amount: what it has cost; more than 9 decimal places are rounded up.
@@ -142,8 +144,10 @@ impl PyReservation {
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.
     ///     ReservationError: it was released, or settled for another amount.
-    ///     BudgetExceededError: it costs more than was reserved, and the overage policy refuses; it stays active.
-    ///     RateLimitExceededError: it costs more than was reserved, and a window has no room; it stays active.
+    ///     BudgetExceededError: it costs more than was reserved, and the overage policy refuses; it stays
+    ///         active.
+    ///     RateLimitExceededError: it costs more than was reserved, and a window has no room; it stays
+    ///         active.
     ///
     /// Example:
     ///     >>> reservation = coordinator.reserve("bot", "0.50")

@@ -70,11 +70,11 @@ pub(super) struct Limits {
 }
 
 /// The active reservations of an agent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Holds {
     pub(super) reservations: BTreeMap<ReservationKey, Amount>,
-    /// When the ledger's timer looks at them next.
-    pub(super) timer_at: Monotonic,
+    /// When the ledger's timers look at them: latest first, each once.
+    pub(super) timers: Vec<Monotonic>,
 }
 
 /// Deadline, then number: unique within an agent, and in the order in which reservations expire.
@@ -91,9 +91,11 @@ pub(super) struct Pool {
     pub(super) pools: Vec<Arc<str>>,
 }
 
-impl Default for Holds {
-    fn default() -> Self {
-        Self { reservations: BTreeMap::new(), timer_at: Monotonic::NEVER }
+impl Holds {
+    /// When the reservations are looked at next.
+    #[inline]
+    pub(super) fn timer_at(&self) -> Monotonic {
+        self.timers.last().copied().unwrap_or(Monotonic::NEVER)
     }
 }
 

@@ -193,8 +193,9 @@ impl State {
         self.arm(ledger);
     }
 
-    /// Grants a pool the budget of the period that `now` is in. What is still reserved counts against it, so
-    /// that no period spends more than its budget; what was not spent before is gone.
+    /// Grants a pool the budget of the period that `now` is in. What is still reserved counts against it, so that
+    /// no period spends more than its budget, or than was reserved when it began; what was left before is gone,
+    /// an overdraft as well.
     #[cold]
     pub(super) fn renew(&mut self, ledger: &Ledger, now: Wall) {
         let reserved = self.balance.reserved;

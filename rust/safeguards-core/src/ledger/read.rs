@@ -89,7 +89,7 @@ impl Ledger {
 
     /// The newest events of an account, oldest first.
     pub fn events(&self, account: &Account) -> Result<Vec<Event>, LedgerError> {
-        Ok(self.read(account)?.history.events().copied().collect())
+        Ok(self.read(account)?.history.events().collect())
     }
 
     /// Ids of the agents or pools right below a pool, in the order in which they came (an agent that takes the

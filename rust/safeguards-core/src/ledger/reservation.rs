@@ -143,8 +143,8 @@ impl Ledger {
         let deadline = self.clock.monotonic_coarse().plus(ttl_nanos);
         let holds = state.holds();
         holds.reservations.insert((deadline, number), amount);
-        if deadline < holds.timer_at {
-            holds.timer_at = deadline;
+        if deadline < holds.timer_at() {
+            holds.timers.push(deadline);
             self.timers.push(Timer { at: deadline, account: Arc::clone(agent) });
         }
         let (deadline, outcome) = (AtomicI64::new(deadline.0), Outcome::open());
@@ -278,9 +278,7 @@ impl Ledger {
     fn expire_account(&self, timer: &Timer, now: Monotonic) -> usize {
         let agent = &timer.account;
         let mut state = agent.lock();
-        if state.holds().timer_at != timer.at {
-            return 0; // An earlier deadline came after this timer was set, and has a timer of its own.
-        }
+        state.holds().timers.retain(|at| *at != timer.at);
         let wall = self.clock.wall();
         let mut expired = 0;
         let next = loop {
@@ -292,8 +290,9 @@ impl Ledger {
             }
             expired += 1;
         };
-        state.holds().timer_at = next;
-        if next != Monotonic::NEVER {
+        // A later timer that waits already is not set again.
+        if next < state.holds().timer_at() {
+            state.holds().timers.push(next);
             self.timers.push(Timer { at: next, account: Arc::clone(agent) });
         }
         expired

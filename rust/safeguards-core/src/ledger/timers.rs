@@ -93,3 +93,37 @@ impl Ord for Timer {
         self.at.cmp(&other.at)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::amount::Amount;
+    use crate::clock::{Clock, ManualClock, Wall};
+    use crate::ledger::{HistoryLimits, Ledger, NewPool, OperationId, Overage, Request};
+
+    #[test]
+    fn short_reservations_beside_a_long_one_pile_up_no_timers() {
+        let clock = Arc::new(ManualClock::new(Wall(0)));
+        let ledger = Ledger::new(Clock::Manual(Arc::clone(&clock)), HistoryLimits::default(), Vec::new());
+        let (overage, operation) = (Overage::Reject, OperationId::NONE);
+        let new = NewPool { id: "team", parent: None, budget: Amount::MAX, priority: 5, schedule: None };
+        ledger.create_pool(new).unwrap();
+        let agent = ledger.register_agent("ann", "team", 5, Amount::MAX).unwrap();
+        let one = Amount::from_units(1).unwrap();
+        let reserve = |ttl_nanos| {
+            ledger.reserve(&agent, Request { amount: one, ttl_nanos, overage, operation }).unwrap()
+        };
+        let _long = reserve(1_000_000);
+        for _ in 0..100 {
+            let short = reserve(10);
+            ledger.settle(&short, one).unwrap();
+            clock.advance(Duration::from_nanos(10));
+            ledger.expire();
+        }
+        assert_eq!(ledger.timers.queue.lock().len(), 1);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!((ledger.expire(), ledger.timers.queue.lock().len()), (1, 0));
+    }
+}

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+__all__ = ["SimulationResult", "simulate"]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulationResult:
     """Loads of every trial, and how far they were from the capacities.

@@ -23,6 +23,20 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+__all__ = [
+    "STRATEGIES",
+    "AdaptiveStrategy",
+    "FlowStrategy",
+    "GalstyanStrategy",
+    "LamLeungStrategy",
+    "PreviousCapacityStrategy",
+    "RandomStrategy",
+    "Strategy",
+    "StrategyAgents",
+    "WinStayStrategy",
+]
+
+
 @dataclass(frozen=True)
 class Strategy(abc.ABC):
     """How agents choose among resources: the base of all strategies of this package."""

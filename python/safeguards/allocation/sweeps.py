@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from safeguards.allocation.strategies import Strategy
 
 
+__all__ = ["SweepResult", "SweepRow", "sweep"]
+
+
 @dataclass(frozen=True)
 class SweepRow:
     """One cell of the table.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from safeguards.allocation.strategies import Strategy
 
+__all__ = ["ResourceSelector"]
+
 
 __all__ = ["ResourceSelector"]
 

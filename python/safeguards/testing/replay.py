@@ -235,7 +235,9 @@ class _Run:
 
     def _reserve(self, number: int, request: TracedRequest) -> None:
         try:
-            reservation = self.coordinator.reserve(request.agent, request.most, ttl_seconds=_LONGER_THAN_ANY_WORK)
+            reservation = self.coordinator.reserve(
+                request.agent, request.most, ttl_seconds=_LONGER_THAN_ANY_WORK
+            )
         except (BudgetExceededError, RateLimitExceededError) as error:
             self.outcomes.append(Outcome(request.micros, request, self._reason(error)))
             return

@@ -19,6 +19,7 @@ def runtime_doc(path: list[str]) -> str:
     found = _native
     for name in path:
         found = inspect.getattr_static(found, name)
+        found = getattr(found, "__func__", found)  # a static method's own docstring is that of its type
     hidden = path[-1].startswith("_") and path[-1] != "_Ready"
     return "" if hidden else inspect.cleandoc(found.__doc__ or "")
 

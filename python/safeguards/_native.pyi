@@ -3,7 +3,7 @@
 Docstrings are copies of those of the compiled module (`make stub-docs`); a test compares them.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import TracebackType
@@ -860,3 +860,107 @@ def amount_units(value: Amount, *, round_up: bool, in_place: bool) -> int:
         >>> amount_units(Decimal("0.1"), round_up=True, in_place=True)
         100000000
     """
+
+@final
+class AllocationStrategy:
+    """A strategy and its parameters, checked when it is used."""
+
+    @staticmethod
+    def adaptive(
+        adjusting_rate: float,
+        scaling_factor: float,
+        roulette: bool,
+        per_agent: bool,
+    ) -> AllocationStrategy:
+        """She & Leung 2009."""
+    @staticmethod
+    def lam_leung(history: int, increase: float, decrease: float) -> AllocationStrategy:
+        """Lam & Leung 2007."""
+    @staticmethod
+    def galstyan(neighbours: int, tables: int) -> AllocationStrategy:
+        """Galstyan, Kolar & Lerman 2003."""
+    @staticmethod
+    def win_stay() -> AllocationStrategy:
+        """Own wins and losses and past capacities."""
+    @staticmethod
+    def flow() -> AllocationStrategy:
+        """Public past loads and capacities."""
+    @staticmethod
+    def random() -> AllocationStrategy:
+        """Each agent on its own, in proportion to the forecast capacities."""
+    @staticmethod
+    def previous_capacity() -> AllocationStrategy:
+        """A centre that sets loads to the previous capacities."""
+    def check(self, resources: int) -> None:
+        """Refuses parameters that make no sense with this number of resources."""
+    def bytes_per_agent(self, resources: int) -> int:
+        """Bytes of state that a simulation keeps for each agent."""
+
+@final
+class AllocationAgents:
+    """N agents for one's own loop."""
+
+    def __new__(
+        cls,
+        strategy: AllocationStrategy,
+        n_agents: int,
+        n_resources: int,
+        seed: int,
+        initial_attitudes: NDArray[np.float64] | None,
+    ) -> AllocationAgents: ...
+    @property
+    def step(self) -> int:
+        """Steps begun."""
+    def choose(self, capacities: NDArray[np.float64]) -> NDArray[np.uint16]:
+        """Opens a step; each agent's resource as a uint16 array."""
+    def update(self, overloaded: NDArray[np.bool_], loads: NDArray[np.int64] | None) -> None:
+        """Closes the step."""
+
+@final
+class AllocationSelector:
+    """The live selector; resources are numbers here."""
+
+    def __new__(
+        cls,
+        strategy: AllocationStrategy,
+        n_resources: int,
+        max_agents: int,
+        seed: int,
+    ) -> AllocationSelector: ...
+    @property
+    def n_agents(self) -> int:
+        """Agents known."""
+    @property
+    def step(self) -> int:
+        """The step that is open, from 1."""
+    @property
+    def bytes_per_agent(self) -> int:
+        """About how many bytes an agent takes, without its name."""
+    def choose(self, agent_id: str) -> int:
+        """The agent's resource in this step."""
+    def report(self, agent_id: str, resource: int, overloaded: bool) -> bool:
+        """What became of the agent's last choice; whether it was noted."""
+    def observe_capacity(self, resource: int, capacity: float) -> None:
+        """What is known of a capacity from now on."""
+    def advance(self) -> NDArray[np.int64]:
+        """Ends the step and returns its loads as an int64 array."""
+    def forget(self, agent_id: str) -> None:
+        """Makes room for another agent."""
+
+def simulate_allocation(
+    strategy: AllocationStrategy,
+    capacities: NDArray[np.float64],
+    *,
+    n_agents: int,
+    trials: int,
+    seed: int,
+    initial_attitudes: NDArray[np.float64] | None,
+    observation_noise: float,
+    careless_fraction: float,
+    task_units: int,
+    task_steps: int,
+    allow_scarcity: bool,
+    threads: int,
+    progress: Callable[[int], object] | None,
+) -> NDArray[np.int64]:
+    """Runs all trials; the loads as an int64 array of shape (trials, T, Q)."""

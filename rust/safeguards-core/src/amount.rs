@@ -18,6 +18,10 @@ pub const UNITS_PER_ONE: i128 = 10_i128.pow(DECIMAL_PLACES);
 /// The largest amount, in units: 10^15 wholes.
 pub const MAX_UNITS: i128 = 10_i128.pow(15) * UNITS_PER_ONE;
 
+/// Powers of ten from 0 to 9.
+const POWERS: [u32; 10] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
 /// Digits of [`MAX_UNITS`]; a number of more digits is too large without looking at them.
 const MAX_DIGITS: i64 = 25;
 
@@ -87,6 +91,16 @@ impl Amount {
     /// `coefficient * 10^exponent`, the parts of a decimal floating-point number.
     #[inline]
     pub fn from_parts(coefficient: u128, exponent: i64, rounding: Rounding) -> Result<Self, AmountError> {
+        // Nearly all amounts: up to nine places and nineteen digits, and so one product of two words.
+        let power = usize::try_from(exponent.wrapping_add(9)).ok().and_then(|places| POWERS.get(places));
+        if let (Ok(word), Some(power)) = (u64::try_from(coefficient), power) {
+            let units = u128::from(word) * u128::from(*power);
+            return Self::from_units(units.cast_signed()).ok_or(AmountError::TooLarge);
+        }
+        Self::from_any_parts(coefficient, exponent, rounding)
+    }
+
+    fn from_any_parts(coefficient: u128, exponent: i64, rounding: Rounding) -> Result<Self, AmountError> {
         if coefficient == 0 {
             return Ok(Self::ZERO);
         }

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod allocation;
 pub mod amount;
 pub mod clock;
 pub mod ledger;

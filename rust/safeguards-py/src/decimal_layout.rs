@@ -102,7 +102,11 @@ impl Layout {
         // SAFETY: a finite number of `len` words has them at `data`, aligned, for as long as the object lives, and
         // nobody changes a Decimal after it was made.
         let words = unsafe { std::slice::from_raw_parts(mpd.data, mpd.len.unsigned_abs()) };
-        let coefficient = words.iter().rev().fold(0, |high, word| high * WORD + u128::from(*word));
+        let coefficient = match *words {
+            [low] => u128::from(low),
+            [low, high] => u128::from(low) + WORD * u128::from(high),
+            _ => return None,
+        };
         let amount = Amount::from_parts(coefficient, mpd.exponent as i64, rounding);
         let is_negative = mpd.flags & NEGATIVE != 0 && coefficient != 0;
         Some(if is_negative { Err(AmountError::Negative) } else { amount })

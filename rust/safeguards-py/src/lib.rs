@@ -13,6 +13,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod account;
+mod allocation;
 mod amount;
 mod arguments;
 mod clock;
@@ -33,6 +34,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::account::PyAccount;
+    #[pymodule_export]
+    use crate::allocation::{PyAgents, PySelector, PyStrategy, simulate_allocation};
     #[pymodule_export]
     use crate::amount::{amount_units, reads_decimals_in_place};
     #[pymodule_export]

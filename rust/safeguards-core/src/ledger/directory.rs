@@ -47,6 +47,12 @@ impl Slots {
         slot.and_then(|slot| slot.account.as_ref()).ok_or(LedgerError::UnknownHandle(handle))
     }
 
+    /// The id of the agent in a slot.
+    pub(super) fn id(&self, slot: u32) -> Option<Arc<str>> {
+        let agent = self.slots.get(slot as usize)?.account.as_ref()?;
+        Some(Arc::clone(&agent.id))
+    }
+
     /// All agents, in the order in which their locks are taken.
     pub(super) fn agents(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.slots.iter().filter_map(|slot| slot.account.as_ref())

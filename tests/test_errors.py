@@ -38,6 +38,7 @@ TREE = {
     "IdempotencyConflictError": (BudgetError,),
     "ConfigurationError": (BudgetError, ValueError),
     "BooksError": (BudgetError,),
+    "TraceError": (BudgetError, ValueError),
 }
 CLASSES = [getattr(exceptions, name) for name in exceptions.__all__]
 
@@ -236,7 +237,7 @@ def test_every_error_of_the_core_is_mapped():
 
     seen = {case[0] for case in provoked(coordinator, BudgetRateLimiter(coordinator)) if raised(*case[1:])}
     leaves = {cls for cls in CLASSES if not any(issubclass(c, cls) and c is not cls for c in CLASSES)}
-    assert seen == leaves - {exceptions.BooksError}
+    assert seen == leaves - {exceptions.BooksError, exceptions.TraceError}
 
 
 def test_errors_document_their_fields():

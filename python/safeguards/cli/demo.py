@@ -16,7 +16,6 @@ from rich.live import Live
 from rich.table import Table
 
 from safeguards.core.budget_coordination import BudgetCoordinator
-from safeguards.exceptions import BudgetExceededError
 
 CALLERS = 50
 COST = Decimal("0.10")
@@ -25,7 +24,9 @@ BUDGET = Decimal("1.00")
 
 def command(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; amounts are strings.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; amounts are strings.")
+    ] = False,
 ) -> None:
     """Let 50 callers with 0.10 each loose on a budget of 1.00.
 
@@ -43,7 +44,9 @@ def command(
     if as_json:
         for scene in scenes:
             scene.play()
-        typer.echo(json.dumps({"budget": str(BUDGET), "scenes": [scene.to_dict() for scene in scenes]}, indent=2))
+        typer.echo(
+            json.dumps({"budget": str(BUDGET), "scenes": [scene.to_dict() for scene in scenes]}, indent=2)
+        )
     else:
         console = Console(highlight=False)
         with Live(get_renderable=lambda: _table(scenes), console=console, refresh_per_second=20):

@@ -47,10 +47,12 @@ def command(
         Decimal, typer.Option(parser=amount, metavar="AMOUNT", help="Budget of the pool above all pools.")
     ] = DEFAULT_LIMITS.platform_budget,
     rate_limit: Annotated[
-        Decimal, typer.Option(parser=amount, metavar="AMOUNT", help="Most that an agent may spend in a window.")
+        Decimal,
+        typer.Option(parser=amount, metavar="AMOUNT", help="Most that an agent may spend in a window."),
     ] = DEFAULT_LIMITS.rate_limit,
     rate_window: Annotated[
-        float, typer.Option(min=0.001, max=31_622_400, metavar="SECONDS", help="Length of the sliding window.")
+        float,
+        typer.Option(min=0.001, max=31_622_400, metavar="SECONDS", help="Length of the sliding window."),
     ] = DEFAULT_LIMITS.rate_window.total_seconds(),
     input_price: Annotated[
         Decimal, typer.Option(parser=amount, metavar="AMOUNT", help="Price of a million input tokens.")
@@ -58,12 +60,14 @@ def command(
     output_price: Annotated[
         Decimal, typer.Option(parser=amount, metavar="AMOUNT", help="Price of a million output tokens.")
     ] = NOTIONAL_PRICE.output_tokens,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; amounts are strings.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; amounts are strings.")
+    ] = False,
 ) -> None:
     """Feed recorded requests through agents, pools and rate limits.
 
-    A manual clock is moved to the time of each request. The most that it can cost is reserved; when its work is
-    done (0.5 s and 20 ms per output token, a notional speed) what it did cost is settled.
+    A manual clock is moved to the time of each request. The most that it can cost is reserved; when its
+    work is done (0.5 s and 20 ms per output token, a notional speed) what it did cost is settled.
 
     Exit codes: 0 nothing was overspent, 1 something was, 2 wrong usage or wrong input.
     """
@@ -140,7 +144,9 @@ def _verdict(report: Report) -> Table:
     table.add_row("overspend", f"{report.overspend:.9f}", "summed up without asking the ledger")
     table.add_row("over a rate limit", f"{report.over_rate_limit:.9f}", "in any window of any agent")
     table.add_row("books agree", "yes" if report.books_agree else "NO", "the ledger's, account by account")
-    table.add_row("decisions per second", f"{report.decisions_per_second:,.0f}", f"{report.seconds:.3f} s wall time")
+    table.add_row(
+        "decisions per second", f"{report.decisions_per_second:,.0f}", f"{report.seconds:.3f} s wall time"
+    )
     return table
 
 

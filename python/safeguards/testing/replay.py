@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from safeguards._native import Reservation
     from safeguards.testing.traces import Trace, TracedRequest
 
-__all__ = ["DEFAULT_LIMITS", "PLATFORM", "REASONS", "Books", "Limits", "Reason", "Report", "replay"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "PLATFORM",
+    "REASONS",
+    "Books",
+    "Limits",
+    "Outcome",
+    "Reason",
+    "Report",
+    "replay",
+]
 
 Reason = Literal["agent budget", "pool budget", "platform budget", "rate limit"]
 REASONS: tuple[Reason, ...] = ("agent budget", "pool budget", "platform budget", "rate limit")
@@ -160,7 +170,7 @@ def replay(
     *,
     on_progress: Callable[[int], object] | None = None,
 ) -> Report:
-    """Feeds every request of a trace through its agent's budget, its pool's, the platform's and its rate limit.
+    """Feeds each request of a trace through the budgets of its agent, pool and platform, and its rate limit.
 
     A manual clock is moved to each request's time. There the most that the request can cost is reserved; when
     its work is done, what it did cost is settled. The work takes 0.5 s and 20 ms for each output token, a
@@ -235,7 +245,9 @@ class _Run:
 
     def _reserve(self, number: int, request: TracedRequest) -> None:
         try:
-            reservation = self.coordinator.reserve(request.agent, request.most, ttl_seconds=_LONGER_THAN_ANY_WORK)
+            reservation = self.coordinator.reserve(
+                request.agent, request.most, ttl_seconds=_LONGER_THAN_ANY_WORK
+            )
         except (BudgetExceededError, RateLimitExceededError) as error:
             self.outcomes.append(Outcome(request.micros, request, self._reason(error)))
             return

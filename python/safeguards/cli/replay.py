@@ -47,7 +47,7 @@ def command(
         Decimal, typer.Option(parser=amount, metavar="AMOUNT", help="Budget of the pool above all pools.")
     ] = DEFAULT_LIMITS.platform_budget,
     rate_limit: Annotated[
-        Decimal,
+        Decimal | None,
         typer.Option(parser=amount, metavar="AMOUNT", help="Most that an agent may spend in a window."),
     ] = DEFAULT_LIMITS.rate_limit,
     rate_window: Annotated[

@@ -333,7 +333,7 @@ class _Audit:
         pairs += [(books, coordinator.get_pool_metrics(pool)) for pool, books in pools.items()]
         pairs += [(books, coordinator.get_agent_metrics(agent)) for agent, books in agents.items()]
         return all(
-            (books.budget, books.spent, 0) == (metrics.granted, metrics.spent, metrics.reserved)
+            (books.budget, books.spent) == (metrics.granted, metrics.spent) and not metrics.reserved
             for books, metrics in pairs
         )
 

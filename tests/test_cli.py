@@ -113,6 +113,19 @@ class TestReplay:
         assert (report["admitted"], report["demanded"]) == (2, "0.008")
         assert report["agents"]["a"]["spent"] == "0.004500000"
 
+    def test_agents_called_like_pools_are_told_apart(self, write):
+        rows = "".join(f"{second},{agent},0.50\n" for second in range(3) for agent in ("platform", "pool-1"))
+        path = write(HEAD + rows)
+        report = replayed(path, "--pools", 1, "--agent-budget", "0.5", "--rate-limit", "9")
+        assert (report["admitted"], report["refused"]["agent budget"]) == (2, 4)
+        report = replayed(
+            path, "--pools", 1, "--pool-budget", "1", "--agent-budget", "9", "--rate-limit", "9"
+        )
+        assert (report["admitted"], report["refused"]["pool budget"]) == (2, 4)
+        options = ("--platform-budget", "0.5", "--agent-budget", "9", "--rate-limit", "9")
+        report = replayed(path, "--pools", 1, *options)
+        assert (report["admitted"], report["refused"]["platform budget"]) == (1, 5)
+
     def test_costs_with_more_than_nine_places_are_charged_up(self, write):
         report = replayed(write(HEAD + "0,ada,0.0000000001\n"))
         assert report["agents"]["ada"]["spent"] == "0.000000001"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from safeguards.allocation.strategies import Strategy
 
+__all__ = ["SweepResult", "SweepRow", "sweep"]
+
 
 @dataclass(frozen=True)
 class SweepRow:

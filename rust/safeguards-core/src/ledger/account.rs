@@ -139,6 +139,12 @@ impl Account {
         self.state.lock()
     }
 
+    /// The lock, unless somebody holds it.
+    #[inline]
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock()
+    }
+
     /// Whether somebody holds the lock right now. Means nothing a moment later.
     #[inline]
     pub(super) fn is_locked(&self) -> bool {
@@ -171,6 +177,17 @@ impl Account {
         }
         state.apply(movement, self, ledger);
         Ok(())
+    }
+
+    /// As [`pass`](Self::pass), for a movement that is nearly always admitted: no word about why not.
+    pub(super) fn pay(&self, movement: &Movement, ledger: &Ledger, now: Wall) -> bool {
+        let mut state = self.lock_renewed(ledger, now);
+        let is_paid = movement.is_admitted_by(&state.balance)
+            && self.parent.as_ref().is_none_or(|pool| pool.pay(movement, ledger, now));
+        if is_paid {
+            state.apply(movement, self, ledger);
+        }
+        is_paid
     }
 
     /// Whether this pool and all above it would admit the movement now.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::{Account, State};
 use super::balance::Movement;
-use super::directory::Slots;
 use super::error::LedgerError;
 use super::event::EventKind;
 use super::idempotency::{Admitted, Payload, Phase};
@@ -24,18 +23,6 @@ pub struct Receipt {
     pub sequence: u64,
 }
 
-/// Accounts of a batch that are fetched at once.
-const BATCH_STRIDE: usize = 32;
-
-/// Why a batch was not begun.
-#[derive(Clone, Debug)]
-pub struct BatchError {
-    /// Position of the item that is malformed.
-    pub index: usize,
-    /// What is wrong with it.
-    pub error: LedgerError,
-}
-
 impl Ledger {
     /// Charges `amount` to an agent and to every pool above it, all of them or none.
     #[inline]
@@ -51,8 +38,21 @@ impl Ledger {
         amount: Amount,
         operation: OperationId,
     ) -> Result<Receipt, LedgerError> {
-        let now = self.clock.wall();
-        self.retry_after_expiry(|| self.debit_once(agent, amount, operation, now))
+        self.debit_at(agent, amount, operation, self.clock.wall())
+    }
+
+    #[inline]
+    pub(super) fn debit_at(
+        &self,
+        agent: &Account,
+        amount: Amount,
+        operation: OperationId,
+        now: Wall,
+    ) -> Result<Receipt, LedgerError> {
+        match self.debit_plainly(agent, amount, operation, now) {
+            Some(receipt) => Ok(receipt),
+            None => self.retry_after_expiry(|| self.debit_once(agent, amount, operation, now)),
+        }
     }
 
     /// As [`debit`](Self::debit), but a repetition with the same key has no effect and the same receipt.
@@ -70,31 +70,29 @@ impl Ledger {
         }
     }
 
-    /// Debits each agent by its amount in turn: true where admitted. A malformed item refuses the whole batch
-    /// before anything is charged. `units` are of 1e-9.
-    pub fn debit_many(
+    /// A debit that everybody admits: nearly all of them, and so without a word about why not. `None`, with
+    /// nothing changed, for any other.
+    #[inline]
+    fn debit_plainly(
         &self,
-        handles: &[u32],
-        units: &[i64],
+        agent: &Account,
+        amount: Amount,
         operation: OperationId,
-    ) -> Result<Vec<bool>, BatchError> {
-        let slots = self.directory.slots();
-        check_batch(&slots, handles, units)?;
-        let now = self.clock.wall();
-        let debit = |(handle, units): (&u32, &i64)| {
-            let amount = Amount::from_units((*units).into()).unwrap_or(Amount::MAX);
-            let agent = slots.get(*handle)?;
-            self.retry_after_expiry(|| self.debit_once(agent, amount, operation, now))
-        };
-        let mut admitted = Vec::with_capacity(handles.len());
-        for (handles, units) in handles.chunks(BATCH_STRIDE).zip(units.chunks(BATCH_STRIDE)) {
-            fetch(&slots, handles);
-            admitted.extend(handles.iter().zip(units).map(|item| debit(item).is_ok()));
-        }
-        Ok(admitted)
+        now: Wall,
+    ) -> Option<Receipt> {
+        let movement = Movement::debit(amount);
+        let mut state = agent.lock();
+        let windows_at = state.windows_at(self);
+        let is_admitted = state.admits(&movement, amount, windows_at);
+        let is_paid = is_admitted && agent.parent.as_ref().is_none_or(|pool| pool.pay(&movement, self, now));
+        is_paid.then(|| {
+            state.apply(&movement, agent, self);
+            state.charge_windows(windows_at, amount);
+            state.history.record(now, EventKind::Debit, amount, operation, self.history_limits);
+            state.receipt(amount)
+        })
     }
 
-    #[inline]
     fn debit_once(
         &self,
         agent: &Account,
@@ -161,30 +159,19 @@ impl Ledger {
     }
 }
 
-fn check_batch(slots: &Slots, handles: &[u32], units: &[i64]) -> Result<(), BatchError> {
-    let malformed = |index, error| BatchError { index, error };
-    if handles.len() != units.len() {
-        let text = format!("{} handles but {} units: one for each", handles.len(), units.len());
-        return Err(malformed(handles.len().min(units.len()), LedgerError::Configuration(text)));
-    }
-    for (index, (handle, units)) in handles.iter().zip(units).enumerate() {
-        slots.get(*handle).map_err(|error| malformed(index, error))?;
-        if *units < 0 {
-            let text = format!("units[{index}] is {units}: an amount must not be negative");
-            return Err(malformed(index, LedgerError::Configuration(text)));
-        }
-    }
-    Ok(())
-}
-
-/// Brings accounts into the cache. A million of them lie outside it, and each lock would wait for the memory of
-/// the one before; reads without a lock are under way all at once.
-fn fetch(slots: &Slots, handles: &[u32]) {
-    let is_locked = |handle: &&u32| slots.get(**handle).is_ok_and(|agent| agent.is_locked());
-    std::hint::black_box(handles.iter().filter(is_locked).count());
-}
-
 impl State {
+    /// Whether this agent and its windows admit a debit of more than nothing.
+    #[inline]
+    pub(super) fn admits(
+        &mut self,
+        movement: &Movement,
+        amount: Amount,
+        windows_at: Option<Monotonic>,
+    ) -> bool {
+        let is_open = !self.closed && !amount.is_zero();
+        is_open && movement.is_admitted_by(&self.balance) && windows_at.is_none_or(|at| self.fits(at, amount))
+    }
+
     #[inline]
     pub(super) fn check_open(&self, account: &Account) -> Result<(), LedgerError> {
         if self.closed { Err(LedgerError::UnknownAgent(Arc::clone(&account.id))) } else { Ok(()) }

@@ -139,8 +139,12 @@ impl Batch<'_> {
         let movement = Movement::debit(item.amount);
         let Some(mut state) = item.agent.try_lock() else { return false };
         let windows_at = state.windows_at(ledger);
-        let is_admitted = state.admits(&movement, item.amount, windows_at);
-        if !is_admitted || !pools.iter().all(|(_, pool)| movement.is_admitted_by(&pool.balance)) {
+        let must_fit = windows_at.map(|at| (at, item.amount));
+        let is_plain = !state.closed && !item.amount.is_zero();
+        if !is_plain
+            || !state.admits(&movement, must_fit)
+            || !pools.iter().all(|(_, pool)| movement.is_admitted_by(&pool.balance))
+        {
             return false;
         }
         for (pool, pool_state) in pools {

@@ -49,10 +49,7 @@ impl Ledger {
         operation: OperationId,
         now: Wall,
     ) -> Result<Receipt, LedgerError> {
-        match self.debit_plainly(agent, amount, operation, now) {
-            Some(receipt) => Ok(receipt),
-            None => self.retry_after_expiry(|| self.debit_once(agent, amount, operation, now)),
-        }
+        self.retry_after_expiry(|| self.debit_once(agent, amount, operation, now))
     }
 
     /// As [`debit`](Self::debit), but a repetition with the same key has no effect and the same receipt.
@@ -70,29 +67,7 @@ impl Ledger {
         }
     }
 
-    /// A debit that everybody admits: nearly all of them, and so without a word about why not. `None`, with
-    /// nothing changed, for any other.
     #[inline]
-    fn debit_plainly(
-        &self,
-        agent: &Account,
-        amount: Amount,
-        operation: OperationId,
-        now: Wall,
-    ) -> Option<Receipt> {
-        let movement = Movement::debit(amount);
-        let mut state = agent.lock();
-        let windows_at = state.windows_at(self);
-        let is_admitted = state.admits(&movement, amount, windows_at);
-        let is_paid = is_admitted && agent.parent.as_ref().is_none_or(|pool| pool.pay(&movement, self, now));
-        is_paid.then(|| {
-            state.apply(&movement, agent, self);
-            state.charge_windows(windows_at, amount);
-            state.history.record(now, EventKind::Debit, amount, operation, self.history_limits);
-            state.receipt(amount)
-        })
-    }
-
     fn debit_once(
         &self,
         agent: &Account,
@@ -113,10 +88,31 @@ impl Ledger {
     }
 
     /// Moves money on the whole path of an agent whose lock is held, if its budget, every pool and, for an
-    /// amount that `must_fit`, its windows admit it. A window is told only if no budget refuses: time does not
-    /// help against those.
+    /// amount that `must_fit`, its windows admit it.
     #[inline]
     pub(super) fn pass_path(
+        &self,
+        agent: &Account,
+        state: &mut State,
+        movement: &Movement,
+        must_fit: Option<(Monotonic, Amount)>,
+        now: Wall,
+    ) -> Result<(), LedgerError> {
+        loop {
+            let is_passed = state.admits(movement, must_fit)
+                && agent.parent.as_ref().is_none_or(|pool| pool.pass(movement, self, now));
+            if is_passed {
+                state.apply(movement, agent, self);
+                return Ok(());
+            }
+            // Who refuses is looked for only now. If nobody does any more, a pool has got money since.
+            self.find_refusal(agent, state, movement, must_fit, now)?;
+        }
+    }
+
+    /// Who refuses a movement. A window is told only if no budget refuses: time does not help against those.
+    #[cold]
+    fn find_refusal(
         &self,
         agent: &Account,
         state: &mut State,
@@ -127,17 +123,8 @@ impl Ledger {
         if !movement.is_admitted_by(&state.balance) {
             return Err(agent.refusal(state, movement.needs()).into());
         }
-        if let Some((at, amount)) = must_fit
-            && let Err(refusal) = state.check_windows(agent, at, amount)
-        {
-            agent.parent.as_ref().map_or(Ok(()), |parent| parent.would_pass(movement, self, now))?;
-            return Err(refusal.into());
-        }
-        if let Some(parent) = &agent.parent {
-            parent.pass(movement, self, now)?;
-        }
-        state.apply(movement, agent, self);
-        Ok(())
+        agent.parent.as_ref().map_or(Ok(()), |pool| pool.find_refusal(movement, self, now))?;
+        Ok(must_fit.map_or(Ok(()), |(at, amount)| state.check_windows(agent, at, amount))?)
     }
 
     /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
@@ -160,16 +147,10 @@ impl Ledger {
 }
 
 impl State {
-    /// Whether this agent and its windows admit a debit of more than nothing.
+    /// Whether this agent's budget and, for an amount that `must_fit`, its windows admit a movement.
     #[inline]
-    pub(super) fn admits(
-        &mut self,
-        movement: &Movement,
-        amount: Amount,
-        windows_at: Option<Monotonic>,
-    ) -> bool {
-        let is_open = !self.closed && !amount.is_zero();
-        is_open && movement.is_admitted_by(&self.balance) && windows_at.is_none_or(|at| self.fits(at, amount))
+    pub(super) fn admits(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
+        movement.is_admitted_by(&self.balance) && must_fit.is_none_or(|(at, amount)| self.fits(at, amount))
     }
 
     #[inline]

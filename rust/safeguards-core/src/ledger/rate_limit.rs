@@ -154,10 +154,8 @@ impl State {
     #[inline]
     pub(super) fn fits(&mut self, now: Monotonic, amount: Amount) -> bool {
         let held = self.balance.reserved;
-        self.limits
-            .iter_mut()
-            .flat_map(|limits| &mut limits.windows)
-            .all(|window| window.fits(now, held, amount))
+        let mut windows = self.limits.iter_mut().flat_map(|limits| &mut limits.windows);
+        amount.is_zero() || windows.all(|window| window.fits(now, held, amount))
     }
 
     /// Refuses what does not fit into one of the agent's windows, beside what is reserved.

@@ -45,7 +45,9 @@ def test_the_readme_has_code_and_output():
 
 def test_a_block_that_prints_something_else_is_found(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("```python\nprint(1)\n```\n\n```text\n2\n```\n\n```python\nx = 1\n```\nwords\n```text\n3\n```\n")
+    page.write_text(
+        "```python\nprint(1)\n```\n\n```text\n2\n```\n\n```python\nx = 1\n```\nwords\n```text\n3\n```\n"
+    )
     assert list(blocks(page)) == [(1, "print(1)\n", "2\n"), (9, "x = 1\n", "")]
     assert run("print(1)\n", "page", {}) == "1\n"
 
@@ -59,4 +61,6 @@ def test_links_lead_somewhere(page):
 
 def test_nobody_is_told_to_install_a_stranger():
     pages = [*PAGES, *sorted((ROOT / "python").rglob("*.py"))]
-    assert [p for p in pages if re.search(r"install\s+['\"]?safeguards\b", p.read_text(encoding="utf-8"))] == []
+    assert [
+        p for p in pages if re.search(r"install\s+['\"]?safeguards\b", p.read_text(encoding="utf-8"))
+    ] == []

@@ -204,6 +204,14 @@ def test_a_late_settlement_keeps_to_the_overage_policy(coordinator, clock, overa
         assert reservation.state == "expired"
 
 
+def test_what_was_set_aside_is_paid_even_under_an_overdraft(coordinator):
+    held = coordinator.reserve("bot", "0.4", overage="allow_if_available")
+    overdrawn = coordinator.reserve("bot", "0.6")
+    overdrawn.settle(2)
+    assert coordinator.get_budget("bot") == Decimal("-1.4")
+    assert held.settle("0.4").remaining == Decimal("-1.4")
+
+
 def test_settling_again(coordinator):
     reservation = coordinator.reserve("bot", "0.50")
     receipt, before = reservation.settle("0.20"), books(coordinator)

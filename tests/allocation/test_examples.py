@@ -20,7 +20,5 @@ def test_docstrings(name):
 
 def test_numpy_is_imported_when_it_is_needed_and_not_before():
     program = "import sys, safeguards.allocation; print('numpy' in sys.modules)"
-    found = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"

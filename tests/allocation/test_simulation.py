@@ -208,7 +208,7 @@ def test_ctrl_c_stops_it():
         "print('go', flush=True)\n"
         "simulate(experiment_setting(1, total=1e6), GalstyanStrategy(), n_agents=1_000_000, trials=50)"
     )
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

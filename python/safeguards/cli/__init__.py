@@ -13,7 +13,7 @@ def main() -> None:
     Exit codes: 0 as promised, 1 a promise was broken (something was overspent), 2 wrong usage or wrong input.
     """
     try:
-        from safeguards.cli._app import run  # noqa: PLC0415 - typer and rich are an extra
+        from safeguards.cli._app import run
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise

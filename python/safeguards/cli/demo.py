@@ -16,7 +16,6 @@ from rich.live import Live
 from rich.table import Table
 
 from safeguards.core.budget_coordination import BudgetCoordinator
-from safeguards.exceptions import BudgetExceededError
 
 CALLERS = 50
 COST = Decimal("0.10")

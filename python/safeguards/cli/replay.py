@@ -47,7 +47,7 @@ def command(
         Decimal, typer.Option(parser=amount, metavar="AMOUNT", help="Budget of the pool above all pools.")
     ] = DEFAULT_LIMITS.platform_budget,
     rate_limit: Annotated[
-        Decimal,
+        Decimal | None,
         typer.Option(parser=amount, metavar="AMOUNT", help="Most that an agent may spend in a window."),
     ] = DEFAULT_LIMITS.rate_limit,
     rate_window: Annotated[
@@ -66,8 +66,8 @@ def command(
 ) -> None:
     """Feed recorded requests through agents, pools and rate limits.
 
-    A manual clock is moved to the time of each request. The most that it can cost is reserved; when its work is
-    done (0.5 s and 20 ms per output token, a notional speed) what it did cost is settled.
+    A manual clock is moved to the time of each request. The most that it can cost is reserved; when its
+    work is done (0.5 s and 20 ms per output token, a notional speed) what it did cost is settled.
 
     Exit codes: 0 nothing was overspent, 1 something was, 2 wrong usage or wrong input.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from safeguards._native import Reservation
     from safeguards.testing.traces import Trace, TracedRequest
 
-__all__ = ["DEFAULT_LIMITS", "PLATFORM", "REASONS", "Books", "Limits", "Reason", "Report", "replay"]
+__all__ = ["DEFAULT_LIMITS", "PLATFORM", "REASONS", "Books", "Limits", "Outcome", "Reason", "Report", "replay"]
 
 Reason = Literal["agent budget", "pool budget", "platform budget", "rate limit"]
 REASONS: tuple[Reason, ...] = ("agent budget", "pool budget", "platform budget", "rate limit")
@@ -160,7 +160,7 @@ def replay(
     *,
     on_progress: Callable[[int], object] | None = None,
 ) -> Report:
-    """Feeds every request of a trace through its agent's budget, its pool's, the platform's and its rate limit.
+    """Feeds every request of a trace through the budgets above its agent and the agent's rate limit.
 
     A manual clock is moved to each request's time. There the most that the request can cost is reserved; when
     its work is done, what it did cost is settled. The work takes 0.5 s and 20 ms for each output token, a
@@ -323,7 +323,7 @@ class _Audit:
         pairs += [(books, coordinator.get_pool_metrics(pool)) for pool, books in pools.items()]
         pairs += [(books, coordinator.get_agent_metrics(agent)) for agent, books in agents.items()]
         return all(
-            (books.budget, books.spent, 0) == (metrics.granted, metrics.spent, metrics.reserved)
+            (books.budget, books.spent) == (metrics.granted, metrics.spent) and not metrics.reserved
             for books, metrics in pairs
         )
 

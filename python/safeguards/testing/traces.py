@@ -77,11 +77,11 @@ class TracedRequest(NamedTuple):
 def agent_of(index: int, agents: int) -> str:
     """Whom the request at `index` is attributed to: BLAKE2b of the index, modulo the number of agents.
 
-    Traces are published without names. A fixed hash spreads requests over agents unevenly, as chance does, and
-    always in the same way.
+    Traces are published without names. A fixed hash spreads requests over agents unevenly, as chance does,
+    and always in the same way.
 
     >>> agent_of(0, 100), agent_of(1, 100)
-    ('agent-52', 'agent-93')
+    ('agent-58', 'agent-11')
     """
     digest = blake2b(index.to_bytes(8, "little"), digest_size=8).digest()
     return f"agent-{int.from_bytes(digest, 'little') % agents:0{len(str(agents - 1))}}"
@@ -178,7 +178,7 @@ def _with_most(rows: Iterable[tuple[int, str, int, int]], price: Price, longest:
 
 
 def _read_npz(path: Path, agents: int, price: Price) -> list[TracedRequest]:
-    import numpy as np  # noqa: PLC0415 - numpy takes longer to import than the rest of the library
+    import numpy as np
 
     names = ("t_s", "input_tokens", "output_tokens")
     try:

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from safeguards._native import Reservation
     from safeguards.testing.traces import Trace, TracedRequest
 
-__all__ = ["DEFAULT_LIMITS", "PLATFORM", "REASONS", "Books", "Limits", "Outcome", "Reason", "Report", "replay"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "PLATFORM",
+    "REASONS",
+    "Books",
+    "Limits",
+    "Outcome",
+    "Reason",
+    "Report",
+    "replay",
+]
 
 Reason = Literal["agent budget", "pool budget", "platform budget", "rate limit"]
 REASONS: tuple[Reason, ...] = ("agent budget", "pool budget", "platform budget", "rate limit")

@@ -35,7 +35,7 @@ EVEN = np.full((4, 2), 10.0)
 KNOWN = {
     "adaptive": [304, 194, 158, 344],
     "lam-leung": [368, 126, 129, 377],
-    "galstyan": [257, 228, 234, 281],
+    "galstyan": [273, 224, 251, 252],
     "win-stay": [285, 209, 209, 297],
     "flow": [288, 219, 205, 288],
     "random": [265, 219, 228, 288],
@@ -299,6 +299,19 @@ def test_bad_options_are_refused_by_name(options, message):
     capacities = np.full((100_000, 2), 500.0) if options.get("trials", 0) > 9 else np.full((4, 2), 500.0)
     with pytest.raises(ConfigurationError, match=message):
         simulate(capacities, FlowStrategy(), **options)
+
+
+def test_more_agents_than_memory_are_refused_and_do_not_end_the_process():
+    n_agents = 2**32 - 1
+    with pytest.raises(ConfigurationError, match="the agents of a trial would need .* bytes, more than"):
+        simulate(
+            np.full((1, 1000), 1e10),
+            AdaptiveStrategy(),
+            n_agents=n_agents,
+            trials=1,
+        )
+    with pytest.raises(ConfigurationError, match="the agents would need .* bytes"):
+        AdaptiveStrategy().agents(n_agents, 1000)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["SimulationResult", "simulate"]
 
 
+__all__ = ["SimulationResult", "simulate"]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulationResult:
     """Loads of every trial, and how far they were from the capacities.

@@ -36,6 +36,20 @@ __all__ = [
 ]
 
 
+__all__ = [
+    "STRATEGIES",
+    "AdaptiveStrategy",
+    "FlowStrategy",
+    "GalstyanStrategy",
+    "LamLeungStrategy",
+    "PreviousCapacityStrategy",
+    "RandomStrategy",
+    "Strategy",
+    "StrategyAgents",
+    "WinStayStrategy",
+]
+
+
 @dataclass(frozen=True)
 class Strategy(abc.ABC):
     """How agents choose among resources: the base of all strategies of this package."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["SweepResult", "SweepRow", "sweep"]
 
 
+__all__ = ["SweepResult", "SweepRow", "sweep"]
+
+
 @dataclass(frozen=True)
 class SweepRow:
     """One cell of the table.

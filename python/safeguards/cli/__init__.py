@@ -1,10 +1,11 @@
 """The command line: `safeguards`, or `python -m safeguards`. Needs the extra `cli`."""
 
 import sys
+from importlib import import_module
 
 __all__ = ["main"]
 
-_EXTRA = frozenset({"rich", "typer"})
+_EXTRA = ("rich", "typer")
 
 
 def main() -> None:
@@ -13,7 +14,8 @@ def main() -> None:
     Exit codes: 0 as promised, 1 a promise was broken (something was overspent), 2 wrong usage or wrong input.
     """
     try:
-        from safeguards.cli._app import run
+        for name in _EXTRA:
+            import_module(name)
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
@@ -22,4 +24,6 @@ def main() -> None:
             "Install the package with its extra: pip install 'budget-safeguards[cli]'\n"
         )
         sys.exit(2)
+    from safeguards.cli._app import run  # noqa: PLC0415 - needs the extra
+
     run()

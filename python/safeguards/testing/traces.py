@@ -136,7 +136,7 @@ class Trace:
         """
         shipped = resources.files("safeguards") / "data" / "azure_llm_2023_conv_requests.npz"
         with resources.as_file(shipped) as path:
-            return cls.load(path, agents=agents, price=price)
+            return cls("azure_llm_2023_conv", cls.load(path, agents=agents, price=price).requests)
 
     @classmethod
     def load(cls, path: str | Path, *, agents: int = 100, price: Price = NOTIONAL_PRICE) -> Trace:

@@ -41,10 +41,11 @@ struct Slot {
 impl Slots {
     /// The agent of a handle.
     #[inline]
+    #[expect(clippy::unnecessary_lazy_evaluations, reason = "to drop an error that nobody needs is not free")]
     pub(super) fn get(&self, handle: u32) -> Result<&Arc<Account>, LedgerError> {
         let (uses, index) = (handle >> SLOT_BITS, handle & SLOT_MASK);
         let slot = self.slots.get(index as usize).filter(|slot| u32::from(slot.uses) == uses);
-        slot.and_then(|slot| slot.account.as_ref()).ok_or(LedgerError::UnknownHandle(handle))
+        slot.and_then(|slot| slot.account.as_ref()).ok_or_else(|| LedgerError::UnknownHandle(handle))
     }
 
     /// The id of the agent in a slot.

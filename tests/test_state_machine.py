@@ -387,6 +387,15 @@ def test_a_closed_reservation_is_dropped_in_silence(coordinator, clock):
         del expired
 
 
+def test_of_two_holders_of_one_reservation_only_the_last_warns(coordinator):
+    first, again = (coordinator.reserve("bot", "0.1", idempotency_key="k") for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del again
+    with pytest.warns(ResourceWarning):
+        del first
+
+
 def test_a_reservation_dropped_while_an_exception_is_on_its_way(coordinator):
     with pytest.warns(ResourceWarning), pytest.raises(ZeroDivisionError):
         str(coordinator.reserve("bot", "0.1"), 1 / 0)

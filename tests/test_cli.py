@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,15 @@ class TestReplay:
         assert any(line.startswith("overspend 0.000000000 ") for line in lines)
         assert any(line.startswith("books agree yes ") for line in lines)
         assert any(line.startswith("decisions per second ") for line in lines)
+
+    def test_the_readme_shows_this_table(self):
+        shown = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+        table = shown.partition("`make run` prints")[2].split("```")[1]
+        rows = [" ".join(row.split()) for row in table.splitlines()[1:] if row.strip() != "..."]
+        printed = [" ".join(line.split()) for line in safeguards("replay").stdout.splitlines()]
+        # The rule is as long as the terminal's columns make it.
+        assert len(rows) == 8
+        assert [row for row in rows if row not in printed and not row.startswith("──")] == []
 
     def test_options(self):
         report = replayed("--agents", 7, "--pools", 3, "--agent-budget", "2", "--output-price", "0")

@@ -41,7 +41,6 @@ struct Slot {
 impl Slots {
     /// The agent of a handle.
     #[inline]
-    #[expect(clippy::unnecessary_lazy_evaluations, reason = "to drop an error that nobody needs is not free")]
     pub(super) fn get(&self, handle: u32) -> Result<&Arc<Account>, LedgerError> {
         let (uses, index) = (handle >> SLOT_BITS, handle & SLOT_MASK);
         let slot = self.slots.get(index as usize).filter(|slot| u32::from(slot.uses) == uses);

@@ -47,7 +47,10 @@ impl Ledger {
             let windows = &mut state.limits.get_or_insert_default().windows;
             match windows.iter_mut().find(|window| window.length() == length) {
                 Some(window) => window.set_limit(limit, precision),
-                None => windows.push(Window::new(length, limit, precision)),
+                None => {
+                    windows.reserve_exact(1); // Most agents have one.
+                    windows.push(Window::new(length, limit, precision));
+                }
             }
             windows.sort_unstable_by_key(Window::length);
         })

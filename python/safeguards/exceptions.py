@@ -3,6 +3,7 @@
 ::
 
     SafeguardsError
+    ├── MissingExtraError                an optional dependency is not installed; also an ImportError
     └── BudgetError
         ├── BudgetExceededError          an account on the path cannot pay
         ├── RateLimitExceededError       a window of the agent is full
@@ -32,6 +33,7 @@ __all__ = [
     "ConfigurationError",
     "IdempotencyConflictError",
     "InvalidAmountError",
+    "MissingExtraError",
     "RateLimitExceededError",
     "ReservationError",
     "SafeguardsError",
@@ -78,6 +80,20 @@ class SafeguardsError(Exception):
 
 def _rebuild(cls: type[SafeguardsError], message: str, fields: dict[str, object]) -> SafeguardsError:
     return cls(message, **fields)
+
+
+class MissingExtraError(SafeguardsError, ImportError):
+    """An optional dependency is not installed.
+
+    Attributes:
+        extra: the extra of this distribution that brings it.
+        module: what could not be imported.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("extra", "module")
+
+    extra: str | None
+    module: str | None
 
 
 class BudgetError(SafeguardsError):

@@ -41,8 +41,8 @@ def plot_loads(
 ) -> Figure:
     """Draws load against capacity over time, the layout of the paper's Figures 1 to 9.
 
-    A dashed line is a capacity, a solid one of the same colour the mean load over trials, and the band around
-    it holds the middle 80 % of the trials at each step.
+    A coloured line is the mean load over trials, the band around it holds the middle 80 % of the trials at
+    each step, and the broken line in ink is the capacity.
 
     Args:
         result: what to draw.

@@ -18,6 +18,7 @@ from safeguards.exceptions import (
     RateLimitExceededError,
     ReservationError,
     SafeguardsError,
+    TraceError,
     UnknownAgentError,
     UnknownPoolError,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "ReservationError",
     "SafeguardsError",
     "SystemClock",
+    "TraceError",
     "UnknownAgentError",
     "UnknownPoolError",
     "UsageEvent",

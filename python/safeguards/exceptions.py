@@ -13,7 +13,8 @@
         ├── InvalidAmountError           also a ValueError
         ├── IdempotencyConflictError     a key was used for another operation
         ├── ConfigurationError           also a ValueError
-        └── BooksError                   an audit found an invariant that does not hold
+        ├── BooksError                   an audit found an invariant that does not hold
+        └── TraceError                   a recorded trace cannot be read; also a ValueError
 
 Every error carries its facts as fields, not only in its text, survives pickling, and turns into a plain
 dictionary with `to_dict`. None of them is an `OSError`: client libraries retry those on their own.
@@ -37,6 +38,7 @@ __all__ = [
     "RateLimitExceededError",
     "ReservationError",
     "SafeguardsError",
+    "TraceError",
     "UnknownAgentError",
     "UnknownPoolError",
 ]
@@ -209,3 +211,17 @@ class BooksError(BudgetError):
     fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "violations")
 
     violations: list[tuple[str, str]] | None
+
+
+class TraceError(BudgetError, ValueError):
+    """A recorded trace cannot be read: no such file, a column that is missing, a number that is none.
+
+    Attributes:
+        path: the file.
+        line: the line of a text file, from 1; `None` where it is about the whole file.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "path", "line")
+
+    path: str | None
+    line: int | None

@@ -1,5 +1,7 @@
-"""Helpers for tests of programs that use the library."""
+"""Helpers for tests of programs that use the library: a clock that stands still, recorded traffic."""
 
 from safeguards._native import ManualClock
+from safeguards.testing.replay import Limits, Report, replay
+from safeguards.testing.traces import NOTIONAL_PRICE, Price, Trace, TracedRequest
 
-__all__ = ["ManualClock"]
+__all__ = ["NOTIONAL_PRICE", "Limits", "ManualClock", "Price", "Report", "Trace", "TracedRequest", "replay"]

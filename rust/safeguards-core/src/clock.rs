@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Nanoseconds on a line that only goes forward. Its zero means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +73,15 @@ impl Clock {
             Self::Manual(clock) => clock.wall(),
         }
     }
+
+    /// The wall time to the tick of a coarse clock: for events that no range of usage is cut at.
+    #[must_use]
+    pub fn wall_coarse(&self) -> Wall {
+        match self {
+            Self::System => system::wall_coarse(),
+            Self::Manual(clock) => clock.wall(),
+        }
+    }
 }
 
 /// A clock that stands still until [`advance`](Self::advance) moves it.
@@ -113,34 +122,48 @@ impl ManualClock {
     }
 }
 
+#[cfg(target_os = "linux")]
 mod system {
-    use super::{Monotonic, SystemTime, UNIX_EPOCH, Wall};
+    use rustix::time::{ClockId, clock_gettime};
 
-    #[cfg(target_os = "linux")]
+    use super::{Monotonic, Wall};
+
     pub(super) fn monotonic() -> Monotonic {
-        read(rustix::time::ClockId::Monotonic)
+        Monotonic(read(ClockId::Monotonic))
     }
 
-    #[cfg(target_os = "linux")]
     pub(super) fn monotonic_coarse() -> Monotonic {
-        read(rustix::time::ClockId::MonotonicCoarse)
+        Monotonic(read(ClockId::MonotonicCoarse))
     }
 
-    #[cfg(target_os = "linux")]
-    fn read(id: rustix::time::ClockId) -> Monotonic {
-        let time = rustix::time::clock_gettime(id);
-        Monotonic(time.tv_sec * 1_000_000_000 + time.tv_nsec)
+    pub(super) fn wall() -> Wall {
+        Wall(read(ClockId::Realtime))
     }
 
-    #[cfg(not(target_os = "linux"))]
+    pub(super) fn wall_coarse() -> Wall {
+        Wall(read(ClockId::RealtimeCoarse))
+    }
+
+    fn read(id: ClockId) -> i64 {
+        let time = clock_gettime(id);
+        time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::sync::OnceLock;
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+    use super::{Monotonic, Wall};
+
+    static START: OnceLock<Instant> = OnceLock::new();
+
     pub(super) fn monotonic() -> Monotonic {
-        use std::{sync::OnceLock, time::Instant};
-        static START: OnceLock<Instant> = OnceLock::new();
         let elapsed = START.get_or_init(Instant::now).elapsed();
         Monotonic(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
     }
 
-    #[cfg(not(target_os = "linux"))]
     pub(super) fn monotonic_coarse() -> Monotonic {
         monotonic()
     }
@@ -151,6 +174,10 @@ mod system {
             Ok(after) => nanos(after),
             Err(before) => -nanos(before.duration()),
         })
+    }
+
+    pub(super) fn wall_coarse() -> Wall {
+        wall()
     }
 }
 

@@ -74,7 +74,7 @@ fn closed_reservation(
     closed: Closed,
 ) -> PyResult<String> {
     let (state, text) = match closed {
-        Closed::Settled(amount) => ("settled", format!("was settled for {amount} before")),
+        Closed::Settled(receipt) => ("settled", format!("was settled for {} before", receipt.amount)),
         Closed::Released => ("released", "was released before: what it cost since can be debited".into()),
         Closed::Expired => ("expired", "has expired: reserve again, with a longer ttl_seconds".into()),
     };

@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{
-    Account, Crossing, HistoryLimits, Kind, Ledger, LedgerError, NewPool, OperationId, Receipt, Reservation,
-    Schedule, Threshold,
+    Account, Crossing, HistoryLimits, Kind, Ledger, LedgerError, NewPool, OperationId, Receipt, Schedule,
+    Threshold,
 };
 
 use crate::account::PyAccount;
@@ -20,7 +20,7 @@ use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
 use crate::receipt::PyReceipt;
 use crate::reports;
-use crate::reservation::PyReservation;
+use crate::reservation::{Held, PyReservation};
 
 #[pyclass(frozen, subclass, weakref, module = "safeguards._native", name = "Ledger")]
 pub(crate) struct PyLedger {
@@ -61,10 +61,10 @@ impl PyLedger {
         &self,
         agent: &Arc<Account>,
         asked: &Asked<'_>,
-    ) -> Result<Arc<Reservation>, LedgerError> {
+    ) -> Result<Held, LedgerError> {
         match asked.key {
-            None => self.ledger.reserve(agent, asked.request).map(Arc::new),
-            Some(key) => self.ledger.reserve_keyed(agent, asked.request, key),
+            None => self.ledger.reserve(agent, asked.request).map(Held::Alone),
+            Some(key) => self.ledger.reserve_keyed(agent, asked.request, key).map(Held::Shared),
         }
     }
 }

@@ -12,21 +12,35 @@ use crate::amount::{charge, to_decimal};
 use crate::ledger::{PyLedger, tell_crossings};
 use crate::receipt::PyReceipt;
 
+/// A reservation that this object alone holds, or one that was made under a key and can be held by others.
+pub(crate) enum Held {
+    Alone(Reservation),
+    Shared(Arc<Reservation>),
+}
+
+impl std::ops::Deref for Held {
+    type Target = Reservation;
+
+    #[inline]
+    fn deref(&self) -> &Reservation {
+        match self {
+            Self::Alone(reservation) => reservation,
+            Self::Shared(reservation) => reservation,
+        }
+    }
+}
+
 #[pyclass(frozen, weakref, module = "safeguards._native", name = "Reservation")]
 pub(crate) struct PyReservation {
     ledger: Py<PyLedger>,
-    reservation: Arc<Reservation>,
+    reservation: Held,
     on_cancel: Amount,
     /// Settled or released through this object: nothing to warn of.
     closed: AtomicBool,
 }
 
 impl PyReservation {
-    pub(crate) fn new(
-        ledger: &Bound<'_, PyLedger>,
-        reservation: Arc<Reservation>,
-        on_cancel: Amount,
-    ) -> Self {
+    pub(crate) fn new(ledger: &Bound<'_, PyLedger>, reservation: Held, on_cancel: Amount) -> Self {
         Self { ledger: ledger.clone().unbind(), reservation, on_cancel, closed: AtomicBool::new(false) }
     }
 

@@ -7,7 +7,7 @@ use super::account::{Account, State};
 use super::balance::Movement;
 use super::error::LedgerError;
 use super::event::EventKind;
-use super::idempotency::{Outcome, Payload, Phase};
+use super::idempotency::{Admitted, Payload, Phase};
 use super::operation::OperationId;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
@@ -60,9 +60,9 @@ impl Ledger {
         key: &str,
     ) -> Result<Receipt, LedgerError> {
         let payload = Payload { agent: Arc::clone(agent), amount, operation, phase: Phase::Debit };
-        match self.once(key, payload, || self.debit_account(agent, amount, operation).map(Outcome::Debit))? {
-            Outcome::Debit(receipt) => Ok(receipt),
-            Outcome::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
+        match self.once(key, payload, || self.debit_account(agent, amount, operation).map(Admitted::Debit))? {
+            Admitted::Debit(receipt) => Ok(receipt),
+            Admitted::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::account::Kind;
 use super::balance::Balance;
+use super::debit::Receipt;
 use crate::amount::{Amount, Units};
 use crate::clock::{Monotonic, Wall};
 
@@ -48,8 +49,8 @@ pub struct WindowRefusal {
 /// How a reservation was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// Settled for an amount.
-    Settled(Amount),
+    /// Charged, in time or late.
+    Settled(Receipt),
     /// Given back.
     Released,
     /// Given back because its time was over, and not settled since.

@@ -48,14 +48,14 @@ impl PartialEq for Payload {
 
 /// What was admitted.
 #[derive(Clone, Debug)]
-pub(super) enum Outcome {
+pub(super) enum Admitted {
     Debit(Receipt),
     Reserve(Arc<Reservation>),
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    outcomes: HashMap<Arc<str>, (Payload, Outcome), RandomState>,
+    outcomes: HashMap<Arc<str>, (Payload, Admitted), RandomState>,
     by_age: VecDeque<(Monotonic, Arc<str>)>,
 }
 
@@ -78,8 +78,8 @@ impl Ledger {
         &self,
         key: &str,
         payload: Payload,
-        act: impl FnOnce() -> Result<Outcome, LedgerError>,
-    ) -> Result<Outcome, LedgerError> {
+        act: impl FnOnce() -> Result<Admitted, LedgerError>,
+    ) -> Result<Admitted, LedgerError> {
         let mut keys = self.keys.lock();
         let now = self.clock.monotonic_coarse();
         keys.forget_old(now);

@@ -17,6 +17,7 @@ mod event;
 mod grant;
 mod idempotency;
 mod operation;
+mod outcome;
 mod period;
 mod rate_limit;
 mod read;
@@ -60,7 +61,8 @@ pub struct Ledger {
 impl Ledger {
     /// A ledger without accounts. `thresholds` are told once each whenever a charge crosses them.
     #[must_use]
-    pub fn new(clock: Clock, history_limits: HistoryLimits, mut thresholds: Vec<Threshold>) -> Self {
+    pub fn new(clock: Clock, mut history_limits: HistoryLimits, mut thresholds: Vec<Threshold>) -> Self {
+        history_limits.events = history_limits.events.max(1);
         thresholds.sort_unstable();
         thresholds.dedup();
         Self {

@@ -8,12 +8,13 @@ use super::balance::Movement;
 use super::debit::Receipt;
 use super::error::{Closed, LedgerError};
 use super::event::EventKind;
-use super::idempotency::{Outcome, Payload, Phase};
+use super::idempotency::{Admitted, Payload, Phase};
 use super::operation::OperationId;
+use super::outcome::Outcome;
 use super::timers::Timer;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
-use crate::sync::Mutex;
+use crate::sync::{AtomicI64, Ordering};
 
 /// What a settlement beyond the reserved amount may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +43,7 @@ pub enum ReservationState {
 /// Money set aside for one piece of work.
 ///
 /// The ledger's side of it stands in the books of the agent, until it is settled, released or expired; this
-/// side remembers the outcome, so that a repeated call has no effect.
+/// side remembers the outcome, so that a repeated call has no effect. It changes only while the agent is locked.
 #[derive(Debug)]
 pub struct Reservation {
     agent: Arc<Account>,
@@ -50,17 +51,8 @@ pub struct Reservation {
     number: u64,
     operation: OperationId,
     overage: Overage,
-    progress: Mutex<Progress>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Progress {
-    /// Not closed by its holder. Whether it has expired is in the books.
-    Open {
-        deadline: Monotonic,
-    },
-    Settled(Receipt),
-    Released,
+    deadline: AtomicI64,
+    outcome: Outcome,
 }
 
 /// What is wanted of a reservation.
@@ -95,6 +87,11 @@ impl Reservation {
         self.number
     }
 
+    /// Its place in the agent's books.
+    fn key(&self) -> ReservationKey {
+        (Monotonic(self.deadline.load(Ordering::Relaxed)), self.number)
+    }
+
     fn closed(&self, closed: Closed) -> LedgerError {
         LedgerError::ReservationClosed { account: Arc::clone(&self.agent.id), number: self.number, closed }
     }
@@ -103,7 +100,7 @@ impl Reservation {
 impl Ledger {
     /// Sets money aside on the whole path of an agent and in its windows, everywhere or nowhere.
     pub fn reserve(&self, agent: &Arc<Account>, request: Request) -> Result<Reservation, LedgerError> {
-        let now = self.clock.wall();
+        let now = self.clock.wall_coarse();
         self.retry_after_expiry(|| self.reserve_once(agent, request, now))
     }
 
@@ -116,12 +113,12 @@ impl Ledger {
     ) -> Result<Arc<Reservation>, LedgerError> {
         let Request { amount, operation, .. } = request;
         let payload = Payload { agent: Arc::clone(agent), amount, operation, phase: Phase::Reserve };
-        let outcome = self.once(key, payload, || {
-            self.reserve(agent, request).map(|reservation| Outcome::Reserve(Arc::new(reservation)))
+        let admitted = self.once(key, payload, || {
+            self.reserve(agent, request).map(|reservation| Admitted::Reserve(Arc::new(reservation)))
         })?;
-        match outcome {
-            Outcome::Reserve(reservation) => Ok(reservation),
-            Outcome::Debit(_) => unreachable!("a key's payload tells debits from reservations"),
+        match admitted {
+            Admitted::Reserve(reservation) => Ok(reservation),
+            Admitted::Debit(_) => unreachable!("a key's payload tells debits from reservations"),
         }
     }
 
@@ -150,39 +147,37 @@ impl Ledger {
             details.timer_at = deadline;
             self.timers.push(Timer { at: deadline, account: Arc::clone(agent) });
         }
-        let progress = Mutex::new(Progress::Open { deadline });
-        Ok(Reservation { agent: Arc::clone(agent), amount, number, operation, overage, progress })
+        let (deadline, outcome) = (AtomicI64::new(deadline.0), Outcome::open());
+        Ok(Reservation { agent: Arc::clone(agent), amount, number, operation, overage, deadline, outcome })
     }
 
     /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
     pub fn settle(&self, reservation: &Reservation, charged: Amount) -> Result<Receipt, LedgerError> {
-        let mut progress = reservation.progress.lock();
-        let deadline = match *progress {
-            Progress::Open { deadline } => deadline,
-            Progress::Settled(receipt) if receipt.amount == charged => return Ok(receipt),
-            Progress::Settled(receipt) => return Err(reservation.closed(Closed::Settled(receipt.amount))),
-            Progress::Released => return Err(reservation.closed(Closed::Released)),
-        };
         self.expire_due();
         let now = self.clock.wall();
-        let receipt = self.settle_open(reservation, (deadline, reservation.number), charged, now)?;
-        *progress = Progress::Settled(receipt);
+        let mut state = reservation.agent.lock();
+        match reservation.outcome.get() {
+            None => {}
+            Some(Closed::Settled(receipt)) if receipt.amount == charged => return Ok(receipt),
+            Some(closed) => return Err(reservation.closed(closed)),
+        }
+        let receipt = self.settle_open(reservation, &mut state, charged, now)?;
+        reservation.outcome.settle(&receipt);
         Ok(receipt)
     }
 
     fn settle_open(
         &self,
         reservation: &Reservation,
-        key: ReservationKey,
+        state: &mut State,
         charged: Amount,
         now: Wall,
     ) -> Result<Receipt, LedgerError> {
-        let agent = &reservation.agent;
-        let mut state = agent.lock();
+        let (agent, key) = (&reservation.agent, reservation.key());
         let is_active = state.holds(key);
-        let Reservation { amount, overage, .. } = *reservation;
+        let (amount, overage) = (reservation.amount, reservation.overage);
         if overage == Overage::Reject && charged > amount {
-            let refusal = agent.refusal(&state, charged.units());
+            let refusal = agent.refusal(state, charged.units());
             return Err(LedgerError::OverReserved { refusal, reserved: amount });
         }
         let windows_at = state.windows_at(self);
@@ -197,7 +192,7 @@ impl Ledger {
         };
         // What was set aside has its place in the windows; a fact needs none.
         let must_fit = windows_at.filter(|_| !overdraft).map(|at| (at, beyond));
-        self.pass_path(agent, &mut state, &movement, must_fit, now)?;
+        self.pass_path(agent, state, &movement, must_fit, now)?;
         if is_active {
             state.details().reservations.remove(&key);
         }
@@ -208,53 +203,52 @@ impl Ledger {
 
     /// Gives back all that was set aside. A repetition, or a reservation that has expired, changes nothing.
     pub fn release(&self, reservation: &Reservation) -> Result<(), LedgerError> {
-        let mut progress = reservation.progress.lock();
-        let deadline = match *progress {
-            Progress::Open { deadline } => deadline,
-            Progress::Settled(receipt) => return Err(reservation.closed(Closed::Settled(receipt.amount))),
-            Progress::Released => return Ok(()),
-        };
         self.expire_due();
-        let agent = &reservation.agent;
-        let mut state = agent.lock();
-        if state.holds((deadline, reservation.number)) {
-            let now = self.clock.wall();
-            self.give_back(agent, &mut state, (deadline, reservation.number), EventKind::Release, now);
-            *progress = Progress::Released;
+        let mut state = reservation.agent.lock();
+        if let Some(closed @ Closed::Settled(_)) = reservation.outcome.get() {
+            return Err(reservation.closed(closed));
+        }
+        let key = reservation.key();
+        if state.holds(key) {
+            let now = self.clock.wall_coarse();
+            self.give_back(&reservation.agent, &mut state, key, EventKind::Release, now);
+            reservation.outcome.release();
         }
         Ok(())
     }
 
     /// Keeps an active reservation from expiring until it is settled or released.
     pub fn keep_alive(&self, reservation: &Reservation) -> Result<(), LedgerError> {
-        let mut progress = reservation.progress.lock();
-        let Progress::Open { deadline } = *progress else { return Ok(()) };
         self.expire_due();
         let mut state = reservation.agent.lock();
-        let Some(amount) = state.details().reservations.remove(&(deadline, reservation.number)) else {
+        if reservation.outcome.get().is_some() {
+            return Ok(());
+        }
+        let reservations = &mut state.details().reservations;
+        let Some(amount) = reservations.remove(&reservation.key()) else {
             return Err(reservation.closed(Closed::Expired));
         };
-        state.details().reservations.insert((Monotonic::NEVER, reservation.number), amount);
-        *progress = Progress::Open { deadline: Monotonic::NEVER };
+        reservation.deadline.store(Monotonic::NEVER.0, Ordering::Relaxed);
+        reservations.insert(reservation.key(), amount);
         Ok(())
     }
 
     /// Where a reservation stands now.
     pub fn reservation_state(&self, reservation: &Reservation) -> ReservationState {
-        let progress = reservation.progress.lock();
-        let Progress::Open { deadline } = *progress else {
-            let is_settled = matches!(*progress, Progress::Settled(_));
-            return if is_settled { ReservationState::Settled } else { ReservationState::Released };
-        };
         self.expire_due();
-        let is_active = reservation.agent.lock().holds((deadline, reservation.number));
-        if is_active { ReservationState::Active } else { ReservationState::Expired }
+        let state = reservation.agent.lock();
+        match reservation.outcome.get() {
+            Some(Closed::Settled(_)) => ReservationState::Settled,
+            Some(Closed::Released) => ReservationState::Released,
+            _ if state.holds(reservation.key()) => ReservationState::Active,
+            _ => ReservationState::Expired,
+        }
     }
 
     /// What a reservation was settled for, if it was.
     pub fn settlement(&self, reservation: &Reservation) -> Option<Receipt> {
-        match *reservation.progress.lock() {
-            Progress::Settled(receipt) => Some(receipt),
+        match reservation.outcome.get() {
+            Some(Closed::Settled(receipt)) => Some(receipt),
             _ => None,
         }
     }

@@ -1,0 +1,5 @@
+"""`python -m safeguards`: the command line."""
+
+from safeguards.cli import main
+
+main()

@@ -1,0 +1,25 @@
+"""The command line: `safeguards`, or `python -m safeguards`. Needs the extra `cli`."""
+
+import sys
+
+__all__ = ["main"]
+
+_EXTRA = frozenset({"rich", "typer"})
+
+
+def main() -> None:
+    """Runs the command line and ends the process.
+
+    Exit codes: 0 as promised, 1 a promise was broken (something was overspent), 2 wrong usage or wrong input.
+    """
+    try:
+        from safeguards.cli._app import run  # noqa: PLC0415 - typer and rich are an extra
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        sys.stderr.write(
+            f"The command line needs {error.name!r}, which is not installed.\n"
+            "Install the package with its extra: pip install 'budget-safeguards[cli]'\n"
+        )
+        sys.exit(2)
+    run()

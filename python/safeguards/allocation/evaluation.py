@@ -262,7 +262,11 @@ def _beyond(common: Mapping[str, Any]) -> Iterator[tuple[Key, Simulation]]:
         "step change": tuple(step_change_setting(seed=seed) for seed in range(_WALKS)),
     }
     for name, (setting, capacities) in itertools.product(ALL_STRATEGIES, settings.items()):
-        yield ("beyond", setting, name), Simulation(capacities, strategy_for(name, setting), common)
+        keep = name in ("win-stay", "flow")
+        yield (
+            ("beyond", setting, name),
+            Simulation(capacities, strategy_for(name, setting), common, keep=keep),
+        )
 
 
 def _conditions(common: Mapping[str, Any]) -> Iterator[tuple[Key, Simulation]]:
@@ -271,7 +275,10 @@ def _conditions(common: Mapping[str, Any]) -> Iterator[tuple[Key, Simulation]]:
             units = int(value) if option == "task_units" else 1
             capacities = experiment_setting(1, total=1000.0 * units)
             options = {**common, option: value}
-            yield ("condition", option, value, name), Simulation((capacities,), strategy_for(name, 1), options)
+            yield (
+                ("condition", option, value, name),
+                Simulation((capacities,), strategy_for(name, 1), options),
+            )
 
 
 def _scale(common: Mapping[str, Any], largest: int) -> Iterator[tuple[Key, Simulation]]:
@@ -282,9 +289,7 @@ def _scale(common: Mapping[str, Any], largest: int) -> Iterator[tuple[Key, Simul
         yield ("agents", agents, name), Simulation((capacities,), strategy_for(name, 1), options)
     for resources, name in itertools.product(RESOURCES, LIVE_STRATEGIES):
         walks = tuple(
-            random_walk_setting(
-                n_resources=resources, sigma=15 / resources, least=150 / resources, seed=seed
-            )
+            random_walk_setting(n_resources=resources, sigma=15 / resources, least=150 / resources, seed=seed)
             for seed in range(_WALKS)
         )
         yield ("resources", resources, name), Simulation(walks, strategy_for(name, None), common)

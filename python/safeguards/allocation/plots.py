@@ -99,6 +99,43 @@ def plot_loads(
     return figure
 
 
+def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = None) -> Figure:
+    """Draws one or two readings of the same capacities over time, a colour for each resource.
+
+    Args:
+        capacities: (T, Q) capacities by the name of their reading; the first is solid, the other broken.
+        title: a line above the figure.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+
+    Example:
+        >>> figure = plot_capacities({"rising": [[1, 2], [2, 1]]})
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [1, 2]
+    """
+    import numpy as np
+
+    figure, axes = _axes(title)
+    for (reading, values), (style, width) in zip(capacities.items(), (("-", 1.4), ((0, (4, 2)), 1.4))):
+        steps = np.asarray(values)
+        for resource in range(steps.shape[1]):
+            axes.plot(
+                np.arange(1, len(steps) + 1),
+                steps[:, resource],
+                color=COLOURS[resource % len(COLOURS)],
+                linestyle=style,
+                linewidth=width,
+                label=f"Resource {resource + 1}, {reading}",
+                gid=f"{reading}-{resource + 1}",
+            )
+    axes.axhline(0, color=INK, linewidth=0.8, gid="zero")
+    axes.set_xlabel("Time step")
+    axes.set_ylabel("Capacity (units)")
+    _legend(axes, columns=len(capacities))
+    return figure
+
+
 def plot_deviations(
     parameter: str,
     values: Sequence[float],

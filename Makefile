@@ -21,7 +21,7 @@ $(VENV)/.run: $(BIN)/maturin $(NATIVE)
 # Everything that the tests and the linters need on top.
 $(VENV)/.dev: $(BIN)/maturin $(NATIVE)
 	$(BIN)/pip install --quiet --group test --group lint
-	$(BIN)/maturin develop --release --quiet --extras cli,plot,cron
+	$(BIN)/maturin develop --release --quiet --extras cli,plot
 	@touch $@ $(VENV)/.run
 
 .PHONY: run
@@ -33,15 +33,49 @@ demo: $(VENV)/.run ## 50 threads against a budget of 1.00, beside a hand-written
 	@$(BIN)/safeguards demo
 
 .PHONY: test
-test: lint test-rust test-python ## Lint, then every test
+test: lint test-rust loom free-threaded test-python ## Lint, then every test
 
 .PHONY: test-rust
-test-rust: ## Tests of the Rust core
+test-rust: loom ## Tests of the Rust core
 	cargo test --quiet --package safeguards-core
+
+.PHONY: loom
+loom: ## Model checks of the locks: the orders in which threads can meet
+	RUSTFLAGS="--cfg loom" cargo test --quiet --release --package safeguards-core --test loom --target-dir target/loom
+
+.PHONY: free-threaded
+free-threaded: ## Check that the binding compiles for a free-threaded CPython, which need not be here
+	PYO3_CONFIG_FILE=$(CURDIR)/rust/free-threaded.cfg cargo check --quiet --package safeguards-py \
+		--no-default-features --target-dir target/free-threaded
 
 .PHONY: test-python
 test-python: $(VENV)/.dev ## Tests of the Python package, README and docs
 	$(BIN)/pytest
+
+# Venvs of the rivals: one of them is imported as `safeguards`, another wants Python 3.12. One that does not
+# install is reported by the bench and does not keep the others out.
+RIVALS    := .venv-rivals
+PYTHON312 ?= python3.12
+$(RIVALS)/.done: benches/rivals/requirements.txt benches/rivals/install.sh
+	benches/rivals/install.sh $(PYTHON) $(RIVALS) $<
+	benches/rivals/install.sh $(PYTHON312) $(RIVALS)-312 $< budgetgate
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.run
+	$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+.PHONY: bench
+bench: $(VENV)/.bench $(RIVALS)/.done ## Measure ours, a hand-written ledger and the rivals in one run
+	$(BIN)/python benches/bench.py
+
+.PHONY: bench-rivals
+bench-rivals: $(VENV)/.bench $(RIVALS)/.done ## Measure the libraries people install, nothing else
+	$(BIN)/python benches/bench.py Rivals
+
+.PHONY: picture
+picture: $(VENV)/.bench $(RIVALS)/.done ## Run 50 calls at once through every guard and draw what they spent
+	$(BIN)/python benches/overspend.py
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module
@@ -58,6 +92,10 @@ format: $(VENV)/.dev ## Format everything
 	cargo fmt --all
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: stub-docs
+stub-docs: $(VENV)/.dev ## Copy the docstrings of the compiled module into its stub
+	$(BIN)/python tests/sync_stub_docs.py
 
 .PHONY: clean
 clean: ## Remove what was built

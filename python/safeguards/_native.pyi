@@ -1,12 +1,865 @@
-"""The compiled core."""
+"""The compiled core: what `BudgetCoordinator` and `BudgetRateLimiter` are made of.
 
-from collections.abc import Callable
-from typing import final
+Docstrings are copies of those of the compiled module (`make stub-docs`); a test compares them.
+"""
+
+from collections.abc import Callable, Generator, Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
-# --- allocation ---
+_T_co = TypeVar("_T_co", covariant=True)
+
+Amount: TypeAlias = Decimal | int | str
+Clock: TypeAlias = ManualClock | SystemClock
+_Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
+_Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int, int]
+_Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
+
+@disjoint_base
+class Ledger:
+    """The books behind `BudgetCoordinator`, which inherits every method from here.
+
+    Examples of its methods start from a `coordinator` with the agent `"bot"` (1.00) in the pool `"team"`
+    (10.00).
+
+    Args:
+        clock: where to read the time; the system's clocks if not given.
+        thresholds: shares of a budget whose crossing is told; at most 100.
+        history_events: latest events of each agent that are kept as they were.
+        history_sums: sums by hour that are kept of older usage, at least 2.
+    """
+    def __new__(
+        cls,
+        *,
+        clock: Clock | None = None,
+        thresholds: Iterable[float] = ...,
+        history_events: int = 128,
+        history_sums: int = 512,
+    ) -> Self: ...
+    def debit(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Receipt:
+        """Charges an agent and every pool above it: all of them or none.
+
+        A debit of 0 is admitted and leaves no event.
+
+        Args:
+            agent_id: the agent.
+            amount: how much; more than 9 decimal places are rounded up.
+            operation_type: what for; the usage history can be read by it.
+            idempotency_key: a repetition with the same key, agent, amount and operation type has no effect
+                and the first receipt. The newest 100,000 keys are remembered for 24 hours; refusals are not
+                remembered.
+
+        Returns:
+            What was charged, what remains, and the position of the event in the agent's history.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            BudgetExceededError: an account on the path cannot pay; nothing was changed.
+            RateLimitExceededError: a window of the agent is full; nothing was changed.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> coordinator.debit("bot", "0.25", operation_type="search")
+            Receipt(amount=0.25, remaining=0.75, sequence=2)
+            >>> coordinator.debit("bot", 5)
+            Traceback (most recent call last):
+            safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain...
+        """
+    def try_debit(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> bool:
+        """As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
+
+        Returns:
+            True if it was charged; False if a budget or a window refused it, and nothing was changed.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> coordinator.try_debit("bot", "0.70"), coordinator.try_debit("bot", "0.70")
+            (True, False)
+        """
+    def reserve(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        on_cancel: Amount | None = None,
+    ) -> Reservation:
+        """Sets aside the most that a piece of work can cost; settle it for what it did cost.
+
+        As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+        was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+        task settles `on_cancel`.
+
+        Args:
+            agent_id: the agent.
+            amount: the most it can cost; more than 9 decimal places are rounded up.
+            ttl_seconds: seconds until it is given back by itself, above 0.
+            overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+                what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+                room for the excess. `"reject"` refuses it.
+            operation_type: what for.
+            idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
+                reservation.
+            on_cancel: what a cancelled `with` block settles for; 0 if not given.
+
+        Raises:
+            InvalidAmountError: `amount` or `on_cancel` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            BudgetExceededError: an account on the path cannot pay; nothing was changed.
+            RateLimitExceededError: a window of the agent is full; nothing was changed.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> with coordinator.reserve("bot", "0.50") as reservation:
+            ...     receipt = reservation.settle("0.20")
+            >>> coordinator.get_budget("bot")
+            Decimal('0.8')
+        """
+    def try_reserve(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        on_cancel: Amount | None = None,
+    ) -> Reservation | None:
+        """As `reserve`, but returns None if a budget or a window refuses.
+
+        Raises:
+            InvalidAmountError: `amount` or `on_cancel` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> coordinator.try_reserve("bot", 2) is None
+            True
+        """
+    def debit_many(
+        self,
+        handles: NDArray[np.uint32],
+        units: NDArray[np.int64],
+        *,
+        operation_type: str | None = None,
+    ) -> NDArray[np.bool_]:
+        """Debits many agents in one call, each in turn, with the interpreter lock released.
+
+        Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A
+        malformed item refuses the whole call before anything is charged.
+
+        Args:
+            handles: agents by `handle`, shape (n,), dtype uint32.
+            units: amounts in units of 1e-9, shape (n,), dtype int64.
+            operation_type: what for.
+
+        Returns:
+            Which items were admitted, shape (n,), dtype bool.
+
+        Raises:
+            TypeError: not a one-dimensional array of that dtype.
+            ConfigurationError: the arrays differ in length, or an amount is negative.
+            UnknownAgentError: a handle names no registered agent.
+
+        Example:
+            >>> import numpy as np
+            >>> handles = np.full(3, coordinator.handle("bot"), dtype=np.uint32)
+            >>> coordinator.debit_many(handles, np.array([400_000_000] * 3))
+            array([ True,  True, False])
+        """
+    def transfer(self, from_agent_id: str, to_agent_id: str, amount: Amount) -> None:
+        """Moves budget from one agent to another, of one pool or of two; the pools are not touched.
+
+        Args:
+            from_agent_id: who gives.
+            to_agent_id: who gets.
+            amount: how much; more than 9 decimal places are rounded down.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: one of the two is not registered.
+            ConfigurationError: both are the same agent.
+            BudgetExceededError: the giver has less left; nothing was changed.
+
+        Example:
+            >>> coordinator.register_agent("helper", "team")
+            'helper'
+            >>> coordinator.transfer("bot", "helper", "0.40")
+            >>> coordinator.get_budget("bot"), coordinator.get_budget("helper")
+            (Decimal('0.6'), Decimal('0.4'))
+        """
+    def expire(self) -> int:
+        """Gives back every reservation whose time to live is over.
+
+        It is never needed for the books to be right: whoever reads an account, or is refused by one, sees
+        what is due first.
+
+        Returns:
+            How many reservations were given back.
+
+        Example:
+            >>> coordinator.expire()
+            0
+        """
+    def register_agent(
+        self, agent_id: str, pool_id: str, priority: int = 5, initial_budget: Amount = 0
+    ) -> str:
+        """Registers an agent below a pool. Takes nothing from the pool: the budgets below may add up to more.
+
+        Args:
+            agent_id: its id, 1 to 512 bytes of UTF-8, unique among agents.
+            pool_id: the pool right above it.
+            priority: 1 to 10.
+            initial_budget: what it may spend; more than 9 decimal places are rounded down.
+
+        Returns:
+            `agent_id`.
+
+        Raises:
+            InvalidAmountError: `initial_budget` is not an amount.
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the id is taken, empty or too long, or `priority` is out of range.
+
+        Example:
+            >>> coordinator.register_agent("writer", "team", priority=8, initial_budget="2.50")
+            'writer'
+        """
+    def unregister_agent(self, agent_id: str) -> None:
+        """Forgets an agent and its history. What it has spent stays in the books of its pools.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+            ConfigurationError: it has active reservations.
+
+        Example:
+            >>> coordinator.unregister_agent("bot")
+            >>> coordinator.get_all_agent_ids()
+            []
+        """
+    def account(self, agent_id: str) -> Account:
+        """An agent's account, found once: the fastest way to debit it again and again.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> account = coordinator.account("bot")
+            >>> account.try_debit("0.10"), account.budget
+            (True, Decimal('0.9'))
+        """
+    def handle(self, agent_id: str) -> int:
+        """The number by which `debit_many` names an agent, valid until it is unregistered.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator.handle("bot")
+            0
+        """
+    def get_budget(self, agent_id: str) -> Decimal:
+        """What an agent has left: its own remaining budget, negative only after an overdraft.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator.get_budget("bot")
+            Decimal('1')
+        """
+    def get_available(self, agent_id: str) -> Decimal:
+        """The least that remains on the path from an agent to its topmost pool: what it can really spend now.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator.update_budget("bot", 50)
+            >>> coordinator.get_budget("bot"), coordinator.get_available("bot")
+            (Decimal('50'), Decimal('10'))
+        """
+    def update_budget(self, agent_id: str, budget: Amount) -> None:
+        """Makes `budget` remain for an agent, whatever its pools say. Reservations are untouched.
+
+        Args:
+            agent_id: the agent.
+            budget: what it may spend from now on; more than 9 decimal places are rounded down.
+
+        Raises:
+            InvalidAmountError: `budget` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator.update_budget("bot", "2.50")
+            >>> coordinator.get_budget("bot")
+            Decimal('2.5')
+        """
+    def get_pool_budget(self, pool_id: str) -> Decimal:
+        """What a pool has left: its own remaining budget, negative only after an overdraft.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+
+        Example:
+            >>> coordinator.get_pool_budget("team")
+            Decimal('10')
+        """
+    def update_pool_budget(self, pool_id: str, budget: Amount) -> None:
+        """Makes `budget` remain for a pool. Reservations are untouched.
+
+        Later periods of a pool with a `budget_period` begin with what they did before.
+
+        Raises:
+            InvalidAmountError: `budget` is not an amount.
+            UnknownPoolError: no pool of this id exists.
+
+        Example:
+            >>> coordinator.update_pool_budget("team", 20)
+            >>> coordinator.get_pool_budget("team")
+            Decimal('20')
+        """
+    def update_period_budget(self, pool_id: str, budget: Amount) -> None:
+        """Sets what later periods of a pool begin with. The current period stays as it is.
+
+        Raises:
+            InvalidAmountError: `budget` is not an amount.
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no `budget_period`.
+
+        Example:
+            >>> pool = coordinator.create_budget_pool("daily", 5, budget_period="daily", timezone="UTC")
+            >>> coordinator.update_period_budget(pool, 7)
+            >>> coordinator.get_pool_budget(pool)
+            Decimal('5')
+        """
+    def get_agent_priority(self, agent_id: str) -> int:
+        """An agent's priority, 1 to 10.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator.get_agent_priority("bot")
+            5
+        """
+    def get_pool_agents(self, pool_id: str) -> list[str]:
+        """Ids of the agents right below a pool, sorted.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+
+        Example:
+            >>> coordinator.get_pool_agents("team")
+            ['bot']
+        """
+    def get_all_agent_ids(self) -> list[str]:
+        """Ids of all agents, in no order that means anything.
+
+        Example:
+            >>> coordinator.get_all_agent_ids()
+            ['bot']
+        """
+    def get_pool_ids(self) -> list[str]:
+        """Ids of all pools, sorted.
+
+        Example:
+            >>> coordinator.get_pool_ids()
+            ['team']
+        """
+    def _create_pool(
+        self,
+        pool_id: str,
+        initial_budget: Amount,
+        priority: int,
+        parent_id: str | None,
+        budget_period: str | timedelta | None,
+        timezone: str | None,
+    ) -> None: ...
+    def _has_pool(self, pool_id: str) -> bool: ...
+    def _agent_snapshot(self, agent_id: str) -> _Snapshot: ...
+    def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
+    def _usage(self, agent_id: str, start: datetime, end: datetime) -> list[_Usage]: ...
+    # The kind is one of `safeguards.types.metrics.EventKind`, which stands above this module.
+    def _agent_events(self, agent_id: str) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
+    def _pool_events(self, pool_id: str) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
+    def _violations(self) -> list[tuple[str, str]]: ...
+    def _now(self) -> datetime: ...
+
+@final
+class Account:
+    """One agent's account: the same operations as the coordinator's, without looking up the id.
+
+    Two of the same agent are equal. It belongs to this registration of the agent: once the agent is
+    unregistered, every operation raises `UnknownAgentError`, even if the id is registered anew.
+
+    Example:
+        >>> account = coordinator.account("bot")
+        >>> account
+        Account("bot", budget=1)
+        >>> account == coordinator.account("bot")
+        True
+    """
+    @property
+    def id(self) -> str:
+        """The agent's id."""
+    @property
+    def pool_id(self) -> str:
+        """Id of the pool right above it."""
+    @property
+    def budget(self) -> Decimal:
+        """What the agent has left: its own remaining budget, negative only after an overdraft."""
+    @property
+    def available(self) -> Decimal:
+        """The least that remains on the path from the agent to its topmost pool."""
+    def debit(
+        self, amount: Amount, *, operation_type: str | None = None, idempotency_key: str | None = None
+    ) -> Receipt:
+        """Charges the agent and every pool above it, all of them or none, as `BudgetCoordinator.debit` does.
+
+        Args:
+            amount: how much; more than 9 decimal places are rounded up.
+            operation_type: what for.
+            idempotency_key: a repetition with the same key has no effect and the first receipt.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: the agent was unregistered.
+            BudgetExceededError: an account on the path cannot pay; nothing was changed.
+            RateLimitExceededError: a window of the agent is full; nothing was changed.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> coordinator.account("bot").debit("0.25").remaining
+            Decimal('0.75')
+        """
+    def try_debit(
+        self, amount: Amount, *, operation_type: str | None = None, idempotency_key: str | None = None
+    ) -> bool:
+        """As `debit`, but tells with a bool whether it was admitted: the fastest form of all.
+
+        Returns:
+            True if it was charged; False if a budget or a window refused it, and nothing was changed.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: the agent was unregistered.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> coordinator.account("bot").try_debit("1.01")
+            False
+        """
+    def reserve(
+        self,
+        amount: Amount,
+        *,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        on_cancel: Amount | None = None,
+    ) -> Reservation:
+        """Sets aside the most that a piece of work can cost; settle it for what it did cost.
+
+        As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+        was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+        task settles `on_cancel`.
+
+        Args:
+            amount: the most it can cost; more than 9 decimal places are rounded up.
+            ttl_seconds: seconds until it is given back by itself, above 0.
+            overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+                what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+                room for the excess. `"reject"` refuses it.
+            operation_type: what for.
+            idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
+                reservation.
+            on_cancel: what a cancelled `with` block settles for; 0 if not given.
+
+        Raises:
+            InvalidAmountError: `amount` or `on_cancel` is not an amount.
+            UnknownAgentError: the agent was unregistered.
+            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            BudgetExceededError: an account on the path cannot pay; nothing was changed.
+            RateLimitExceededError: a window of the agent is full; nothing was changed.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> with coordinator.account("bot").reserve("0.50") as reservation:
+            ...     reservation
+            Reservation(2, agent="bot", amount=0.5, active)
+        """
+    def try_reserve(
+        self,
+        amount: Amount,
+        *,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        on_cancel: Amount | None = None,
+    ) -> Reservation | None:
+        """As `reserve`, but returns None if a budget or a window refuses.
+
+        Raises:
+            InvalidAmountError: `amount` or `on_cancel` is not an amount.
+            UnknownAgentError: the agent was unregistered.
+            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> coordinator.account("bot").try_reserve(2) is None
+            True
+        """
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Reservation:
+    """Money set aside for one piece of work: made by `reserve`, closed by `settle` or `release`, or by time.
+
+    Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is
+    active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one
+    reservation, as repetitions with an idempotency key return, are equal.
+
+    Example:
+        >>> reservation = coordinator.reserve("bot", "0.50")
+        >>> coordinator.get_budget("bot")
+        Decimal('0.5')
+        >>> reservation.settle("0.20").remaining
+        Decimal('0.8')
+        >>> reservation
+        Reservation(2, agent="bot", amount=0.5, settled)
+    """
+    @property
+    def amount(self) -> Decimal:
+        """What was set aside."""
+    @property
+    def agent_id(self) -> str:
+        """Id of the agent that it was made for."""
+    @property
+    def number(self) -> int:
+        """Its number: the position in the agent's history of the event that made it."""
+    @property
+    def state(self) -> Literal["active", "settled", "released", "expired"]:
+        """Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`."""
+    @property
+    def receipt(self) -> Receipt | None:
+        """What it was settled for; None if it was not."""
+    def settle(self, amount: Amount) -> Receipt:
+        """Charges what the work has cost and gives the rest back.
+
+        A repetition with the same amount has no effect.
+
+        After the time to live is over it still charges what it is told, under the overage policy, as a late
+        settlement: what was spent is a fact.
+
+        Args:
+            amount: what it has cost; more than 9 decimal places are rounded up.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            ReservationError: it was released, or settled for another amount.
+            BudgetExceededError: it costs more than was reserved, and the overage policy refuses; it stays
+                active.
+            RateLimitExceededError: it costs more than was reserved, and a window has no room; it stays
+                active.
+
+        Example:
+            >>> reservation = coordinator.reserve("bot", "0.50")
+            >>> reservation.settle("0.20") == reservation.settle("0.20")
+            True
+            >>> reservation.settle("0.30")
+            Traceback (most recent call last):
+            safeguards.exceptions.ReservationError: reservation 2 of agent "bot" was settled for 0.2 before...
+        """
+    def release(self) -> None:
+        """Gives back all that was set aside. A repetition, or one that has expired, changes nothing.
+
+        Raises:
+            ReservationError: it was settled.
+
+        Example:
+            >>> reservation = coordinator.reserve("bot", "0.50")
+            >>> reservation.release()
+            >>> reservation.state, coordinator.get_budget("bot")
+            ('released', Decimal('1'))
+        """
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _class: type[BaseException] | None,
+        exception: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> Literal[False]: ...
+    def __aenter__(self) -> _Ready[Self]: ...
+    def __aexit__(
+        self,
+        _class: type[BaseException] | None,
+        exception: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> _Ready[Literal[False]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Receipt:
+    """What a debit or a settlement has done. Amounts become `Decimal`s when somebody looks.
+
+    Equal to another with the same three values; hashable.
+
+    Example:
+        >>> receipt = coordinator.debit("bot", "0.25")
+        >>> receipt.amount, receipt.remaining, receipt.sequence
+        (Decimal('0.25'), Decimal('0.75'), 2)
+    """
+    @property
+    def amount(self) -> Decimal:
+        """What was charged."""
+    @property
+    def remaining(self) -> Decimal:
+        """What the agent had left right after it."""
+    @property
+    def sequence(self) -> int:
+        """Position of the event in the agent's history: 1, 2, 3 and so on."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@disjoint_base
+class RateLimiter:
+    """The windows behind `BudgetRateLimiter`, which inherits every method from here.
+
+    Examples of its methods start from a `limiter` of a `coordinator` with the agent `"bot"`, which may spend
+    1.00 in a minute, on a `clock` that stands still.
+
+    Args:
+        coordinator: the coordinator of the agents.
+    """
+    def __new__(cls, coordinator: Ledger) -> Self: ...
+    def check_rate_limit(self, agent_id: str, amount: Amount) -> bool:
+        """Whether `amount` fits into every window of an agent now. Charges nothing.
+
+        What is refused is what `get_retry_after` tells about next.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> limiter.check_rate_limit("bot", "0.80"), limiter.check_rate_limit("bot", "1.20")
+            (True, False)
+        """
+    def record_usage(self, agent_id: str, amount: Amount, *, operation_type: str | None = None) -> None:
+        """States that `amount` was spent elsewhere: a fact, which nothing refuses.
+
+        It counts in every window of the agent and enters its usage history with the source `"recorded"`; no
+        budget is touched.
+
+        Args:
+            agent_id: the agent.
+            amount: how much; more than 9 decimal places are rounded up.
+            operation_type: what for.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> limiter.record_usage("bot", "0.90")
+            >>> limiter.check_rate_limit("bot", "0.20"), coordinator.get_budget("bot")
+            (False, Decimal('1'))
+        """
+    def acquire(self, agent_id: str, amount: Amount) -> None:
+        """Charges `amount` to every window of an agent, all of them or none. No budget is touched.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            RateLimitExceededError: a window is full; nothing was changed, and `retry_after` says for how
+                long.
+
+        Example:
+            >>> limiter.acquire("bot", "0.80")
+            >>> limiter.acquire("bot", "0.80")
+            Traceback (most recent call last):
+            safeguards.exceptions.RateLimitExceededError: agent "bot" may spend 1 in 60 s and cannot...
+        """
+    def try_acquire(self, agent_id: str, amount: Amount) -> bool:
+        """As `acquire`, but tells with a bool whether it was admitted.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> limiter.try_acquire("bot", "0.80"), limiter.try_acquire("bot", "0.80")
+            (True, False)
+        """
+    def get_retry_after(self, agent_id: str, amount: Amount | None = None) -> float:
+        """Seconds until `amount` fits into every window of an agent, if nothing else happens.
+
+        Args:
+            agent_id: the agent.
+            amount: how much; what was refused to the agent last, if not given.
+
+        Returns:
+            0.0 if it fits now, if nothing was refused or if there is no limit; `math.inf` if it can never
+            fit.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> limiter.acquire("bot", "0.80")
+            >>> clock.advance(15)
+            >>> limiter.get_retry_after("bot", "0.20"), limiter.get_retry_after("bot", "0.21")
+            (0.0, 45.0)
+            >>> limiter.get_retry_after("bot", 2)
+            inf
+        """
+    def _set_rate_limit(
+        self, agent_id: str, max_budget: Amount, time_window: timedelta, exact: bool
+    ) -> None: ...
+    def _remove_rate_limit(self, agent_id: str, time_window: timedelta | None) -> int: ...
+    def _windows(self, agent_id: str) -> list[tuple[float, Decimal, Decimal]]: ...
+
+@final
+class ManualClock:
+    """A clock that stands still until it is told to move: for tests, and for traces that are replayed.
+
+    Args:
+        start: the wall time that it shows first, before 2262; a naive one is local time. 2026-01-01 UTC if
+            not given.
+
+    Raises:
+        ConfigurationError: `start` is out of range.
+
+    Example:
+        >>> clock = ManualClock()
+        >>> clock.advance(90)
+        >>> clock
+        ManualClock(2026-01-01T00:01:30+00:00)
+    """
+    def __new__(cls, start: datetime | None = None) -> Self: ...
+    def advance(self, by: float | timedelta) -> None:
+        """Moves both lines forward, the monotonic one and the wall time.
+
+        Args:
+            by: seconds, rounded to nanoseconds, or a `timedelta`.
+
+        Raises:
+            ConfigurationError: `by` is negative, not finite or no time at all.
+
+        Example:
+            >>> clock.advance(timedelta(minutes=1))
+            >>> clock.monotonic()
+            60.0
+        """
+    def set_wall(self, to: datetime) -> None:
+        """Moves the wall time alone, either way: what an administrator or a time server does.
+
+        Args:
+            to: the wall time; a naive one is local time.
+
+        Raises:
+            ConfigurationError: `to` is out of range.
+
+        Example:
+            >>> clock.set_wall(datetime(2026, 7, 1, tzinfo=UTC))
+            >>> clock.now(), clock.monotonic()
+            (datetime.datetime(2026, 7, 1, 0, 0, tzinfo=datetime.timezone.utc), 0.0)
+        """
+    def monotonic(self) -> float:
+        """Seconds that the clock was advanced by."""
+    def now(self) -> datetime:
+        """The wall time, aware, in UTC."""
+
+@final
+class SystemClock:
+    """The operating system's clocks.
+
+    Example:
+        >>> SystemClock()
+        SystemClock()
+    """
+    def __new__(cls) -> Self: ...
+    def monotonic(self) -> float:
+        """Seconds on a line that only goes forward; its zero means nothing."""
+    def now(self) -> datetime:
+        """The wall time, aware, in UTC."""
+
+@final
+class Empty:
+    """Takes what the hot methods take and does nothing: what a call costs before any work."""
+    def __new__(cls) -> Self: ...
+    def try_debit(
+        self, agent_id: Any, amount: Any, *, operation_type: Any = None, idempotency_key: Any = None
+    ) -> bool:
+        """Does nothing, as `BudgetCoordinator.try_debit` is called."""
+    def account_try_debit(
+        self, amount: Any, *, operation_type: Any = None, idempotency_key: Any = None
+    ) -> bool:
+        """Does nothing, as `Account.try_debit` is called."""
+    def try_acquire(self, agent_id: Any, amount: Any) -> bool:
+        """Does nothing, as `BudgetRateLimiter.try_acquire` is called."""
+
+@final
+class _Ready(Generic[_T_co]):
+    """An awaitable that has its result already: what `async with` awaits."""
+    def __await__(self) -> Generator[Any, None, _T_co]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T_co: ...
+
+def reads_decimals_in_place() -> bool:
+    """Whether `Decimal`s are read in place on this interpreter. If not: by text, with the same results."""
+
+def amount_units(value: Amount, *, round_up: bool, in_place: bool) -> int:
+    """The amount of a value in units of 1e-9, as the methods above read it.
+
+    Args:
+        value: a `Decimal`, an `int` or a decimal `str`.
+        round_up: which way more than 9 decimal places are rounded.
+        in_place: whether a `Decimal` may be read in place; if not, it is read by its text.
+
+    Raises:
+        InvalidAmountError: `value` is not an amount.
+
+    Example:
+        >>> amount_units(Decimal("0.1"), round_up=True, in_place=True)
+        100000000
+    """
 
 @final
 class AllocationStrategy:
@@ -18,21 +871,30 @@ class AllocationStrategy:
         scaling_factor: float,
         roulette: bool,
         per_agent: bool,
-    ) -> AllocationStrategy: ...
+    ) -> AllocationStrategy:
+        """She & Leung 2009."""
     @staticmethod
-    def lam_leung(history: int, increase: float, decrease: float) -> AllocationStrategy: ...
+    def lam_leung(history: int, increase: float, decrease: float) -> AllocationStrategy:
+        """Lam & Leung 2007."""
     @staticmethod
-    def galstyan(neighbours: int, tables: int) -> AllocationStrategy: ...
+    def galstyan(neighbours: int, tables: int) -> AllocationStrategy:
+        """Galstyan, Kolar & Lerman 2003."""
     @staticmethod
-    def win_stay() -> AllocationStrategy: ...
+    def win_stay() -> AllocationStrategy:
+        """Own wins and losses and past capacities."""
     @staticmethod
-    def flow() -> AllocationStrategy: ...
+    def flow() -> AllocationStrategy:
+        """Public past loads and capacities."""
     @staticmethod
-    def random() -> AllocationStrategy: ...
+    def random() -> AllocationStrategy:
+        """Each agent on its own, in proportion to the forecast capacities."""
     @staticmethod
-    def previous_capacity() -> AllocationStrategy: ...
-    def check(self, resources: int) -> None: ...
-    def bytes_per_agent(self, resources: int) -> int: ...
+    def previous_capacity() -> AllocationStrategy:
+        """A centre that sets loads to the previous capacities."""
+    def check(self, resources: int) -> None:
+        """Refuses parameters that make no sense with this number of resources."""
+    def bytes_per_agent(self, resources: int) -> int:
+        """Bytes of state that a simulation keeps for each agent."""
 
 @final
 class AllocationAgents:
@@ -47,9 +909,12 @@ class AllocationAgents:
         initial_attitudes: NDArray[np.float64] | None,
     ) -> AllocationAgents: ...
     @property
-    def step(self) -> int: ...
-    def choose(self, capacities: NDArray[np.float64]) -> NDArray[np.uint16]: ...
-    def update(self, overloaded: NDArray[np.bool_], loads: NDArray[np.int64] | None) -> None: ...
+    def step(self) -> int:
+        """Steps begun."""
+    def choose(self, capacities: NDArray[np.float64]) -> NDArray[np.uint16]:
+        """Opens a step; each agent's resource as a uint16 array."""
+    def update(self, overloaded: NDArray[np.bool_], loads: NDArray[np.int64] | None) -> None:
+        """Closes the step."""
 
 @final
 class AllocationSelector:
@@ -63,16 +928,24 @@ class AllocationSelector:
         seed: int,
     ) -> AllocationSelector: ...
     @property
-    def n_agents(self) -> int: ...
+    def n_agents(self) -> int:
+        """Agents known."""
     @property
-    def step(self) -> int: ...
+    def step(self) -> int:
+        """The step that is open, from 1."""
     @property
-    def bytes_per_agent(self) -> int: ...
-    def choose(self, agent_id: str) -> int: ...
-    def report(self, agent_id: str, resource: int, overloaded: bool) -> bool: ...
-    def observe_capacity(self, resource: int, capacity: float) -> None: ...
-    def advance(self) -> NDArray[np.int64]: ...
-    def forget(self, agent_id: str) -> None: ...
+    def bytes_per_agent(self) -> int:
+        """About how many bytes an agent takes, without its name."""
+    def choose(self, agent_id: str) -> int:
+        """The agent's resource in this step."""
+    def report(self, agent_id: str, resource: int, overloaded: bool) -> bool:
+        """What became of the agent's last choice; whether it was noted."""
+    def observe_capacity(self, resource: int, capacity: float) -> None:
+        """What is known of a capacity from now on."""
+    def advance(self) -> NDArray[np.int64]:
+        """Ends the step and returns its loads as an int64 array."""
+    def forget(self, agent_id: str) -> None:
+        """Makes room for another agent."""
 
 def simulate_allocation(
     strategy: AllocationStrategy,

@@ -19,11 +19,13 @@
 Every error carries its facts as fields, not only in its text, survives pickling, and turns into a plain
 dictionary with `to_dict`. None of them is an `OSError`: client libraries retry those on their own.
 An amount of a wrong *type* (a float, a bool) is a plain `TypeError`: it is a mistake in the program, not a
-state of a budget.
+state of a budget. So is an id that is no text; text that is no Unicode (half of a surrogate pair) is a
+`UnicodeEncodeError`.
 """
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -67,21 +69,25 @@ class SafeguardsError(Exception):
         return str(self.args[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args[0], {name: getattr(self, name) for name in self.fields})
+        return type(self), self.args, vars(self)  # fields and notes
 
     def to_dict(self) -> dict[str, Any]:
-        """Name, message and fields as plain values, ready for JSON: amounts are decimal strings.
+        """Name, message and fields as plain values, ready for JSON.
+
+        Amounts are decimal strings; a `retry_after` of infinity, which JSON does not know, is `"inf"`.
 
         >>> BudgetExceededError("no", account="bot", requested=Decimal("0.10")).to_dict()["requested"]
         '0.10'
         """
         facts = {name: getattr(self, name) for name in self.fields}
-        plain = {name: format(v, "f") if isinstance(v, Decimal) else v for name, v in facts.items()}
+        plain = {name: _plain(value) for name, value in facts.items()}
         return {"error": type(self).__name__, "message": str(self), **plain}
 
 
-def _rebuild(cls: type[SafeguardsError], message: str, fields: dict[str, object]) -> SafeguardsError:
-    return cls(message, **fields)
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value) if value == math.inf else value
 
 
 class MissingExtraError(SafeguardsError, ImportError):
@@ -186,7 +192,7 @@ class InvalidAmountError(BudgetError, ValueError):
 
 
 class IdempotencyConflictError(BudgetError):
-    """This idempotency key was used before, for another agent, amount or operation type.
+    """An idempotency key was used before, for another agent, amount or operation type.
 
     Attributes:
         idempotency_key: the key.

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from safeguards._native import RateLimiter
-from safeguards.exceptions import ConfigurationError
 from safeguards.types.metrics import RateLimit
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class BudgetRateLimiter(RateLimiter):
 
     coordinator: BudgetCoordinator
 
-    def __new__(cls, coordinator: BudgetCoordinator) -> Self:
+    def __new__(cls, coordinator: BudgetCoordinator) -> Self:  # noqa: D102 - the class documents it
         self = super().__new__(cls, coordinator)
         self.coordinator = coordinator
         return self
@@ -73,7 +72,7 @@ class BudgetRateLimiter(RateLimiter):
             InvalidAmountError: `max_budget` is not an amount.
             ConfigurationError: `time_window` is no `timedelta` of that range, or `max_budget` is above 10^10.
         """
-        self._set_rate_limit(agent_id, max_budget, _nanos(time_window), exact)
+        self._set_rate_limit(agent_id, max_budget, time_window, exact)
 
     def remove_rate_limit(self, agent_id: str, time_window: timedelta | None = None) -> int:
         """Removes the window of this length, or all of them, and forgets what was charged.
@@ -84,7 +83,7 @@ class BudgetRateLimiter(RateLimiter):
         Raises:
             UnknownAgentError: no agent of this id is registered.
         """
-        return self._remove_rate_limit(agent_id, None if time_window is None else _nanos(time_window))
+        return self._remove_rate_limit(agent_id, time_window)
 
     def get_rate_limits(self, agent_id: str) -> list[RateLimit]:
         """Every window of an agent, shortest first.
@@ -93,14 +92,9 @@ class BudgetRateLimiter(RateLimiter):
             UnknownAgentError: no agent of this id is registered.
         """
         return [
-            RateLimit(limit, timedelta(seconds=seconds), spent) for seconds, limit, spent in self._windows(agent_id)
+            RateLimit(limit, timedelta(seconds=seconds), spent)
+            for seconds, limit, spent in self._windows(agent_id)
         ]
 
     def __repr__(self) -> str:
         return f"BudgetRateLimiter({self.coordinator!r})"
-
-
-def _nanos(time_window: timedelta) -> int:
-    if not isinstance(time_window, timedelta):
-        raise ConfigurationError(f"time_window must be a timedelta, not {time_window!r}")
-    return time_window // timedelta(microseconds=1) * 1_000

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation
@@ -13,6 +14,7 @@ from safeguards.types.enums import AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
 
 if TYPE_CHECKING:
+    from datetime import timedelta, tzinfo
     from decimal import Decimal
 
     from safeguards._native import Amount, Clock
@@ -26,9 +28,9 @@ class BudgetCoordinator(Ledger):
     """All budgets of one process: decides before each operation whether it may be paid for.
 
     Agents are debited; a debit passes through the agent's own budget and through every pool above it, all of
-    them or none. Any number of threads and tasks may call any method at any time: no budget is ever overspent.
-    Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against the
-    spender (charges up, grants down).
+    them or none. Any number of threads and tasks may call any method at any time: no budget is overspent.
+    Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against
+    the spender (charges up, grants down).
 
     Debits, reservations, budgets and lists are methods of the compiled base class and documented there.
 
@@ -52,8 +54,10 @@ class BudgetCoordinator(Ledger):
     """
 
     notification_manager: NotificationManager
+    _lock: threading.Lock
+    _pinned: frozenset[str]
 
-    def __new__(
+    def __new__(  # noqa: D102 - the class documents it
         cls,
         notification_manager: NotificationManager | None = None,
         *,
@@ -70,7 +74,8 @@ class BudgetCoordinator(Ledger):
             history_sums=history_sums,
         )
         self.notification_manager = manager
-        self._pinned = frozenset[str]()
+        self._lock = threading.Lock()
+        self._pinned = frozenset()
         return self
 
     def create_budget_pool(
@@ -93,10 +98,11 @@ class BudgetCoordinator(Ledger):
             parent_id: the pool above it, if any. Pools are at most 32 deep.
             pool_id: its id; if not given, the name, with a number where the name is taken.
             budget_period: `"hourly"`, `"daily"`, `"weekly"` (from Monday), `"monthly"` or a `timedelta` (from
-                now). At each begin the budget is `initial_budget` again, less what is still reserved; what was
-                left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
+                now). At each begin the budget is `initial_budget` again, less what is still reserved; what
+                was left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
                 changes: each is granted once.
-            timezone: a name such as `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not given.
+            timezone: a name such as `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not
+                given.
 
         Returns:
             The pool's id.
@@ -106,11 +112,11 @@ class BudgetCoordinator(Ledger):
             InvalidAmountError: `initial_budget` is not an amount.
             ConfigurationError: `pool_id` is taken, or another argument makes no sense.
         """
-        if pool_id is None:
-            pool_id = self._free_pool_id(name)
-        period, nanos = _period(budget_period)
-        self._create_pool(pool_id, initial_budget, priority, parent_id, period, nanos, _zone_name(timezone))
-        return pool_id
+        with self._lock:  # between finding a free id and taking it
+            chosen = self._free_pool_id(name) if pool_id is None else pool_id
+            zone = _zone_name(timezone)
+            self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone)
+        return chosen
 
     def _free_pool_id(self, name: str) -> str:
         number, pool_id = 1, name
@@ -158,7 +164,9 @@ class BudgetCoordinator(Ledger):
             UnknownAgentError: no agent of this id is registered.
         """
         first, end = _ALWAYS
-        usage = self._usage(agent_id, start_time or first, end_time or end)
+        first = first if start_time is None else start_time
+        end = end if end_time is None else end_time
+        usage = self._usage(agent_id, first, end)
         events = [UsageEvent(*entry) for entry in usage]
         return [e for e in events if operation_type is None or e.operation_type == operation_type]
 
@@ -190,24 +198,33 @@ class BudgetCoordinator(Ledger):
             )
 
     def pin(self, account_id: str) -> None:
-        """Keeps controllers from changing this agent's or pool's budget. People still can."""
-        self._pinned |= {account_id}
+        """Keeps controllers from changing this agent's or pool's budget. People still can.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+        """
+        if not self._has_pool(account_id):
+            self.get_agent_priority(account_id)  # raises for an id that is unknown
+        with self._lock:
+            self._pinned |= {account_id}
 
     def unpin(self, account_id: str) -> None:
         """Lets controllers change this budget again."""
-        self._pinned -= {account_id}
+        with self._lock:
+            self._pinned -= {account_id}
 
     @property
     def pinned(self) -> frozenset[str]:
         """Ids that controllers leave alone."""
         return self._pinned
 
-    def _on_crossing(self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal) -> None:
+    def _on_crossing(
+        self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
+    ) -> None:
         kind = "pool" if is_pool else "agent"
         self.notification_manager.send_alert(
             f"{kind} {account!r} has spent {share:.0%} of its budget",
-            f"{spent} of {granted} is spent. "
-            + (f"Raise it with update_{'pool_' if is_pool else ''}budget, or wait for its next period."),
+            f"{spent} of {granted} is spent: raise it with update_{'pool_' if is_pool else ''}budget.",
             AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
             account=account,
             time=self._now(),
@@ -222,14 +239,6 @@ class BudgetCoordinator(Ledger):
 
     def _repr_html_(self) -> str:
         return _report.html(self)
-
-
-def _period(period: str | timedelta | None) -> tuple[str | None, int | None]:
-    if isinstance(period, timedelta):
-        return None, period // timedelta(microseconds=1) * 1_000
-    if period is None or isinstance(period, str):
-        return period, None
-    raise ConfigurationError(f"budget_period must be a name or a timedelta, not {period!r}")
 
 
 def _zone_name(zone: str | tzinfo | None) -> str | None:

@@ -14,7 +14,7 @@ from safeguards.types.alerts import Alert
 from safeguards.types.enums import AlertSeverity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     Handler = Callable[[Alert], object]
 
@@ -43,8 +43,8 @@ class NotificationManager:
     error is logged, kept in `failures`, and the other handlers still run. Safe to use from many threads.
 
     Args:
-        thresholds: shares of a budget. When spending crosses one, an alert is sent, once in each period of the
-            budget: `0.8` tells that 80 % is spent. A share of 1 or more is an error, one below a warning.
+        thresholds: shares of a budget. When spending crosses one, an alert is sent, once in each period of
+            the budget: `0.8` tells that 80 % is spent. A share of 1 or more is an error, one below a warning.
         max_alerts: alerts and failures that are kept; older ones are dropped.
 
     Raises:
@@ -57,12 +57,12 @@ class NotificationManager:
         INFO Model prices have changed
     """
 
-    def __init__(self, *, thresholds: Sequence[float] = (0.8, 1.0), max_alerts: int = 1_000) -> None:
-        if any(not share > 0 for share in thresholds):
+    def __init__(self, *, thresholds: Iterable[float] = (0.8, 1.0), max_alerts: int = 1_000) -> None:
+        self.thresholds = tuple(thresholds)
+        if any(not share > 0 for share in self.thresholds):
             raise ConfigurationError("thresholds must be shares of a budget above 0, such as 0.8")
         if max_alerts < 1:
             raise ConfigurationError("max_alerts must be at least 1")
-        self.thresholds = tuple(thresholds)
         self._lock = threading.Lock()
         self._handlers: tuple[tuple[Handler, AlertSeverity], ...] = ()
         self._alerts: deque[Alert] = deque(maxlen=max_alerts)

@@ -77,11 +77,11 @@ class TracedRequest(NamedTuple):
 def agent_of(index: int, agents: int) -> str:
     """Whom the request at `index` is attributed to: BLAKE2b of the index, modulo the number of agents.
 
-    Traces are published without names. A fixed hash spreads requests over agents unevenly, as chance does, and
-    always in the same way.
+    Traces are published without names. A fixed hash spreads requests over agents unevenly, as chance does,
+    and always in the same way.
 
     >>> agent_of(0, 100), agent_of(1, 100)
-    ('agent-52', 'agent-93')
+    ('agent-58', 'agent-11')
     """
     digest = blake2b(index.to_bytes(8, "little"), digest_size=8).digest()
     return f"agent-{int.from_bytes(digest, 'little') % agents:0{len(str(agents - 1))}}"
@@ -136,7 +136,7 @@ class Trace:
         """
         shipped = resources.files("safeguards") / "data" / "azure_llm_2023_conv_requests.npz"
         with resources.as_file(shipped) as path:
-            return cls.load(path, agents=agents, price=price)
+            return cls("azure_llm_2023_conv", cls.load(path, agents=agents, price=price).requests)
 
     @classmethod
     def load(cls, path: str | Path, *, agents: int = 100, price: Price = NOTIONAL_PRICE) -> Trace:

@@ -28,4 +28,4 @@ class Alert:
     severity: AlertSeverity = AlertSeverity.WARNING
     time: datetime | None = None
     account: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Literal
 
 __all__ = ["BudgetEvent", "BudgetMetrics", "EventKind", "RateLimit", "UsageEvent"]
+
+# Whatever context the caller computes in: this one holds every amount exactly.
+_ARITHMETIC = Context(prec=60)
 
 EventKind = Literal[
     "debit",
@@ -49,13 +52,14 @@ class BudgetMetrics:
 
     @property
     def utilization(self) -> float:
-        """Share of the period's budget that is spent or reserved: `(spent + reserved) / granted` of the period.
+        """Share of the period's budget that is used: `(spent + reserved) / granted` of the period.
 
         Above 1 after an overdraft; 0 if nothing was granted.
         """
         if not self.period_granted:
             return 0.0
-        return float((self.period_spent + self.reserved) / self.period_granted)
+        used = _ARITHMETIC.add(self.period_spent, self.reserved)
+        return float(_ARITHMETIC.divide(used, self.period_granted))
 
 
 @dataclass(frozen=True, slots=True)

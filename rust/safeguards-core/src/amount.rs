@@ -18,6 +18,10 @@ pub const UNITS_PER_ONE: i128 = 10_i128.pow(DECIMAL_PLACES);
 /// The largest amount, in units: 10^15 wholes.
 pub const MAX_UNITS: i128 = 10_i128.pow(15) * UNITS_PER_ONE;
 
+/// Powers of ten from 0 to 9.
+const POWERS: [u32; 10] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
 /// Digits of [`MAX_UNITS`]; a number of more digits is too large without looking at them.
 const MAX_DIGITS: i64 = 25;
 
@@ -87,6 +91,16 @@ impl Amount {
     /// `coefficient * 10^exponent`, the parts of a decimal floating-point number.
     #[inline]
     pub fn from_parts(coefficient: u128, exponent: i64, rounding: Rounding) -> Result<Self, AmountError> {
+        // Nearly all amounts: up to nine places and nineteen digits, and so one product of two words.
+        let power = usize::try_from(exponent.wrapping_add(9)).ok().and_then(|places| POWERS.get(places));
+        if let (Ok(word), Some(power)) = (u64::try_from(coefficient), power) {
+            let units = u128::from(word) * u128::from(*power);
+            return Self::from_units(units.cast_signed()).ok_or(AmountError::TooLarge);
+        }
+        Self::from_any_parts(coefficient, exponent, rounding)
+    }
+
+    fn from_any_parts(coefficient: u128, exponent: i64, rounding: Rounding) -> Result<Self, AmountError> {
         if coefficient == 0 {
             return Ok(Self::ZERO);
         }
@@ -125,25 +139,29 @@ impl Amount {
             return Err(special(mantissa));
         }
         let exponent = exponent.saturating_sub(i64::try_from(fraction.len()).unwrap_or(i64::MAX));
-        let amount = from_digits(digits, whole.len() + fraction.len(), exponent, rounding)?;
-        if negative && !amount.is_zero() { Err(AmountError::Negative) } else { Ok(amount) }
+        if negative && digits.clone().any(|digit| digit != b'0') {
+            return Err(AmountError::Negative);
+        }
+        from_digits(digits, whole.len() + fraction.len(), exponent, rounding)
     }
 
     /// Reads an amount as people write it: `[0-9]+(\.[0-9]+)?`, nothing else.
     pub fn parse_plain(text: &str, rounding: Rounding) -> Result<Self, AmountError> {
-        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        if is_digits(whole) && is_digits(fraction) {
+        if is_plain(text) {
             return Self::parse(text, rounding);
         }
-        // One sign is looked through, not a row of them: the stack does not grow with the text.
         Err(match text.strip_prefix('-') {
-            Some(rest) if !rest.starts_with('-') && Self::parse_plain(rest, rounding).is_ok() => {
-                AmountError::Negative
-            }
+            Some(rest) if is_plain(rest) => AmountError::Negative,
             _ => special(text),
         })
     }
+}
+
+/// `[0-9]+(\.[0-9]+)?`
+fn is_plain(text: &str) -> bool {
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    is_digits(whole) && is_digits(fraction)
 }
 
 /// Digits of a coefficient, most significant first, times `10^exponent`.
@@ -249,6 +267,8 @@ mod tests {
         assert_eq!(up("1000000000000000.0000000001"), Err(AmountError::TooLarge));
         assert_eq!(down("1000000000000000.0000000001"), Ok(MAX_UNITS));
         assert_eq!(up("-1"), Err(AmountError::Negative));
+        assert_eq!(down("-1E-30"), Err(AmountError::Negative));
+        assert_eq!(up("-1E+999999"), Err(AmountError::Negative));
         assert_eq!(up("NaN"), Err(AmountError::NotANumber));
         assert_eq!(up("sNaN12"), Err(AmountError::NotANumber));
         assert_eq!(up("-Infinity"), Err(AmountError::Infinite));
@@ -284,6 +304,8 @@ mod tests {
             assert_eq!(Amount::parse_plain(text, Rounding::Up), Err(AmountError::Malformed), "{text:?}");
         }
         assert_eq!(Amount::parse_plain("-1", Rounding::Up), Err(AmountError::Negative));
+        let dashes = "-".repeat(3_000_000);
+        assert_eq!(Amount::parse_plain(&dashes, Rounding::Up), Err(AmountError::Malformed));
         assert_eq!(Amount::parse_plain("nan", Rounding::Up), Err(AmountError::NotANumber));
     }
 

@@ -1,6 +1,8 @@
 //! The money state machine, row by row: the outcome, the books of every account of the path, and the one event
 //! that tells of it.
 
+#![allow(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
+
 mod common;
 
 use EventKind::{
@@ -243,7 +245,7 @@ fn settling_beyond_the_reserved_may_be_refused_as_such() {
 fn a_release_returns_all() {
     let world = World::new();
     let reservation = reserve(&world, 4);
-    let (_, events) = world.act(|w| w.ledger.release(&reservation).unwrap());
+    let ((), events) = world.act(|w| w.ledger.release(&reservation).unwrap());
     assert_eq!((events, world.books()), (vec![(Release, 4)], UNTOUCHED));
     assert_eq!(world.ledger.reservation_state(&reservation), ReservationState::Released);
 }
@@ -389,7 +391,7 @@ fn a_late_settlement_keeps_to_its_overage_policy() {
 fn releasing_what_has_expired_changes_nothing() {
     let world = World::new();
     let reservation = reserve(&world, 4);
-    let (_, events) = world.act(|w| {
+    let ((), events) = world.act(|w| {
         w.advance(TTL);
         w.ledger.release(&reservation).unwrap();
     });
@@ -401,7 +403,7 @@ fn releasing_what_has_expired_changes_nothing() {
 fn a_reservation_kept_alive_outlives_its_deadline() {
     let world = World::new();
     let (kept, other) = (reserve(&world, 4), reserve(&world, 1));
-    let (_, events) = world.act(|w| {
+    let ((), events) = world.act(|w| {
         w.ledger.keep_alive(&kept).unwrap();
         w.advance(100 * TTL);
     });
@@ -534,7 +536,7 @@ fn acquire_and_record_touch_windows_and_never_budgets() {
     let (answer, events) = world.act(|w| w.ledger.acquire("ann", whole(2)));
     assert!(is_rate_limited(&answer) && events.is_empty());
     assert_eq!(window_room(&world), 1);
-    let (_, events) = world.act(|w| w.ledger.record_usage("ann", whole(9), NONE).unwrap());
+    let ((), events) = world.act(|w| w.ledger.record_usage("ann", whole(9), NONE).unwrap());
     assert_eq!((events, world.books()), (vec![(Recorded, 9)], UNTOUCHED));
     assert_eq!(window_room(&world), 0);
     let usage = world.ledger.usage(&world.ann, Wall(0), Wall(1)).unwrap();
@@ -704,13 +706,13 @@ fn update_makes_it_remain_and_leaves_reservations_alone() {
     let world = World::new();
     world.debit(2).unwrap();
     let reservation = reserve(&world, 3);
-    let (_, events) = world.act(|w| w.ledger.update_budget("ann", whole(90)).unwrap());
+    let ((), events) = world.act(|w| w.ledger.update_budget("ann", whole(90)).unwrap());
     assert_eq!(events, [(Update, 90)]);
     // More than its pools have: no pool vetoes, and the path check still holds.
     assert_eq!(world.books(), [(95, 90, 3, 2), (50, 45, 3, 2), (100, 95, 3, 2)]);
     assert_eq!(world.ledger.available(&world.ann).unwrap(), whole(45).units());
     assert_eq!(refused_by(world.debit(46)).0, "team");
-    let (_, events) = world.act(|w| w.ledger.update_pool_budget("team", whole(0)).unwrap());
+    let ((), events) = world.act(|w| w.ledger.update_pool_budget("team", whole(0)).unwrap());
     assert_eq!((events, world.books()[1]), (vec![(Update, 0)], (5, 0, 3, 2)));
     world.ledger.settle(&reservation, whole(3)).unwrap();
     assert_eq!(world.books()[1], (5, 0, 0, 5));
@@ -722,7 +724,7 @@ fn a_transfer_moves_budget_and_leaves_pools_alone() {
     world.ledger.create_pool(pool("elsewhere", None, 1)).unwrap();
     let bob = world.ledger.register_agent("bob", "elsewhere", 5, whole(0)).unwrap();
     let reservation = reserve(&world, 4);
-    let (_, events) = world.act(|w| w.ledger.transfer("ann", "bob", whole(5)).unwrap());
+    let ((), events) = world.act(|w| w.ledger.transfer("ann", "bob", whole(5)).unwrap());
     assert_eq!(events, [(TransferOut, 5)]);
     let last = world.ledger.events(&bob).unwrap().pop().unwrap();
     assert_eq!((last.kind, last.amount), (TransferIn, whole(5)));

@@ -2,15 +2,27 @@
 
 use std::sync::Arc;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, operation};
+use crate::arguments::{Asked, float_seconds, operation};
 use crate::ledger::{PyLedger, admitted, tell_crossings};
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
 
+/// One agent's account: the same operations as the coordinator's, without looking up the id.
+///
+/// Two of the same agent are equal. It belongs to this registration of the agent: once the agent is
+/// unregistered, every operation raises `UnknownAgentError`, even if the id is registered anew.
+///
+/// Example:
+///     >>> account = coordinator.account("bot")
+///     >>> account
+///     Account("bot", budget=1)
+///     >>> account == coordinator.account("bot")
+///     True
 #[pyclass(frozen, weakref, module = "safeguards._native", name = "Account")]
 pub(crate) struct PyAccount {
     ledger: Py<PyLedger>,
@@ -25,28 +37,49 @@ impl PyAccount {
 
 #[pymethods]
 impl PyAccount {
+    /// The agent's id.
     #[getter]
     fn id(&self) -> &str {
         self.account.id()
     }
 
+    /// Id of the pool right above it.
     #[getter]
     fn pool_id(&self) -> Option<&str> {
         self.account.parent().map(|pool| &**pool.id())
     }
 
+    /// What the agent has left: its own remaining budget, negative only after an overdraft.
     #[getter]
     fn budget<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let this = self.ledger.get();
         to_decimal(py, this.answer(py, this.core(py)?.remaining(&self.account))?)
     }
 
+    /// The least that remains on the path from the agent to its topmost pool.
     #[getter]
     fn available<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let this = self.ledger.get();
         to_decimal(py, this.answer(py, this.core(py)?.available(&self.account))?)
     }
 
+    /// Charges the agent and every pool above it, all of them or none, as `BudgetCoordinator.debit` does.
+    ///
+    /// Args:
+    ///     amount: how much; more than 9 decimal places are rounded up.
+    ///     operation_type: what for.
+    ///     idempotency_key: a repetition with the same key has no effect and the first receipt.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: the agent was unregistered.
+    ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
+    ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.account("bot").debit("0.25").remaining
+    ///     Decimal('0.75')
     #[pyo3(signature = (amount, *, operation_type=None, idempotency_key=None))]
     fn debit(
         &self,
@@ -63,6 +96,19 @@ impl PyAccount {
         Ok(PyReceipt(receipt))
     }
 
+    /// As `debit`, but tells with a bool whether it was admitted: the fastest form of all.
+    ///
+    /// Returns:
+    ///     True if it was charged; False if a budget or a window refused it, and nothing was changed.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: the agent was unregistered.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.account("bot").try_debit("1.01")
+    ///     False
     #[pyo3(signature = (amount, *, operation_type=None, idempotency_key=None))]
     fn try_debit(
         &self,
@@ -79,11 +125,40 @@ impl PyAccount {
         Ok(done.is_some())
     }
 
+    /// Sets aside the most that a piece of work can cost; settle it for what it did cost.
+    ///
+    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+    /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+    /// task settles `on_cancel`.
+    ///
+    /// Args:
+    ///     amount: the most it can cost; more than 9 decimal places are rounded up.
+    ///     ttl_seconds: seconds until it is given back by itself, above 0.
+    ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+    ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+    ///         room for the excess. `"reject"` refuses it.
+    ///     operation_type: what for.
+    ///     idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
+    ///         reservation.
+    ///     on_cancel: what a cancelled `with` block settles for; 0 if not given.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     UnknownAgentError: the agent was unregistered.
+    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
+    ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> with coordinator.account("bot").reserve("0.50") as reservation:
+    ///     ...     reservation
+    ///     Reservation(2, agent="bot", amount=0.5, active)
     #[pyo3(signature = (amount, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
     fn reserve(
         &self,
         amount: &Bound<'_, PyAny>,
-        ttl_seconds: f64,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
@@ -97,11 +172,22 @@ impl PyAccount {
         Ok(PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel))
     }
 
+    /// As `reserve`, but returns None if a budget or a window refuses.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     UnknownAgentError: the agent was unregistered.
+    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.account("bot").try_reserve(2) is None
+    ///     True
     #[pyo3(signature = (amount, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
     fn try_reserve(
         &self,
         amount: &Bound<'_, PyAny>,
-        ttl_seconds: f64,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
@@ -113,6 +199,18 @@ impl PyAccount {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reservation = this.answer(py, admitted(this.reserve_account(&self.account, &asked)))?;
         Ok(reservation.map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel)))
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.account, &other.account)
+    }
+
+    fn __hash__(&self) -> usize {
+        Arc::as_ptr(&self.account).addr() >> 4
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.ledger)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

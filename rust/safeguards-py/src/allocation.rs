@@ -27,6 +27,7 @@ pub(crate) struct PyStrategy(core::Strategy);
 
 #[pymethods]
 impl PyStrategy {
+    /// She & Leung 2009.
     #[staticmethod]
     fn adaptive(adjusting_rate: f64, scaling_factor: f64, roulette: bool, per_agent: bool) -> Self {
         let choice = if roulette { core::Choice::Roulette } else { core::Choice::Max };
@@ -34,31 +35,37 @@ impl PyStrategy {
         Self(core::Strategy::Adaptive(core::Adaptive { adjusting_rate, scaling_factor, choice, attitude }))
     }
 
+    /// Lam & Leung 2007.
     #[staticmethod]
     const fn lam_leung(history: usize, increase: f64, decrease: f64) -> Self {
         Self(core::Strategy::LamLeung(core::LamLeung { history, increase, decrease }))
     }
 
+    /// Galstyan, Kolar & Lerman 2003.
     #[staticmethod]
     const fn galstyan(neighbours: usize, tables: usize) -> Self {
         Self(core::Strategy::Galstyan(core::Galstyan { neighbours, tables }))
     }
 
+    /// Own wins and losses and past capacities.
     #[staticmethod]
     const fn win_stay() -> Self {
         Self(core::Strategy::WinStay)
     }
 
+    /// Public past loads and capacities.
     #[staticmethod]
     const fn flow() -> Self {
         Self(core::Strategy::Flow)
     }
 
+    /// Each agent on its own, in proportion to the forecast capacities.
     #[staticmethod]
     const fn random() -> Self {
         Self(core::Strategy::Random)
     }
 
+    /// A centre that sets loads to the previous capacities.
     #[staticmethod]
     const fn previous_capacity() -> Self {
         Self(core::Strategy::PreviousCapacity)
@@ -222,14 +229,17 @@ impl PySelector {
         core::Selector::new(&strategy.0, n_resources, max_agents, seed).map(Self).map_err(refuse)
     }
 
+    /// The agent's resource in this step.
     fn choose(&self, agent_id: &str) -> PyResult<u16> {
         self.0.choose(agent_id).map_err(refuse)
     }
 
+    /// What became of the agent's last choice; whether it was noted.
     fn report(&self, py: Python<'_>, agent_id: &str, resource: u16, overloaded: bool) -> PyResult<bool> {
         self.0.report(agent_id, resource, overloaded).ok_or_else(|| unknown(py, agent_id))
     }
 
+    /// What is known of a capacity from now on.
     fn observe_capacity(&self, resource: usize, capacity: f64) -> PyResult<()> {
         self.0.observe_capacity(resource, capacity).map_err(refuse)
     }
@@ -239,20 +249,24 @@ impl PySelector {
         PyArray1::from_vec(py, py.detach(|| self.0.advance()))
     }
 
+    /// Makes room for another agent.
     fn forget(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
         if self.0.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
     }
 
+    /// Agents known.
     #[getter]
     fn n_agents(&self) -> usize {
         self.0.agents()
     }
 
+    /// The step that is open, from 1.
     #[getter]
     fn step(&self) -> u32 {
         self.0.step()
     }
 
+    /// About how many bytes an agent takes, without its name.
     #[getter]
     const fn bytes_per_agent(&self) -> usize {
         self.0.bytes_per_agent()

@@ -59,7 +59,8 @@ fn by_text(value: &Bound<'_, PyAny>, argument: &str, rounding: Rounding) -> PyRe
         let text = class.getattr("__str__")?.call1((value,))?;
         Amount::parse(text.cast::<PyString>()?.to_str()?, rounding)
     } else if let Ok(text) = value.cast::<PyString>() {
-        Amount::parse_plain(text.to_str()?, rounding)
+        // Text that is no Unicode has other characters than digits.
+        text.to_str().map_or(Err(AmountError::Malformed), |text| Amount::parse_plain(text, rounding))
     } else if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
         from_int(value)?
     } else {
@@ -82,14 +83,15 @@ fn from_int(value: &Bound<'_, PyAny>) -> PyResult<Result<Amount, AmountError>> {
 
 fn wrong_type(value: &Bound<'_, PyAny>, argument: &str) -> PyErr {
     let name = value.get_type().name().map_or_else(|_| "this".into(), |name| name.to_string());
-    let advice = if value.is_instance_of::<PyFloat>() {
-        let text = value.repr().map_or_else(|_| "0.1".into(), |text| text.to_string());
-        format!(": a float cannot hold decimal amounts exactly; write Decimal('{text}') or '{text}'")
-    } else {
-        String::new()
+    let advice = match value.cast::<PyFloat>() {
+        Ok(float) if float.value().is_finite() => {
+            let text = PyFloat::new(value.py(), float.value());
+            format!("a float cannot hold decimal amounts exactly; write Decimal('{text}') or '{text}'")
+        }
+        _ => "convert it first".into(),
     };
     PyTypeError::new_err(format!(
-        "{argument} must be a Decimal, an int or a decimal string, not {name}{advice}"
+        "{argument} must be a Decimal, an int or a decimal string, not {name}: {advice}"
     ))
 }
 
@@ -100,7 +102,7 @@ fn invalid(value: &Bound<'_, PyAny>, argument: &str, error: AmountError) -> PyEr
     let filled = fields.set_item("argument", argument).and_then(|()| fields.set_item("value", &text));
     match filled {
         Ok(()) => {
-            exception(value.py(), "InvalidAmountError", format!("{argument} {error}: got {text}"), &fields)
+            exception(value.py(), "InvalidAmountError", format!("{argument} {error}: got {text:?}"), &fields)
         }
         Err(error) => error,
     }
@@ -111,7 +113,7 @@ fn shorten(value: &Bound<'_, PyAny>) -> String {
     let text = match value.str() {
         Ok(text) => text.to_string_lossy().into_owned(),
         // Python refuses to print an int of more than 4,300 digits.
-        Err(_) => return "an int of thousands of digits".into(),
+        Err(_) => return "a number of thousands of digits".into(),
     };
     if text.chars().count() <= 60 {
         return text;
@@ -125,13 +127,25 @@ pub(crate) fn to_decimal(py: Python<'_>, units: i128) -> PyResult<Bound<'_, PyAn
     decimals(py)?.class.bind(py).call1((Units(units).to_string(),))
 }
 
-/// Whether `Decimal`s are read in place on this interpreter.
+/// Whether `Decimal`s are read in place on this interpreter. If not: by text, with the same results.
 #[pyfunction]
 pub(crate) fn reads_decimals_in_place(py: Python<'_>) -> PyResult<bool> {
     Ok(decimals(py)?.layout.is_some())
 }
 
-/// The amount of a value in units of 1e-9, as the hot path reads it, or by its text.
+/// The amount of a value in units of 1e-9, as the methods above read it.
+///
+/// Args:
+///     value: a `Decimal`, an `int` or a decimal `str`.
+///     round_up: which way more than 9 decimal places are rounded.
+///     in_place: whether a `Decimal` may be read in place; if not, it is read by its text.
+///
+/// Raises:
+///     InvalidAmountError: `value` is not an amount.
+///
+/// Example:
+///     >>> amount_units(Decimal("0.1"), round_up=True, in_place=True)
+///     100000000
 #[pyfunction]
 #[pyo3(signature = (value, *, round_up, in_place))]
 pub(crate) fn amount_units(value: &Bound<'_, PyAny>, round_up: bool, in_place: bool) -> PyResult<i128> {

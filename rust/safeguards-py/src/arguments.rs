@@ -1,7 +1,9 @@
 //! Arguments other than amounts, checked before anything is done.
 
 use jiff::tz::TimeZone;
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
+use pyo3::types::PyDelta;
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{OperationId, Overage, Period, Request};
 
@@ -83,21 +85,61 @@ pub(crate) fn check_priority(py: Python<'_>, priority: i64) -> PyResult<u8> {
     })
 }
 
-/// A period by its name or by its length, if there is one.
-pub(crate) fn period(py: Python<'_>, name: Option<&str>, nanos: Option<i64>) -> PyResult<Option<Period>> {
-    match (name, nanos) {
-        (Some("hourly"), _) => Ok(Some(Period::Hourly)),
-        (Some("daily"), _) => Ok(Some(Period::Daily)),
-        (Some("weekly"), _) => Ok(Some(Period::Weekly)),
-        (Some("monthly"), _) => Ok(Some(Period::Monthly)),
-        (Some(name), _) => {
-            let text = "budget_period must be 'hourly', 'daily', 'weekly', 'monthly' or a timedelta";
-            Err(configuration_error(py, format!("{text}, not {name:?}")))
+/// A whole number; one beyond 64 bits is as far as they go, and out of every range.
+pub(crate) fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    value.extract::<i64>().or_else(|error| {
+        if !error.is_instance_of::<PyOverflowError>(value.py()) {
+            return Err(error);
         }
-        (None, Some(nanos)) if nanos > 0 => Ok(Some(Period::Every(nanos))),
-        (None, Some(_)) => Err(configuration_error(py, "budget_period must be longer than nothing")),
-        (None, None) => Ok(None),
+        Ok(if value.lt(0)? { i64::MIN } else { i64::MAX })
+    })
+}
+
+/// A number of seconds; an int beyond every float is infinite.
+pub(crate) fn float_seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    value.extract::<f64>().or_else(|error| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) { Ok(f64::INFINITY) } else { Err(error) }
+    })
+}
+
+/// How many of something are kept.
+pub(crate) fn count(py: Python<'_>, argument: &str, value: i64) -> PyResult<usize> {
+    let text = || configuration_error(py, format!("{argument} must not be negative; got {value}"));
+    usize::try_from(value).map_err(|_| text())
+}
+
+/// Nanoseconds of a `timedelta`; one of more than 292 years is as long as they go.
+pub(crate) fn timedelta_nanos(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<i64> {
+    let py = value.py();
+    if !value.is_instance_of::<PyDelta>() {
+        let name = value.get_type().name()?;
+        return Err(configuration_error(py, format!("{argument} must be a timedelta, not {name}")));
     }
+    let microsecond = PyDelta::new(py, 0, 0, 1, false)?;
+    Ok(whole(&value.floor_div(microsecond)?)?.saturating_mul(1_000))
+}
+
+/// A period by its name or by its length, if there is one.
+pub(crate) fn period(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Period>> {
+    let Some(value) = value else { return Ok(None) };
+    let named = value.extract::<&str>().ok().and_then(|name| match name {
+        "hourly" => Some(Period::Hourly),
+        "daily" => Some(Period::Daily),
+        "weekly" => Some(Period::Weekly),
+        "monthly" => Some(Period::Monthly),
+        _ => None,
+    });
+    if named.is_some() {
+        return Ok(named);
+    }
+    if value.is_instance_of::<PyDelta>() {
+        return match timedelta_nanos(value, "budget_period")? {
+            nanos if nanos > 0 => Ok(Some(Period::Every(nanos))),
+            _ => Err(configuration_error(value.py(), "budget_period must be longer than nothing")),
+        };
+    }
+    let text = "budget_period must be 'hourly', 'daily', 'weekly', 'monthly' or a timedelta";
+    Err(configuration_error(value.py(), format!("{text}, not {}", value.repr()?.to_string_lossy())))
 }
 
 /// A time zone by its name; the local one if there is none.

@@ -11,6 +11,10 @@ use safeguards_core::clock::{Clock, ManualClock, Wall};
 use crate::error::{configuration_error, seconds};
 
 /// The operating system's clocks.
+///
+/// Example:
+///     >>> SystemClock()
+///     SystemClock()
 #[pyclass(frozen, module = "safeguards._native", name = "SystemClock")]
 pub(crate) struct PySystemClock;
 
@@ -21,10 +25,12 @@ impl PySystemClock {
         Self
     }
 
+    /// Seconds on a line that only goes forward; its zero means nothing.
     fn monotonic(&self) -> f64 {
         seconds(Clock::System.monotonic().0)
     }
 
+    /// The wall time, aware, in UTC.
     fn now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_datetime(py, Clock::System.wall())
     }
@@ -34,7 +40,20 @@ impl PySystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move.
+/// A clock that stands still until it is told to move: for tests, and for traces that are replayed.
+///
+/// Args:
+///     start: the wall time that it shows first, before 2262; a naive one is local time. 2026-01-01 UTC if
+///         not given.
+///
+/// Raises:
+///     ConfigurationError: `start` is out of range.
+///
+/// Example:
+///     >>> clock = ManualClock()
+///     >>> clock.advance(90)
+///     >>> clock
+///     ManualClock(2026-01-01T00:01:30+00:00)
 #[pyclass(frozen, module = "safeguards._native", name = "ManualClock")]
 pub(crate) struct PyManualClock(Arc<ManualClock>);
 
@@ -44,24 +63,50 @@ impl PyManualClock {
     #[pyo3(signature = (start=None))]
     fn new(start: Option<&Bound<'_, PyDateTime>>) -> PyResult<Self> {
         // 2026-01-01T00:00:00Z: a test without a date of its own has one that it can compute with.
-        let start = start.map_or(Ok(Wall(1_767_225_600_000_000_000)), from_datetime)?;
+        let start = start.map_or(Ok(Wall(1_767_225_600_000_000_000)), shown)?;
         Ok(Self(Arc::new(ManualClock::new(start))))
     }
 
+    /// Moves both lines forward, the monotonic one and the wall time.
+    ///
+    /// Args:
+    ///     by: seconds, rounded to nanoseconds, or a `timedelta`.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `by` is negative, not finite or no time at all.
+    ///
+    /// Example:
+    ///     >>> clock.advance(timedelta(minutes=1))
+    ///     >>> clock.monotonic()
+    ///     60.0
     fn advance(&self, by: &Bound<'_, PyAny>) -> PyResult<()> {
         self.0.advance(to_duration(by)?);
         Ok(())
     }
 
+    /// Moves the wall time alone, either way: what an administrator or a time server does.
+    ///
+    /// Args:
+    ///     to: the wall time; a naive one is local time.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `to` is out of range.
+    ///
+    /// Example:
+    ///     >>> clock.set_wall(datetime(2026, 7, 1, tzinfo=UTC))
+    ///     >>> clock.now(), clock.monotonic()
+    ///     (datetime.datetime(2026, 7, 1, 0, 0, tzinfo=datetime.timezone.utc), 0.0)
     fn set_wall(&self, to: &Bound<'_, PyDateTime>) -> PyResult<()> {
-        self.0.set_wall(from_datetime(to)?);
+        self.0.set_wall(shown(to)?);
         Ok(())
     }
 
+    /// Seconds that the clock was advanced by.
     fn monotonic(&self) -> f64 {
         seconds(self.0.monotonic().0)
     }
 
+    /// The wall time, aware, in UTC.
     fn now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_datetime(py, self.0.wall())
     }
@@ -103,10 +148,22 @@ fn to_duration(by: &Bound<'_, PyAny>) -> PyResult<Duration> {
 /// Nanoseconds since 1970 of a `datetime`; a naive one is local time.
 pub(crate) fn from_datetime(at: &Bound<'_, PyDateTime>) -> PyResult<Wall> {
     let py = at.py();
-    let utc = at.call_method1("astimezone", (PyTzInfo::utc(py)?,))?;
+    let utc = at.call_method1("astimezone", (PyTzInfo::utc(py)?,)).map_err(|_| out_of_range(at))?;
     let epoch = PyDateTime::from_timestamp(py, 0.0, Some(&PyTzInfo::utc(py)?.to_owned()))?;
     let micros = utc.sub(epoch)?.call_method1("__floordiv__", (PyDelta::new(py, 0, 0, 1, false)?,))?;
     Ok(Wall(micros.extract::<i64>()?.saturating_mul(1_000)))
+}
+
+/// A wall time that a clock can show.
+fn shown(at: &Bound<'_, PyDateTime>) -> PyResult<Wall> {
+    from_datetime(at).and_then(|wall| {
+        let fits = (i64::MIN + 1..i64::MAX).contains(&wall.0);
+        if fits { Ok(wall) } else { Err(out_of_range(at)) }
+    })
+}
+
+fn out_of_range(at: &Bound<'_, PyDateTime>) -> PyErr {
+    configuration_error(at.py(), format!("{at} is out of range: a clock shows the years 1678 to 2261"))
 }
 
 /// An aware `datetime` in UTC, to the microsecond before.

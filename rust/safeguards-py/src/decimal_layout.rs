@@ -102,7 +102,11 @@ impl Layout {
         // SAFETY: a finite number of `len` words has them at `data`, aligned, for as long as the object lives, and
         // nobody changes a Decimal after it was made.
         let words = unsafe { std::slice::from_raw_parts(mpd.data, mpd.len.unsigned_abs()) };
-        let coefficient = words.iter().rev().fold(0, |high, word| high * WORD + u128::from(*word));
+        let coefficient = match *words {
+            [low] => u128::from(low),
+            [low, high] => u128::from(low) + WORD * u128::from(high),
+            _ => return None,
+        };
         let amount = Amount::from_parts(coefficient, mpd.exponent as i64, rounding);
         let is_negative = mpd.flags & NEGATIVE != 0 && coefficient != 0;
         Some(if is_negative { Err(AmountError::Negative) } else { amount })
@@ -118,7 +122,7 @@ impl Layout {
 }
 
 /// Values at every edge that the reading above has: signs, words, exponents, specials.
-const SAMPLES: [&str; 24] = [
+const SAMPLES: [&str; 26] = [
     "0",
     "-0",
     "0E+999999",
@@ -129,9 +133,11 @@ const SAMPLES: [&str; 24] = [
     "1E-9",
     "1E-10",
     "1E-30",
+    "-1E-30",
     "1E+15",
     "1E+16",
     "1E+999999",
+    "-1E+999999",
     "999999999999999.999999999",
     "1000000000000000.0000000001",
     "9999999999999999999",

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+/// Takes what the hot methods take and does nothing: what a call costs before any work.
 #[pyclass(frozen, module = "safeguards._native", name = "Empty")]
 pub(crate) struct Empty;
 
@@ -12,6 +13,7 @@ impl Empty {
         Self
     }
 
+    /// Does nothing, as `BudgetCoordinator.try_debit` is called.
     #[pyo3(signature = (agent_id, amount, *, operation_type=None, idempotency_key=None))]
     fn try_debit(
         &self,
@@ -24,6 +26,7 @@ impl Empty {
         true
     }
 
+    /// Does nothing, as `Account.try_debit` is called.
     #[pyo3(signature = (amount, *, operation_type=None, idempotency_key=None))]
     fn account_try_debit(
         &self,
@@ -35,6 +38,7 @@ impl Empty {
         true
     }
 
+    /// Does nothing, as `BudgetRateLimiter.try_acquire` is called.
     fn try_acquire(&self, agent_id: &Bound<'_, PyAny>, amount: &Bound<'_, PyAny>) -> bool {
         let _ = (agent_id, amount);
         true

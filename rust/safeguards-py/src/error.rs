@@ -74,7 +74,11 @@ fn closed_reservation(
     closed: Closed,
 ) -> PyResult<String> {
     let (state, text) = match closed {
-        Closed::Settled(receipt) => ("settled", format!("was settled for {} before", receipt.amount)),
+        Closed::Settled(receipt) => {
+            let text =
+                format!("was settled for {} before: what it cost beyond can be debited", receipt.amount);
+            ("settled", text)
+        }
         Closed::Released => ("released", "was released before: what it cost since can be debited".into()),
         Closed::Expired => ("expired", "has expired: reserve again, with a longer ttl_seconds".into()),
     };

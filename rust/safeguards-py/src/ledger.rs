@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
@@ -14,7 +15,9 @@ use safeguards_core::ledger::{
 
 use crate::account::PyAccount;
 use crate::amount::{charge, grant, to_decimal};
-use crate::arguments::{Asked, check_id, check_priority, operation, period, time_zone};
+use crate::arguments::{
+    Asked, check_id, check_priority, count, float_seconds, operation, period, time_zone, whole,
+};
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
@@ -22,6 +25,16 @@ use crate::receipt::PyReceipt;
 use crate::reports;
 use crate::reservation::{Held, PyReservation};
 
+/// The books behind `BudgetCoordinator`, which inherits every method from here.
+///
+/// Examples of its methods start from a `coordinator` with the agent `"bot"` (1.00) in the pool `"team"`
+/// (10.00).
+///
+/// Args:
+///     clock: where to read the time; the system's clocks if not given.
+///     thresholds: shares of a budget whose crossing is told; at most 100.
+///     history_events: latest events of each agent that are kept as they were.
+///     history_sums: sums by hour that are kept of older usage, at least 2.
 #[pyclass(frozen, subclass, weakref, module = "safeguards._native", name = "Ledger")]
 pub(crate) struct PyLedger {
     pub(crate) ledger: Ledger,
@@ -107,15 +120,22 @@ fn call_on_crossing(ledger: &Bound<'_, PyLedger>, crossing: &Crossing) -> PyResu
     Ok(())
 }
 
+/// Thresholds of a ledger, at most: each account counts those it has crossed in one byte.
+const MAX_THRESHOLDS: usize = 100;
+
 /// Shares of a budget, as millionths.
 fn to_thresholds(py: Python<'_>, shares: &[f64]) -> PyResult<Vec<Threshold>> {
     let to_threshold = |share: &f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10^9")]
-        (0.0 < *share && *share <= 1000.0).then(|| Threshold((share * 1e6).round() as u32))
+        (1e-6..=1000.0).contains(share).then(|| Threshold((share * 1e6).round() as u32))
     };
     let thresholds: Option<Vec<_>> = shares.iter().map(to_threshold).collect();
-    thresholds
-        .ok_or_else(|| configuration_error(py, "thresholds must be shares of a budget above 0, such as 0.8"))
+    thresholds.filter(|thresholds| thresholds.len() <= MAX_THRESHOLDS).ok_or_else(|| {
+        let text = format!(
+            "thresholds must be at most {MAX_THRESHOLDS} shares of a budget from 0.000001 to 1000, such as 0.8"
+        );
+        configuration_error(py, text)
+    })
 }
 
 #[pymethods]
@@ -126,16 +146,45 @@ impl PyLedger {
         py: Python<'_>,
         clock: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = shares)] thresholds: Vec<f64>,
-        history_events: usize,
-        history_sums: usize,
+        #[pyo3(from_py_with = whole)] history_events: i64,
+        #[pyo3(from_py_with = whole)] history_sums: i64,
     ) -> PyResult<Self> {
-        let limits = HistoryLimits { events: history_events, sums: history_sums };
+        let events = count(py, "history_events", history_events)?;
+        let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
         let ledger = Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?);
         Ok(Self { ledger, process: Process::current(py)? })
     }
 
     // Debits and reservations.
 
+    /// Charges an agent and every pool above it: all of them or none.
+    ///
+    /// A debit of 0 is admitted and leaves no event.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     amount: how much; more than 9 decimal places are rounded up.
+    ///     operation_type: what for; the usage history can be read by it.
+    ///     idempotency_key: a repetition with the same key, agent, amount and operation type has no effect
+    ///         and the first receipt. The newest 100,000 keys are remembered for 24 hours; refusals are not
+    ///         remembered.
+    ///
+    /// Returns:
+    ///     What was charged, what remains, and the position of the event in the agent's history.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
+    ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.debit("bot", "0.25", operation_type="search")
+    ///     Receipt(amount=0.25, remaining=0.75, sequence=2)
+    ///     >>> coordinator.debit("bot", 5)
+    ///     Traceback (most recent call last):
+    ///     safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain...
     #[pyo3(signature = (agent_id, amount, *, operation_type=None, idempotency_key=None))]
     fn debit(
         slf: &Bound<'_, Self>,
@@ -153,6 +202,19 @@ impl PyLedger {
         Ok(PyReceipt(receipt))
     }
 
+    /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
+    ///
+    /// Returns:
+    ///     True if it was charged; False if a budget or a window refused it, and nothing was changed.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.try_debit("bot", "0.70"), coordinator.try_debit("bot", "0.70")
+    ///     (True, False)
     #[pyo3(signature = (agent_id, amount, *, operation_type=None, idempotency_key=None))]
     fn try_debit(
         slf: &Bound<'_, Self>,
@@ -170,13 +232,44 @@ impl PyLedger {
         Ok(done.is_some())
     }
 
+    /// Sets aside the most that a piece of work can cost; settle it for what it did cost.
+    ///
+    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+    /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+    /// task settles `on_cancel`.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     amount: the most it can cost; more than 9 decimal places are rounded up.
+    ///     ttl_seconds: seconds until it is given back by itself, above 0.
+    ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+    ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+    ///         room for the excess. `"reject"` refuses it.
+    ///     operation_type: what for.
+    ///     idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
+    ///         reservation.
+    ///     on_cancel: what a cancelled `with` block settles for; 0 if not given.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
+    ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> with coordinator.reserve("bot", "0.50") as reservation:
+    ///     ...     receipt = reservation.settle("0.20")
+    ///     >>> coordinator.get_budget("bot")
+    ///     Decimal('0.8')
     #[pyo3(signature = (agent_id, amount, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         slf: &Bound<'_, Self>,
         agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        ttl_seconds: f64,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
@@ -191,13 +284,24 @@ impl PyLedger {
         Ok(PyReservation::new(slf, reservation, asked.on_cancel))
     }
 
+    /// As `reserve`, but returns None if a budget or a window refuses.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.try_reserve("bot", 2) is None
+    ///     True
     #[pyo3(signature = (agent_id, amount, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         slf: &Bound<'_, Self>,
         agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        ttl_seconds: f64,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
@@ -212,17 +316,40 @@ impl PyLedger {
         Ok(reservation.map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel)))
     }
 
+    /// Debits many agents in one call, each in turn, with the interpreter lock released.
+    ///
+    /// Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A
+    /// malformed item refuses the whole call before anything is charged.
+    ///
+    /// Args:
+    ///     handles: agents by `handle`, shape (n,), dtype uint32.
+    ///     units: amounts in units of 1e-9, shape (n,), dtype int64.
+    ///     operation_type: what for.
+    ///
+    /// Returns:
+    ///     Which items were admitted, shape (n,), dtype bool.
+    ///
+    /// Raises:
+    ///     TypeError: not a one-dimensional array of that dtype.
+    ///     ConfigurationError: the arrays differ in length, or an amount is negative.
+    ///     UnknownAgentError: a handle names no registered agent.
+    ///
+    /// Example:
+    ///     >>> import numpy as np
+    ///     >>> handles = np.full(3, coordinator.handle("bot"), dtype=np.uint32)
+    ///     >>> coordinator.debit_many(handles, np.array([400_000_000] * 3))
+    ///     array([ True,  True, False])
     #[pyo3(signature = (handles, units, *, operation_type=None))]
     fn debit_many<'py>(
         slf: &Bound<'py, Self>,
-        handles: PyReadonlyArray1<'py, u32>,
-        units: PyReadonlyArray1<'py, i64>,
+        handles: &Bound<'py, PyAny>,
+        units: &Bound<'py, PyAny>,
         operation_type: Option<&str>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let (this, py) = (slf.get(), slf.py());
         let (core, operation) = (this.core(py)?, operation(this, operation_type));
         // Copies: another thread may write to the arrays while the interpreter is let go.
-        let (handles, units) = (handles.as_array().to_vec(), units.as_array().to_vec());
+        let (handles, units) = (to_vec::<u32>(handles, "handles")?, to_vec::<i64>(units, "units")?);
         if handles.len() != units.len() {
             let text =
                 format!("handles has {} items and units {}: they must match", handles.len(), units.len());
@@ -234,6 +361,25 @@ impl PyLedger {
         Ok(admitted.into_pyarray(py))
     }
 
+    /// Moves budget from one agent to another, of one pool or of two; the pools are not touched.
+    ///
+    /// Args:
+    ///     from_agent_id: who gives.
+    ///     to_agent_id: who gets.
+    ///     amount: how much; more than 9 decimal places are rounded down.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: one of the two is not registered.
+    ///     ConfigurationError: both are the same agent.
+    ///     BudgetExceededError: the giver has less left; nothing was changed.
+    ///
+    /// Example:
+    ///     >>> coordinator.register_agent("helper", "team")
+    ///     'helper'
+    ///     >>> coordinator.transfer("bot", "helper", "0.40")
+    ///     >>> coordinator.get_budget("bot"), coordinator.get_budget("helper")
+    ///     (Decimal('0.6'), Decimal('0.4'))
     fn transfer(
         &self,
         py: Python<'_>,
@@ -245,40 +391,72 @@ impl PyLedger {
         self.answer(py, self.core(py)?.transfer(from_agent_id, to_agent_id, amount))
     }
 
+    /// Gives back every reservation whose time to live is over.
+    ///
+    /// It is never needed for the books to be right: whoever reads an account, or is refused by one, sees
+    /// what is due first.
+    ///
+    /// Returns:
+    ///     How many reservations were given back.
+    ///
+    /// Example:
+    ///     >>> coordinator.expire()
+    ///     0
     fn expire(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.core(py)?.expire())
     }
 
     // Accounts.
 
-    #[pyo3(signature = (pool_id, initial_budget, priority, parent_id, period_name, period_nanos, timezone))]
+    #[pyo3(signature = (pool_id, initial_budget, priority, parent_id, budget_period, timezone))]
     #[expect(clippy::too_many_arguments, reason = "what create_budget_pool was asked for")]
     fn _create_pool(
         &self,
         py: Python<'_>,
         pool_id: &str,
         initial_budget: &Bound<'_, PyAny>,
-        priority: i64,
+        #[pyo3(from_py_with = whole)] priority: i64,
         parent_id: Option<&str>,
-        period_name: Option<&str>,
-        period_nanos: Option<i64>,
+        budget_period: Option<&Bound<'_, PyAny>>,
         timezone: Option<&str>,
     ) -> PyResult<()> {
         let budget = grant(initial_budget, "initial_budget")?;
         let (core, priority) = (self.core(py)?, check_priority(py, priority)?);
         check_id(py, "pool_id", pool_id)?;
-        let (period, zone) = (period(py, period_name, period_nanos)?, time_zone(py, timezone)?);
+        let (period, zone) = (period(budget_period)?, time_zone(py, timezone)?);
         let schedule = period.map(|period| Schedule::new(period, zone, core.clock().wall()));
         let new = NewPool { id: pool_id, parent: parent_id, budget, priority, schedule };
         self.answer(py, core.create_pool(new)).map(|_| ())
     }
 
-    #[pyo3(signature = (agent_id, pool_id, priority=5, initial_budget=None))]
+    /// Registers an agent below a pool. Takes nothing from the pool: the budgets below may add up to more.
+    ///
+    /// Args:
+    ///     agent_id: its id, 1 to 512 bytes of UTF-8, unique among agents.
+    ///     pool_id: the pool right above it.
+    ///     priority: 1 to 10.
+    ///     initial_budget: what it may spend; more than 9 decimal places are rounded down.
+    ///
+    /// Returns:
+    ///     `agent_id`.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `initial_budget` is not an amount.
+    ///     UnknownPoolError: no pool of this id exists.
+    ///     ConfigurationError: the id is taken, empty or too long, or `priority` is out of range.
+    ///
+    /// Example:
+    ///     >>> coordinator.register_agent("writer", "team", priority=8, initial_budget="2.50")
+    ///     'writer'
+    #[pyo3(
+        signature = (agent_id, pool_id, priority=5, initial_budget=None),
+        text_signature = "($self, agent_id, pool_id, priority=5, initial_budget=0)"
+    )]
     fn register_agent<'py>(
         &self,
         agent_id: Bound<'py, pyo3::types::PyString>,
         pool_id: &str,
-        priority: i64,
+        #[pyo3(from_py_with = whole)] priority: i64,
         initial_budget: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, pyo3::types::PyString>> {
         let py = agent_id.py();
@@ -289,46 +467,136 @@ impl PyLedger {
         Ok(agent_id)
     }
 
+    /// Forgets an agent and its history. What it has spent stays in the books of its pools.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: it has active reservations.
+    ///
+    /// Example:
+    ///     >>> coordinator.unregister_agent("bot")
+    ///     >>> coordinator.get_all_agent_ids()
+    ///     []
     fn unregister_agent(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
         self.answer(py, self.core(py)?.unregister_agent(agent_id))
     }
 
+    /// An agent's account, found once: the fastest way to debit it again and again.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> account = coordinator.account("bot")
+    ///     >>> account.try_debit("0.10"), account.budget
+    ///     (True, Decimal('0.9'))
     fn account(slf: &Bound<'_, Self>, agent_id: &str) -> PyResult<PyAccount> {
         let (this, py) = (slf.get(), slf.py());
         Ok(PyAccount::new(slf, this.answer(py, this.core(py)?.agent(agent_id))?))
     }
 
+    /// The number by which `debit_many` names an agent, valid until it is unregistered.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> coordinator.handle("bot")
+    ///     0
     fn handle(&self, py: Python<'_>, agent_id: &str) -> PyResult<u32> {
         self.answer(py, self.core(py)?.handle(agent_id))
     }
 
     // Budgets.
 
+    /// What an agent has left: its own remaining budget, negative only after an overdraft.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> coordinator.get_budget("bot")
+    ///     Decimal('1')
     fn get_budget<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(py, self.answer(py, core.with_agent(agent_id, |agent| core.remaining(agent)))?)
     }
 
+    /// The least that remains on the path from an agent to its topmost pool: what it can really spend now.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> coordinator.update_budget("bot", 50)
+    ///     >>> coordinator.get_budget("bot"), coordinator.get_available("bot")
+    ///     (Decimal('50'), Decimal('10'))
     fn get_available<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(py, self.answer(py, core.with_agent(agent_id, |agent| core.available(agent)))?)
     }
 
+    /// Makes `budget` remain for an agent, whatever its pools say. Reservations are untouched.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     budget: what it may spend from now on; more than 9 decimal places are rounded down.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `budget` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> coordinator.update_budget("bot", "2.50")
+    ///     >>> coordinator.get_budget("bot")
+    ///     Decimal('2.5')
     fn update_budget(&self, py: Python<'_>, agent_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.core(py)?.update_budget(agent_id, budget))
     }
 
+    /// What a pool has left: its own remaining budget, negative only after an overdraft.
+    ///
+    /// Raises:
+    ///     UnknownPoolError: no pool of this id exists.
+    ///
+    /// Example:
+    ///     >>> coordinator.get_pool_budget("team")
+    ///     Decimal('10')
     fn get_pool_budget<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(py, self.answer(py, core.pool(pool_id).and_then(|pool| core.remaining(&pool)))?)
     }
 
+    /// Makes `budget` remain for a pool. Reservations are untouched.
+    ///
+    /// Later periods of a pool with a `budget_period` begin with what they did before.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `budget` is not an amount.
+    ///     UnknownPoolError: no pool of this id exists.
+    ///
+    /// Example:
+    ///     >>> coordinator.update_pool_budget("team", 20)
+    ///     >>> coordinator.get_pool_budget("team")
+    ///     Decimal('20')
     fn update_pool_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.core(py)?.update_pool_budget(pool_id, budget))
     }
 
+    /// Sets what later periods of a pool begin with. The current period stays as it is.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `budget` is not an amount.
+    ///     UnknownPoolError: no pool of this id exists.
+    ///     ConfigurationError: the pool has no `budget_period`.
+    ///
+    /// Example:
+    ///     >>> pool = coordinator.create_budget_pool("daily", 5, budget_period="daily", timezone="UTC")
+    ///     >>> coordinator.update_period_budget(pool, 7)
+    ///     >>> coordinator.get_pool_budget(pool)
+    ///     Decimal('5')
     fn update_period_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.core(py)?.set_period_budget(pool_id, budget))
@@ -336,20 +604,46 @@ impl PyLedger {
 
     // Looking.
 
+    /// An agent's priority, 1 to 10.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> coordinator.get_agent_priority("bot")
+    ///     5
     fn get_agent_priority(&self, py: Python<'_>, agent_id: &str) -> PyResult<u8> {
         let core = self.core(py)?;
         let snapshot = core.with_agent(agent_id, |agent| core.snapshot(agent));
         Ok(self.answer(py, snapshot)?.priority)
     }
 
+    /// Ids of the agents right below a pool, sorted.
+    ///
+    /// Raises:
+    ///     UnknownPoolError: no pool of this id exists.
+    ///
+    /// Example:
+    ///     >>> coordinator.get_pool_agents("team")
+    ///     ['bot']
     fn get_pool_agents(&self, py: Python<'_>, pool_id: &str) -> PyResult<Vec<String>> {
         Ok(reports::strings(self.answer(py, self.core(py)?.members(pool_id, Kind::Agent))?))
     }
 
+    /// Ids of all agents, in no order that means anything.
+    ///
+    /// Example:
+    ///     >>> coordinator.get_all_agent_ids()
+    ///     ['bot']
     fn get_all_agent_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         Ok(reports::strings(self.core(py)?.agent_ids()))
     }
 
+    /// Ids of all pools, sorted.
+    ///
+    /// Example:
+    ///     >>> coordinator.get_pool_ids()
+    ///     ['team']
     fn get_pool_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         Ok(reports::strings(self.core(py)?.pool_ids()))
     }
@@ -401,6 +695,22 @@ impl PyLedger {
     fn _now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         clock::to_datetime(py, self.core(py)?.clock().wall())
     }
+}
+
+/// A copy of a one-dimensional array of exactly this type.
+fn to_vec<T: Element + Copy>(array: &Bound<'_, PyAny>, argument: &str) -> PyResult<Vec<T>> {
+    if let Ok(array) = array.extract::<PyReadonlyArray1<'_, T>>() {
+        return Ok(array.as_array().to_vec());
+    }
+    let dtype = T::get_dtype(array.py());
+    let got = match array.cast::<PyUntypedArray>() {
+        Ok(other) => format!("shape {:?} and dtype {}", other.shape(), other.dtype()),
+        Err(_) => array.get_type().name()?.to_string(),
+    };
+    Err(PyTypeError::new_err(format!(
+        "{argument} must be a numpy array of shape (n,) and dtype {dtype}, not {got}: make one with \
+         numpy.asarray({argument}, dtype=numpy.{dtype})"
+    )))
 }
 
 fn shares(value: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {

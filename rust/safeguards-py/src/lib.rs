@@ -5,6 +5,11 @@
     clippy::unused_self,
     reason = "methods have the signatures that Python calls"
 )]
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "docstrings, which Python's help() shows: Google style, with examples"
+)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod account;

@@ -30,6 +30,20 @@ impl std::ops::Deref for Held {
     }
 }
 
+/// Money set aside for one piece of work: made by `reserve`, closed by `settle` or `release`, or by time.
+///
+/// Works with `with` and `async with`; see `BudgetCoordinator.reserve`. One that is dropped while it is
+/// active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one
+/// reservation, as repetitions with an idempotency key return, are equal.
+///
+/// Example:
+///     >>> reservation = coordinator.reserve("bot", "0.50")
+///     >>> coordinator.get_budget("bot")
+///     Decimal('0.5')
+///     >>> reservation.settle("0.20").remaining
+///     Decimal('0.8')
+///     >>> reservation
+///     Reservation(2, agent="bot", amount=0.5, settled)
 #[pyclass(frozen, weakref, module = "safeguards._native", name = "Reservation")]
 pub(crate) struct PyReservation {
     ledger: Py<PyLedger>,
@@ -82,21 +96,25 @@ fn is_cancellation(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 #[pymethods]
 impl PyReservation {
+    /// What was set aside.
     #[getter]
     fn amount<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_decimal(py, self.reservation.amount().units())
     }
 
+    /// Id of the agent that it was made for.
     #[getter]
     fn agent_id(&self) -> &str {
         self.reservation.agent().id()
     }
 
+    /// Its number: the position in the agent's history of the event that made it.
     #[getter]
     fn number(&self) -> u64 {
         self.reservation.number()
     }
 
+    /// Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`.
     #[getter]
     fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
         Ok(match self.state_now(py)? {
@@ -107,15 +125,51 @@ impl PyReservation {
         })
     }
 
+    /// What it was settled for; None if it was not.
     #[getter]
     fn receipt(&self, py: Python<'_>) -> PyResult<Option<PyReceipt>> {
         Ok(self.ledger.get().core(py)?.settlement(&self.reservation).map(PyReceipt))
     }
 
+    /// Charges what the work has cost and gives the rest back.
+    ///
+    /// A repetition with the same amount has no effect.
+    ///
+    /// After the time to live is over it still charges what it is told, under the overage policy, as a late
+    /// settlement: what was spent is a fact.
+    ///
+    /// Args:
+    ///     amount: what it has cost; more than 9 decimal places are rounded up.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     ReservationError: it was released, or settled for another amount.
+    ///     BudgetExceededError: it costs more than was reserved, and the overage policy refuses; it stays
+    ///         active.
+    ///     RateLimitExceededError: it costs more than was reserved, and a window has no room; it stays
+    ///         active.
+    ///
+    /// Example:
+    ///     >>> reservation = coordinator.reserve("bot", "0.50")
+    ///     >>> reservation.settle("0.20") == reservation.settle("0.20")
+    ///     True
+    ///     >>> reservation.settle("0.30")
+    ///     Traceback (most recent call last):
+    ///     safeguards.exceptions.ReservationError: reservation 2 of agent "bot" was settled for 0.2 before...
     fn settle(&self, amount: &Bound<'_, PyAny>) -> PyResult<PyReceipt> {
         self.settle_amount(amount.py(), charge(amount, "amount")?)
     }
 
+    /// Gives back all that was set aside. A repetition, or one that has expired, changes nothing.
+    ///
+    /// Raises:
+    ///     ReservationError: it was settled.
+    ///
+    /// Example:
+    ///     >>> reservation = coordinator.reserve("bot", "0.50")
+    ///     >>> reservation.release()
+    ///     >>> reservation.state, coordinator.get_budget("bot")
+    ///     ('released', Decimal('1'))
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         let this = self.ledger.get();
         this.answer(py, this.core(py)?.release(&self.reservation))?;
@@ -156,6 +210,14 @@ impl PyReservation {
         Ok(Ready(false.into_pyobject(py)?.to_owned().into_any().unbind()))
     }
 
+    fn __eq__(&self, other: &Self) -> bool {
+        std::ptr::eq(&raw const *self.reservation, &raw const *other.reservation)
+    }
+
+    fn __hash__(&self) -> usize {
+        (&raw const *self.reservation).addr() >> 4
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (number, agent, amount) = (self.number(), self.agent_id(), self.amount(py)?);
         Ok(format!("Reservation({number}, agent={agent:?}, amount={amount}, {})", self.state(py)?))
@@ -166,7 +228,14 @@ impl Drop for PyReservation {
     fn drop(&mut self) {
         if !*self.closed.get_mut() {
             // No interpreter, no warning: the process is ending.
-            Python::try_attach(|py| self.warn(py));
+            Python::try_attach(|py| {
+                // Whoever unwinds a stack drops what is on it while an exception is on its way.
+                let pending = PyErr::take(py);
+                self.warn(py);
+                if let Some(pending) = pending {
+                    pending.restore(py);
+                }
+            });
         }
     }
 }
@@ -190,7 +259,7 @@ impl PyReservation {
     }
 }
 
-/// An awaitable that has its result already.
+/// An awaitable that has its result already: what `async with` awaits.
 #[pyclass(frozen, module = "safeguards._native", name = "_Ready")]
 pub(crate) struct Ready(Py<PyAny>);
 

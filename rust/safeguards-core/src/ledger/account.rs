@@ -26,8 +26,8 @@ pub enum Kind {
 pub const MAX_DEPTH: usize = 32;
 
 /// One account. Shared by the accounts below it and by everybody who holds on to it.
-// A line of its own for each account: threads on neighbouring accounts must not share one.
-#[repr(align(64))]
+///
+/// It fills more than four cache lines, so that neighbours share one at most, and never the one with the books.
 #[derive(Debug)]
 pub struct Account {
     pub(super) id: Arc<str>,
@@ -54,39 +54,48 @@ pub(super) struct State {
     /// When a pool's budget is granted anew.
     pub(super) renews_at: Wall,
     pub(super) history: History,
-    pub(super) details: Option<Box<Details>>,
+    // Boxed, because few accounts need any of them.
+    pub(super) limits: Option<Box<Limits>>,
+    pub(super) holds: Option<Box<Holds>>,
+    pub(super) pool: Option<Box<Pool>>,
 }
 
-/// What few accounts need, kept out of the way of those that do not.
-#[derive(Debug)]
-pub(super) struct Details {
-    /// Sliding windows of an agent, by length.
+/// The sliding windows of an agent.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// By length, shortest first.
     pub(super) windows: Vec<Window>,
-    /// What a window of the agent refused last.
+    /// What a window refused last.
     pub(super) last_refused: Amount,
-    /// Active reservations of an agent, by deadline.
+}
+
+/// The active reservations of an agent.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
     pub(super) reservations: BTreeMap<ReservationKey, Amount>,
-    /// When the ledger's timer looks at the reservations next.
-    pub(super) timer_at: Monotonic,
-    /// The period of a pool and the budget that each period begins with.
-    pub(super) renewal: Option<(Schedule, Amount)>,
-    /// Agents and pools right below a pool. An agent and a pool may share a name.
-    pub(super) members: BTreeSet<(Kind, Arc<str>)>,
+    /// When the ledger's timers look at them: latest first, each once.
+    pub(super) timers: Vec<Monotonic>,
 }
 
 /// Deadline, then number: unique within an agent, and in the order in which reservations expire.
 pub(super) type ReservationKey = (Monotonic, u64);
 
-impl Default for Details {
-    fn default() -> Self {
-        Self {
-            windows: Vec::new(),
-            last_refused: Amount::ZERO,
-            reservations: BTreeMap::new(),
-            timer_at: Monotonic::NEVER,
-            renewal: None,
-            members: BTreeSet::new(),
-        }
+/// What only pools have.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// The period, and the budget that each period begins with.
+    pub(super) renewal: Option<(Schedule, Amount)>,
+    /// Slots of the agents right below.
+    pub(super) agents: BTreeSet<u32>,
+    /// Ids of the pools right below.
+    pub(super) pools: Vec<Arc<str>>,
+}
+
+impl Holds {
+    /// When the reservations are looked at next.
+    #[inline]
+    pub(super) fn timer_at(&self) -> Monotonic {
+        self.timers.last().copied().unwrap_or(Monotonic::NEVER)
     }
 }
 
@@ -101,7 +110,9 @@ impl Account {
             closed: false,
             renews_at: Wall::NEVER,
             history: History::default(),
-            details: None,
+            limits: None,
+            holds: None,
+            pool: None,
         };
         Self { id, kind, slot, parent, state: Mutex::new(state) }
     }
@@ -126,6 +137,12 @@ impl Account {
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Whether somebody holds the lock right now. Means nothing a moment later.
+    #[inline]
+    pub(super) fn is_locked(&self) -> bool {
+        self.parent.is_some() & self.state.is_locked()
     }
 
     /// Locks a pool and grants what is due.
@@ -193,8 +210,16 @@ impl State {
         }
     }
 
-    pub(super) fn details(&mut self) -> &mut Details {
-        self.details.get_or_insert_default()
+    pub(super) fn active_reservations(&self) -> usize {
+        self.holds.as_ref().map_or(0, |holds| holds.reservations.len())
+    }
+
+    pub(super) fn pool(&mut self) -> &mut Pool {
+        self.pool.get_or_insert_default()
+    }
+
+    pub(super) fn holds(&mut self) -> &mut Holds {
+        self.holds.get_or_insert_default()
     }
 
     /// What was granted in the current period.

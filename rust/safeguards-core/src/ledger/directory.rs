@@ -47,6 +47,12 @@ impl Slots {
         slot.and_then(|slot| slot.account.as_ref()).ok_or(LedgerError::UnknownHandle(handle))
     }
 
+    /// The id of the agent in a slot.
+    pub(super) fn id(&self, slot: u32) -> Option<Arc<str>> {
+        let agent = self.slots.get(slot as usize)?.account.as_ref()?;
+        Some(Arc::clone(&agent.id))
+    }
+
     /// All agents, in the order in which their locks are taken.
     pub(super) fn agents(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.slots.iter().filter_map(|slot| slot.account.as_ref())
@@ -92,7 +98,10 @@ impl Directory {
     pub(super) fn add_pool(&self, pool: &Arc<Account>) -> Result<(), LedgerError> {
         match self.pools.pin().try_insert(Arc::clone(&pool.id), Arc::clone(pool)) {
             Ok(_) => Ok(()),
-            Err(_) => Err(LedgerError::Configuration(format!("pool {:?} exists already", pool.id))),
+            Err(_) => Err(LedgerError::Configuration(format!(
+                "pool {:?} exists already: choose another pool_id",
+                pool.id
+            ))),
         }
     }
 
@@ -104,12 +113,14 @@ impl Directory {
     ) -> Result<Arc<Account>, LedgerError> {
         let mut slots = self.slots.write();
         if self.agents.pin().contains_key(id) {
-            return Err(LedgerError::Configuration(format!("agent {id:?} is registered already")));
+            return Err(LedgerError::Configuration(format!(
+                "agent {id:?} is registered already: choose another id, or unregister it first"
+            )));
         }
         let slot = slots.free.last().copied().unwrap_or(u32::try_from(slots.slots.len()).unwrap_or(u32::MAX));
         if slot as usize >= MAX_SLOTS {
             return Err(LedgerError::Configuration(format!(
-                "{MAX_SLOTS} agents are registered: no more fit"
+                "{MAX_SLOTS} agents are registered and no more fit: unregister some first"
             )));
         }
         let account = Arc::new(make(id.into(), slot));

@@ -105,9 +105,19 @@ const HOUR_NANOS: i64 = 3_600 * 1_000_000_000;
 /// The history of one account. No usage is ever lost: what is too old to be exact is summed.
 #[derive(Debug, Default)]
 pub(super) struct History {
+    /// Of the newest event. The recent ones have no gaps, so each has its own by its place.
     sequence: u64,
-    recent: VecDeque<Event>,
-    sums: VecDeque<Usage>,
+    recent: VecDeque<Entry>,
+    sums: Vec<Usage>,
+}
+
+/// An event without its sequence.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Wall,
+    amount: Amount,
+    kind: EventKind,
+    operation: OperationId,
 }
 
 impl History {
@@ -121,11 +131,13 @@ impl History {
         operation: OperationId,
         limits: HistoryLimits,
     ) -> u64 {
-        self.sequence += 1;
         if self.recent.len() >= limits.events {
             self.roll_up(limits);
+        } else if self.recent.capacity() == 0 {
+            self.recent.reserve_exact(1); // For most accounts that never do anything: their first grant.
         }
-        self.recent.push_back(Event { sequence: self.sequence, at, amount, kind, operation });
+        self.recent.push_back(Entry { at, amount, kind, operation });
+        self.sequence += 1;
         self.sequence
     }
 
@@ -134,29 +146,39 @@ impl History {
         self.sequence
     }
 
-    pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
-        self.recent.iter()
+    pub(super) fn events(&self) -> impl Iterator<Item = Event> {
+        let first = self.sequence - self.recent.len() as u64 + 1;
+        self.recent.iter().zip(first..).map(|(entry, sequence)| {
+            let Entry { at, amount, kind, operation } = *entry;
+            Event { sequence, at, amount, kind, operation }
+        })
     }
 
     /// Usage by time, sums first. A sum stands at the start of its hour.
     pub(super) fn usage(&self) -> impl Iterator<Item = Usage> {
-        self.sums.iter().copied().chain(self.recent.iter().filter_map(as_usage))
+        self.sums.iter().copied().chain(self.events().filter_map(|event| as_usage(&event)))
     }
 
     /// Makes room for events: for a quarter of them at once, so that most events only write themselves down.
     #[inline(never)]
     fn roll_up(&mut self, limits: HistoryLimits) {
-        let kept = limits.events - limits.events.div_ceil(4);
-        while self.recent.len() > kept
-            && let Some(oldest) = self.recent.pop_front()
-        {
-            if let Some(usage) = as_usage(&oldest) {
-                self.add_to_sums(usage, limits.sums);
-            }
+        let rolled = self.recent.len() - (limits.events - limits.events.div_ceil(4));
+        let usage: Vec<Usage> = self.events().take(rolled).filter_map(|event| as_usage(&event)).collect();
+        self.recent.drain(..rolled);
+        for usage in usage {
+            self.add_to_sums(usage, limits.sums);
         }
     }
 
     fn add_to_sums(&mut self, mut usage: Usage, limit: usize) {
+        // Nearly always it belongs to the newest sum.
+        if let Some(newest) = self.sums.last_mut()
+            && (0..HOUR_NANOS).contains(&usage.start.0.saturating_sub(newest.start.0))
+            && newest.is_like(&usage)
+        {
+            newest.absorb(usage);
+            return;
+        }
         usage.start = Wall(usage.start.0 - usage.start.0.rem_euclid(HOUR_NANOS));
         // Time goes forward, so the place is at the end or very near to it.
         let mut place = self.sums.len();
@@ -180,7 +202,7 @@ impl History {
     fn merge_oldest(&mut self) {
         let pair = (0..self.sums.len()).find_map(|oldest| Some((oldest, self.partner(oldest)?)));
         let Some((oldest, partner)) = pair else { return };
-        let Some(newer) = self.sums.remove(partner) else { return };
+        let newer = self.sums.remove(partner);
         let sum = &mut self.sums[oldest];
         if !sum.is_like(&newer) {
             sum.operation = OperationId::OTHER;

@@ -43,7 +43,7 @@ impl Ledger {
             let mut state = pool.lock();
             if let Some(schedule) = new.schedule {
                 state.renews_at = schedule.next_after(now);
-                state.details().renewal = Some((schedule, new.budget));
+                state.pool().renewal = Some((schedule, new.budget));
             }
             self.grant(&mut state, new.budget, EventKind::Update, now);
         }
@@ -76,7 +76,7 @@ impl Ledger {
         self.expire_due();
         self.directory.remove_agent(id, |agent| {
             let mut state = agent.lock();
-            let active = state.details.as_ref().map_or(0, |details| details.reservations.len());
+            let active = state.active_reservations();
             if active > 0 {
                 return Err(LedgerError::Configuration(format!(
                     "agent {id:?} has {active} active reservations: settle, release or let them expire first"
@@ -84,7 +84,7 @@ impl Ledger {
             }
             state.closed = true;
             if let Some(parent) = &agent.parent {
-                parent.lock().details().members.remove(&(Kind::Agent, Arc::clone(&agent.id)));
+                parent.lock().pool().agents.remove(&agent.slot);
             }
             Ok(())
         })
@@ -114,12 +114,15 @@ impl Ledger {
     /// What later periods of a pool begin with. The current one stays as it is.
     pub fn set_period_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
         let (pool, now) = (self.directory.pool(pool)?, self.clock.wall());
-        match &mut pool.lock_renewed(self, now).details().renewal {
+        match &mut pool.lock_renewed(self, now).pool().renewal {
             Some((_, granted)) => {
                 *granted = budget;
                 Ok(())
             }
-            None => Err(LedgerError::Configuration(format!("pool {:?} has no budget_period", pool.id))),
+            None => Err(LedgerError::Configuration(format!(
+                "pool {:?} has no budget_period: use update_pool_budget",
+                pool.id
+            ))),
         }
     }
 
@@ -132,7 +135,10 @@ impl Ledger {
     pub fn transfer(&self, from: &str, to: &str, amount: Amount) -> Result<(), LedgerError> {
         let (from, to) = (self.agent(from)?, self.agent(to)?);
         if Arc::ptr_eq(&from, &to) {
-            return Err(LedgerError::Configuration(format!("a transfer from {:?} to itself", from.id)));
+            return Err(LedgerError::Configuration(format!(
+                "a transfer from {:?} to itself: name two agents",
+                from.id
+            )));
         }
         let now = self.clock.wall();
         self.retry_after_expiry(|| self.transfer_once(&from, &to, amount, now))
@@ -172,7 +178,11 @@ impl Ledger {
 
 fn enter_parent(account: &Account) {
     if let Some(parent) = &account.parent {
-        parent.lock().details().members.insert((account.kind, Arc::clone(&account.id)));
+        let mut state = parent.lock();
+        match account.kind {
+            Kind::Agent => drop(state.pool().agents.insert(account.slot)),
+            Kind::Pool => state.pool().pools.push(Arc::clone(&account.id)),
+        }
     }
 }
 
@@ -183,13 +193,13 @@ impl State {
         self.arm(ledger);
     }
 
-    /// Grants a pool the budget of the period that `now` is in. What is still reserved counts against it, so
-    /// that no period spends more than its budget; what was not spent before is gone.
+    /// Grants a pool the budget of the period that `now` is in. What is still reserved counts against it, so that
+    /// no period spends more than its budget, or than was reserved when it began; what was left before is gone,
+    /// an overdraft as well.
     #[cold]
     pub(super) fn renew(&mut self, ledger: &Ledger, now: Wall) {
         let reserved = self.balance.reserved;
-        let Some((schedule, budget)) = self.details.as_ref().and_then(|details| details.renewal.as_ref())
-        else {
+        let Some((schedule, budget)) = self.pool.as_ref().and_then(|pool| pool.renewal.as_ref()) else {
             self.renews_at = Wall::NEVER;
             return;
         };

@@ -1,7 +1,7 @@
 //! Accounts and the money in them.
 //!
 //! **Locks.** One mutex per account, taken child to root. The whole order, in which every operation takes what
-//! it needs: the idempotency table, the turn of the expiry, the slots of the directory, agents (by slot), pools
+//! it needs: the idempotency table, the slots of the directory, the turn of the expiry, agents (by slot), pools
 //! (deepest first), the timers, the crossings. No lock is held while anything outside this crate runs.
 //!
 //! **Refusals.** Every check of an operation is made before its first change, while the locks of the whole path

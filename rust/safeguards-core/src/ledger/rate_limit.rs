@@ -6,7 +6,7 @@
 //! reserved.
 
 use super::Ledger;
-use super::account::{Account, Details, State};
+use super::account::{Account, Holds, Limits, State};
 use super::error::{LedgerError, WindowRefusal};
 use super::event::EventKind;
 use super::operation::OperationId;
@@ -44,7 +44,7 @@ impl Ledger {
             return Err(LedgerError::Configuration(text.into()));
         }
         self.with_open_agent(agent, |state| {
-            let windows = &mut state.details().windows;
+            let windows = &mut state.limits.get_or_insert_default().windows;
             match windows.iter_mut().find(|window| window.length() == length) {
                 Some(window) => window.set_limit(limit, precision),
                 None => windows.push(Window::new(length, limit, precision)),
@@ -56,10 +56,10 @@ impl Ledger {
     /// Removes the window of this length, or all of them. Returns how many there were.
     pub fn remove_rate_limit(&self, agent: &str, length: Option<i64>) -> Result<usize, LedgerError> {
         self.with_open_agent(agent, |state| {
-            let Some(details) = &mut state.details else { return 0 };
-            let before = details.windows.len();
-            details.windows.retain(|window| length.is_some_and(|length| length != window.length()));
-            before - details.windows.len()
+            let Some(limits) = &mut state.limits else { return 0 };
+            let before = limits.windows.len();
+            limits.windows.retain(|window| length.is_some_and(|length| length != window.length()));
+            before - limits.windows.len()
         })
     }
 
@@ -112,10 +112,10 @@ impl Ledger {
     pub fn retry_after(&self, agent: &str, amount: Option<Amount>) -> Result<Option<i64>, LedgerError> {
         self.expire_due();
         self.with_open_agent(agent, |state| {
-            let Some(details) = &mut state.details else { return Some(0) };
+            let Some(limits) = &mut state.limits else { return Some(0) };
             let now = self.clock.monotonic();
-            let amount = amount.unwrap_or(details.last_refused);
-            details.fits_at(now, amount).map(|at| at.since(now))
+            let amount = amount.unwrap_or(limits.last_refused);
+            limits.fits_at(now, state.holds.as_deref(), amount).map(|at| at.since(now))
         })
     }
 
@@ -123,7 +123,7 @@ impl Ledger {
     pub fn windows(&self, agent: &str) -> Result<Vec<WindowSnapshot>, LedgerError> {
         let now = self.clock.monotonic();
         self.with_open_agent(agent, |state| {
-            let windows = state.details.iter_mut().flat_map(|details| &mut details.windows);
+            let windows = state.limits.iter_mut().flat_map(|limits| &mut limits.windows);
             let snapshot = |window: &mut Window| WindowSnapshot {
                 length: window.length(),
                 limit: window.limit(),
@@ -146,7 +146,7 @@ impl State {
     /// The time for the agent's windows, if it has any: reading the clock costs as much as a lock.
     #[inline]
     pub(super) fn windows_at(&self, ledger: &Ledger) -> Option<Monotonic> {
-        let has_windows = self.details.as_deref().is_some_and(|details| !details.windows.is_empty());
+        let has_windows = self.limits.as_deref().is_some_and(|limits| !limits.windows.is_empty());
         has_windows.then(|| ledger.clock.monotonic())
     }
 
@@ -159,36 +159,37 @@ impl State {
         amount: Amount,
     ) -> Result<(), WindowRefusal> {
         let held = self.balance.reserved;
-        let Some(details) = self.details.as_deref_mut().filter(|_| !amount.is_zero()) else { return Ok(()) };
-        match details.windows.iter_mut().position(|window| !window.fits(now, held, amount)) {
+        let Some(limits) = self.limits.as_deref_mut().filter(|_| !amount.is_zero()) else { return Ok(()) };
+        match limits.windows.iter_mut().position(|window| !window.fits(now, held, amount)) {
             None => Ok(()),
-            Some(full) => Err(details.refusal(full, now, held, agent, amount)),
+            Some(full) => Err(limits.refusal(full, now, held, self.holds.as_deref(), agent, amount)),
         }
     }
 
     /// Charges `amount` to every window of the agent.
     #[inline]
     pub(super) fn charge_windows(&mut self, windows_at: Option<Monotonic>, amount: Amount) {
-        if let (Some(now), Some(details)) = (windows_at, self.details.as_deref_mut())
+        if let (Some(now), Some(limits)) = (windows_at, self.limits.as_deref_mut())
             && !amount.is_zero()
         {
-            details.windows.iter_mut().for_each(|window| window.charge(now, amount));
+            limits.windows.iter_mut().for_each(|window| window.charge(now, amount));
         }
     }
 }
 
-impl Details {
+impl Limits {
     #[cold]
     fn refusal(
         &mut self,
         full: usize,
         now: Monotonic,
         held: i128,
+        holds: Option<&Holds>,
         agent: &Account,
         amount: Amount,
     ) -> WindowRefusal {
         self.last_refused = amount;
-        let fits_at = self.fits_at(now, amount);
+        let fits_at = self.fits_at(now, holds, amount);
         let window = &mut self.windows[full];
         WindowRefusal {
             account: agent.id().clone(),
@@ -203,16 +204,16 @@ impl Details {
     }
 
     /// When `amount` fits into all windows at once, if nothing else happens.
-    fn fits_at(&mut self, now: Monotonic, amount: Amount) -> Option<Monotonic> {
+    fn fits_at(&mut self, now: Monotonic, holds: Option<&Holds>, amount: Amount) -> Option<Monotonic> {
         if amount.is_zero() {
             return Some(now); // Nothing is always admitted, even beyond the limit.
         }
-        let Self { windows, reservations, .. } = self;
         // What leaves a window never comes back by itself: it fits from the latest of the times on.
-        windows.iter_mut().try_fold(now, |at, window| {
+        self.windows.iter_mut().try_fold(now, |at, window| {
             // Work that keeps its reservation alive has no deadline; it is taken to end within one window.
             let latest = now.plus(window.length());
-            let holds = reservations.iter().map(|((deadline, _), held)| match *deadline {
+            let reservations = holds.iter().flat_map(|holds| &holds.reservations);
+            let holds = reservations.map(|((deadline, _), held)| match *deadline {
                 Monotonic::NEVER => (latest, *held),
                 deadline => (deadline, *held),
             });

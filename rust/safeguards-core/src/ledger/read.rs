@@ -65,7 +65,7 @@ impl Ledger {
             period_granted: state.period_granted(),
             period_spent: state.balance.spent - state.spent_before,
             priority: state.priority,
-            reservations: state.details.as_ref().map_or(0, |details| details.reservations.len()),
+            reservations: state.active_reservations(),
         })
     }
 
@@ -89,18 +89,23 @@ impl Ledger {
 
     /// The newest events of an account, oldest first.
     pub fn events(&self, account: &Account) -> Result<Vec<Event>, LedgerError> {
-        Ok(self.read(account)?.history.events().copied().collect())
+        Ok(self.read(account)?.history.events().collect())
     }
 
-    /// Agents or pools right below a pool, by id.
+    /// Ids of the agents or pools right below a pool, in the order in which they came (an agent that takes the
+    /// slot of one that left takes its place here, too).
     pub fn members(&self, pool: &str, kind: Kind) -> Result<Vec<Arc<str>>, LedgerError> {
         let pool = self.pool(pool)?;
+        let slots = self.directory.slots();
         let state = pool.lock();
-        let members = state.details.iter().flat_map(|details| &details.members);
-        Ok(members.filter(|(member, _)| *member == kind).map(|(_, id)| Arc::clone(id)).collect())
+        let Some(pool) = &state.pool else { return Ok(Vec::new()) };
+        Ok(match kind {
+            Kind::Agent => pool.agents.iter().filter_map(|slot| slots.id(*slot)).collect(),
+            Kind::Pool => pool.pools.clone(),
+        })
     }
 
-    /// Ids of all agents, in no order that means anything.
+    /// Ids of all agents, in the order of [`members`](Self::members).
     #[must_use]
     pub fn agent_ids(&self) -> Vec<Arc<str>> {
         self.directory.slots().agents().map(|agent| Arc::clone(&agent.id)).collect()

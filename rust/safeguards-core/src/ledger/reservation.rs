@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, Details, ReservationKey, State};
+use super::account::{Account, Holds, ReservationKey, State};
 use super::balance::Movement;
 use super::debit::Receipt;
 use super::error::{Closed, LedgerError};
@@ -141,10 +141,10 @@ impl Ledger {
         )?;
         let number = state.history.record(now, EventKind::Reserve, amount, operation, self.history_limits);
         let deadline = self.clock.monotonic_coarse().plus(ttl_nanos);
-        let details = state.details();
-        details.reservations.insert((deadline, number), amount);
-        if deadline < details.timer_at {
-            details.timer_at = deadline;
+        let holds = state.holds();
+        holds.reservations.insert((deadline, number), amount);
+        if deadline < holds.timer_at() {
+            holds.timers.push(deadline);
             self.timers.push(Timer { at: deadline, account: Arc::clone(agent) });
         }
         let (deadline, outcome) = (AtomicI64::new(deadline.0), Outcome::open());
@@ -174,7 +174,7 @@ impl Ledger {
         now: Wall,
     ) -> Result<Receipt, LedgerError> {
         let (agent, key) = (&reservation.agent, reservation.key());
-        let is_active = state.holds(key);
+        let is_active = state.has_active(key);
         let (amount, overage) = (reservation.amount, reservation.overage);
         if overage == Overage::Reject && charged > amount {
             let refusal = agent.refusal(state, charged.units());
@@ -194,7 +194,7 @@ impl Ledger {
         let must_fit = windows_at.filter(|_| !overdraft).map(|at| (at, beyond));
         self.pass_path(agent, state, &movement, must_fit, now)?;
         if is_active {
-            state.details().reservations.remove(&key);
+            state.holds().reservations.remove(&key);
         }
         state.charge_windows(windows_at, charged);
         state.history.record(now, kind, charged, reservation.operation, self.history_limits);
@@ -209,7 +209,7 @@ impl Ledger {
             return Err(reservation.closed(closed));
         }
         let key = reservation.key();
-        if state.holds(key) {
+        if state.has_active(key) {
             let now = self.clock.wall_coarse();
             self.give_back(&reservation.agent, &mut state, key, EventKind::Release, now);
             reservation.outcome.release();
@@ -217,14 +217,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps an active reservation from expiring until it is settled or released.
+    /// Keeps an active reservation from expiring until it is settled or released. One that is closed pays for
+    /// nothing any more, and is refused.
     pub fn keep_alive(&self, reservation: &Reservation) -> Result<(), LedgerError> {
         self.expire_due();
         let mut state = reservation.agent.lock();
-        if reservation.outcome.get().is_some() {
-            return Ok(());
+        if let Some(closed) = reservation.outcome.get() {
+            return Err(reservation.closed(closed));
         }
-        let reservations = &mut state.details().reservations;
+        let reservations = &mut state.holds().reservations;
         let Some(amount) = reservations.remove(&reservation.key()) else {
             return Err(reservation.closed(Closed::Expired));
         };
@@ -240,7 +241,7 @@ impl Ledger {
         match reservation.outcome.get() {
             Some(Closed::Settled(_)) => ReservationState::Settled,
             Some(Closed::Released) => ReservationState::Released,
-            _ if state.holds(reservation.key()) => ReservationState::Active,
+            _ if state.has_active(reservation.key()) => ReservationState::Active,
             _ => ReservationState::Expired,
         }
     }
@@ -277,13 +278,11 @@ impl Ledger {
     fn expire_account(&self, timer: &Timer, now: Monotonic) -> usize {
         let agent = &timer.account;
         let mut state = agent.lock();
-        if state.details().timer_at != timer.at {
-            return 0; // An earlier deadline came after this timer was set, and has a timer of its own.
-        }
+        state.holds().timers.retain(|at| *at != timer.at);
         let wall = self.clock.wall();
         let mut expired = 0;
         let next = loop {
-            match state.details().reservations.first_key_value() {
+            match state.holds().reservations.first_key_value() {
                 Some((&key, _)) if key.0 <= now => {
                     self.give_back(agent, &mut state, key, EventKind::Expire, wall);
                 }
@@ -291,8 +290,9 @@ impl Ledger {
             }
             expired += 1;
         };
-        state.details().timer_at = next;
-        if next != Monotonic::NEVER {
+        // A later timer that waits already is not set again.
+        if next < state.holds().timer_at() {
+            state.holds().timers.push(next);
             self.timers.push(Timer { at: next, account: Arc::clone(agent) });
         }
         expired
@@ -307,7 +307,7 @@ impl Ledger {
         kind: EventKind,
         now: Wall,
     ) {
-        let Some(amount) = state.details().reservations.remove(&key) else { return };
+        let Some(amount) = state.holds().reservations.remove(&key) else { return };
         let movement = Movement::release(amount);
         let passed = agent.parent.as_ref().map_or(Ok(()), |parent| parent.pass(&movement, self, now));
         debug_assert!(passed.is_ok(), "nothing refuses what is given back");
@@ -317,7 +317,7 @@ impl Ledger {
 }
 
 impl State {
-    fn holds(&self, key: ReservationKey) -> bool {
-        self.details.as_deref().is_some_and(|details: &Details| details.reservations.contains_key(&key))
+    fn has_active(&self, key: ReservationKey) -> bool {
+        self.holds.as_deref().is_some_and(|holds: &Holds| holds.reservations.contains_key(&key))
     }
 }

@@ -64,10 +64,10 @@ fn add_below(account: &Account, state: &State, below: &mut HashMap<*const Accoun
 }
 
 fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
-    let reserved = state.details.iter().flat_map(|details| details.reservations.values());
+    let reserved = state.holds.iter().flat_map(|holds| holds.reservations.values());
     let reserved = reserved.map(|amount| amount.units()).sum::<i128>();
     let spent = state.history.total(Source::Ledger);
-    let windows_agree = state.details.iter().all(|details| details.windows.iter().all(Window::is_consistent));
+    let windows_agree = state.limits.iter().all(|limits| limits.windows.iter().all(Window::is_consistent));
     [
         unbalanced(state),
         differs("reserved", state.balance.reserved, "active reservations", reserved),

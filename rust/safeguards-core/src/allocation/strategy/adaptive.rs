@@ -59,6 +59,8 @@ pub(super) struct Agents {
     hits: Vec<Vec<i32>>,
     step: u32,
     predictions: Vec<f64>,
+    /// Scratch: the attractivenesses of one agent.
+    weights: Vec<f64>,
     arch: Arch,
 }
 
@@ -88,6 +90,7 @@ impl Agents {
             hits: vec![vec![0; setup.agents]; setup.resources],
             step: 0,
             predictions: vec![0.0; setup.resources],
+            weights: vec![0.0; setup.resources],
             arch: Arch::new(),
         }
     }
@@ -133,7 +136,7 @@ impl Agents {
         choices: &mut [u16],
         draws: StepDraws,
     ) {
-        let mut weights = vec![0.0; self.hits.len()];
+        let mut weights = std::mem::take(&mut self.weights);
         for (agent, choice) in tile.zip(choices) {
             if *choice != NONE {
                 self.learn(agent, usize::from(*choice), overloaded);
@@ -146,6 +149,7 @@ impl Agents {
                 Choice::Roulette => spin(&mut weights, draws.uniform(agent)),
             };
         }
+        self.weights = weights;
     }
 
     fn learn(&mut self, agent: usize, chosen: usize, overloaded: Option<&[bool]>) {

@@ -7,19 +7,19 @@ use super::{Lottery, NONE, Population, Setup, put, tally, tiles};
 use crate::allocation::board::Board;
 use crate::allocation::draws::{Draws, Purpose, StepDraws};
 
-/// Two losses in a row: too few of us left. The leaving probability grows by this factor, up to `MOST`.
-const GROW: f32 = 1.2;
-/// A win after a loss or a loss after a win: the balance is near. It shrinks by this factor, down to the floor.
-const SHRINK: f32 = 0.6;
+/// What a change of the outcome does to the leaving probability, by the last outcome and this one. Lost twice:
+/// too few of us left. A loss after a win or a win after a loss: the balance is near.
+const TUNING: [[f32; 2]; 2] = [[1.0, 0.6], [0.6, 1.2]];
+/// The largest leaving probability.
 const MOST: f32 = 0.5;
 
 /// What an agent remembers of its stay at its resource.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Memory {
-    /// It has just arrived.
-    Arrived,
     Won,
     Lost,
+    /// It has just arrived.
+    Arrived,
 }
 
 /// The agents: a leaving probability and the last outcome.
@@ -70,6 +70,7 @@ impl Agents {
         self.step <= self.task_steps.saturating_add(1)
     }
 
+    #[inline(always)]
     fn decide(
         &mut self,
         agent: usize,
@@ -78,33 +79,32 @@ impl Agents {
         draws: [StepDraws; 2],
     ) -> u16 {
         let r = usize::from(chosen);
-        let lost = overloaded.map(|o| o[r]);
-        self.adapt(agent, r, lost);
-        if lost != Some(true) && self.outlook.fall[r] <= 0.0 {
-            return chosen; // nothing to draw for
+        let lost = overloaded.is_some_and(|overloaded| overloaded[r]);
+        if overloaded.is_some() {
+            self.adapt(agent, r, lost);
         }
         let (follow, quit) = draws[0].pair(agent);
-        let next = if follow < self.outlook.fall[r] {
-            self.outlook.rise.pick(draws[1].uniform(agent))
-        } else if lost == Some(true) && quit < f64::from(self.leave[agent]) {
-            self.outlook.shares.pick_other(draws[1].uniform(agent), chosen)
-        } else {
+        let follows = follow < self.outlook.fall[r];
+        let quits = lost & (quit < f64::from(self.leave[agent]));
+        if !(follows | quits) {
             return chosen;
-        };
+        }
         self.memory[agent] = Memory::Arrived;
-        next
+        let where_to = draws[1].uniform(agent);
+        if follows {
+            self.outlook.rise.pick(where_to)
+        } else {
+            self.outlook.shares.pick_other(where_to, chosen)
+        }
     }
 
     /// Sign feedback: the same loss again says that the step was too small, an alternation that it was too large.
-    fn adapt(&mut self, agent: usize, r: usize, lost: Option<bool>) {
-        let Some(lost) = lost else { return };
-        let leave = &mut self.leave[agent];
-        *leave = match (self.memory[agent], lost) {
-            (Memory::Arrived, _) => self.outlook.newcomer[r],
-            (Memory::Lost, true) => (*leave * GROW).min(MOST),
-            (Memory::Won, false) => *leave,
-            (Memory::Lost, false) | (Memory::Won, true) => (*leave * SHRINK).max(self.outlook.floor[r]),
-        };
+    #[inline(always)]
+    fn adapt(&mut self, agent: usize, r: usize, lost: bool) {
+        let last = self.memory[agent];
+        let tuned = self.leave[agent] * TUNING[usize::from(last == Memory::Lost)][usize::from(lost)];
+        let tuned = tuned.clamp(self.outlook.floor[r], MOST);
+        self.leave[agent] = if last == Memory::Arrived { self.outlook.newcomer[r] } else { tuned };
         self.memory[agent] = if lost { Memory::Lost } else { Memory::Won };
     }
 }

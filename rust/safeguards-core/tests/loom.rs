@@ -1,0 +1,362 @@
+//! The orders in which two threads can meet on the locks of a ledger.
+//!
+//! `make loom` runs these. Accounts are registered before the threads start: the maps and the read-write lock of
+//! the directory are not modelled, and nothing may wait on them inside a model.
+#![cfg(loom)]
+#![allow(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{TTL, ledger, pool, request, whole};
+use loom::thread;
+use safeguards_core::clock::ManualClock;
+use safeguards_core::ledger::{
+    Account, Balance, EventKind, Ledger, LedgerError, OperationId, Overage, Request, Reservation,
+    ReservationState,
+};
+use safeguards_core::window::Precision;
+
+const NONE: OperationId = OperationId::NONE;
+
+/// Explores every meeting of `one` and `other` in a world, and holds `verify` against each outcome.
+///
+/// Twice, with the roles of the two threads exchanged: `loom` leaves out orders that it takes to be equal to one
+/// it has seen, knows of an atomic only who touched it last, and so leaves out too many from a single start.
+fn explore<A: 'static, B: 'static, S: 'static>(
+    setup: fn() -> (Arc<World>, S),
+    one: fn(&World, &S) -> A,
+    other: fn(&World, &S) -> B,
+    verify: fn(&World, &S, A, B),
+) {
+    loom::model(move || {
+        let (world, scene) = shared(setup());
+        let (theirs, shown) = (Arc::clone(&world), Arc::clone(&scene));
+        let thread = thread::spawn(move || one(&theirs, &shown));
+        let answer = other(&world, &scene);
+        verify(&world, &scene, thread.join().unwrap(), answer);
+        world.assert_sound();
+    });
+    loom::model(move || {
+        let (world, scene) = shared(setup());
+        let (theirs, shown) = (Arc::clone(&world), Arc::clone(&scene));
+        let thread = thread::spawn(move || other(&theirs, &shown));
+        let answer = one(&world, &scene);
+        verify(&world, &scene, answer, thread.join().unwrap());
+        world.assert_sound();
+    });
+}
+
+fn shared<S>((world, scene): (Arc<World>, S)) -> (Arc<World>, Arc<S>) {
+    (world, Arc::new(scene))
+}
+
+/// `ann` and `bob`, of 10 each, below `team`.
+struct World {
+    ledger: Arc<Ledger>,
+    clock: Arc<ManualClock>,
+    ann: Arc<Account>,
+    bob: Arc<Account>,
+    team: Arc<Account>,
+}
+
+impl World {
+    fn new(team: i128) -> Arc<Self> {
+        let (ledger, clock) = ledger(&[]);
+        let team = ledger.create_pool(pool("team", None, team)).unwrap();
+        let [ann, bob] = ["ann", "bob"].map(|id| ledger.register_agent(id, "team", 5, whole(10)).unwrap());
+        Arc::new(Self { ledger, clock, ann, bob, team })
+    }
+
+    fn debit(&self, agent: &Account, wholes: i128) -> bool {
+        match self.ledger.debit_account(agent, whole(wholes), NONE) {
+            Ok(_) => true,
+            Err(LedgerError::BudgetExceeded(_) | LedgerError::RateLimitExceeded(_)) => false,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn reserve(&self, wholes: i128) -> Reservation {
+        self.ledger.reserve(&self.ann, request(wholes)).unwrap()
+    }
+
+    fn over(&self) {
+        self.clock.advance(Duration::from_nanos(TTL.unsigned_abs()));
+    }
+
+    /// `remaining, reserved, spent` of an account, in wholes.
+    fn books(&self, account: &Account) -> (i128, i128, i128) {
+        let Balance { remaining, reserved, spent, .. } = self.ledger.snapshot(account).unwrap().balance;
+        let one = whole(1).units();
+        (remaining / one, reserved / one, spent / one)
+    }
+
+    fn count(&self, agent: &Account, kind: EventKind) -> usize {
+        self.ledger.events(agent).unwrap().iter().filter(|event| event.kind == kind).count()
+    }
+
+    fn assert_sound(&self) {
+        assert_eq!(self.ledger.verify(), []);
+    }
+}
+
+/// Two reads that must agree: of the agent and of its pool.
+fn on_path(world: &World) -> [(i128, i128, i128); 2] {
+    [&world.ann, &world.team].map(|account| world.books(account))
+}
+
+fn without_scene(team: i128) -> (Arc<World>, ()) {
+    (World::new(team), ())
+}
+
+fn with_reservation() -> (Arc<World>, Reservation) {
+    let world = World::new(10);
+    let reservation = world.reserve(4);
+    (world, reservation)
+}
+
+/// Its time is over, and nobody has seen it yet.
+fn with_due_reservation() -> (Arc<World>, Reservation) {
+    let (world, reservation) = with_reservation();
+    world.over();
+    (world, reservation)
+}
+
+#[test]
+fn of_two_debits_one_gets_the_last_cent() {
+    explore(
+        || without_scene(1),
+        |w, ()| w.debit(&w.ann, 1),
+        |w, ()| w.debit(&w.bob, 1),
+        |w, (), one, other| {
+            assert!(one ^ other, "{one} {other}");
+            assert_eq!(w.books(&w.team), (0, 0, 1));
+        },
+    );
+}
+
+#[test]
+fn of_two_debits_one_gets_the_last_room_of_the_window() {
+    explore(
+        || {
+            let world = World::new(10);
+            world.ledger.set_rate_limit("ann", whole(1), 1_000_000, Precision::Bucketed).unwrap();
+            (world, ())
+        },
+        |w, ()| w.debit(&w.ann, 1),
+        |w, ()| w.debit(&w.ann, 1),
+        |w, (), one, other| {
+            assert!(one ^ other, "{one} {other}");
+            assert_eq!(on_path(w), [(9, 0, 1); 2]);
+        },
+    );
+}
+
+#[test]
+fn a_late_settlement_meets_expiry() {
+    explore(
+        with_due_reservation,
+        |w, _| w.ledger.expire(),
+        |w, held| w.ledger.settle(held, whole(3)).unwrap(),
+        |w, _, expired, _| {
+            // Whoever saw it first gave it back, and the cost is a late one.
+            assert!(expired <= 1);
+            assert_eq!([EventKind::Expire, EventKind::LateSettle].map(|kind| w.count(&w.ann, kind)), [1, 1]);
+            assert_eq!(on_path(w), [(7, 0, 3); 2]);
+        },
+    );
+}
+
+#[test]
+fn a_settlement_meets_the_end_of_its_time() {
+    explore(
+        with_reservation,
+        |w, _| {
+            w.over();
+            w.ledger.expire()
+        },
+        |w, held| w.ledger.settle(held, whole(3)).unwrap(),
+        |w, _, expired, _| {
+            let [expiries, late] =
+                [EventKind::Expire, EventKind::LateSettle].map(|kind| w.count(&w.ann, kind));
+            assert!(expired <= expiries && expiries == late, "{expired} {expiries} {late}");
+            assert_eq!(on_path(w), [(7, 0, 3); 2]);
+        },
+    );
+}
+
+#[test]
+fn a_new_reservation_meets_the_expiry_of_another() {
+    explore(
+        with_due_reservation,
+        |w, _| w.ledger.expire(),
+        // Its deadline comes before the one that is being served.
+        |w, _| w.ledger.reserve(&w.ann, Request { ttl_nanos: 5, ..request(3) }).unwrap(),
+        |w, first, expired, second| {
+            assert_eq!(expired, 1);
+            assert_eq!(w.ledger.reservation_state(first), ReservationState::Expired);
+            assert_eq!(on_path(w), [(7, 3, 0); 2]);
+            w.clock.advance(Duration::from_nanos(5));
+            assert_eq!(w.ledger.reservation_state(&second), ReservationState::Expired);
+            assert_eq!(on_path(w), [(10, 0, 0); 2]);
+        },
+    );
+}
+
+#[test]
+fn a_settlement_meets_a_release() {
+    explore(
+        with_reservation,
+        |w, held| w.ledger.settle(held, whole(3)).is_ok(),
+        |w, held| w.ledger.release(held).is_ok(),
+        |w, _, settled, released| {
+            assert!(settled ^ released);
+            assert_eq!(on_path(w), [if settled { (7, 0, 3) } else { (10, 0, 0) }; 2]);
+        },
+    );
+}
+
+#[test]
+fn of_two_settlements_one_counts() {
+    explore(
+        with_reservation,
+        |w, held| w.ledger.settle(held, whole(3)).is_ok(),
+        |w, held| w.ledger.settle(held, whole(2)).is_ok(),
+        |w, _, three, two| {
+            assert!(three ^ two);
+            let spent = if three { 3 } else { 2 };
+            assert_eq!(on_path(w), [(10 - spent, 0, spent); 2]);
+        },
+    );
+}
+
+#[test]
+fn a_release_meets_the_end_of_its_time() {
+    explore(
+        with_reservation,
+        |w, _| {
+            w.over();
+            w.ledger.expire()
+        },
+        |w, held| w.ledger.release(held).unwrap(),
+        |w, _, _, ()| {
+            let returned = [EventKind::Expire, EventKind::Release].map(|kind| w.count(&w.ann, kind));
+            assert_eq!(returned.iter().sum::<usize>(), 1, "{returned:?}");
+            assert_eq!(on_path(w), [(10, 0, 0); 2]);
+        },
+    );
+}
+
+#[test]
+fn keeping_alive_meets_the_end_of_its_time() {
+    explore(
+        with_reservation,
+        |w, _| {
+            w.over();
+            w.ledger.expire()
+        },
+        |w, held| w.ledger.keep_alive(held).is_ok(),
+        |w, held, _, kept| {
+            let state = if kept { ReservationState::Active } else { ReservationState::Expired };
+            assert_eq!(w.ledger.reservation_state(held), state);
+            assert_eq!(on_path(w), [if kept { (6, 4, 0) } else { (10, 0, 0) }; 2]);
+        },
+    );
+}
+
+#[test]
+fn opposite_transfers_do_not_wait_for_each_other() {
+    explore(
+        || without_scene(10),
+        |w, ()| w.ledger.transfer("ann", "bob", whole(7)).unwrap(),
+        |w, ()| w.ledger.transfer("bob", "ann", whole(9)).unwrap(),
+        |w, (), (), ()| assert_eq!([&w.ann, &w.bob].map(|a| w.books(a)), [(12, 0, 0), (8, 0, 0)]),
+    );
+}
+
+#[test]
+fn a_transfer_meets_a_debit() {
+    explore(
+        || without_scene(100),
+        |w, ()| w.ledger.transfer("ann", "bob", whole(6)).is_ok(),
+        |w, ()| w.debit(&w.ann, 6),
+        |w, (), given, paid| {
+            assert!(given ^ paid);
+            assert_eq!(w.books(&w.ann), if paid { (4, 0, 6) } else { (4, 0, 0) });
+            assert_eq!(w.books(&w.bob), if paid { (10, 0, 0) } else { (16, 0, 0) });
+        },
+    );
+}
+
+#[test]
+fn a_refused_debit_sees_what_another_thread_is_giving_back() {
+    explore(
+        with_due_reservation,
+        |w, _| w.ledger.expire(),
+        |w, _| w.debit(&w.bob, 10),
+        |w, _, _, admitted| {
+            assert!(admitted, "refused for money whose time was over");
+            assert_eq!(w.books(&w.team), (0, 0, 10));
+        },
+    );
+}
+
+#[test]
+fn of_two_refused_debits_one_gets_what_expires() {
+    explore(
+        with_due_reservation,
+        |w, _| w.debit(&w.ann, 10),
+        |w, _| w.debit(&w.bob, 10),
+        |w, _, one, other| {
+            assert!(one ^ other, "{one} {other}");
+            assert_eq!(w.books(&w.team), (0, 0, 10));
+        },
+    );
+}
+
+#[test]
+fn an_overage_meets_a_debit() {
+    explore(
+        || {
+            let world = World::new(10);
+            let strict = Request { overage: Overage::AllowIfAvailable, ..request(4) };
+            let reservation = world.ledger.reserve(&world.ann, strict).unwrap();
+            (world, reservation)
+        },
+        |w, _| w.debit(&w.bob, 6),
+        |w, held| w.ledger.settle(held, whole(5)).is_ok(),
+        |w, _, paid, settled| {
+            assert!(paid ^ settled);
+            assert_eq!(w.books(&w.team), if paid { (0, 4, 6) } else { (5, 0, 5) });
+        },
+    );
+}
+
+#[test]
+fn an_audit_meets_a_debit() {
+    explore(
+        || without_scene(10),
+        |w, ()| w.ledger.verify(),
+        |w, ()| w.debit(&w.bob, 3),
+        |w, (), violations, admitted| {
+            assert_eq!(violations, []);
+            assert!(admitted);
+            assert_eq!(w.books(&w.team), (7, 0, 3));
+        },
+    );
+}
+
+#[test]
+fn the_same_key_from_two_threads_charges_once() {
+    explore(
+        || without_scene(10),
+        |w, ()| w.ledger.debit_keyed(&w.ann, whole(3), NONE, "k").unwrap(),
+        |w, ()| w.ledger.debit_keyed(&w.ann, whole(3), NONE, "k").unwrap(),
+        |w, (), one, other| {
+            assert_eq!(one, other);
+            assert_eq!(on_path(w), [(7, 0, 3); 2]);
+        },
+    );
+}

@@ -1,0 +1,87 @@
+"""The guide's code runs as it is printed.
+
+Its nine blocks share one namespace, as a reader types them into one session. `NotificationManager`, which
+the first block uses and forgets to import, is imported beforehand.
+"""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from safeguards import BudgetCoordinator, NotificationManager
+
+GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+RATE_LIMITING = 2
+
+# Blocks that need a module of a later part, by position. This list may only shrink.
+NOT_YET_BUILT = {
+    0: "safeguards.core.dynamic_budget",
+    1: "safeguards.core.dynamic_budget",
+    3: "safeguards.budget.time_scheduler",
+    4: "safeguards.budget.pattern_learner",
+    5: "safeguards.budget.rl_optimizer",
+    6: "safeguards.budget.multi_resource",
+    7: "safeguards.budget.cost_benefit",
+    8: "safeguards.budget.federation",
+}
+
+
+def namespace():
+    coordinator = BudgetCoordinator(NotificationManager())
+    pool_id = coordinator.create_budget_pool(name="adaptive_pool", initial_budget=Decimal(1000), priority=7)
+    for i in range(4):
+        coordinator.register_agent(f"agent_{i}", pool_id, initial_budget=Decimal(50))
+    names = {
+        "NotificationManager": NotificationManager,
+        "budget_coordinator": coordinator,
+        "pool_id": pool_id,
+    }
+    return names | {"agent_ids": coordinator.get_all_agent_ids()}
+
+
+def execute(position, names):
+    exec(compile(BLOCKS[position], f"guide block {position}", "exec"), names)  # noqa: S102 - what this test is for
+
+
+def test_the_guide_has_nine_blocks():
+    assert len(BLOCKS) == 9
+
+
+@pytest.mark.parametrize("position", NOT_YET_BUILT)
+def test_blocks_of_later_parts_really_need_them(position):
+    with pytest.raises(ModuleNotFoundError) as caught:
+        execute(position, namespace())
+    assert caught.value.name == NOT_YET_BUILT[position]
+
+
+def test_all_that_is_built_runs_in_one_namespace():
+    names = namespace()
+    for position in range(len(BLOCKS)):
+        if position not in NOT_YET_BUILT:
+            execute(position, names)
+    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {RATE_LIMITING}
+
+
+def test_the_rate_limiting_block_limits():
+    names = namespace()
+    execute(RATE_LIMITING, names)
+    operate, coordinator = names["execute_agent_operation"], names["budget_coordinator"]
+    assert operate("agent_3", Decimal("9.5")) == {"status": "success", "cost": Decimal("9.5")}
+    refused = operate("agent_3", Decimal("0.6"))
+    assert refused["message"] == "Rate limit exceeded"
+    assert 3590 < refused["retry_after_seconds"] <= 3600
+    limits = {agent: names["rate_limiter"].get_rate_limits(agent) for agent in names["agent_ids"]}
+    assert {agent: limit.max_budget for agent, [limit] in limits.items()} == {
+        "agent_0": 100,
+        "agent_1": 50,
+        "agent_2": 25,
+        "agent_3": 10,
+    }
+    assert {limit.time_window for [limit] in limits.values()} == {timedelta(hours=1)}
+    [event] = coordinator.get_agent_usage_history("agent_3")
+    assert (event.amount, event.source) == (Decimal("9.5"), "recorded")
+    coordinator.verify()

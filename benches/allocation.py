@@ -1,27 +1,21 @@
-"""Speed of simulated agents, against a vectorised numpy twin and against the machine's memory.
+"""Simulated agents: speed on one core, against a vectorised numpy twin and against the machine's memory.
 
-Run `python benches/allocation.py [--json PATH] [--repeats N]`. Every figure is the median of its repeats,
-with the least and the largest beside it; both sides of a ratio are measured in turn, in one run. Regressing
-means: less than 100 million agent-steps per second and core, less than ten times the twin, or Table 1 in 10 s
-or more.
+`python benches/allocation.py [--json PATH]` measures this section alone. Both sides of a ratio are measured
+in turn, in one process. Nothing is timed before the native loads equal the twin's, to the last agent.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import perf_counter, process_time
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "allocation"))
-
-from twin import adaptive_twin
-
+from measure import Spread
+from report import Row, machine, show, write
 from safeguards.allocation import (
     STRATEGIES,
     AdaptiveStrategy,
@@ -31,132 +25,122 @@ from safeguards.allocation import (
     simulate,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "allocation"))
 
+from twin import adaptive_twin
+
+ROUNDS = 7
 RESOURCES = 3
+STATE = AdaptiveStrategy().bytes_per_agent(RESOURCES)
 
 
-class Spread:
-    """Repeats of one figure."""
-
-    def __init__(self, values: list[float]) -> None:
-        self.values = sorted(values)
-        self.median = statistics.median(values)
-
-    def __str__(self) -> str:
-        return f"{self.median:10.1f}  ({self.values[0]:.1f} to {self.values[-1]:.1f})"
-
-    def to_dict(self) -> dict[str, float]:
-        """The figures alone, for JSON."""
-        return {"median": self.median, "least": self.values[0], "largest": self.values[-1]}
+def rows() -> list[Row]:
+    return [*adaptive(1000, 1000), *adaptive(1_000_000, 50), *others(), *table_1()]
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def verify(n_agents: int, steps: int) -> None:
-    """The native loads are the twin's, to the last agent: else no figure means anything."""
-    capacities = experiment_setting(1, total=float(n_agents))[:steps]
-    attitudes = np.random.default_rng(0).random((n_agents, RESOURCES))
-    native = simulate(
-        capacities,
-        AdaptiveStrategy(),
-        n_agents=n_agents,
-        trials=1,
-        initial_attitudes=attitudes,
-    )
-    assert (native.loads[0] == adaptive_twin(capacities, attitudes, 0.01, 4.0)).all()
-
-
-def copied_bytes_per_second(size: int) -> float:
-    """Bytes read and written by a copy within a working set of this size: what the memory gives one core."""
-    source, target = np.ones(size // 16), np.zeros(size // 16)
-    rounds = max(1, 2**30 // size)
-    elapsed = seconds(lambda: [np.copyto(target, source) for _ in range(rounds)])
-    return rounds * size / elapsed
-
-
-def measure_agents(n_agents: int, steps: int, twin_steps: int, repeats: int) -> dict[str, Any]:
-    """One core: millions of agent-steps a second of both, their ratio, and the share of the memory speed."""
+def adaptive(n_agents: int, steps: int) -> list[Row]:
+    """The paper's strategy on one core: its speed, beside the twin's and the memory's."""
+    proof = verify(n_agents, max(5, steps // 10))
     capacities = experiment_setting(1, total=float(n_agents))
-    few, strategy = capacities[:twin_steps], AdaptiveStrategy()
     trials = max(1, 20_000_000 // (n_agents * steps))
+    twin_steps = max(5, 1_000_000 // n_agents)
     attitudes = np.random.default_rng(0).random((n_agents, RESOURCES))
-    state = strategy.bytes_per_agent(RESOURCES)
-    native, twin, ratio, memory = [], [], [], []
+    native, twin, memory = [], [], []
 
     def run() -> object:
-        return simulate(capacities[:steps], strategy, n_agents=n_agents, trials=trials, threads=1)
+        return simulate(capacities[:steps], AdaptiveStrategy(), n_agents=n_agents, trials=trials, threads=1)
 
     run()
-    for _ in range(repeats):
+    for _ in range(ROUNDS):
         native.append(trials * steps * n_agents / seconds(run) / 1e6)
-        elapsed = seconds(lambda: adaptive_twin(few, attitudes, 0.01, 4.0))
+        elapsed = seconds(lambda: adaptive_twin(capacities[:twin_steps], attitudes, 0.01, 4.0))
         twin.append(twin_steps * n_agents / elapsed / 1e6)
-        ratio.append(native[-1] / twin[-1])
-        # A step reads and writes the state of every agent once.
-        memory.append(100 * native[-1] * 1e6 * 2 * state / copied_bytes_per_second(n_agents * state))
-    return {
-        "million agent-steps/s per core": Spread(native),
-        "  numpy twin": Spread(twin),
-        "  times the twin": Spread(ratio),
-        "  % of copy bandwidth, same working set": Spread(memory),
-    }
+        memory.append(copied_gigabytes_per_second(n_agents * STATE))
+    ours, theirs = Spread(tuple(native)), Spread(tuple(twin))
+    # A step reads and writes the state of every agent once.
+    traffic = ours.scaled(2 * STATE / 1e3)
+    size = f"N = {n_agents:,}"
+    return [
+        Row(f"agent-steps per core, {size}", ours, "million/s", 100, note=proof),
+        Row(f"agent-steps / numpy twin, {size}", ours / theirs, "x", 10),
+        Row(
+            f"memory traffic / copying as many bytes, {size}",
+            traffic / Spread(tuple(memory)),
+            "x",
+            note=f"{STATE} bytes per agent, read and written once a step",
+        ),
+    ]
 
 
-def measure_strategies(repeats: int) -> dict[str, Any]:
-    """One core, N = 1,000: millions of agent-steps a second of every strategy."""
-    capacities = experiment_setting(1)
+def verify(n_agents: int, steps: int) -> str:
+    capacities = experiment_setting(1, total=float(n_agents))[:steps]
+    attitudes = np.random.default_rng(0).random((n_agents, RESOURCES))
+    result = simulate(
+        capacities, AdaptiveStrategy(), n_agents=n_agents, trials=1, initial_attitudes=attitudes
+    )
+    if not (result.loads[0] == adaptive_twin(capacities, attitudes, 0.01, 4.0)).all():
+        raise AssertionError(f"the twin's loads differ at N = {n_agents}")
+    return f"loads of {steps} steps equal the twin's"
+
+
+def copied_gigabytes_per_second(size: int) -> float:
+    """What the memory gives one core: bytes read and written by a copy within a working set of this size."""
+    source, target = np.ones(size // 16), np.zeros(size // 16)
+    times = max(1, 2**29 // size)
+    return times * size / seconds(lambda: [np.copyto(target, source) for _ in range(times)]) / 1e9
+
+
+def others() -> list[Row]:
+    """Every other strategy on one core, N = 1,000."""
 
     def speed(name: str) -> float:
-        elapsed = seconds(lambda: simulate(capacities, STRATEGIES[name](), trials=5, threads=1))
-        return 5 * 1000 * 1000 / elapsed / 1e6
+        strategy, capacities = STRATEGIES[name](), experiment_setting(1)
+        return 5 / seconds(lambda: simulate(capacities, strategy, trials=5, threads=1))
 
-    return {name: Spread([speed(name) for _ in range(repeats)]) for name in STRATEGIES}
+    names = [name for name in STRATEGIES if name != "adaptive"]
+    return [
+        Row(f"agent-steps per core, {name}", Spread(tuple(speed(name) for _ in range(ROUNDS))), "million/s")
+        for name in names
+    ]
 
 
-def measure_table_1(repeats: int) -> dict[str, Any]:
-    """The whole of the paper's Table 1, 100 trials each, on all cores, in seconds."""
+def table_1() -> list[Row]:
+    """The paper's evaluation: 3 settings, 3 strategies, 100 trials each, on all cores."""
 
-    def table() -> None:
+    def run() -> None:
         for n in (1, 2, 3):
             for strategy in (AdaptiveStrategy.for_setting(n), LamLeungStrategy(), GalstyanStrategy()):
                 result = simulate(experiment_setting(n), strategy, trials=100)
-                assert (result.loads.sum(axis=2) == 1000).all()
+                if not (result.loads.sum(axis=2) == 1000).all():
+                    raise AssertionError(f"agents were lost in setting {n} by {strategy}")
 
-    return {"seconds": Spread([seconds(table) for _ in range(repeats)])}
+    wall, processor = [], []
+    for _ in range(5):
+        began = process_time()
+        wall.append(seconds(run, perf_counter) * 1e3)
+        processor.append((process_time() - began) * 1e3)
+    return [
+        Row("Table 1, 100 trials", Spread(tuple(wall)), "ms", 10_000, "most", note="wall time, all cores"),
+        Row("Table 1, 100 trials: processor time", Spread(tuple(processor)), "ms"),
+    ]
+
+
+def seconds(work: Callable[[], object], clock: Callable[[], float] = process_time) -> float:
+    """Processor time of all threads, since a simulation has its own; other processes lengthen it little."""
+    started = clock()
+    work()
+    return clock() - started
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    verify(1000, 1000)
-    verify(1_000_000, 5)
-    state = AdaptiveStrategy().bytes_per_agent(RESOURCES)
-    sections = {
-        "N = 1,000": measure_agents(1000, 1000, 1000, options.repeats),
-        "N = 1,000,000": measure_agents(1_000_000, 50, 5, options.repeats),
-        "million agent-steps/s per core, N = 1,000": measure_strategies(options.repeats),
-        "Table 1, 3 settings x 3 strategies x 100 trials": measure_table_1(options.repeats),
-    }
-    print(f"adaptive strategy, Q = {RESOURCES}: {state} bytes per agent; loads equal the twin's")
-    for title, rows in sections.items():
-        print(f"\n{title}")
-        for name, spread in rows.items():
-            print(f"  {name:40}{spread}")
-    if options.json:
-        figures = {
-            title: {name.strip(): spread.to_dict() for name, spread in rows.items()}
-            for title, rows in sections.items()
-        }
-        text = json.dumps({"bench": "allocation", "bytes_per_agent": state, "figures": figures}, indent=2)
-        options.json.write_text(text + "\n")
+    arguments = parser.parse_args()
+    facts = machine()
+    sections = {"Allocation": rows()}
+    show(f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}", sections)
+    if arguments.json:
+        write(sections, {"machine": facts}, arguments.json)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import allocation
 import footprint
 import hot_path
 import scaling
@@ -21,6 +22,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Threads": scaling.threads,
     "Batches": scaling.batches,
     "Memory and import": footprint.rows,
+    "Allocation": allocation.rows,
 }
 
 

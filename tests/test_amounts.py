@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from safeguards import BudgetCoordinator, InvalidAmountError
+from safeguards import BudgetCoordinator, BudgetExceededError, InvalidAmountError
 from safeguards._native import amount_units, reads_decimals_in_place
 
 UNIT = Decimal("1e-9")
@@ -54,12 +54,10 @@ def test_a_million_random_decimals_read_in_place_as_by_their_text():
         for rounding in (round_up, not round_up):  # 10^6 readings each way
             try:
                 units = read(value, round_up=rounding, in_place=True)
-            except InvalidAmountError:
+            except InvalidAmountError as error:
                 errors += 1
-                with pytest.raises(InvalidAmountError):
-                    read(value, round_up=rounding, in_place=False)
-                continue
-            assert units == read(value, round_up=rounding, in_place=False), value
+                units = str(error)
+            assert units == outcome(value, round_up=rounding, in_place=False), value
         if number % 100 == 0 and -90 < value.adjusted() < 16 and value >= 0:
             mode = decimal.ROUND_CEILING if rounding else decimal.ROUND_FLOOR
             exact = scaled.multiply(value, 10**9).to_integral_value(mode, scaled)
@@ -127,7 +125,7 @@ def test_what_is_no_amount_is_named(value, why):
         amount_units(value, round_up=True, in_place=True)
     error = caught.value
     assert error.argument == "value"
-    assert error.value and len(error.value) < 100
+    assert len(error.value) < 100
     assert isinstance(error, ValueError)
 
 
@@ -201,6 +199,8 @@ def test_subclasses_are_read_by_what_they_are():
             return int
 
     class Text(str):
+        __slots__ = ()
+
         def __str__(self):
             return "1000000"
 
@@ -236,10 +236,9 @@ def test_no_arithmetic_happens_in_the_callers_context(coordinator, hostile):
     metrics = coordinator.get_agent_metrics("bot")
     assert metrics.utilization == 0.123456789
     assert metrics.spent == amount
-    try:
+    with pytest.raises(BudgetExceededError) as caught:
         coordinator.debit("bot", 123456)
-    except Exception as error:
-        assert error.to_dict()["available"] == "0.876543211"
+    assert caught.value.to_dict()["available"] == "0.876543211"
     assert repr(coordinator) and coordinator._repr_html_()
 
 

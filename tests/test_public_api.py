@@ -27,11 +27,11 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", ["safeguards", *MODULES])
-def test_all_is_sorted_complete_and_documented(name):
+def test_all_is_complete_and_documented(name):
     module = importlib.import_module(name)
     assert module.__doc__, name
     exported = getattr(module, "__all__", [])
-    assert len(exported) == len(set(exported))  # their order is the linter's
+    assert len(set(exported)) == len(exported)
     for public in exported:
         thing = getattr(module, public)
         if inspect.isclass(thing) or inspect.isroutine(thing):
@@ -80,7 +80,7 @@ def test_compiled_classes_are_frozen():
         m for path in sources for m in re.findall(r"#\[pyclass\((.*?)\)\]", path.read_text(), re.DOTALL)
     ]
     compiled = [thing for thing in vars(_native).values() if inspect.isclass(thing)]
-    assert len(attributes) == len(compiled) == 9
+    assert len(attributes) == len(compiled)
     assert all("frozen" in attribute.split(", ") for attribute in attributes), attributes
 
 

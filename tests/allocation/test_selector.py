@@ -159,7 +159,7 @@ def test_races_lose_nobody():
                     assert resource in NAMES
                     selector.report(agent, resource, overloaded=n % 3 == 0)
                 chosen[worker] += 1
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             errors.append(error)
 
     def advance():
@@ -167,7 +167,7 @@ def test_races_lose_nobody():
             while not stop.is_set():
                 selector.observe_capacity("a", 1000 + len(total) % 7)
                 total.append(sum(selector.advance().values()))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(8)] + [

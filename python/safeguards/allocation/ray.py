@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = ["RayExecutor"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class RayExecutor(Executor):
@@ -32,12 +34,12 @@ class RayExecutor(Executor):
         self._futures: set[Future[Any]] = set()
         self._closed = False
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Runs one call somewhere in the cluster."""
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         task = self._ray.remote(num_cpus=self._num_cpus)(fn)
-        future: Future[T] = task.remote(*args, **kwargs).future()
+        future: Future[_T] = task.remote(*args, **kwargs).future()
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
     from safeguards.allocation.strategies import Strategy
 
+__all__ = ["ResourceSelector"]
+
+
+__all__ = ["ResourceSelector"]
+
 
 class ResourceSelector:
     """Lets agents choose among resources whose capacity changes: model endpoints, queues, GPUs.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Steps = NDArray[np.float64]
 
+__all__ = ["PUBLISHED_DEVIATIONS", "experiment_setting", "random_walk_setting", "step_change_setting"]
+
 PUBLISHED_DEVIATIONS: Final[Mapping[int, Mapping[str, float]]] = MappingProxyType(
     {
         1: MappingProxyType({"adaptive": 372.2851, "lam-leung": 14233.49, "galstyan": 18220.76}),

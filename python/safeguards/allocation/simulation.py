@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+__all__ = ["SimulationResult", "simulate"]
+
+
+__all__ = ["SimulationResult", "simulate"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulationResult:

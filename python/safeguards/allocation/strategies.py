@@ -22,6 +22,33 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "STRATEGIES",
+    "AdaptiveStrategy",
+    "FlowStrategy",
+    "GalstyanStrategy",
+    "LamLeungStrategy",
+    "PreviousCapacityStrategy",
+    "RandomStrategy",
+    "Strategy",
+    "StrategyAgents",
+    "WinStayStrategy",
+]
+
+
+__all__ = [
+    "STRATEGIES",
+    "AdaptiveStrategy",
+    "FlowStrategy",
+    "GalstyanStrategy",
+    "LamLeungStrategy",
+    "PreviousCapacityStrategy",
+    "RandomStrategy",
+    "Strategy",
+    "StrategyAgents",
+    "WinStayStrategy",
+]
+
 
 @dataclass(frozen=True)
 class Strategy(abc.ABC):

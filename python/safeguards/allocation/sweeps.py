@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     from safeguards.allocation.strategies import Strategy
 
+__all__ = ["SweepResult", "SweepRow", "sweep"]
+
+
+__all__ = ["SweepResult", "SweepRow", "sweep"]
+
 
 @dataclass(frozen=True)
 class SweepRow:

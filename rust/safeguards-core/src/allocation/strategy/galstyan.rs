@@ -91,6 +91,7 @@ impl Agents {
     }
 
     /// Looks up what each table suggests and follows the one with the highest score, ties drawn.
+    #[inline(always)]
     fn follow_best_table(&mut self, agent: usize, luck: u64) -> u16 {
         let Galstyan { neighbours, tables } = self.strategy;
         let watched = &self.neighbours[agent * neighbours..(agent + 1) * neighbours];
@@ -98,17 +99,16 @@ impl Agents {
             .iter()
             .rev()
             .fold(0, |entry, &n| entry * self.resources + usize::from(self.previous[n as usize]));
-        let (mut best, mut tied, mut next) = (i32::MIN, 0, 0);
+        let (mut best, mut equals, mut next) = (i32::MIN, 0u32, 0);
         for table in agent * tables..(agent + 1) * tables {
             let (score, suggestion) = (self.scores[table], self.tables[table * self.entries + entry]);
             self.suggestions[table] = suggestion;
-            tied = if score == best { tied + 1 } else { 1 };
+            equals = if score == best { equals.wrapping_add(1) } else { 1 };
             // The k-th of equal scores takes over with chance 1/k: each is as likely in the end.
-            let takes_over =
-                score > best || (score == best && luck.rotate_left(tied * 7).is_multiple_of(u64::from(tied)));
-            if takes_over {
-                next = suggestion;
-            }
+            let luck =
+                (luck.rotate_left(equals.wrapping_mul(7)) & 0xFFFF_FFFF).wrapping_mul(equals.into()) >> 32;
+            let takes_over = score > best || (score == best && luck == 0);
+            next = if takes_over { suggestion } else { next };
             best = best.max(score);
         }
         next

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{NONE, Population, Setup, columns, put, tally, tiles};
+use pulp::Arch;
+
+use super::{Population, Setup, TILE, columns, put, tally, tiles};
 use crate::allocation::board::Board;
 use crate::allocation::draws::{Draws, Purpose};
 use crate::allocation::{AllocationError, check_range};
@@ -37,6 +39,7 @@ pub(super) struct Agents {
     record: Vec<Vec<bool>>,
     step: u32,
     shares: Vec<f64>,
+    arch: Arch,
 }
 
 impl Agents {
@@ -54,6 +57,7 @@ impl Agents {
                 .collect(),
             step: 0,
             shares: vec![0.0; resources],
+            arch: Arch::new(),
         }
     }
 }
@@ -83,7 +87,6 @@ impl Population for Agents {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "resources are at most 65,535")]
     fn choose(
         &mut self,
         agents: Range<usize>,
@@ -91,25 +94,71 @@ impl Population for Agents {
         choices: &mut [u16],
         counts: &mut [i64],
     ) {
-        for tile in tiles(agents) {
-            for agent in tile.clone() {
-                let chosen = usize::from(choices[agent]);
-                if let Some(overloaded) = overloaded.filter(|_| choices[agent] != NONE) {
-                    let (up, down) = (self.strategy.increase, self.strategy.decrease);
-                    let attitude = &mut self.attitudes[chosen][agent];
-                    *attitude = (*attitude + if overloaded[chosen] { -down } else { up }).clamp(0.0, 1.0);
+        self.arch.dispatch(
+            #[inline(always)]
+            || {
+                for tile in tiles(agents) {
+                    let choices = &mut choices[tile.clone()];
+                    self.choose_tile(tile, overloaded, choices);
+                    tally(choices, counts);
                 }
-                let (mut best, mut next) = (f64::NEG_INFINITY, 0);
-                for (r, share) in self.shares.iter().enumerate() {
-                    let attitude = self.attitudes[r][agent];
-                    let attractiveness = (1.0 - attitude) * share + attitude * self.preferences[r][agent];
-                    if attractiveness > best {
-                        (best, next) = (attractiveness, r as u16);
-                    }
-                }
-                choices[agent] = next;
-            }
-            tally(&choices[tile], counts);
+            },
+        );
+    }
+}
+
+impl Agents {
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "resources are at most 65,535")]
+    fn choose_tile(&mut self, tile: Range<usize>, overloaded: Option<&[bool]>, choices: &mut [u16]) {
+        let n = choices.len();
+        let (mut best, mut next) = ([f64::NEG_INFINITY; TILE], [0u16; TILE]);
+        for (r, &share) in self.shares.iter().enumerate() {
+            let resource = Resource {
+                index: r as u16,
+                move_by: match overloaded.map(|overloaded| overloaded[r]) {
+                    None => 0.0,
+                    Some(false) => self.strategy.increase,
+                    Some(true) => -self.strategy.decrease,
+                },
+                share,
+            };
+            let attitudes = &mut self.attitudes[r][tile.clone()];
+            let preferences = &self.preferences[r][tile.clone()];
+            learn_and_weigh(resource, attitudes, preferences, choices, &mut best[..n], &mut next[..n]);
         }
+        choices.copy_from_slice(&next[..n]);
+    }
+}
+
+/// One step of one resource as all agents see it.
+#[derive(Clone, Copy)]
+struct Resource {
+    index: u16,
+    move_by: f64,
+    share: f64,
+}
+
+/// One column of one tile, free of branches, as in the adaptive strategy.
+#[inline(always)]
+fn learn_and_weigh(
+    resource: Resource,
+    attitudes: &mut [f64],
+    preferences: &[f64],
+    chosen: &[u16],
+    best: &mut [f64],
+    next: &mut [u16],
+) {
+    let n = chosen.len();
+    let (attitudes, preferences) = (&mut attitudes[..n], &preferences[..n]);
+    let (best, next) = (&mut best[..n], &mut next[..n]);
+    for i in 0..n {
+        let move_by = if chosen[i] == resource.index { resource.move_by } else { 0.0 };
+        let attitude = (attitudes[i] + move_by).clamp(0.0, 1.0);
+        let attractiveness = (1.0 - attitude) * resource.share + attitude * preferences[i];
+        let better = attractiveness > best[i];
+        attitudes[i] = attitude;
+        best[i] = if better { attractiveness } else { best[i] };
+        next[i] = if better { resource.index } else { next[i] };
     }
 }

@@ -101,10 +101,10 @@ impl Agents {
     /// Sign feedback: the same loss again says that the step was too small, an alternation that it was too large.
     #[inline(always)]
     fn adapt(&mut self, agent: usize, r: usize, lost: bool) {
-        let last = self.memory[agent];
-        let tuned = self.leave[agent] * TUNING[usize::from(last == Memory::Lost)][usize::from(lost)];
+        let memory = self.memory[agent];
+        let tuned = self.leave[agent] * TUNING[usize::from(memory == Memory::Lost)][usize::from(lost)];
         let tuned = tuned.clamp(self.outlook.floor[r], MOST);
-        self.leave[agent] = if last == Memory::Arrived { self.outlook.newcomer[r] } else { tuned };
+        self.leave[agent] = if memory == Memory::Arrived { self.outlook.newcomer[r] } else { tuned };
         self.memory[agent] = if lost { Memory::Lost } else { Memory::Won };
     }
 }

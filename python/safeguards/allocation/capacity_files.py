@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from safeguards.exceptions import ConfigurationError
 
+__all__ = ["read_capacities"]
+
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from safeguards.allocation.settings import (
     experiment_setting,
@@ -37,11 +37,36 @@ if TYPE_CHECKING:
     Key = tuple[Any, ...]
     Plan = Mapping[Key, "Simulation"]
 
+__all__ = [
+    "ADJUSTING_RATES",
+    "AGENTS",
+    "ALL_STRATEGIES",
+    "CONDITIONS",
+    "LIVE_STRATEGIES",
+    "PAPER_STRATEGIES",
+    "RESOURCES",
+    "SCALING_FACTORS",
+    "SETTINGS",
+    "VARIANTS",
+    "WARM_UP",
+    "Measured",
+    "Simulation",
+    "plan",
+    "run",
+    "strategy_for",
+]
+
 SETTINGS: Final = (1, 2, 3)
 PAPER_STRATEGIES: Final = ("adaptive", "lam-leung", "galstyan")
 ADJUSTING_RATES: Final = tuple(n / 100 for n in range(1, 11))
 SCALING_FACTORS: Final = tuple(float(f) for f in range(2, 11))
-VARIANTS: Final = tuple(itertools.product(("max", "roulette"), ("resource", "agent")))
+VARIANTS: Final[tuple[tuple[Literal["max", "roulette"], Literal["resource", "agent"]], ...]] = (
+    ("max", "resource"),
+    ("max", "agent"),
+    ("roulette", "resource"),
+    ("roulette", "agent"),
+)
+"""Readings of how an agent of the adaptive strategy chooses, and of what it has an attitude for."""
 WARM_UP: Final = 20
 """First steps that the second figure of every simulation leaves out: agents start with no knowledge."""
 
@@ -55,8 +80,6 @@ AGENTS: Final = (100, 1_000, 10_000, 100_000, 1_000_000)
 RESOURCES: Final = (2, 3, 4, 8, 16, 32)
 
 _WALKS = 10
-_LARGEST_TRIAL = 100_000
-"""Agents up to which the scale section repeats trials: a larger simulation averages over its own agents."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +101,8 @@ class Simulation:
     @property
     def work(self) -> int:
         """Agent-steps, as a measure of how long it takes."""
-        trials, agents = self.options.get("trials", 100), self.options.get("n_agents", 1000)
+        trials: int = self.options.get("trials", 100)
+        agents: int = self.options.get("n_agents", 1000)
         return sum(len(c) for c in self.capacities) * self._share(trials) * agents
 
     def _share(self, trials: int) -> int:
@@ -148,7 +172,7 @@ def plan(*, trials: int = 100, seed: int = 0, largest: int = 1_000_000) -> dict[
     - `("agents", N, strategy)`: setting 1 scaled; `("resources", Q, strategy)`: random walks.
 
     Args:
-        trials: of each simulation; those with more than 100,000 agents make two at most.
+        trials: of each simulation; those with many agents make fewer, two at least.
         seed: of every simulation.
         largest: largest number of agents in the section on scale.
     """

@@ -5,23 +5,29 @@ writes it, `svg` turns it into text for a page. Lines carry their meaning as `gi
 be read back.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# matplotlib and numpy leave parts of their annotations open.
+
 from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from safeguards._extras import require
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
     from safeguards.allocation.simulation import SimulationResult
+
+__all__ = ["plot_capacities", "plot_deviations", "plot_loads", "save_png", "svg"]
 
 # Okabe & Ito's colours, which the colour-blind tell apart; black and yellow are left out: one of them
 # disappears on either background.
@@ -30,7 +36,6 @@ INK = "#1f2328"
 SIZE = (7.2, 3.7)
 
 _BAND = (10, 90)
-_SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "safeguards", "path.simplify_threshold": 0.3}
 
 
 def plot_loads(
@@ -117,7 +122,7 @@ def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = 
     import numpy as np
 
     figure, axes = _axes(title)
-    for (reading, values), (style, width) in zip(capacities.items(), (("-", 1.4), ((0, (4, 2)), 1.4))):
+    for (reading, values), style in zip(capacities.items(), ("-", (0, (4, 2))), strict=False):
         steps = np.asarray(values)
         for resource in range(steps.shape[1]):
             axes.plot(
@@ -125,7 +130,7 @@ def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = 
                 steps[:, resource],
                 color=COLOURS[resource % len(COLOURS)],
                 linestyle=style,
-                linewidth=width,
+                linewidth=1.4,
                 label=f"Resource {resource + 1}, {reading}",
                 gid=f"{reading}-{resource + 1}",
             )
@@ -141,8 +146,9 @@ def plot_deviations(
     values: Sequence[float],
     lines: Mapping[str, ArrayLike],
     *,
-    logarithmic: bool = False,
+    logarithmic: Literal["", "y", "xy"] = "",
     graded: bool = False,
+    measure: str = "Average deviation (units²)",
     title: str | None = None,
 ) -> Figure:
     """Draws the average deviation against a parameter, the layout of the paper's Figures 10(a) and 10(b).
@@ -151,8 +157,9 @@ def plot_deviations(
         parameter: name of the parameter, for the horizontal axis.
         values: (P,) values of it.
         lines: (P,) average deviations by the name of their line.
-        logarithmic: whether the vertical axis is.
+        logarithmic: which axes are.
         graded: lines are steps of a second parameter, in order, and get the shades of one scale of colours.
+        measure: what the lines show, for the vertical axis.
         title: a line above the figure.
 
     Raises:
@@ -176,14 +183,25 @@ def plot_deviations(
         axes.plot(
             values, points, color=colour, marker=marker, markersize=4, linewidth=1.3, label=name, gid=name
         )
-    if logarithmic:
+    if "x" in logarithmic:
+        axes.set_xscale("log")
+    if "y" in logarithmic:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
     axes.set_xlabel(parameter)
-    axes.set_ylabel("Average deviation (units²)")
+    axes.set_ylabel(measure)
     _legend(axes, columns=1)
     return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG file of 150 dots per inch.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    figure.savefig(path, dpi=150)
 
 
 def svg(figure: Figure, *, prefix: str) -> str:
@@ -196,7 +214,7 @@ def svg(figure: Figure, *, prefix: str) -> str:
     from matplotlib import rc_context
 
     file = io.StringIO()
-    with rc_context(_SVG_SETTINGS):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "safeguards", "path.simplify_threshold": 0.3}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]

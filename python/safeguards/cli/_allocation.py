@@ -1,4 +1,4 @@
-"""What `simulate` and `paper` have in common: a progress bar, numbers as people read them, errors that name options."""
+"""What `simulate` and `paper` have in common: progress, numbers, errors that name options."""
 
 import re
 import sys

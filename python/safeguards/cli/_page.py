@@ -124,7 +124,8 @@ code { font: .86em/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace; back
   padding: .1em .3em; border-radius: 3px; }
 .equation { font-style: italic; margin: .75rem 0 .75rem 1.5rem; }
 .scroll { overflow-x: auto; margin: 1.5rem 0; }
-table { border-collapse: collapse; font: 14px/1.45 system-ui, sans-serif; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font: 14px/1.45 system-ui, sans-serif;
+  font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: .5rem; max-width: 44rem; }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid var(--ink); vertical-align: bottom; }
 th, td { padding: .3rem 1.1rem .3rem 0; }

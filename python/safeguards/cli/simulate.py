@@ -163,7 +163,7 @@ def _experiment(
         )
     if number_of == 3 and is_printed:  # noqa: PLR2004 - the paper's third
         raise ConfigurationError(
-            "--as-printed: setting 3 to the letter has a negative third capacity from step 1051 on, a misprint; "
+            "--as-printed: setting 3 to the letter has negative capacities from step 1051 on, a misprint: "
             "leave the option out for the corrected setting"
         )
     agents = _PAPER_AGENTS if agents is None else agents
@@ -211,13 +211,13 @@ def _settled(result: SimulationResult) -> SimulationResult | None:
 
 
 def _plot(results: list[SimulationResult], directory: Path) -> None:
-    from safeguards.allocation.plots import plot_loads  # noqa: PLC0415 - matplotlib is an extra
+    from safeguards.allocation.plots import plot_loads, save_png  # noqa: PLC0415 - matplotlib is an extra
 
     figures = {result.strategy.name: plot_loads(result, title=_label(result)) for result in results}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            figure.savefig(directory / f"{name}.png", dpi=150)
+            save_png(figure, directory / f"{name}.png")
             typer.echo(f"wrote {directory / f'{name}.png'}", err=True)
     except OSError as error:
         raise ConfigurationError(f"--plot: {error}") from None

@@ -311,12 +311,13 @@ def _scale(common: Mapping[str, Any], largest: int) -> Iterator[tuple[Key, Simul
         options = {**common, "n_agents": agents, "trials": max(trials, min(2, common["trials"]))}
         capacities = experiment_setting(1, total=float(agents))
         yield ("agents", agents, name), Simulation((capacities,), strategy_for(name, 1), options)
-    for resources, name in itertools.product(RESOURCES, LIVE_STRATEGIES):
+    for resources in RESOURCES:
         walks = tuple(
             random_walk_setting(n_resources=resources, sigma=15 / resources, least=150 / resources, seed=seed)
             for seed in range(_WALKS)
         )
-        yield ("resources", resources, name), Simulation(walks, strategy_for(name, None), common)
+        for name in LIVE_STRATEGIES:
+            yield ("resources", resources, name), Simulation(walks, strategy_for(name, None), common)
 
 
 ALL_STRATEGIES: Final = (*PAPER_STRATEGIES, "win-stay", "flow", "random", "previous-capacity")

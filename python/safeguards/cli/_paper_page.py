@@ -208,7 +208,7 @@ def _table_1(report: _Report) -> Section:
         "of the adaptive strategy lies above it, agents would do better to draw lots; all three published "
         "ones do.",
     )
-    return Section("Table 1", body)
+    return Section("Table 1: average deviation", body)
 
 
 def _figures_1_to_9(report: _Report) -> Section:
@@ -536,8 +536,8 @@ def _relative_error(found: Measured, agents: int) -> float:
 def _method(report: _Report) -> Section:
     items = [
         (
-            "Equations (1) to (5) to the letter, in double precision, in the order in which they are printed: "
-            "a second program in numpy gives the same loads to the last agent."
+            "Equations (1) to (5) to the letter, in double precision, in the order in which they are "
+            "printed: a second program in numpy gives the same loads to the last agent."
         ),
         (
             "Not overloaded means load ≤ capacity; capacities are real numbers; ties go to the lowest index; "

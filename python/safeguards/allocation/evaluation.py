@@ -286,7 +286,7 @@ def _beyond(common: Mapping[str, Any]) -> Iterator[tuple[Key, Simulation]]:
         "step change": tuple(step_change_setting(seed=seed) for seed in range(_WALKS)),
     }
     for name, (setting, capacities) in itertools.product(ALL_STRATEGIES, settings.items()):
-        keep = name in ("win-stay", "flow")
+        keep = name in ("win-stay", "flow") and setting in (2, "random walk", "step change")
         yield (
             ("beyond", setting, name),
             Simulation(capacities, strategy_for(name, setting), common, keep=keep),

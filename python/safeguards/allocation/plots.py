@@ -134,6 +134,7 @@ def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = 
                 label=f"Resource {resource + 1}, {reading}",
                 gid=f"{reading}-{resource + 1}",
             )
+    axes.set_xlim(1, max(len(np.asarray(values)) for values in capacities.values()))
     axes.axhline(0, color=INK, linewidth=0.8, gid="zero")
     axes.set_xlabel("Time step")
     axes.set_ylabel("Capacity (units)")

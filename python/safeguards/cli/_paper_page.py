@@ -452,9 +452,7 @@ def _beyond(report: _Report) -> Section:
         name="beyond-whole",
         labels=2,
     )
-    shown = [
-        (name, column) for name in ("win-stay", "flow") for column in (2, 3, "random walk", "step change")
-    ]
+    shown = [(name, column) for name in ("win-stay", "flow") for column in (2, "random walk", "step change")]
     body += grid(*(_beyond_figure(report, name, column) for name, column in shown))
     return Section("Beyond the paper: no parameters", body)
 
@@ -492,7 +490,12 @@ def _conditions(report: _Report) -> Section:
         rows = [
             (f"{v:g}", *(report.settled("condition", option, v, n) for n in LIVE_STRATEGIES)) for v in values
         ]
-        body += table("", (_CONDITION_NAMES[option], *LIVE_STRATEGIES), rows, name=option.replace("_", "-"))
+        body += table(
+            f"Setting 1: {_CONDITION_NAMES[option].lower()}.",
+            (_CONDITION_NAMES[option], *LIVE_STRATEGIES),
+            rows,
+            name=option.replace("_", "-"),
+        )
     return Section("Noise, careless agents, larger tasks", body)
 
 
@@ -512,7 +515,8 @@ def _scale(report: _Report) -> Section:
     body = paragraphs(
         "Setting 1 scaled to N agents. A deviation grows with the square of the unit, so that the typical "
         "error is shown: the root of the average deviation, as a part of the average capacity N/3. More "
-        "than 1,000 agents make fewer trials, never less than two.",
+        "than 1,000 agents make fewer trials, never less than two. "
+        "Chance averages out as N grows; what an agent gets wrong together with all others does not.",
     )
     body += table(
         "Typical error by number of agents, setting 1.", ("N", *LIVE_STRATEGIES), rows, name="agents"

@@ -301,6 +301,19 @@ def test_bad_options_are_refused_by_name(options, message):
         simulate(capacities, FlowStrategy(), **options)
 
 
+def test_more_agents_than_memory_are_refused_and_do_not_end_the_process():
+    n_agents = 2**32 - 1
+    with pytest.raises(ConfigurationError, match="the agents of a trial would need .* bytes, more than"):
+        simulate(
+            np.full((1, 1000), 1e10),
+            AdaptiveStrategy(),
+            n_agents=n_agents,
+            trials=1,
+        )
+    with pytest.raises(ConfigurationError, match="the agents would need .* bytes"):
+        AdaptiveStrategy().agents(n_agents, 1000)
+
+
 @pytest.mark.parametrize(
     ("shape", "value", "message"),
     [

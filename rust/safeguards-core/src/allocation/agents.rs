@@ -4,7 +4,7 @@ use super::board::Board;
 use super::capacity::check_row;
 use super::draws::Draws;
 use super::strategy::{NONE, Population, Setup, Strategy};
-use super::{AllocationError, Attitudes};
+use super::{AllocationError, Attitudes, check_memory};
 
 /// N agents that follow one strategy.
 pub struct Agents {
@@ -36,6 +36,7 @@ impl Agents {
             let shape = if per_agent == resources { vec![agents, resources] } else { vec![agents] };
             attitudes.check(per_agent, &[shape])?;
         }
+        check_memory("the agents", agents as u128 * strategy.bytes_per_agent(resources) as u128)?;
         let setup = Setup {
             agents,
             resources,

@@ -95,9 +95,7 @@ pub enum AllocationError {
     #[error("{0}")]
     Unsupported(&'static str),
     /// The experiment would not fit in memory.
-    #[error(
-        "{what} would need {bytes} bytes, more than can be addressed; use fewer agents, trials or resources"
-    )]
+    #[error("{what} would need {bytes} bytes, more than there are; use fewer agents, trials or resources")]
     TooLarge {
         /// What would be held.
         what: &'static str,
@@ -116,6 +114,16 @@ pub enum AllocationError {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// Refuses what the system would not give. A vector that cannot grow would end the whole process.
+pub(crate) fn check_memory(what: &'static str, bytes: u128) -> Result<(), AllocationError> {
+    let fits = |bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
+    if usize::try_from(bytes).is_ok_and(fits) {
+        Ok(())
+    } else {
+        Err(AllocationError::TooLarge { what, bytes })
+    }
 }
 
 /// Refuses a number outside of `low..=high`; NaN is outside of everything.

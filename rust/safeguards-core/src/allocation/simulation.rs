@@ -9,7 +9,7 @@ use super::board::Board;
 use super::capacity::Capacities;
 use super::draws::{Draws, Purpose};
 use super::strategy::{NONE, Population, Setup, Strategy, tally, tiles};
-use super::{AllocationError, check_range};
+use super::{AllocationError, check_memory, check_range};
 
 /// Attitudes at the start, row by row: of each agent, or of each trial's agents.
 #[derive(Clone, Debug)]
@@ -138,7 +138,9 @@ impl Experiment {
         if !self.allow_scarcity {
             capacities.check_sufficient(self.agents as f64 * f64::from(self.task_units))?;
         }
-        self.check_attitudes(strategy, capacities.resources())
+        self.check_attitudes(strategy, capacities.resources())?;
+        let state = strategy.bytes_per_agent(capacities.resources());
+        check_memory("the agents of a trial", self.agents as u128 * state as u128)
     }
 
     fn check_attitudes(&self, strategy: &Strategy, resources: usize) -> Result<(), AllocationError> {

@@ -21,7 +21,7 @@ $(VENV)/.run: $(BIN)/maturin $(NATIVE)
 # Everything that the tests and the linters need on top.
 $(VENV)/.dev: $(BIN)/maturin $(NATIVE)
 	$(BIN)/pip install --quiet --group test --group lint
-	$(BIN)/maturin develop --release --quiet --extras cli,plot
+	$(BIN)/maturin develop --release --quiet --extras cli,plot,ray
 	@touch $@ $(VENV)/.run
 
 .PHONY: run
@@ -72,6 +72,10 @@ bench: $(VENV)/.bench $(RIVALS)/.done ## Measure ours, a hand-written ledger and
 .PHONY: bench-rivals
 bench-rivals: $(VENV)/.bench $(RIVALS)/.done ## Measure the libraries people install, nothing else
 	$(BIN)/python benches/bench.py Rivals
+
+.PHONY: instructions
+instructions: $(VENV)/.run ## Count the instructions of each hot call (wants valgrind)
+	@$(BIN)/python benches/instructions.py
 
 .PHONY: picture
 picture: $(VENV)/.bench $(RIVALS)/.done ## Run 50 calls at once through every guard and draw what they spent

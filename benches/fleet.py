@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from safeguards.testing import ManualClock
-
 from safeguards import BudgetCoordinator
+from safeguards.testing import ManualClock
 
 AMOUNT = Decimal("0.0017")
 RESERVED = Decimal("0.0030")

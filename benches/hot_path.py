@@ -8,12 +8,11 @@ from decimal import Decimal
 from itertools import cycle
 from typing import Any
 
-from safeguards._native import Empty
-
 from fleet import AMOUNT, BUDGET, RESERVED, fleet
 from handwritten import Ledger, PathLedger, Windows
 from measure import Contender, Measurement, measure
 from report import Row
+from safeguards._native import Empty
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 
 AGENT = "agent-50"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,15 @@ class TestReplay:
         assert any(line.startswith("books agree yes ") for line in lines)
         assert any(line.startswith("decisions per second ") for line in lines)
 
+    def test_the_readme_shows_this_table(self):
+        shown = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+        table = shown.partition("`make run` prints")[2].split("```")[1]
+        rows = [" ".join(row.split()) for row in table.splitlines()[1:] if row.strip() != "..."]
+        printed = [" ".join(line.split()) for line in safeguards("replay").stdout.splitlines()]
+        # The rule is as long as the terminal's columns make it.
+        assert len(rows) == 8
+        assert [row for row in rows if row not in printed and not row.startswith("──")] == []
+
     def test_options(self):
         report = replayed("--agents", 7, "--pools", 3, "--agent-budget", "2", "--output-price", "0")
         assert len(report["agents"]) == 7
@@ -112,6 +122,19 @@ class TestReplay:
         report = replayed(path)
         assert (report["admitted"], report["demanded"]) == (2, "0.008")
         assert report["agents"]["a"]["spent"] == "0.004500000"
+
+    def test_agents_called_like_pools_are_told_apart(self, write):
+        rows = "".join(f"{second},{agent},0.50\n" for second in range(3) for agent in ("platform", "pool-1"))
+        path = write(HEAD + rows)
+        report = replayed(path, "--pools", 1, "--agent-budget", "0.5", "--rate-limit", "9")
+        assert (report["admitted"], report["refused"]["agent budget"]) == (2, 4)
+        report = replayed(
+            path, "--pools", 1, "--pool-budget", "1", "--agent-budget", "9", "--rate-limit", "9"
+        )
+        assert (report["admitted"], report["refused"]["pool budget"]) == (2, 4)
+        options = ("--platform-budget", "0.5", "--agent-budget", "9", "--rate-limit", "9")
+        report = replayed(path, "--pools", 1, *options)
+        assert (report["admitted"], report["refused"]["platform budget"]) == (1, 5)
 
     def test_costs_with_more_than_nine_places_are_charged_up(self, write):
         report = replayed(write(HEAD + "0,ada,0.0000000001\n"))

@@ -55,8 +55,7 @@ def test_a_block_that_prints_something_else_is_found(tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     targets = [page.parent / target for target in LINK.findall(page.read_text(encoding="utf-8"))]
-    # The picture is drawn by a bench.
-    assert [t for t in targets if not t.exists() and t.name != "overspend.svg"] == []
+    assert [t for t in targets if not t.exists()] == []
 
 
 def test_nobody_is_told_to_install_a_stranger():

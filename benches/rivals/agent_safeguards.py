@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from safeguards.api import APIFactory, APIVersion
-from safeguards.core.budget_coordination import BudgetCoordinator
-from safeguards.core.notification_manager import NotificationManager
 
 from measure import Contender
 from rivals.usage import BUDGET, PRICE, Model, Usage, in_threads
+from safeguards.core.budget_coordination import BudgetCoordinator
+from safeguards.core.notification_manager import NotificationManager
 
 NAME = "agent-safeguards"
 

@@ -218,12 +218,12 @@ class _Run:
     def _open_books(self) -> None:
         limits, coordinator = self.limits, self.coordinator
         platform = coordinator.create_budget_pool(PLATFORM, limits.platform_budget)
-        pools = [
+        self.pools = [
             coordinator.create_budget_pool(f"pool-{number}", limits.pool_budget, parent_id=platform)
             for number in range(1, limits.pools + 1)
         ]
         for number, agent in enumerate(self.trace.agents):
-            self.pool_of[agent] = pools[number % len(pools)]
+            self.pool_of[agent] = self.pools[number % limits.pools]
             coordinator.register_agent(agent, self.pool_of[agent], initial_budget=limits.agent_budget)
             if limits.rate_limit is not None:
                 self.limiter.set_rate_limit(agent, limits.rate_limit, limits.rate_window)
@@ -249,18 +249,19 @@ class _Run:
                 request.agent, request.most, ttl_seconds=_LONGER_THAN_ANY_WORK
             )
         except (BudgetExceededError, RateLimitExceededError) as error:
-            self.outcomes.append(Outcome(request.micros, request, self._reason(error)))
+            self.outcomes.append(Outcome(request.micros, request, self._reason(error, request)))
             return
         done_at = request.micros + _BASE_MICROS + _MICROS_PER_TOKEN * (request.output_tokens or 0)
         heappush(self._open, (done_at, number, reservation, request))
         self.peak = max(self.peak, len(self._open))
 
-    def _reason(self, error: BudgetExceededError | RateLimitExceededError) -> Reason:
+    def _reason(self, error: BudgetExceededError | RateLimitExceededError, request: TracedRequest) -> Reason:
         if isinstance(error, RateLimitExceededError):
             return "rate limit"
-        if error.account == PLATFORM:
-            return "platform budget"
-        return "agent budget" if error.account in self.pool_of else "pool budget"
+        # The agent is asked first. Its name does not tell: a trace may have an agent called "platform".
+        if self.coordinator.get_budget(request.agent) < request.most:
+            return "agent budget"
+        return "platform budget" if error.account == PLATFORM else "pool budget"
 
     def _settle_until(self, micros: int) -> None:
         while self._open and self._open[0][0] <= micros:
@@ -285,10 +286,9 @@ class _Audit:
 
     def report(self, seconds: float) -> Report:
         run, limits = self.run, self.run.limits
-        pools = dict.fromkeys(sorted(set(run.coordinator.get_pool_ids()) - {PLATFORM}, key=_by_number))
         refused = Counter(outcome.reason for outcome in run.outcomes)
         platform = _books(limits.platform_budget, self.by_pool.total())
-        by_pool = {pool: _books(limits.pool_budget, self.by_pool[pool]) for pool in pools}
+        by_pool = {pool: _books(limits.pool_budget, self.by_pool[pool]) for pool in run.pools}
         by_agent = {agent: _books(limits.agent_budget, self.by_agent[agent]) for agent in run.pool_of}
         everyone = (platform, *by_pool.values(), *by_agent.values())
         return Report(
@@ -356,10 +356,6 @@ def _amount(units: int) -> Decimal:
 
 def _books(budget: Decimal, units: int) -> Books:
     return Books(_granted(budget), _amount(units))
-
-
-def _by_number(pool: str) -> int:
-    return int(pool.rpartition("-")[2])
 
 
 def _plain(books: Books) -> dict[str, str]:

@@ -38,7 +38,8 @@ class BudgetCoordinator(Ledger):
         notification_manager: whom to tell when spending crosses a threshold; one of its own if not given.
         clock: where to read the time; the system's clocks if not given. `safeguards.testing` has one that
             stands still.
-        history_events: latest events of each agent that are kept as they were.
+        history_events: latest events of each agent that are kept as they were, at most; at least three
+            quarters of so many.
         history_sums: sums by hour, operation type and source that are kept of older usage. Beyond that the
             oldest sums merge, so that no usage is lost. An agent's whole history takes at most about
             `48 * (history_events + history_sums)` bytes: 30 KiB as it is.
@@ -66,6 +67,8 @@ class BudgetCoordinator(Ledger):
         history_sums: int = 512,
     ) -> Self:
         manager = NotificationManager() if notification_manager is None else notification_manager
+        if not isinstance(manager, NotificationManager):
+            raise TypeError(f"notification_manager must be a NotificationManager, not {manager!r}")
         self = super().__new__(
             cls,
             clock=clock,

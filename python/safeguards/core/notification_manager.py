@@ -70,13 +70,13 @@ class NotificationManager:
 
     def add_handler(self, handler: Handler, *, min_severity: AlertSeverity = AlertSeverity.INFO) -> None:
         """Calls `handler(alert)` for every alert of at least `min_severity` from now on."""
-        if not callable(handler):
-            raise ConfigurationError(f"a handler is called with each alert; {handler!r} cannot be called")
+        _check_handler(handler)
         with self._lock:
-            self._handlers = (*self._handlers, (handler, AlertSeverity(min_severity)))
+            self._handlers = (*self._handlers, (handler, _severity(min_severity)))
 
     def remove_handler(self, handler: Handler) -> None:
         """Calls `handler` no more. One that was never added is no error."""
+        _check_handler(handler)
         with self._lock:
             self._handlers = tuple(entry for entry in self._handlers if entry[0] != handler)
 
@@ -104,7 +104,9 @@ class NotificationManager:
             The alert as it was sent.
         """
         if isinstance(alert, str):
-            alert = Alert(alert, message, AlertSeverity(severity), time, account, details)
+            alert = Alert(alert, message, _severity(severity), time, account, details)
+        elif not isinstance(alert, Alert):
+            raise TypeError(f"an alert is an Alert or the title of one, not {alert!r}")
         if alert.time is None:
             alert = replace(alert, time=datetime.now(UTC))
         with self._lock:
@@ -137,14 +139,14 @@ class NotificationManager:
             min_severity: only those of at least this severity.
             account: only those about this agent or pool.
         """
+        least = AlertSeverity.INFO if min_severity is None else _severity(min_severity)
+        only = None if severity is None else _severity(severity)
         with self._lock:
             alerts = list(self._alerts)
         return [
             alert
             for alert in alerts
-            if (severity is None or alert.severity == severity)
-            and (min_severity is None or alert.severity >= min_severity)
-            and (account is None or alert.account == account)
+            if alert.severity >= least and only in {None, alert.severity} and account in {None, alert.account}
         ]
 
     @property
@@ -155,3 +157,16 @@ class NotificationManager:
 
     def __repr__(self) -> str:
         return f"NotificationManager({len(self._alerts)} alerts, {len(self._handlers)} handlers)"
+
+
+def _check_handler(handler: object) -> None:
+    if not callable(handler):
+        raise ConfigurationError(f"a handler is called with each alert: {handler!r} cannot be called")
+
+
+def _severity(value: AlertSeverity | int) -> AlertSeverity:
+    try:
+        return AlertSeverity(value)
+    except (ValueError, ArithmeticError):
+        names = ", ".join(AlertSeverity.__members__)
+        raise ConfigurationError(f"a severity is an AlertSeverity ({names}), not {value!r}") from None

@@ -33,7 +33,8 @@ use crate::reservation::{Held, PyReservation};
 /// Args:
 ///     clock: where to read the time; the system's clocks if not given.
 ///     thresholds: shares of a budget whose crossing is told; at most 100.
-///     history_events: latest events of each agent that are kept as they were.
+///     history_events: latest events of each agent that are kept as they were, at most; at least three
+///         quarters of so many.
 ///     history_sums: sums by hour that are kept of older usage, at least 2.
 #[pyclass(frozen, subclass, weakref, module = "safeguards._native", name = "Ledger")]
 pub(crate) struct PyLedger {

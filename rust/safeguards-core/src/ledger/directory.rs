@@ -44,7 +44,10 @@ impl Slots {
     pub(super) fn get(&self, handle: u32) -> Result<&Arc<Account>, LedgerError> {
         let (uses, index) = (handle >> SLOT_BITS, handle & SLOT_MASK);
         let slot = self.slots.get(index as usize).filter(|slot| u32::from(slot.uses) == uses);
-        slot.and_then(|slot| slot.account.as_ref()).ok_or(LedgerError::UnknownHandle(handle))
+        match slot.and_then(|slot| slot.account.as_ref()) {
+            Some(agent) => Ok(agent),
+            None => Err(LedgerError::UnknownHandle(handle)),
+        }
     }
 
     /// The id of the agent in a slot.

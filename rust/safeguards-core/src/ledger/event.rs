@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::operation::OperationId;
+use super::sums::Sums;
 use crate::amount::Amount;
 use crate::clock::Wall;
 
@@ -100,15 +101,13 @@ impl Default for HistoryLimits {
     }
 }
 
-const HOUR_NANOS: i64 = 3_600 * 1_000_000_000;
-
 /// The history of one account. No usage is ever lost: what is too old to be exact is summed.
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// Of the newest event. The recent ones have no gaps, so each has its own by its place.
     sequence: u64,
     recent: VecDeque<Entry>,
-    sums: Vec<Usage>,
+    sums: Sums,
 }
 
 /// An event without its sequence.
@@ -146,9 +145,13 @@ impl History {
         self.sequence
     }
 
+    /// Of the oldest recent event.
+    fn first_sequence(&self) -> u64 {
+        self.sequence - self.recent.len() as u64 + 1
+    }
+
     pub(super) fn events(&self) -> impl Iterator<Item = Event> {
-        let first = self.sequence - self.recent.len() as u64 + 1;
-        self.recent.iter().zip(first..).map(|(entry, sequence)| {
+        self.recent.iter().zip(self.first_sequence()..).map(|(entry, sequence)| {
             let Entry { at, amount, kind, operation } = *entry;
             Event { sequence, at, amount, kind, operation }
         })
@@ -156,66 +159,21 @@ impl History {
 
     /// Usage by time, sums first. A sum stands at the start of its hour.
     pub(super) fn usage(&self) -> impl Iterator<Item = Usage> {
-        self.sums.iter().copied().chain(self.events().filter_map(|event| as_usage(&event)))
+        let first = self.first_sequence();
+        let recent = self.recent.iter().zip(first..);
+        self.sums.iter().chain(recent.filter_map(|(entry, sequence)| entry.usage(sequence)))
     }
 
     /// Makes room for events: for a quarter of them at once, so that most events only write themselves down.
     #[inline(never)]
     fn roll_up(&mut self, limits: HistoryLimits) {
         let rolled = self.recent.len() - (limits.events - limits.events.div_ceil(4));
-        let usage: Vec<Usage> = self.events().take(rolled).filter_map(|event| as_usage(&event)).collect();
-        self.recent.drain(..rolled);
-        for usage in usage {
-            self.add_to_sums(usage, limits.sums);
-        }
-    }
-
-    fn add_to_sums(&mut self, mut usage: Usage, limit: usize) {
-        // Nearly always it belongs to the newest sum.
-        if let Some(newest) = self.sums.last_mut()
-            && (0..HOUR_NANOS).contains(&usage.start.0.saturating_sub(newest.start.0))
-            && newest.is_like(&usage)
-        {
-            newest.absorb(usage);
-            return;
-        }
-        usage.start = Wall(usage.start.0 - usage.start.0.rem_euclid(HOUR_NANOS));
-        // Time goes forward, so the place is at the end or very near to it.
-        let mut place = self.sums.len();
-        while let Some(before) = place.checked_sub(1).map(|i| &mut self.sums[i])
-            && before.start >= usage.start
-        {
-            if before.start == usage.start && before.is_like(&usage) {
-                before.absorb(usage);
-                return;
+        let first = self.first_sequence();
+        for (entry, sequence) in self.recent.drain(..rolled).zip(first..) {
+            if let Some(usage) = entry.usage(sequence) {
+                self.sums.add(usage, limits.sums);
             }
-            place -= 1;
         }
-        self.sums.insert(place, usage);
-        if self.sums.len() > limit.max(2) {
-            self.merge_oldest();
-        }
-    }
-
-    /// Merges the oldest sum that has a partner with it: the next one of its kind, or else the next one of its
-    /// source, as "other". Of any three sums two have the same source.
-    fn merge_oldest(&mut self) {
-        let pair = (0..self.sums.len()).find_map(|oldest| Some((oldest, self.partner(oldest)?)));
-        let Some((oldest, partner)) = pair else { return };
-        let newer = self.sums.remove(partner);
-        let sum = &mut self.sums[oldest];
-        if !sum.is_like(&newer) {
-            sum.operation = OperationId::OTHER;
-        }
-        sum.absorb(newer);
-    }
-
-    fn partner(&self, oldest: usize) -> Option<usize> {
-        let sum = &self.sums[oldest];
-        let find = |is_partner: &dyn Fn(&Usage) -> bool| {
-            self.sums.iter().skip(oldest + 1).position(is_partner).map(|place| oldest + 1 + place)
-        };
-        find(&|other| other.is_like(sum)).or_else(|| find(&|other| other.source == sum.source))
     }
 
     /// Units of all usage from `source`.
@@ -225,31 +183,32 @@ impl History {
 }
 
 impl Usage {
-    fn is_like(&self, other: &Self) -> bool {
+    pub(super) fn is_like(&self, other: &Self) -> bool {
         (self.operation, self.source) == (other.operation, other.source)
     }
 
-    fn absorb(&mut self, other: Self) {
+    pub(super) fn absorb(&mut self, other: Self) {
         self.units += other.units;
         self.sequence = self.sequence.max(other.sequence);
     }
 }
 
-fn as_usage(event: &Event) -> Option<Usage> {
-    let Event { sequence, at, amount, kind, operation } = *event;
-    kind.usage().filter(|_| !amount.is_zero()).map(|source| Usage {
-        start: at,
-        units: amount.units(),
-        operation,
-        source,
-        sequence,
-    })
+impl Entry {
+    /// The usage that the event is, if it is one.
+    #[inline]
+    fn usage(&self, sequence: u64) -> Option<Usage> {
+        let Self { at, amount, kind, operation } = *self;
+        let source = kind.usage().filter(|_| !amount.is_zero())?;
+        Some(Usage { start: at, units: amount.units(), operation, source, sequence })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const HOUR_NANOS: i64 = 3_600 * 1_000_000_000;
 
     fn record(
         history: &mut History,

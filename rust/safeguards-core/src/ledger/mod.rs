@@ -22,6 +22,7 @@ mod period;
 mod rate_limit;
 mod read;
 mod reservation;
+mod sums;
 mod timers;
 mod verify;
 

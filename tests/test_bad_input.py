@@ -1,0 +1,377 @@
+"""Bad input of every kind: a named error, and nothing changed. No panic ever crosses into Python."""
+
+import inspect
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from safeguards import (
+    BudgetCoordinator,
+    BudgetRateLimiter,
+    ConfigurationError,
+    InvalidAmountError,
+    ManualClock,
+    NotificationManager,
+    ReservationError,
+    SafeguardsError,
+    UnknownAgentError,
+    UnknownPoolError,
+    _native,
+)
+
+
+def snapshot(coordinator):
+    """All that the coordinator knows."""
+    agents = sorted(coordinator.get_all_agent_ids())
+    return (
+        [(a, coordinator.get_agent_metrics(a), coordinator.get_agent_events(a)) for a in agents],
+        [
+            (
+                p,
+                coordinator.get_pool_metrics(p),
+                coordinator.get_pool_events(p),
+                coordinator.get_pool_agents(p),
+            )
+            for p in coordinator.get_pool_ids()
+        ],
+        [
+            (a, coordinator._agent_snapshot(a), BudgetRateLimiter(coordinator).get_rate_limits(a))
+            for a in agents
+        ],
+        coordinator.pinned,
+    )
+
+
+@pytest.fixture
+def unchanged(coordinator):
+    """What a test does to the coordinator must change nothing."""
+    before = snapshot(coordinator)
+    yield coordinator
+    assert snapshot(coordinator) == before
+
+
+def calls_with_agent(c):
+    limiter = BudgetRateLimiter(c)
+    yield lambda a: c.debit(a, 1)
+    yield lambda a: c.try_debit(a, 1)
+    yield lambda a: c.reserve(a, 1)
+    yield lambda a: c.try_reserve(a, 1)
+    yield lambda a: c.transfer(a, "bot", 0)
+    yield lambda a: c.transfer("bot", a, 0)
+    yield lambda a: c.update_budget(a, 1)
+    yield lambda a: limiter.set_rate_limit(a, 1, timedelta(1))
+    yield lambda a: limiter.check_rate_limit(a, 1)
+    yield lambda a: limiter.record_usage(a, 1)
+    yield lambda a: limiter.acquire(a, 1)
+    yield lambda a: limiter.try_acquire(a, 1)
+    yield limiter.get_rate_limits
+    yield limiter.remove_rate_limit
+    yield limiter.get_retry_after
+    for name in (
+        "unregister_agent",
+        "account",
+        "handle",
+        "get_budget",
+        "get_available",
+        "get_agent_priority",
+        "get_agent_metrics",
+        "get_agent_events",
+        "get_agent_usage_history",
+        "pin",
+    ):
+        yield getattr(c, name)
+
+
+def calls_with_pool(c):
+    yield lambda p: c.register_agent("new", p)
+    yield lambda p: c.update_pool_budget(p, 1)
+    yield lambda p: c.update_period_budget(p, 1)
+    for name in ("get_pool_budget", "get_pool_agents", "get_pool_metrics", "get_pool_events"):
+        yield getattr(c, name)
+
+
+STRANGE_IDS = [
+    "nobody",
+    "",
+    "Bot",
+    "bot ",
+    "bot\0",
+    "b\u00f6t",
+    "bo\u0308t",
+    "🤖",
+    "שלום",
+    "x" * 10_000,
+    "team",
+]
+
+
+@pytest.mark.parametrize("agent_id", STRANGE_IDS, ids=ascii)
+def test_unknown_agents(unchanged, agent_id):
+    for call in calls_with_agent(unchanged):
+        if agent_id == "team" and call == unchanged.pin:
+            continue
+        with pytest.raises(UnknownAgentError) as caught:
+            call(agent_id)
+        assert caught.value.account == agent_id
+        assert "call register_agent first" in str(caught.value)
+
+
+@pytest.mark.parametrize("pool_id", ["nowhere", "", "bot", "🤖"])
+def test_unknown_pools(unchanged, pool_id):
+    for call in calls_with_pool(unchanged):
+        with pytest.raises(UnknownPoolError, match="call create_budget_pool first") as caught:
+            call(pool_id)
+        assert caught.value.account == pool_id
+
+
+@pytest.mark.parametrize("wrong", [None, 5, 1.5, b"bot", ["bot"], object()], ids=repr)
+def test_ids_of_wrong_types(unchanged, wrong):
+    for call in [*calls_with_agent(unchanged), *calls_with_pool(unchanged)]:
+        with pytest.raises(TypeError):
+            call(wrong)
+    with pytest.raises(TypeError):
+        unchanged.register_agent(wrong, "team")
+    if wrong is not None:  # which says that there is none
+        for name in ("pool_id", "parent_id"):
+            with pytest.raises(TypeError):
+                unchanged.create_budget_pool("new", 1, **{name: wrong})
+    with pytest.raises(TypeError):
+        unchanged.create_budget_pool(wrong, 1)
+
+
+def test_unknown_parents(unchanged):
+    with pytest.raises(UnknownPoolError):
+        unchanged.create_budget_pool("new", 1, parent_id="nowhere")
+
+
+def test_half_of_a_surrogate_pair_is_no_text(unchanged):
+    for call in [*calls_with_agent(unchanged), *calls_with_pool(unchanged)]:
+        with pytest.raises(UnicodeEncodeError):
+            call("\ud800")
+    with pytest.raises(UnicodeEncodeError):
+        unchanged.register_agent("\ud800", "team")
+    with pytest.raises(UnicodeEncodeError):
+        unchanged.debit("bot", "0.1", operation_type="\udfff")
+
+
+@pytest.mark.parametrize("name", ["🤖", "שלום", "a\0b", "b\u00f6t", "bo\u0308t", "  ", "'\"\\\n", "x" * 512])
+def test_strange_ids_are_good_ids(coordinator, name):
+    coordinator.register_agent(name, coordinator.create_budget_pool(name, 5), initial_budget=1)
+    assert coordinator.debit(name, "0.25").remaining == Decimal("0.75")
+    assert coordinator.get_pool_agents(name) == [name]
+    with pytest.raises(SafeguardsError) as caught:
+        coordinator.debit(name, 5)
+    assert caught.value.account == name
+    assert repr(coordinator.account(name)) and coordinator._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 513, "🤖" * 129], ids=len)
+def test_ids_of_no_or_too_much_length(unchanged, name):
+    with pytest.raises(ConfigurationError, match="must have 1 to 512 bytes"):
+        unchanged.register_agent(name, "team")
+    with pytest.raises(ConfigurationError, match="must have 1 to 512 bytes"):
+        unchanged.create_budget_pool(name, 1)
+
+
+def test_duplicates(unchanged):
+    with pytest.raises(ConfigurationError, match="registered already: choose another id"):
+        unchanged.register_agent("bot", "team", initial_budget=100)
+    with pytest.raises(ConfigurationError, match="exists already: choose another pool_id"):
+        unchanged.create_budget_pool("other", 100, pool_id="team")
+
+
+def test_pools_of_one_name_get_ids_of_their_own(coordinator):
+    assert [coordinator.create_budget_pool("team", 1) for _ in range(3)] == ["team-2", "team-3", "team-4"]
+
+
+@pytest.mark.parametrize("priority", [0, 11, -1, 10**30, -(10**30)])
+def test_priorities_out_of_range(unchanged, priority):
+    with pytest.raises(ConfigurationError, match="priority must be an int from 1 to 10"):
+        unchanged.register_agent("new", "team", priority)
+    with pytest.raises(ConfigurationError, match="priority must be an int from 1 to 10"):
+        unchanged.create_budget_pool("new", 1, priority)
+
+
+@pytest.mark.parametrize("priority", [5.0, "5", None])
+def test_priorities_of_wrong_types(unchanged, priority):
+    with pytest.raises(TypeError):
+        unchanged.register_agent("new", "team", priority)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), 1e-12, 10**400])
+def test_times_to_live_that_make_no_sense(unchanged, ttl):
+    with pytest.raises(ConfigurationError, match="ttl_seconds must be positive and finite"):
+        unchanged.reserve("bot", "0.1", ttl_seconds=ttl)
+
+
+@pytest.mark.parametrize("amount", [-1, "x", Decimal("NaN"), 10**16])
+def test_a_wrong_amount_is_told_before_anything_else(unchanged, amount):
+    limiter = BudgetRateLimiter(unchanged)
+    for call in (
+        lambda: unchanged.debit("nobody", amount),
+        lambda: unchanged.reserve("nobody", amount, ttl_seconds=-1, overage="?"),
+        lambda: unchanged.reserve("nobody", 1, on_cancel=amount),
+        lambda: unchanged.transfer("nobody", "nobody", amount),
+        lambda: unchanged.update_budget("nobody", amount),
+        lambda: unchanged.update_pool_budget("nowhere", amount),
+        lambda: unchanged.update_period_budget("nowhere", amount),
+        lambda: unchanged.register_agent("", "nowhere", 99, amount),
+        lambda: unchanged.create_budget_pool("", amount, 99, parent_id="?", budget_period=5),
+        lambda: limiter.set_rate_limit("nobody", amount, 5),
+        lambda: limiter.check_rate_limit("nobody", amount),
+        lambda: limiter.record_usage("nobody", amount),
+        lambda: limiter.acquire("nobody", amount),
+        lambda: limiter.get_retry_after("nobody", amount),
+        lambda: unchanged.account("bot").debit(amount),
+        lambda: unchanged.account("bot").reserve(amount, overage="?"),
+    ):
+        with pytest.raises(InvalidAmountError) as caught:
+            call()
+        assert caught.value.argument in {"amount", "budget", "initial_budget", "max_budget", "on_cancel"}
+        assert caught.value.argument in str(caught.value)
+
+
+def test_wrong_amounts_for_a_reservation(coordinator):
+    reservation = coordinator.reserve("bot", "0.5")
+    before = snapshot(coordinator)
+    for wrong in (-1, "x", 10**16):
+        with pytest.raises(InvalidAmountError):
+            reservation.settle(wrong)
+    for wrong in (0.1, None, True):
+        with pytest.raises(TypeError):
+            reservation.settle(wrong)
+    assert snapshot(coordinator) == before
+    reservation.release()
+    with pytest.raises(ReservationError):
+        reservation.settle(1)
+
+
+@pytest.mark.parametrize(
+    "window", [5, "1h", None, timedelta(0), timedelta(-1), timedelta(days=367), timedelta.max]
+)
+def test_windows_that_make_no_sense(unchanged, window):
+    with pytest.raises(ConfigurationError, match="time_window must be"):
+        BudgetRateLimiter(unchanged).set_rate_limit("bot", 1, window)
+
+
+@pytest.mark.parametrize(
+    "when", [datetime.min, datetime.max.replace(tzinfo=UTC), datetime(2500, 1, 1, tzinfo=UTC)]
+)
+def test_times_that_no_clock_shows(when, clock):
+    for call in (ManualClock, clock.set_wall):
+        with pytest.raises(ConfigurationError, match="is out of range"):
+            call(when)
+    assert clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "by", [-1, float("nan"), float("inf"), "1", None, timedelta(-1), 10**400, 1e300], ids=str
+)
+def test_steps_that_no_clock_makes(by, clock):
+    with pytest.raises(ConfigurationError, match="a clock advances by seconds or a timedelta"):
+        clock.advance(by)
+    assert clock.monotonic() == 0
+
+
+def test_coordinators_of_wrong_parts():
+    for options in ({"clock": 5}, {"clock": ManualClock}, {"history_events": "5"}, {"unknown": 1}):
+        with pytest.raises(TypeError):
+            BudgetCoordinator(**options)
+    for options in ({"history_events": -1}, {"history_sums": -1}):
+        with pytest.raises(ConfigurationError, match="must not be negative"):
+            BudgetCoordinator(**options)
+    with pytest.raises(TypeError, match="notification_manager must be a NotificationManager"):
+        BudgetCoordinator("somebody")
+    with pytest.raises(TypeError):
+        BudgetRateLimiter("coordinator")
+
+
+def test_what_only_the_library_makes():
+    for cls in (_native.Account, _native.Reservation, _native.Receipt):
+        with pytest.raises(TypeError):
+            cls()
+
+
+def test_live_things_are_not_copied(coordinator):
+    import copy
+    import pickle
+
+    with coordinator.reserve("bot", "0.1") as reservation:
+        for live in (coordinator, coordinator.account("bot"), reservation, coordinator.notification_manager):
+            for make in (copy.copy, copy.deepcopy, pickle.dumps):
+                if live is coordinator.notification_manager and make is copy.copy:
+                    continue
+                with pytest.raises(TypeError, match="cannot pickle"):
+                    make(live)
+
+
+# Random arguments to every public method.
+
+VALUES = [
+    *(
+        None,
+        True,
+        0,
+        1,
+        -1,
+        5,
+        10**10,
+        10**30,
+        10**400,
+        0.5,
+        float("nan"),
+        float("inf"),
+        1j,
+        b"x",
+        "",
+        "bot",
+        "team",
+    ),
+    *("0.1", "1", "\ud800", "🤖", "x" * 600, "daily", "UTC", "reject", "k", Decimal("0.1"), Decimal("NaN")),
+    *(Decimal("1E+999999"), Decimal("-0"), [], {}, (), object(), timedelta(1), timedelta.max, timedelta(-1)),
+    *(datetime.min, datetime(2026, 1, 1), datetime.max.replace(tzinfo=UTC), UTC, print, int, ValueError("x")),
+    *(
+        np.array([0], dtype=np.uint32),
+        np.array([1]),
+        np.array([[1]]),
+        np.zeros(0),
+        np.float64(1),
+        np.int64(1),
+    ),
+]
+
+
+def public_methods(thing):
+    for name in dir(type(thing)):
+        if not name.startswith("_") and callable(getattr(thing, name, None)):
+            yield getattr(thing, name)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_random_arguments_never_panic(seed):
+    rng = random.Random(seed)
+    clock = ManualClock()
+    coordinator = BudgetCoordinator(NotificationManager(), clock=clock)
+    coordinator.create_budget_pool("team", 10)
+    coordinator.register_agent("bot", "team", initial_budget=1)
+    targets = [coordinator, coordinator.account("bot"), clock, BudgetRateLimiter(coordinator)]
+    targets += [coordinator.reserve("bot", "0.1"), coordinator.notification_manager]
+    methods = [method for target in targets for method in public_methods(target)]
+    for _ in range(4_000):
+        method = rng.choice(methods)
+        parameters = list(inspect.signature(method).parameters.values())
+        usual = [p for p in parameters if p.kind not in {p.VAR_KEYWORD, p.KEYWORD_ONLY}]
+        named = [p for p in parameters if p.kind is p.KEYWORD_ONLY and rng.random() < 0.3]
+        required = [p for p in usual if p.default is p.empty or rng.random() < 0.3]
+        arguments = {p.name: rng.choice(VALUES) for p in [*required, *named]}
+        try:
+            method(**arguments)
+        except (SafeguardsError, TypeError, UnicodeEncodeError):
+            pass
+        if "bot" not in coordinator.get_all_agent_ids():
+            coordinator.register_agent("bot", "team", initial_budget=1)
+        coordinator.verify()

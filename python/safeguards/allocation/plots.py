@@ -234,7 +234,7 @@ def _axes(title: str | None) -> tuple[Figure, Axes]:
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(INK)
-    axes.tick_params(colors=INK)
+    axes.tick_params(which="both", colors=INK)
     axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
     axes.set_axisbelow(True)
     for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
@@ -260,7 +260,7 @@ def _legend(axes: Axes, *, columns: int) -> None:
 
 
 def _grade(number: int, total: int) -> tuple[float, float, float, float]:
-    """A shade between dark violet and orange: both stand out on white and on black."""
+    """A shade between magenta and orange: both stand out on white and on black."""
     from matplotlib import colormaps
 
-    return colormaps["plasma"](0.15 + 0.65 * number / max(1, total - 1))
+    return colormaps["plasma"](0.4 + 0.45 * number / max(1, total - 1))

@@ -1,81 +1,33 @@
 """The report page of `safeguards paper`: what was measured beside what is published."""
 # ruff: noqa: RUF001 - prose for people, with the signs that print uses
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from safeguards.allocation import PUBLISHED_DEVIATIONS, SimulationResult, experiment_setting
+from safeguards.allocation import PUBLISHED_DEVIATIONS, experiment_setting
 from safeguards.allocation.evaluation import (
     ADJUSTING_RATES,
-    ALL_STRATEGIES,
-    CONDITIONS,
-    LIVE_STRATEGIES,
     PAPER_STRATEGIES,
     SCALING_FACTORS,
     SETTINGS,
     VARIANTS,
     WARM_UP,
-    Measured,
 )
 from safeguards.allocation.plots import plot_capacities, plot_deviations, plot_loads, svg
 from safeguards.cli._allocation import number
+from safeguards.cli._beyond_page import beyond, conditions, scale
 from safeguards.cli._page import Section, bullets, figure, grid, page, paragraphs, table
+from safeguards.cli._paper_report import Measurements, Report, slashes
 
 __all__ = ["report_page"]
-
-Measurements = Mapping[tuple[Any, ...], Measured]
 
 _TITLE = "An adaptive strategy for resource allocation with changing capacities: the evaluation, run again"
 _FULL_NAMES = {
     "adaptive": "the adaptive strategy",
     "lam-leung": "Lam and Leung’s strategy",
     "galstyan": "the strategy of Galstyan et al.",
-    "win-stay": "win-stay",
-    "flow": "flow",
-}
-_KNOWLEDGE = {
-    "adaptive": "own hits and misses; past capacities",
-    "lam-leung": "own hits and misses; which resources were overloaded",
-    "galstyan": "neighbours’ choices; which resources were overloaded",
-    "win-stay": "own hits and misses; past capacities",
-    "flow": "past loads; past capacities",
-    "random": "past capacities",
-    "previous-capacity": "past capacities; a centre deals the agents out",
 }
 _FIGURE_10_FACTORS = (2.0, 3.0, 4.0, 5.0, 10.0)
-_CONDITION_NAMES = {
-    "observation_noise": "Noise (sd, relative)",
-    "careless_fraction": "Careless part",
-    "task_units": "Units a task",
-    "task_steps": "Steps a task",
-}
-
-
-@dataclass(frozen=True)
-class _Report:
-    measured: Measurements
-    trials: int
-    seed: int
-
-    def deviation(self, *key: Any) -> str:
-        return number(self.measured[key].average_deviation)
-
-    def settled(self, *key: Any) -> str:
-        return number(self.measured[key].settled_deviation)
-
-    def loads(self, *key: Any) -> SimulationResult:
-        result = self.measured[key].result
-        if result is None:
-            raise KeyError(key)
-        return result
-
-    def sweep(self, setting: int) -> dict[tuple[float, float], float]:
-        return {
-            (rate, factor): self.measured["sweep", setting, rate, factor].average_deviation
-            for rate in ADJUSTING_RATES
-            for factor in SCALING_FACTORS
-        }
 
 
 def report_page(measured: Measurements, *, trials: int, seed: int, version: str) -> str:
@@ -87,7 +39,7 @@ def report_page(measured: Measurements, *, trials: int, seed: int, version: str)
         seed: what the plan was made with.
         version: of this package.
     """
-    report = _Report(measured, trials, seed)
+    report = Report(measured, trials, seed)
     lead = (
         "<p>She &amp; Leung (2009) let a thousand agents choose among three resources whose capacities "
         "change, without a centre and without talking to each other. This page runs their whole evaluation "
@@ -95,7 +47,7 @@ def report_page(measured: Measurements, *, trials: int, seed: int, version: str)
         f"stopped.</p><p>{trials} trials of each simulation, seed {seed}, safeguards {version}. "
         "Nothing measured is fitted to what is published.</p>"
     )
-    makers: Sequence[Callable[[_Report], Section]] = (
+    makers: Sequence[Callable[[Report], Section]] = (
         _summary,
         _problem,
         _table_1,
@@ -103,15 +55,15 @@ def report_page(measured: Measurements, *, trials: int, seed: int, version: str)
         _parameters,
         _misprints,
         _readings,
-        _beyond,
-        _conditions,
-        _scale,
+        beyond,
+        conditions,
+        scale,
         _method,
     )
     return page(_TITLE, lead, [make(report) for make in makers])
 
 
-def _summary(report: _Report) -> Section:
+def _summary(report: Report) -> Section:
     measured = report.measured
     adaptive = [report.deviation("table 1", n, "adaptive") for n in SETTINGS]
     published = [number(PUBLISHED_DEVIATIONS[n]["adaptive"]) for n in SETTINGS]
@@ -125,9 +77,9 @@ def _summary(report: _Report) -> Section:
     free = {name: [report.settled("beyond", n, name) for n in SETTINGS] for name in ("win-stay", "flow")}
     items = [
         (
-            f"The adaptive strategy deviates by <strong>{_slashes(adaptive)}</strong> in the three settings; "
-            f"published are {_slashes(published)}. Independent random choice in proportion to capacity would "
-            f"give {_slashes(chance)}."
+            f"The adaptive strategy deviates by <strong>{slashes(adaptive)}</strong> in the three settings; "
+            f"published are {slashes(published)}. Independent random choice in proportion to capacity would "
+            f"give {slashes(chance)}."
         ),
         "The paper’s ranking, adaptive before the two others in every setting, "
         + ("<strong>is confirmed</strong>." if order else "<strong>is not confirmed</strong>."),
@@ -138,16 +90,16 @@ def _summary(report: _Report) -> Section:
         + ".",
         "Two of the three settings have misprints; both readings are below.",
         (
-            f"Two strategies without parameters deviate by {_slashes(free['win-stay'])} (win-stay, from the "
-            f"same information) and {_slashes(free['flow'])} (flow, loads public too) once the first "
+            f"Two strategies without parameters deviate by {slashes(free['win-stay'])} (win-stay, from the "
+            f"same information) and {slashes(free['flow'])} (flow, loads public too) once the first "
             f"{WARM_UP} steps are over, where the adaptive strategy has "
-            f"{_slashes(report.settled('beyond', n, 'adaptive') for n in SETTINGS)}."
+            f"{slashes(report.settled('beyond', n, 'adaptive') for n in SETTINGS)}."
         ),
     ]
     return Section("In short", bullets(items))
 
 
-def _problem(_report: _Report) -> Section:
+def _problem(_report: Report) -> Section:
     equations = (
         "experience&ensp;e = n / t&emsp;(1), hits on a resource over the steps so far",
         (
@@ -170,7 +122,7 @@ def _problem(_report: _Report) -> Section:
     return Section("The problem", body)
 
 
-def _table_1(report: _Report) -> Section:
+def _table_1(report: Report) -> Section:
     rows: list[tuple[str, ...]] = []
     for setting in SETTINGS:
         for name in PAPER_STRATEGIES:
@@ -204,14 +156,14 @@ def _table_1(report: _Report) -> Section:
     body += paragraphs(
         "The published figures are means as well, without a spread. What independent random choice in "
         "proportion to the true capacities would give is the variance of a multinomial draw, the mean of "
-        f"C(1 − C/N): {_slashes(number(_independent_choice(n)) for n in SETTINGS)} units². Where a figure "
+        f"C(1 − C/N): {slashes(number(_independent_choice(n)) for n in SETTINGS)} units². Where a figure "
         "of the adaptive strategy lies above it, agents would do better to draw lots; all three published "
         "ones do.",
     )
     return Section("Table 1: average deviation", body)
 
 
-def _figures_1_to_9(report: _Report) -> Section:
+def _figures_1_to_9(report: Report) -> Section:
     body = paragraphs(
         "Load against capacity over time, in the paper’s order. Of three resources two are drawn: the third "
         "is what they leave. A line is the mean over trials, its band holds the middle 80 % of them, and "
@@ -232,7 +184,7 @@ def _figures_1_to_9(report: _Report) -> Section:
     return Section("Figures 1 to 9: load against capacity", body + grid(*drawings))
 
 
-def _parameters(report: _Report) -> Section:
+def _parameters(report: Report) -> Section:
     grid_1 = report.sweep(1)
     against_rate = {
         f"f = {factor:g}": [grid_1[rate, factor] for rate in ADJUSTING_RATES] for factor in _FIGURE_10_FACTORS
@@ -293,7 +245,7 @@ def _figure_10(name: str, caption: str, drawn: Any) -> str:
     return figure(svg(drawn, prefix=f"figure-{name}"), text, name=f"figure-{name}")
 
 
-def _grid_table(report: _Report, setting: int) -> str:
+def _grid_table(report: Report, setting: int) -> str:
     found = report.sweep(setting)
     (rate, factor), least = min(found.items(), key=lambda item: item[1])
     rows = [
@@ -312,7 +264,7 @@ def _grid_table(report: _Report, setting: int) -> str:
     return table(caption, ("", *(f"{f:g}" for f in SCALING_FACTORS)), rows, name=f"sweep-{setting}")
 
 
-def _misprints(report: _Report) -> Section:
+def _misprints(report: Report) -> Section:
     body = paragraphs(
         "<strong>Setting 2</strong> as printed has the second capacity rise, 400 + (t − 200) for 200 &lt; t "
         "≤ 400. At t = 400 it reaches 600, the third capacity falls to 0, and one step later it jumps to "
@@ -362,7 +314,7 @@ def _misprints(report: _Report) -> Section:
     return Section("Two misprints, both readings", body)
 
 
-def _readings(report: _Report) -> Section:
+def _readings(report: Report) -> Section:
     names = {"max": "the largest", "roulette": "drawn in proportion"}
     rows = [
         (
@@ -414,130 +366,7 @@ def _readings(report: _Report) -> Section:
     return Section("Other readings", body)
 
 
-def _beyond(report: _Report) -> Section:
-    columns = (*SETTINGS, "random walk", "step change")
-    head = ("Strategy", "Its agents know", *(f"Setting {c}" if c in SETTINGS else str(c) for c in columns))
-
-    def rows(figure_of: Callable[..., str]) -> Iterable[tuple[str, ...]]:
-        for name in ALL_STRATEGIES:
-            yield (name, _KNOWLEDGE[name], *(figure_of("beyond", column, name) for column in columns))
-
-    body = paragraphs(
-        "The paper asks how to choose the adjusting rate and the scaling factor. Two strategies have "
-        "neither.",
-        "<strong>Win-stay</strong> uses what the paper’s agents know. Its agents stay, unless the forecast "
-        "capacity of their resource falls: then each leaves with the probability of the fall, for where "
-        "capacity rises. Those who lost leave with a small probability that tunes itself by the signs of "
-        "what follows. <strong>Flow</strong> needs the last loads to be public: an agent leaves with "
-        "probability (A − C)⁺/A and goes in proportion to (C − A)⁺. Both forecast a capacity by its last "
-        "value or by the line through the last two, whichever was closer lately.",
-        "Why it works: the paper’s agents all decide anew at every step from nearly the same data, so that "
-        "their errors are the errors of a crowd that moves together, or, if they draw lots, the N p (1 − p) "
-        "of a draw. Agents that stay by default repeat a solution that was found; only the few whose place "
-        "has gone move, and the chance in their moves is the variance of a draw among a few, not among all.",
-    )
-    body += table(
-        f"Average deviation without the first {WARM_UP} steps; ten random walks and ten series of sudden "
-        "changes.",
-        head,
-        rows(report.settled),
-        name="beyond",
-        labels=2,
-    )
-    body += table(
-        "The same over all steps: agents start without knowledge, and settings 2 and 3 start far from an "
-        "even split.",
-        head,
-        rows(report.deviation),
-        name="beyond-whole",
-        labels=2,
-    )
-    shown = [(name, column) for name in ("win-stay", "flow") for column in (2, "random walk", "step change")]
-    body += grid(*(_beyond_figure(report, name, column) for name, column in shown))
-    return Section("Beyond the paper: no parameters", body)
-
-
-def _beyond_figure(report: _Report, name: str, column: object) -> str:
-    where = f"setting {column}" if column in SETTINGS else f"one {column}"
-    anchor = f"beyond-{name}-{str(column).replace(' ', '-')}"
-    drawn = plot_loads(report.loads("beyond", column, name))
-    return figure(svg(drawn, prefix=anchor), f"Resource load using {name}, {where}.", name=anchor)
-
-
-def _conditions(report: _Report) -> Section:
-    body = paragraphs(
-        "Setting 1 with worse information, worse company and larger tasks; average deviations without the "
-        f"first {WARM_UP} steps. Noise changes what agents read, not what resources have, and all read the "
-        "same. Careless agents choose uniformly at random at every step: the careful ones must make room "
-        "for them, and nobody can undo the chance in their draws. A task of k units counts k at its "
-        "resource (capacities are scaled with it, deviations grow with its square); a task of several steps "
-        "binds its agent as long.",
-    )
-    drawings: list[str] = []
-    for option in ("observation_noise", "careless_fraction"):
-        lines = {
-            name: [
-                report.measured["condition", option, v, name].settled_deviation for v in CONDITIONS[option]
-            ]
-            for name in LIVE_STRATEGIES
-        }
-        drawn = plot_deviations(_CONDITION_NAMES[option], CONDITIONS[option], lines, logarithmic="y")
-        anchor = option.replace("_", "-")
-        caption = f"Setting 1: {_CONDITION_NAMES[option].lower()}. The vertical axis is logarithmic."
-        drawings.append(figure(svg(drawn, prefix=anchor), caption, name=anchor))
-    body += grid(*drawings)
-    for option, values in CONDITIONS.items():
-        rows = [
-            (f"{v:g}", *(report.settled("condition", option, v, n) for n in LIVE_STRATEGIES)) for v in values
-        ]
-        body += table(
-            f"Setting 1: {_CONDITION_NAMES[option].lower()}.",
-            (_CONDITION_NAMES[option], *LIVE_STRATEGIES),
-            rows,
-            name=option.replace("_", "-"),
-        )
-    return Section("Noise, careless agents, larger tasks", body)
-
-
-def _scale(report: _Report) -> Section:
-    agents = sorted({key[1] for key in report.measured if key[0] == "agents"})
-    resources = sorted({key[1] for key in report.measured if key[0] == "resources"})
-
-    def relative(count: int, name: str) -> str:
-        return f"{_relative_error(report.measured['agents', count, name], count):.2f} %"
-
-    rows = [(f"{count:,}", *(relative(count, name) for name in LIVE_STRATEGIES)) for count in agents]
-    lines = {
-        name: [_relative_error(report.measured["agents", count, name], count) for count in agents]
-        for name in LIVE_STRATEGIES
-    }
-    drawn = plot_deviations("Agents", agents, lines, logarithmic="xy", measure="Typical error (% of N/3)")
-    body = paragraphs(
-        "Setting 1 scaled to N agents. A deviation grows with the square of the unit, so that the typical "
-        "error is shown: the root of the average deviation, as a part of the average capacity N/3. More "
-        "than 1,000 agents make fewer trials, never less than two. "
-        "Chance averages out as N grows; what an agent gets wrong together with all others does not.",
-    )
-    body += table(
-        "Typical error by number of agents, setting 1.", ("N", *LIVE_STRATEGIES), rows, name="agents"
-    )
-    body += figure(svg(drawn, prefix="agents"), "The same; both axes are logarithmic.", name="agents")
-    body += table(
-        "Average deviation by number of resources, N = 1,000, ten random walks whose steps are 15/Q units "
-        f"and whose floor is 150/Q, without the first {WARM_UP} steps.",
-        ("Q", *LIVE_STRATEGIES),
-        [(str(q), *(report.settled("resources", q, name) for name in LIVE_STRATEGIES)) for q in resources],
-        name="resources",
-    )
-    return Section("From a hundred agents to a million, from 2 resources to 32", body)
-
-
-def _relative_error(found: Measured, agents: int) -> float:
-    """Root of the average deviation after the warm-up, in percent of the average of three capacities."""
-    return 100.0 * float(found.settled_deviation**0.5) / (agents / 3)
-
-
-def _method(report: _Report) -> Section:
+def _method(report: Report) -> Section:
     items = [
         (
             "Equations (1) to (5) to the letter, in double precision, in the order in which they are "
@@ -578,10 +407,6 @@ def _independent_choice(setting: int) -> float:
 
 def _tuned(setting: int) -> tuple[float, float]:
     return {1: (0.01, 4.0), 2: (0.02, 6.0), 3: (0.02, 4.0)}[setting]
-
-
-def _slashes(figures: Iterable[str]) -> str:
-    return " / ".join(figures)
 
 
 def _settings(numbers: Sequence[int]) -> str:

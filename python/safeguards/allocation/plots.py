@@ -263,4 +263,4 @@ def _grade(number: int, total: int) -> tuple[float, float, float, float]:
     """A shade between magenta and orange: both stand out on white and on black."""
     from matplotlib import colormaps
 
-    return colormaps["plasma"](0.4 + 0.45 * number / max(1, total - 1))
+    return colormaps["plasma"](0.38 + 0.4 * number / max(1, total - 1))

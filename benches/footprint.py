@@ -27,7 +27,7 @@ print(seconds * 1000, "numpy" in sys.modules)
 
 
 def rows() -> list:
-    from report import Row  # noqa: PLC0415 - the measured process must not import it
+    from report import Row
 
     def each(kind: str, count: int) -> Spread:
         return Spread(tuple(_run(__file__, kind, str(count)) for _ in range(3)))
@@ -67,10 +67,10 @@ def _resident_bytes() -> int:
 
 def bytes_each(kind: str, count: int) -> float:
     """Build so many of a kind and divide what the process grew by."""
-    from fleet import AMOUNT, BUDGET, fleet  # noqa: PLC0415 - the parent process does not need it
-    from safeguards import BudgetCoordinator  # noqa: PLC0415
-    from safeguards.budget.rate_limiter import BudgetRateLimiter  # noqa: PLC0415
-    from safeguards.testing import ManualClock  # noqa: PLC0415
+    from fleet import AMOUNT, BUDGET, fleet
+    from safeguards import BudgetCoordinator
+    from safeguards.budget.rate_limiter import BudgetRateLimiter
+    from safeguards.testing import ManualClock
 
     if kind == "agents":
         coordinator = BudgetCoordinator()

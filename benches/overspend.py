@@ -63,7 +63,7 @@ def main() -> None:
         RESULTS.write_text(json.dumps(document, indent=1) + "\n")
     show(document["results"], document["not_run"])
 
-    from overspend_picture import draw  # noqa: PLC0415 - matplotlib is not needed for the table
+    from overspend_picture import draw
 
     draw(document["results"], arguments.picture)
 

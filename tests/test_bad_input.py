@@ -93,6 +93,7 @@ def calls_with_pool(c):
         yield getattr(c, name)
 
 
+ANCIENT = datetime.min  # noqa: DTZ901 - naive, as people write it
 STRANGE_IDS = [
     "nobody",
     "",
@@ -258,7 +259,7 @@ def test_windows_that_make_no_sense(unchanged, window):
 
 
 @pytest.mark.parametrize(
-    "when", [datetime.min, datetime.max.replace(tzinfo=UTC), datetime(2500, 1, 1, tzinfo=UTC)]
+    "when", [ANCIENT, datetime.max.replace(tzinfo=UTC), datetime(2500, 1, 1, tzinfo=UTC)]
 )
 def test_times_that_no_clock_shows(when, clock):
     for call in (ManualClock, clock.set_wall):
@@ -332,7 +333,14 @@ VALUES = [
     ),
     *("0.1", "1", "\ud800", "🤖", "x" * 600, "daily", "UTC", "reject", "k", Decimal("0.1"), Decimal("NaN")),
     *(Decimal("1E+999999"), Decimal("-0"), [], {}, (), object(), timedelta(1), timedelta.max, timedelta(-1)),
-    *(datetime.min, datetime(2026, 1, 1), datetime.max.replace(tzinfo=UTC), UTC, print, int, ValueError("x")),
+    *(
+        ANCIENT,
+        datetime.max.replace(tzinfo=UTC),
+        UTC,
+        print,
+        int,
+        ValueError("x"),
+    ),
     *(
         np.array([0], dtype=np.uint32),
         np.array([1]),

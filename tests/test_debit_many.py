@@ -1,4 +1,4 @@
-"""Batches: each item as one debit, in turn; a malformed item refuses all of them before anything is charged."""
+"""Batches: each item as one debit, in turn; a malformed item refuses all of them beforehand."""
 
 import random
 from datetime import timedelta

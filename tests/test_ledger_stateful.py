@@ -246,7 +246,7 @@ class Programs(RuleBasedStateMachine):
 
     @rule(agent=agents, limit=grants, length=st.sampled_from([10, 60]))
     def set_rate_limit(self, agent, limit, length):
-        """An exact window: the model has no buckets. It knows of no charge from before it, as the ledger does."""
+        """An exact window: the model has no buckets. Neither knows of charges from before it."""
         self.limiter.set_rate_limit(agent, limit, timedelta(seconds=length), exact=True)
         windows = self.model.windows.setdefault(agent, {})
         if length in windows or not windows:

@@ -114,7 +114,7 @@ SIGNATURES = {
     BudgetCoordinator: {
         "notification_manager": None,
         "clock": None,
-        "history_events": 128,
+        "history_events": 64,
         "history_sums": 512,
     },
     BudgetCoordinator.create_budget_pool: {

@@ -204,6 +204,14 @@ def test_a_late_settlement_keeps_to_the_overage_policy(coordinator, clock, overa
         assert reservation.state == "expired"
 
 
+def test_what_was_set_aside_is_paid_even_under_an_overdraft(coordinator):
+    held = coordinator.reserve("bot", "0.4", overage="allow_if_available")
+    overdrawn = coordinator.reserve("bot", "0.6")
+    overdrawn.settle(2)
+    assert coordinator.get_budget("bot") == Decimal("-1.4")
+    assert held.settle("0.4").remaining == Decimal("-1.4")
+
+
 def test_settling_again(coordinator):
     reservation = coordinator.reserve("bot", "0.50")
     receipt, before = reservation.settle("0.20"), books(coordinator)
@@ -377,6 +385,15 @@ def test_a_closed_reservation_is_dropped_in_silence(coordinator, clock):
         expired = coordinator.reserve("bot", "0.1", ttl_seconds=1)
         clock.advance(1)
         del expired
+
+
+def test_of_two_holders_of_one_reservation_only_the_last_warns(coordinator):
+    first, again = (coordinator.reserve("bot", "0.1", idempotency_key="k") for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del again
+    with pytest.warns(ResourceWarning):
+        del first
 
 
 def test_a_reservation_dropped_while_an_exception_is_on_its_way(coordinator):

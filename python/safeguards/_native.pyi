@@ -40,7 +40,7 @@ class Ledger:
         *,
         clock: Clock | None = None,
         thresholds: Iterable[float] = ...,
-        history_events: int = 128,
+        history_events: int = 64,
         history_sums: int = 512,
     ) -> Self: ...
     def debit(

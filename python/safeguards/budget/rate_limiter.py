@@ -59,7 +59,8 @@ class BudgetRateLimiter(RateLimiter):
     ) -> None:
         """Admits at most `max_budget` within any `time_window`.
 
-        The same `time_window` again replaces the limit and keeps what was charged; another one adds a window.
+        The same `time_window` again replaces the limit and keeps what was charged; another one adds a
+        window, which knows nothing of what was charged before it.
 
         Args:
             agent_id: the agent.

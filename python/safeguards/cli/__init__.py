@@ -24,6 +24,6 @@ def main() -> None:
             "Install the package with its extra: pip install 'budget-safeguards[cli]'\n"
         )
         sys.exit(2)
-    from safeguards.cli._app import run  # noqa: PLC0415 - needs the extra
+    from safeguards.cli._app import run
 
     run()

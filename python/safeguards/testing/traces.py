@@ -178,7 +178,7 @@ def _with_most(rows: Iterable[tuple[int, str, int, int]], price: Price, longest:
 
 
 def _read_npz(path: Path, agents: int, price: Price) -> list[TracedRequest]:
-    import numpy as np  # noqa: PLC0415 - numpy takes longer to import than the rest of the library
+    import numpy as np
 
     names = ("t_s", "input_tokens", "output_tokens")
     try:

@@ -27,6 +27,10 @@ mod modelled {
             Self(loom::sync::Mutex::new(value))
         }
 
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+
         pub(crate) fn is_locked(&self) -> bool {
             self.0.try_lock().is_err()
         }

@@ -142,7 +142,7 @@ fn to_thresholds(py: Python<'_>, shares: &[f64]) -> PyResult<Vec<Threshold>> {
 #[pymethods]
 impl PyLedger {
     #[new]
-    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=128, history_sums=512))]
+    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=64, history_sums=512))]
     fn new(
         py: Python<'_>,
         clock: Option<&Bound<'_, PyAny>>,

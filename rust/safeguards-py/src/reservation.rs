@@ -18,6 +18,16 @@ pub(crate) enum Held {
     Shared(Arc<Reservation>),
 }
 
+impl Held {
+    /// Whether nobody else holds it but, for a while, the table of keys: somebody else may still settle it.
+    fn is_last(&self) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Shared(reservation) => Arc::strong_count(reservation) <= 2,
+        }
+    }
+}
+
 impl std::ops::Deref for Held {
     type Target = Reservation;
 
@@ -226,7 +236,7 @@ impl PyReservation {
 
 impl Drop for PyReservation {
     fn drop(&mut self) {
-        if !*self.closed.get_mut() {
+        if !*self.closed.get_mut() && self.reservation.is_last() {
             // No interpreter, no warning: the process is ending.
             Python::try_attach(|py| {
                 // Whoever unwinds a stack drops what is on it while an exception is on its way.

@@ -139,6 +139,12 @@ impl Account {
         self.state.lock()
     }
 
+    /// The lock, unless somebody holds it.
+    #[inline]
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock()
+    }
+
     /// Whether somebody holds the lock right now. Means nothing a moment later.
     #[inline]
     pub(super) fn is_locked(&self) -> bool {
@@ -155,26 +161,19 @@ impl Account {
     }
 
     /// Moves money through this pool and all above it: checked on the way up, while every lock below is
-    /// held, and done on the way back, so that all of them move or none.
-    pub(super) fn pass(
-        &self,
-        movement: &Movement,
-        ledger: &Ledger,
-        now: Wall,
-    ) -> Result<(), Box<BudgetRefusal>> {
+    /// held, and done on the way back, so that all of them move or none. False if one of them refuses.
+    pub(super) fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall) -> bool {
         let mut state = self.lock_renewed(ledger, now);
-        if !movement.is_admitted_by(&state.balance) {
-            return Err(self.refusal(&state, movement.needs()));
+        let is_passed = movement.is_admitted_by(&state.balance)
+            && self.parent.as_ref().is_none_or(|pool| pool.pass(movement, ledger, now));
+        if is_passed {
+            state.apply(movement, self, ledger);
         }
-        if let Some(parent) = &self.parent {
-            parent.pass(movement, ledger, now)?;
-        }
-        state.apply(movement, self, ledger);
-        Ok(())
+        is_passed
     }
 
-    /// Whether this pool and all above it would admit the movement now.
-    pub(super) fn would_pass(
+    /// Which account from this pool upwards refuses the movement now, if any.
+    pub(super) fn find_refusal(
         &self,
         movement: &Movement,
         ledger: &Ledger,
@@ -184,7 +183,7 @@ impl Account {
         if !movement.is_admitted_by(&state.balance) {
             return Err(self.refusal(&state, movement.needs()));
         }
-        self.parent.as_ref().map_or(Ok(()), |parent| parent.would_pass(movement, ledger, now))
+        self.parent.as_ref().map_or(Ok(()), |parent| parent.find_refusal(movement, ledger, now))
     }
 
     #[cold]

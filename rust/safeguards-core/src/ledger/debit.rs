@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::{Account, State};
 use super::balance::Movement;
-use super::directory::Slots;
 use super::error::LedgerError;
 use super::event::EventKind;
 use super::idempotency::{Admitted, Payload, Phase};
@@ -24,18 +23,6 @@ pub struct Receipt {
     pub sequence: u64,
 }
 
-/// Accounts of a batch that are fetched at once.
-const BATCH_STRIDE: usize = 32;
-
-/// Why a batch was not begun.
-#[derive(Clone, Debug)]
-pub struct BatchError {
-    /// Position of the item that is malformed.
-    pub index: usize,
-    /// What is wrong with it.
-    pub error: LedgerError,
-}
-
 impl Ledger {
     /// Charges `amount` to an agent and to every pool above it, all of them or none.
     #[inline]
@@ -51,7 +38,17 @@ impl Ledger {
         amount: Amount,
         operation: OperationId,
     ) -> Result<Receipt, LedgerError> {
-        let now = self.clock.wall();
+        self.debit_at(agent, amount, operation, self.clock.wall())
+    }
+
+    #[inline]
+    pub(super) fn debit_at(
+        &self,
+        agent: &Account,
+        amount: Amount,
+        operation: OperationId,
+        now: Wall,
+    ) -> Result<Receipt, LedgerError> {
         self.retry_after_expiry(|| self.debit_once(agent, amount, operation, now))
     }
 
@@ -68,30 +65,6 @@ impl Ledger {
             Admitted::Debit(receipt) => Ok(receipt),
             Admitted::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
         }
-    }
-
-    /// Debits each agent by its amount in turn: true where admitted. A malformed item refuses the whole batch
-    /// before anything is charged. `units` are of 1e-9.
-    pub fn debit_many(
-        &self,
-        handles: &[u32],
-        units: &[i64],
-        operation: OperationId,
-    ) -> Result<Vec<bool>, BatchError> {
-        let slots = self.directory.slots();
-        check_batch(&slots, handles, units)?;
-        let now = self.clock.wall();
-        let debit = |(handle, units): (&u32, &i64)| {
-            let amount = Amount::from_units((*units).into()).unwrap_or(Amount::MAX);
-            let agent = slots.get(*handle)?;
-            self.retry_after_expiry(|| self.debit_once(agent, amount, operation, now))
-        };
-        let mut admitted = Vec::with_capacity(handles.len());
-        for (handles, units) in handles.chunks(BATCH_STRIDE).zip(units.chunks(BATCH_STRIDE)) {
-            fetch(&slots, handles);
-            admitted.extend(handles.iter().zip(units).map(|item| debit(item).is_ok()));
-        }
-        Ok(admitted)
     }
 
     #[inline]
@@ -115,10 +88,31 @@ impl Ledger {
     }
 
     /// Moves money on the whole path of an agent whose lock is held, if its budget, every pool and, for an
-    /// amount that `must_fit`, its windows admit it. A window is told only if no budget refuses: time does not
-    /// help against those.
+    /// amount that `must_fit`, its windows admit it.
     #[inline]
     pub(super) fn pass_path(
+        &self,
+        agent: &Account,
+        state: &mut State,
+        movement: &Movement,
+        must_fit: Option<(Monotonic, Amount)>,
+        now: Wall,
+    ) -> Result<(), LedgerError> {
+        loop {
+            let is_passed = state.admits(movement, must_fit)
+                && agent.parent.as_ref().is_none_or(|pool| pool.pass(movement, self, now));
+            if is_passed {
+                state.apply(movement, agent, self);
+                return Ok(());
+            }
+            // Who refuses is looked for only now. If nobody does any more, a pool has got money since.
+            self.find_refusal(agent, state, movement, must_fit, now)?;
+        }
+    }
+
+    /// Who refuses a movement. A window is told only if no budget refuses: time does not help against those.
+    #[cold]
+    fn find_refusal(
         &self,
         agent: &Account,
         state: &mut State,
@@ -129,17 +123,8 @@ impl Ledger {
         if !movement.is_admitted_by(&state.balance) {
             return Err(agent.refusal(state, movement.needs()).into());
         }
-        if let Some((at, amount)) = must_fit
-            && let Err(refusal) = state.check_windows(agent, at, amount)
-        {
-            agent.parent.as_ref().map_or(Ok(()), |parent| parent.would_pass(movement, self, now))?;
-            return Err(refusal.into());
-        }
-        if let Some(parent) = &agent.parent {
-            parent.pass(movement, self, now)?;
-        }
-        state.apply(movement, agent, self);
-        Ok(())
+        agent.parent.as_ref().map_or(Ok(()), |pool| pool.find_refusal(movement, self, now))?;
+        Ok(must_fit.map_or(Ok(()), |(at, amount)| state.check_windows(agent, at, amount))?)
     }
 
     /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
@@ -161,30 +146,13 @@ impl Ledger {
     }
 }
 
-fn check_batch(slots: &Slots, handles: &[u32], units: &[i64]) -> Result<(), BatchError> {
-    let malformed = |index, error| BatchError { index, error };
-    if handles.len() != units.len() {
-        let text = format!("{} handles but {} units: one for each", handles.len(), units.len());
-        return Err(malformed(handles.len().min(units.len()), LedgerError::Configuration(text)));
-    }
-    for (index, (handle, units)) in handles.iter().zip(units).enumerate() {
-        slots.get(*handle).map_err(|error| malformed(index, error))?;
-        if *units < 0 {
-            let text = format!("units[{index}] is {units}: an amount must not be negative");
-            return Err(malformed(index, LedgerError::Configuration(text)));
-        }
-    }
-    Ok(())
-}
-
-/// Brings accounts into the cache. A million of them lie outside it, and each lock would wait for the memory of
-/// the one before; reads without a lock are under way all at once.
-fn fetch(slots: &Slots, handles: &[u32]) {
-    let is_locked = |handle: &&u32| slots.get(**handle).is_ok_and(|agent| agent.is_locked());
-    std::hint::black_box(handles.iter().filter(is_locked).count());
-}
-
 impl State {
+    /// Whether this agent's budget and, for an amount that `must_fit`, its windows admit a movement.
+    #[inline]
+    pub(super) fn admits(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
+        movement.is_admitted_by(&self.balance) && must_fit.is_none_or(|(at, amount)| self.fits(at, amount))
+    }
+
     #[inline]
     pub(super) fn check_open(&self, account: &Account) -> Result<(), LedgerError> {
         if self.closed { Err(LedgerError::UnknownAgent(Arc::clone(&account.id))) } else { Ok(()) }

@@ -95,9 +95,9 @@ pub struct HistoryLimits {
 }
 
 impl Default for HistoryLimits {
-    /// 128 events and 512 sums: three weeks of hours, in less than 32 KiB.
+    /// 64 events and 512 sums: three weeks of hours, in less than 32 KiB.
     fn default() -> Self {
-        Self { events: 128, sums: 512 }
+        Self { events: 64, sums: 512 }
     }
 }
 

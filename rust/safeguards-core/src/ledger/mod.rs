@@ -2,7 +2,8 @@
 //!
 //! **Locks.** One mutex per account, taken child to root. The whole order, in which every operation takes what
 //! it needs: the idempotency table, the slots of the directory, the turn of the expiry, agents (by slot), pools
-//! (deepest first), the timers, the crossings. No lock is held while anything outside this crate runs.
+//! (deepest first), the timers, the crossings. Only a batch takes agents below a pool that it has locked, and does
+//! not wait for them. No lock is held while anything outside this crate runs.
 //!
 //! **Refusals.** Every check of an operation is made before its first change, while the locks of the whole path
 //! are held: a refusal changes nothing.
@@ -10,6 +11,7 @@
 mod account;
 mod alarm;
 mod balance;
+mod batch;
 mod debit;
 mod directory;
 mod error;
@@ -32,7 +34,8 @@ use crate::sync::{AtomicBool, Mutex};
 pub use account::{Account, Kind, MAX_DEPTH};
 pub use alarm::{Crossing, Threshold};
 pub use balance::Balance;
-pub use debit::{BatchError, Receipt};
+pub use batch::BatchError;
+pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage};
 pub use grant::NewPool;

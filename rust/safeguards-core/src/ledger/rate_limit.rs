@@ -150,6 +150,14 @@ impl State {
         has_windows.then(|| ledger.clock.monotonic())
     }
 
+    /// Whether `amount` fits into every window of the agent, beside what is reserved.
+    #[inline]
+    pub(super) fn fits(&mut self, now: Monotonic, amount: Amount) -> bool {
+        let held = self.balance.reserved;
+        let mut windows = self.limits.iter_mut().flat_map(|limits| &mut limits.windows);
+        amount.is_zero() || windows.all(|window| window.fits(now, held, amount))
+    }
+
     /// Refuses what does not fit into one of the agent's windows, beside what is reserved.
     #[inline]
     pub(super) fn check_windows(

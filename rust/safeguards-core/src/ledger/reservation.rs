@@ -309,8 +309,8 @@ impl Ledger {
     ) {
         let Some(amount) = state.holds().reservations.remove(&key) else { return };
         let movement = Movement::release(amount);
-        let passed = agent.parent.as_ref().map_or(Ok(()), |parent| parent.pass(&movement, self, now));
-        debug_assert!(passed.is_ok(), "nothing refuses what is given back");
+        let is_passed = agent.parent.as_ref().is_none_or(|pool| pool.pass(&movement, self, now));
+        debug_assert!(is_passed, "nothing refuses what is given back");
         state.apply(&movement, agent, self);
         state.history.record(now, kind, amount, OperationId::NONE, self.history_limits);
     }

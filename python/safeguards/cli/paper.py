@@ -39,7 +39,7 @@ def command(
     Exit codes: 0 done, 2 wrong usage or wrong input.
     """
     require("matplotlib", "plot")
-    from safeguards.cli._paper_page import report_page  # noqa: PLC0415 - draws with matplotlib, an extra
+    from safeguards.cli._paper_page import report_page
 
     if not 1000 <= agents <= _MOST_AGENTS:  # noqa: PLR2004 - the paper's number
         raise ConfigurationError(f"--agents must be from 1,000 to {_MOST_AGENTS:,}, not {agents:,}")

@@ -211,7 +211,7 @@ def _settled(result: SimulationResult) -> SimulationResult | None:
 
 
 def _plot(results: list[SimulationResult], directory: Path) -> None:
-    from safeguards.allocation.plots import plot_loads, save_png  # noqa: PLC0415 - matplotlib is an extra
+    from safeguards.allocation.plots import plot_loads, save_png
 
     figures = {result.strategy.name: plot_loads(result, title=_label(result)) for result in results}
     try:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from safeguards import BudgetCoordinator, BudgetExceededError, BudgetRateLimiter
+from safeguards import BudgetCoordinator, BudgetExceededError, BudgetRateLimiter, ManualClock
 
 
 def make():
@@ -67,3 +67,19 @@ def test_no_references_leak():
     gc.collect()
     after = counts()
     assert all(abs(one - other) < 20 for one, other in zip(before, after, strict=True)), (before, after)
+
+
+def test_a_holder_that_is_gone_keeps_nothing_alive():
+    clock = ManualClock()
+    coordinator = BudgetCoordinator(clock=clock)
+    coordinator.create_budget_pool("team", 10)
+    coordinator.register_agent("bot", "team", initial_budget=10)
+    reservation = coordinator.reserve("bot", 4, ttl_seconds=60)
+    reservation.__enter__()
+    clock.advance(30)
+    with pytest.warns(ResourceWarning, match="dropped without settle or release"):
+        del reservation
+    assert coordinator.get_budget("bot") == 6
+    clock.advance(30)
+    assert coordinator.get_budget("bot") == 10
+    coordinator.verify()

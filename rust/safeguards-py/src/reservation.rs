@@ -254,7 +254,9 @@ impl PyReservation {
     /// Warns if the reservation is still active: its money stays set aside until its time is over.
     #[cold]
     fn warn(&self, py: Python<'_>) {
-        if self.state_now(py).is_ok_and(|state| state == ReservationState::Active) {
+        let Ok(core) = self.ledger.get().core(py) else { return };
+        core.let_expire(&self.reservation);
+        if core.reservation_state(&self.reservation) == ReservationState::Active {
             let text = format!(
                 "reservation {} of agent {:?} ({}) was dropped without settle or release: its money stays set aside until it expires",
                 self.number(),

@@ -51,6 +51,9 @@ pub struct Reservation {
     number: u64,
     operation: OperationId,
     overage: Overage,
+    /// When its time to live is over.
+    time_over: Monotonic,
+    /// The same, or never while it is kept alive: its place in the books.
     deadline: AtomicI64,
     outcome: Outcome,
 }
@@ -141,14 +144,27 @@ impl Ledger {
         )?;
         let number = state.history.record(now, EventKind::Reserve, amount, operation, self.history_limits);
         let deadline = self.clock.monotonic_coarse().plus(ttl_nanos);
+        self.hold(agent, &mut state, (deadline, number), amount);
+        Ok(Reservation {
+            agent: Arc::clone(agent),
+            amount,
+            number,
+            operation,
+            overage,
+            time_over: deadline,
+            deadline: AtomicI64::new(deadline.0),
+            outcome: Outcome::open(),
+        })
+    }
+
+    /// Writes an active reservation into the books of an agent, and a timer if it is the next to expire.
+    fn hold(&self, agent: &Arc<Account>, state: &mut State, key: ReservationKey, amount: Amount) {
         let holds = state.holds();
-        holds.reservations.insert((deadline, number), amount);
-        if deadline < holds.timer_at() {
-            holds.timers.push(deadline);
-            self.timers.push(Timer { at: deadline, account: Arc::clone(agent) });
+        holds.reservations.insert(key, amount);
+        if key.0 < holds.timer_at() {
+            holds.timers.push(key.0);
+            self.timers.push(Timer { at: key.0, account: Arc::clone(agent) });
         }
-        let (deadline, outcome) = (AtomicI64::new(deadline.0), Outcome::open());
-        Ok(Reservation { agent: Arc::clone(agent), amount, number, operation, overage, deadline, outcome })
     }
 
     /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
@@ -232,6 +248,18 @@ impl Ledger {
         reservation.deadline.store(Monotonic::NEVER.0, Ordering::Relaxed);
         reservations.insert(reservation.key(), amount);
         Ok(())
+    }
+
+    /// Ends [`keep_alive`](Self::keep_alive), for a holder that is gone: it expires when it would have.
+    pub fn let_expire(&self, reservation: &Reservation) {
+        let mut state = reservation.agent.lock();
+        let (key, expiring) = (reservation.key(), (reservation.time_over, reservation.number));
+        if key != expiring
+            && let Some(amount) = state.holds().reservations.remove(&key)
+        {
+            reservation.deadline.store(expiring.0.0, Ordering::Relaxed);
+            self.hold(&reservation.agent, &mut state, expiring, amount);
+        }
     }
 
     /// Where a reservation stands now.

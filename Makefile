@@ -32,6 +32,14 @@ run: $(VENV)/.run ## Replay an hour of a real LLM service through budgets and ra
 demo: $(VENV)/.run ## 50 threads against a budget of 1.00, beside a hand-written check-then-charge
 	@$(BIN)/safeguards demo
 
+.PHONY: paper
+paper: $(VENV)/.bench ## Repeat the evaluation of the paper on allocation; writes safeguards-paper.html
+	@$(BIN)/safeguards paper
+
+.PHONY: tables
+tables: $(VENV)/.run ## Measure the tables of docs/allocation.md anew
+	$(BIN)/python benches/allocation_tables.py
+
 .PHONY: test
 test: lint test-rust loom free-threaded test-python ## Lint, then every test
 

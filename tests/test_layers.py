@@ -20,6 +20,7 @@ LAYERS = {
     "budget.rate_limiter": 2,
     "budget.multi_resource": 2,
     "allocation": 2,
+    "allocation.plots": 4,
     "core.dynamic_budget": 3,
     "budget": 3,
     "stores": 4,

@@ -3,6 +3,7 @@
 ::
 
     SafeguardsError
+    ├── MissingExtraError                an optional dependency is not installed; also an ImportError
     └── BudgetError
         ├── BudgetExceededError          an account on the path cannot pay
         ├── RateLimitExceededError       a window of the agent is full
@@ -35,6 +36,7 @@ __all__ = [
     "ConfigurationError",
     "IdempotencyConflictError",
     "InvalidAmountError",
+    "MissingExtraError",
     "RateLimitExceededError",
     "ReservationError",
     "SafeguardsError",
@@ -86,6 +88,20 @@ def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return format(value, "f")
     return str(value) if value == math.inf else value
+
+
+class MissingExtraError(SafeguardsError, ImportError):
+    """An optional dependency is not installed.
+
+    Attributes:
+        extra: the extra of this distribution that brings it.
+        module: what could not be imported.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("extra", "module")
+
+    extra: str | None
+    module: str | None
 
 
 class BudgetError(SafeguardsError):

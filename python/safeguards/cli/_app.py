@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from safeguards.exceptions import SafeguardsError
 
-COMMANDS = ("replay", "demo")
+COMMANDS = ("replay", "demo", "simulate", "paper")
 """Each is a module `safeguards.cli.<name>` with a function `command`."""
 
 

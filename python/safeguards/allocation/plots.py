@@ -1,0 +1,266 @@
+"""Figures of simulations, in the layout of the paper's. Need matplotlib, which is imported when called.
+
+Every function returns a `matplotlib.figure.Figure` that is free of global state: `figure.savefig("name.png")`
+writes it, `svg` turns it into text for a page. Lines carry their meaning as `gid`, so that what is drawn can
+be read back.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# matplotlib and numpy leave parts of their annotations open.
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Literal
+
+from safeguards._extras import require
+from safeguards.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from safeguards.allocation.simulation import SimulationResult
+
+__all__ = ["plot_capacities", "plot_deviations", "plot_loads", "save_png", "svg"]
+
+# Okabe & Ito's colours, which the colour-blind tell apart; black and yellow are left out: one of them
+# disappears on either background.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+INK = "#1f2328"
+SIZE = (7.2, 3.7)
+
+_BAND = (10, 90)
+
+
+def plot_loads(
+    result: SimulationResult,
+    *,
+    resources: Sequence[int] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draws load against capacity over time, the layout of the paper's Figures 1 to 9.
+
+    A coloured line is the mean load over trials, the band around it holds the middle 80 % of the trials at
+    each step, and the broken line in ink is the capacity.
+
+    Args:
+        result: what to draw.
+        resources: which resources, from 0. Default: the first two, as in the paper, whose third one is what
+            the others leave.
+        title: a line above the figure.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        ConfigurationError: no such resource.
+
+    Example:
+        >>> from safeguards.allocation import FlowStrategy, experiment_setting, simulate
+        >>> figure = plot_loads(simulate(experiment_setting(1), FlowStrategy(), trials=2))
+        >>> sorted(line.get_gid() for line in figure.axes[0].lines)
+        ['capacity-1', 'capacity-2', 'load-1', 'load-2']
+    """
+    import numpy as np
+
+    trials, steps, n_resources = result.loads.shape
+    chosen = list(range(min(2, n_resources)) if resources is None else resources)
+    if not chosen or not all(0 <= r < n_resources for r in chosen):
+        raise ConfigurationError(f"resources must be some of 0 to {n_resources - 1}, not {chosen}")
+    figure, axes = _axes(title)
+    time = np.arange(1, steps + 1)
+    for number, resource in enumerate(chosen):
+        colour = COLOURS[number % len(COLOURS)]
+        loads = result.loads[:, :, resource]
+        if trials > 1:
+            low, high = np.percentile(loads, _BAND, axis=0)
+            axes.fill_between(time, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(
+            time,
+            loads.mean(axis=0),
+            color=colour,
+            linewidth=1.1,
+            label=f"Load of resource {resource + 1}",
+            gid=f"load-{resource + 1}",
+        )
+        axes.plot(
+            time,
+            result.capacities[:, resource],
+            color=INK,
+            linewidth=1.2,
+            dashes=(5, 2.5) if number % 2 == 0 else (1.5, 1.5),
+            label=f"Capacity of resource {resource + 1}",
+            gid=f"capacity-{resource + 1}",
+        )
+    axes.set_xlim(1, steps)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Time step")
+    axes.set_ylabel("Load and capacity (units)")
+    _legend(axes, columns=2)
+    return figure
+
+
+def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = None) -> Figure:
+    """Draws one or two readings of the same capacities over time, a colour for each resource.
+
+    Args:
+        capacities: (T, Q) capacities by the name of their reading; the first is solid, the other broken.
+        title: a line above the figure.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+
+    Example:
+        >>> figure = plot_capacities({"rising": [[1, 2], [2, 1]]})
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [1, 2]
+    """
+    import numpy as np
+
+    figure, axes = _axes(title)
+    for (reading, values), style in zip(capacities.items(), ("-", (0, (4, 2))), strict=False):
+        steps = np.asarray(values)
+        for resource in range(steps.shape[1]):
+            axes.plot(
+                np.arange(1, len(steps) + 1),
+                steps[:, resource],
+                color=COLOURS[resource % len(COLOURS)],
+                linestyle=style,
+                linewidth=1.4,
+                label=f"Resource {resource + 1}, {reading}",
+                gid=f"{reading}-{resource + 1}",
+            )
+    axes.set_xlim(1, max(len(np.asarray(values)) for values in capacities.values()))
+    axes.axhline(0, color=INK, linewidth=0.8, gid="zero")
+    axes.set_xlabel("Time step")
+    axes.set_ylabel("Capacity (units)")
+    _legend(axes, columns=len(capacities))
+    return figure
+
+
+def plot_deviations(
+    parameter: str,
+    values: Sequence[float],
+    lines: Mapping[str, ArrayLike],
+    *,
+    logarithmic: Literal["", "y", "xy"] = "",
+    graded: bool = False,
+    measure: str = "Average deviation (units²)",
+    title: str | None = None,
+) -> Figure:
+    """Draws the average deviation against a parameter, the layout of the paper's Figures 10(a) and 10(b).
+
+    Args:
+        parameter: name of the parameter, for the horizontal axis.
+        values: (P,) values of it.
+        lines: (P,) average deviations by the name of their line.
+        logarithmic: which axes are.
+        graded: lines are steps of a second parameter, in order, and get the shades of one scale of colours.
+        measure: what the lines show, for the vertical axis.
+        title: a line above the figure.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        ConfigurationError: a line has another number of points than there are values.
+
+    Example:
+        >>> figure = plot_deviations("Scaling factor", [2, 3, 4], {"rate 0.01": [300, 200, 100]})
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [300, 200, 100]
+    """
+    import numpy as np
+
+    figure, axes = _axes(title)
+    for number, (name, line) in enumerate(lines.items()):
+        points = np.asarray(line)
+        if points.shape != (len(values),):
+            raise ConfigurationError(f"lines[{name!r}] must have {len(values)} points, not {points.shape}")
+        colour = _grade(number, len(lines)) if graded else COLOURS[number % len(COLOURS)]
+        marker = "osD^vP"[number % 6]
+        axes.plot(
+            values, points, color=colour, marker=marker, markersize=4, linewidth=1.3, label=name, gid=name
+        )
+    if "x" in logarithmic:
+        axes.set_xscale("log")
+    if "y" in logarithmic:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set_xlabel(parameter)
+    axes.set_ylabel(measure)
+    _legend(axes, columns=1)
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG file of 150 dots per inch.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    figure.savefig(path, dpi=150)
+
+
+def svg(figure: Figure, *, prefix: str) -> str:
+    """Returns a figure as an `<svg>` element for a page: its ink takes the colour of the text around it.
+
+    Args:
+        figure: what to turn into text.
+        prefix: put before every id, so that several figures can stand in one page.
+    """
+    from matplotlib import rc_context
+
+    file = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "safeguards", "path.simplify_threshold": 0.3}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{prefix}-", text)
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    return text.replace(INK, "currentColor")
+
+
+def _axes(title: str | None) -> tuple[Figure, Axes]:
+    require("matplotlib", "plot")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(INK)
+    axes.tick_params(which="both", colors=INK)
+    axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        label.set_color(INK)
+    if title is not None:
+        axes.set_title(title, loc="left", fontsize=11, color=INK)
+    return figure, axes
+
+
+def _legend(axes: Axes, *, columns: int) -> None:
+    """Beside the axes, where it hides no data, if it is one column; below them if it is several."""
+    if columns == 1:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    else:
+        axes.legend(
+            frameon=False,
+            labelcolor=INK,
+            fontsize=9,
+            ncols=columns,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.16),
+        )
+
+
+def _grade(number: int, total: int) -> tuple[float, float, float, float]:
+    """A shade between magenta and orange: both stand out on white and on black."""
+    from matplotlib import colormaps
+
+    return colormaps["plasma"](0.38 + 0.4 * number / max(1, total - 1))

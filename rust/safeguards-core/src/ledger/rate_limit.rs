@@ -45,12 +45,11 @@ impl Ledger {
         }
         self.with_open_agent(agent, |state| {
             let windows = &mut state.limits.get_or_insert_default().windows;
-            match windows.iter_mut().find(|window| window.length() == length) {
-                Some(window) => window.set_limit(limit, precision),
-                None => {
-                    windows.reserve_exact(1); // Most agents have one.
-                    windows.push(Window::new(length, limit, precision));
-                }
+            if let Some(window) = windows.iter_mut().find(|window| window.length() == length) {
+                window.set_limit(limit, precision);
+            } else {
+                windows.reserve_exact(1); // Most agents have one.
+                windows.push(Window::new(length, limit, precision));
             }
             windows.sort_unstable_by_key(Window::length);
         })

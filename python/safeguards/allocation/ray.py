@@ -7,6 +7,8 @@ from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from safeguards._extras import require
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,9 +26,13 @@ class RayExecutor(Executor):
 
     Args:
         num_cpus: cores that one task takes.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
     """
 
     def __init__(self, *, num_cpus: float = 1) -> None:
+        require("ray", "ray")
         self._ray: Any = importlib.import_module("ray")
         if not self._ray.is_initialized():
             self._ray.init()

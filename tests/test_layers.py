@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "python" / "safeguards"
 LAYERS = {
     "": 4,
     "exceptions": 0,
+    "_extras": 0,
     "types": 0,
     "_native": 1,
     "core": 2,

@@ -30,7 +30,7 @@ def command(
         int | None, typer.Option(show_default="one per core", help="Most threads to use.")
     ] = None,
 ) -> None:
-    """Run the whole evaluation of She & Leung (2009) again and write a page about it.
+    """Run the evaluation of She & Leung (2009) again, as a page.
 
     Table 1, Figures 1 to 10, both readings of the misprints, other readings, and what lies beyond: strategies
     without parameters, random walks and sudden changes, noise, careless agents, larger tasks, up to a million

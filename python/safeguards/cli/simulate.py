@@ -86,7 +86,9 @@ def command(
         typer.Option(metavar="DIR", help="Draw load against capacity over time, a PNG per strategy."),
     ] = None,
 ) -> None:
-    """Run agents that share resources of changing capacity, and say how far their loads are from it.
+    """Simulate agents that share resources of changing capacity.
+
+    Says how far their loads are from it.
 
     The system of She & Leung, "An adaptive strategy for resource allocation with changing capacities" (2009).
     Its published deviations stand beside the measured ones where they are of the same experiment.

@@ -121,7 +121,7 @@ fn call_on_crossing(ledger: &Bound<'_, PyLedger>, crossing: &Crossing) -> PyResu
     Ok(())
 }
 
-/// Thresholds of a ledger, at most: each account counts those it has crossed in one byte.
+/// Thresholds of a ledger, at most: nobody reads a hundred alerts about one budget.
 const MAX_THRESHOLDS: usize = 100;
 
 /// Shares of a budget, as millionths.
@@ -351,11 +351,6 @@ impl PyLedger {
         let (core, operation) = (this.core(py)?, operation(this, operation_type));
         // Copies: another thread may write to the arrays while the interpreter is let go.
         let (handles, units) = (to_vec::<u32>(handles, "handles")?, to_vec::<i64>(units, "units")?);
-        if handles.len() != units.len() {
-            let text =
-                format!("handles has {} items and units {}: they must match", handles.len(), units.len());
-            return Err(configuration_error(py, text));
-        }
         let outcome = py.detach(|| core.debit_many(&handles, &units, operation));
         let admitted = this.answer(py, outcome.map_err(|batch| batch.error))?;
         tell_crossings(slf);

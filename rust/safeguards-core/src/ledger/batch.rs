@@ -78,7 +78,7 @@ impl Ledger {
 fn check(slots: &Slots, handles: &[u32], units: &[i64]) -> Result<(), BatchError> {
     let malformed = |index, error| BatchError { index, error };
     if handles.len() != units.len() {
-        let text = format!("{} handles but {} units: one for each", handles.len(), units.len());
+        let text = format!("handles has {} items and units {}: they must match", handles.len(), units.len());
         return Err(malformed(handles.len().min(units.len()), LedgerError::Configuration(text)));
     }
     for (index, (handle, units)) in handles.iter().zip(units).enumerate() {
@@ -151,8 +151,7 @@ impl Batch<'_> {
             pool_state.apply(&movement, pool, ledger);
         }
         state.apply(&movement, item.agent, ledger);
-        state.charge_windows(windows_at, item.amount);
-        state.history.record(now, EventKind::Debit, item.amount, operation, ledger.history_limits);
+        state.write_usage(ledger, windows_at, EventKind::Debit, item.amount, operation, now);
         true
     }
 }

@@ -82,8 +82,7 @@ impl Ledger {
         }
         let windows_at = state.windows_at(self);
         self.pass_path(agent, &mut state, &Movement::debit(amount), windows_at.map(|at| (at, amount)), now)?;
-        state.charge_windows(windows_at, amount);
-        state.history.record(now, EventKind::Debit, amount, operation, self.history_limits);
+        state.write_usage(self, windows_at, EventKind::Debit, amount, operation, now);
         Ok(state.receipt(amount))
     }
 
@@ -156,6 +155,21 @@ impl State {
     #[inline]
     pub(super) fn check_open(&self, account: &Account) -> Result<(), LedgerError> {
         if self.closed { Err(LedgerError::UnknownAgent(Arc::clone(&account.id))) } else { Ok(()) }
+    }
+
+    /// Writes down what was spent: in the agent's windows and in its history, always in both.
+    #[inline]
+    pub(super) fn write_usage(
+        &mut self,
+        ledger: &Ledger,
+        windows_at: Option<Monotonic>,
+        kind: EventKind,
+        amount: Amount,
+        operation: OperationId,
+        now: Wall,
+    ) {
+        self.charge_windows(windows_at, amount);
+        self.history.record(now, kind, amount, operation, ledger.history_limits);
     }
 
     pub(super) const fn receipt(&self, amount: Amount) -> Receipt {

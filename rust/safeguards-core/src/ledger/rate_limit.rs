@@ -103,8 +103,8 @@ impl Ledger {
         let now = self.clock.wall();
         self.with_open_agent(agent, |state| {
             if !amount.is_zero() {
-                state.charge_windows(state.windows_at(self), amount);
-                state.history.record(now, EventKind::Recorded, amount, operation, self.history_limits);
+                let windows_at = state.windows_at(self);
+                state.write_usage(self, windows_at, EventKind::Recorded, amount, operation, now);
             }
         })
     }

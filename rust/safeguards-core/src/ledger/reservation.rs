@@ -212,8 +212,7 @@ impl Ledger {
         if is_active {
             state.holds().reservations.remove(&key);
         }
-        state.charge_windows(windows_at, charged);
-        state.history.record(now, kind, charged, reservation.operation, self.history_limits);
+        state.write_usage(self, windows_at, kind, charged, reservation.operation, now);
         Ok(state.receipt(charged))
     }
 

@@ -22,6 +22,7 @@ LAYERS = {
     "budget.multi_resource": 2,
     "allocation": 2,
     "allocation.plots": 4,
+    "core.controller": 3,
     "core.dynamic_budget": 3,
     "budget": 3,
     "stores": 4,

@@ -7,6 +7,7 @@ Never overspent: a budget of 1.00 hit by 50 threads with 0.10 each admits exactl
 from safeguards._native import ManualClock, SystemClock
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
+from safeguards.core.controller import Controller
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import (
     BooksError,
@@ -29,6 +30,7 @@ from safeguards.types import (
     AlertSeverity,
     BudgetEvent,
     BudgetMetrics,
+    Decision,
     RateLimit,
     UsageEvent,
 )
@@ -46,6 +48,8 @@ __all__ = [
     "BudgetMetrics",
     "BudgetRateLimiter",
     "ConfigurationError",
+    "Controller",
+    "Decision",
     "IdempotencyConflictError",
     "InvalidAmountError",
     "ManualClock",

@@ -18,7 +18,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 Amount: TypeAlias = Decimal | int | str
 Clock: TypeAlias = ManualClock | SystemClock
 _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
-_Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int, int]
+_Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int, int]
 _Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
 
 @disjoint_base
@@ -326,6 +326,27 @@ class Ledger:
             >>> coordinator.get_budget("bot")
             Decimal('2.5')
         """
+    def adjust_budget(self, agent_id: str, change: Amount) -> Decimal:
+        """Adds to what remains for an agent, or takes away, in one step: safe while others spend.
+
+        It changes the current period; `update_budget` begins a new one.
+
+        Args:
+            agent_id: the agent.
+            change: how much; more than 9 decimal places are rounded down. Below zero it is taken away,
+                rounded up, but never more than remains.
+
+        Returns:
+            The change that was made.
+
+        Raises:
+            InvalidAmountError: `change` is not an amount with a sign.
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator.adjust_budget("bot", "0.50"), coordinator.adjust_budget("bot", -2)
+            (Decimal('0.5'), Decimal('-1.5'))
+        """
     def get_pool_budget(self, pool_id: str) -> Decimal:
         """What a pool has left: its own remaining budget, negative only after an overdraft.
 
@@ -349,6 +370,27 @@ class Ledger:
             >>> coordinator.update_pool_budget("team", 20)
             >>> coordinator.get_pool_budget("team")
             Decimal('20')
+        """
+    def adjust_pool_budget(self, pool_id: str, change: Amount) -> Decimal:
+        """Adds to what remains for a pool, or takes away, in one step: safe while others spend.
+
+        It changes the current period; `update_pool_budget` begins a new one. Later periods of a pool with a
+        `budget_period` begin with what they did before.
+
+        Args:
+            pool_id: the pool.
+            change: as in `adjust_budget`.
+
+        Returns:
+            The change that was made.
+
+        Raises:
+            InvalidAmountError: `change` is not an amount with a sign.
+            UnknownPoolError: no pool of this id exists.
+
+        Example:
+            >>> coordinator.adjust_pool_budget("team", "2.50"), coordinator.get_pool_budget("team")
+            (Decimal('2.5'), Decimal('12.5'))
         """
     def update_period_budget(self, pool_id: str, budget: Amount) -> None:
         """Sets what later periods of a pool begin with. The current period stays as it is.
@@ -415,7 +457,6 @@ class Ledger:
     def _agent_events(self, agent_id: str) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
     def _pool_events(self, pool_id: str) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
     def _violations(self) -> list[tuple[str, str]]: ...
-    def _now(self) -> datetime: ...
 
 @final
 class Account:
@@ -777,6 +818,8 @@ class ManualClock:
     def advance(self, by: float | timedelta) -> None:
         """Moves both lines forward, the monotonic one and the wall time.
 
+        Controllers that were started run on the way, each when its time has come, in this thread.
+
         Args:
             by: seconds, rounded to nanoseconds, or a `timedelta`.
 
@@ -802,6 +845,9 @@ class ManualClock:
             >>> clock.now(), clock.monotonic()
             (datetime.datetime(2026, 7, 1, 0, 0, tzinfo=datetime.timezone.utc), 0.0)
         """
+    def _skip(self, nanos: int) -> None: ...
+    def _monotonic_nanos(self) -> int: ...
+    def _share_ticker(self, offered: Any) -> Any: ...
     def monotonic(self) -> float:
         """Seconds that the clock was advanced by."""
     def now(self) -> datetime:
@@ -816,6 +862,7 @@ class SystemClock:
         SystemClock()
     """
     def __new__(cls) -> Self: ...
+    def _monotonic_nanos(self) -> int: ...
     def monotonic(self) -> float:
         """Seconds on a line that only goes forward; its zero means nothing."""
     def now(self) -> datetime:

@@ -6,7 +6,7 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from safeguards._native import Account, Ledger, Receipt, Reservation
+from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards.core import _report
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import BooksError, ConfigurationError
@@ -55,6 +55,7 @@ class BudgetCoordinator(Ledger):
     """
 
     notification_manager: NotificationManager
+    clock: Clock
     _lock: threading.Lock
     _pinned: frozenset[str]
 
@@ -69,14 +70,16 @@ class BudgetCoordinator(Ledger):
         manager = NotificationManager() if notification_manager is None else notification_manager
         if not isinstance(manager, NotificationManager):
             raise TypeError(f"notification_manager must be a NotificationManager, not {manager!r}")
+        read_time = SystemClock() if clock is None else clock
         self = super().__new__(
             cls,
-            clock=clock,
+            clock=read_time,
             thresholds=manager.thresholds,
             history_events=history_events,
             history_sums=history_sums,
         )
         self.notification_manager = manager
+        self.clock = read_time
         self._lock = threading.Lock()
         self._pinned = frozenset()
         return self
@@ -230,7 +233,7 @@ class BudgetCoordinator(Ledger):
             f"{spent} of {granted} is spent: raise it with update_{'pool_' if is_pool else ''}budget.",
             AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
             account=account,
-            time=self._now(),
+            time=self.clock.now(),
             kind=kind,
             threshold=share,
             granted=granted,

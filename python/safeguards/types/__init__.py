@@ -1,6 +1,7 @@
 """Plain values: enums and frozen dataclasses that the whole library speaks in."""
 
 from safeguards.types.alerts import Alert
+from safeguards.types.decisions import Decision
 from safeguards.types.enums import AgentPriority, AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, UsageEvent
 
@@ -10,6 +11,7 @@ __all__ = [
     "AlertSeverity",
     "BudgetEvent",
     "BudgetMetrics",
+    "Decision",
     "RateLimit",
     "UsageEvent",
 ]

@@ -19,6 +19,8 @@ EventKind = Literal[
     "expire",
     "update",
     "renew",
+    "raise",
+    "lower",
     "transfer_out",
     "transfer_in",
     "recorded",
@@ -34,8 +36,9 @@ class BudgetMetrics:
         remaining: what may still be spent; negative only after an overdraft.
         reserved: set aside by active reservations.
         spent: charged so far.
-        period_granted: granted in the current period, which begins when a pool's `budget_period` does, and
-            whenever the budget is set; at first with the account itself.
+        initial_budget: what the current period began with. A period begins when a pool's `budget_period`
+            does, and whenever the budget is set; at first with the account itself.
+        period_granted: granted in the current period: the initial budget, and what was added and taken since.
         period_spent: charged in the current period.
         priority: 1 to 10.
         active_reservations: how many reservations an agent has; 0 for a pool.
@@ -45,6 +48,7 @@ class BudgetMetrics:
     remaining: Decimal
     reserved: Decimal
     spent: Decimal
+    initial_budget: Decimal
     period_granted: Decimal
     period_spent: Decimal
     priority: int

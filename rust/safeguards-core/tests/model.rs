@@ -129,6 +129,14 @@ impl Model {
         books.granted = books.remaining + books.reserved + books.spent;
     }
 
+    /// The change that is made: never more is taken than remains.
+    fn adjust(&mut self, account: usize, change: i128) -> i128 {
+        let remaining = self.accounts[account].books.remaining;
+        let change = if remaining + change >= 0 || change > 0 { change } else { -remaining.max(0) };
+        self.set(account, remaining + change);
+        change
+    }
+
     /// What the window counts at a time at which nothing else has happened since: charges, and what is reserved.
     fn in_window(&self, agent: usize, window: usize, at: i64) -> i128 {
         let (length, _) = self.accounts[agent].windows[window];
@@ -290,20 +298,68 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Debit { agent: usize, x: i128, key: Option<u8> },
-    DebitMany { items: Vec<(usize, i64)> },
-    Reserve { agent: usize, x: i128, ttl: i64, overage: usize, key: Option<u8> },
-    Settle { r: usize, x: i128 },
-    Release { r: usize },
-    KeepAlive { r: usize },
-    Transfer { from: usize, to: usize, x: i128 },
-    UpdateAgent { agent: usize, x: i128 },
-    UpdatePool { pool: usize, x: i128 },
-    SetLimit { agent: usize, limit: i128, length: i64 },
-    RemoveLimit { agent: usize },
-    Acquire { agent: usize, x: i128 },
-    Record { agent: usize, x: i128 },
-    PassTime { ticks: i64 },
+    Debit {
+        agent: usize,
+        x: i128,
+        key: Option<u8>,
+    },
+    DebitMany {
+        items: Vec<(usize, i64)>,
+    },
+    Reserve {
+        agent: usize,
+        x: i128,
+        ttl: i64,
+        overage: usize,
+        key: Option<u8>,
+    },
+    Settle {
+        r: usize,
+        x: i128,
+    },
+    Release {
+        r: usize,
+    },
+    KeepAlive {
+        r: usize,
+    },
+    Transfer {
+        from: usize,
+        to: usize,
+        x: i128,
+    },
+    UpdateAgent {
+        agent: usize,
+        x: i128,
+    },
+    UpdatePool {
+        pool: usize,
+        x: i128,
+    },
+    /// Of an agent or a pool.
+    Adjust {
+        account: usize,
+        change: i128,
+    },
+    SetLimit {
+        agent: usize,
+        limit: i128,
+        length: i64,
+    },
+    RemoveLimit {
+        agent: usize,
+    },
+    Acquire {
+        agent: usize,
+        x: i128,
+    },
+    Record {
+        agent: usize,
+        x: i128,
+    },
+    PassTime {
+        ticks: i64,
+    },
     Expire,
 }
 
@@ -383,6 +439,7 @@ impl Twins {
                 self.ledger.update_pool_budget(self.accounts[i].id(), units(x)).unwrap();
                 (Ok(()), Ok(()))
             }
+            Step::Adjust { account, change } => (Ok(()), self.adjust(account % self.accounts.len(), change)),
             windows_and_time => self.step_windows_and_time(&windows_and_time),
         }
     }
@@ -517,6 +574,15 @@ impl Twins {
         (expected, answer.map_err(No::from))
     }
 
+    /// Compares the change that was made as well.
+    fn adjust(&mut self, i: usize, change: i128) -> Result<(), No> {
+        let expected = self.model.adjust(i, change);
+        let is_pool = i < self.model.pools;
+        let adjust = if is_pool { Ledger::adjust_pool_budget } else { Ledger::adjust_budget };
+        assert_eq!(adjust(&self.ledger, self.accounts[i].id(), change)?, expected);
+        Ok(())
+    }
+
     /// Compares everything that can be seen.
     fn compare(&self) -> Result<(), TestCaseError> {
         for (account, expected) in self.accounts.iter().zip(&self.model.accounts) {
@@ -587,6 +653,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (agent(), agent(), x()).prop_map(|(from, to, x)| Step::Transfer { from, to, x }),
         2 => (agent(), 0..30_i128).prop_map(|(agent, x)| Step::UpdateAgent { agent, x }),
         1 => (0..5_usize, 0..60_i128).prop_map(|(pool, x)| Step::UpdatePool { pool, x }),
+        2 => (0..9_usize, -30..30_i128).prop_map(|(account, change)| Step::Adjust { account, change }),
         1 => (agent(), 0..25_i128, 2..9_i64)
             .prop_map(|(agent, limit, length)| Step::SetLimit { agent, limit, length }),
         1 => agent().prop_map(|agent| Step::RemoveLimit { agent }),

@@ -6,7 +6,8 @@
 mod common;
 
 use EventKind::{
-    Debit, Expire, LateSettle, Recorded, Release, Reserve, Settle, TransferIn, TransferOut, Update,
+    Debit, Expire, LateSettle, Lower, Raise, Recorded, Release, Reserve, Settle, TransferIn, TransferOut,
+    Update,
 };
 use common::{Books, HOUR, SECOND, TTL, World, amount, pool, request, whole};
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
@@ -716,6 +717,38 @@ fn update_makes_it_remain_and_leaves_reservations_alone() {
     assert_eq!((events, world.books()[1]), (vec![(Update, 0)], (5, 0, 3, 2)));
     world.ledger.settle(&reservation, whole(3)).unwrap();
     assert_eq!(world.books()[1], (5, 0, 0, 5));
+}
+
+#[test]
+fn an_adjustment_moves_what_remains_within_the_period() {
+    let world = World::new();
+    let before = world.books()[0];
+    world.debit(2).unwrap();
+    let reservation = reserve(&world, 3);
+    let remains = before.1 - 5;
+    let one = whole(1).units();
+
+    let (made, events) = world.act(|w| w.ledger.adjust_budget("ann", 4 * one).unwrap());
+    assert_eq!((made, events), (4 * one, vec![(Raise, 4)]));
+    assert_eq!(world.books()[0], (before.0 + 4, remains + 4, 3, 2));
+    // Never more than remains is taken: what is reserved stays.
+    let (made, events) = world.act(|w| w.ledger.adjust_budget("ann", -1_000 * one).unwrap());
+    assert_eq!((made, events), (-(remains + 4) * one, vec![(Lower, remains + 4)]));
+    assert_eq!(world.books()[0], (5, 0, 3, 2));
+    let (made, events) = world.act(|w| w.ledger.adjust_budget("ann", -one).unwrap());
+    assert_eq!((made, events), (0, vec![]));
+
+    // It is the same period: what it began with stays, what it was granted moves.
+    let agent = world.ledger.snapshot(&world.ann).unwrap();
+    assert_eq!((agent.initial, agent.period_granted, agent.period_spent), (before.0 * one, 5 * one, 2 * one));
+    // An overdraft is not deepened, and a raise pays it back first.
+    world.ledger.settle(&reservation, whole(6)).unwrap();
+    assert_eq!(world.ledger.adjust_budget("ann", -one).unwrap(), 0);
+    assert_eq!(world.ledger.adjust_budget("ann", 5 * one).unwrap(), 5 * one);
+    assert_eq!(world.books()[0], (10, 2, 0, 8));
+    assert_eq!(world.ledger.adjust_pool_budget("team", -one).unwrap(), -one);
+    assert!(matches!(world.ledger.adjust_budget("nobody", 1), Err(LedgerError::UnknownAgent(_))));
+    assert!(matches!(world.ledger.adjust_pool_budget("ann", 1), Err(LedgerError::UnknownPool(_))));
 }
 
 #[test]

@@ -37,6 +37,21 @@ pub(crate) fn grant(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<Amount
     amount(value, argument, Rounding::Down)
 }
 
+/// What is added to a budget, rounded down, or, below zero, taken away, rounded up. In units.
+pub(crate) fn signed(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<i128> {
+    let is_number = !value.is_instance_of::<PyString>();
+    if is_number && value.lt(0).unwrap_or(false) {
+        // `-value` would round a `Decimal` in the caller's context.
+        let is_decimal = value.is_instance(decimals(value.py())?.class.bind(value.py()))?;
+        let taken = if is_decimal { value.call_method0("copy_abs")? } else { value.neg()? };
+        return Ok(-charge(&taken, argument)?.units());
+    }
+    match value.cast::<PyString>().ok().and_then(|text| text.to_str().ok()?.strip_prefix('-')) {
+        Some(digits) => Ok(-charge(PyString::new(value.py(), digits).as_any(), argument)?.units()),
+        None => Ok(grant(value, argument)?.units()),
+    }
+}
+
 #[inline]
 fn amount(value: &Bound<'_, PyAny>, argument: &str, rounding: Rounding) -> PyResult<Amount> {
     let Decimals { class, layout } = decimals(value.py())?;

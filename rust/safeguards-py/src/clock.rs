@@ -1,11 +1,12 @@
 //! Clocks, injected.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDelta, PyTzInfo};
+use pyo3::{PyTraverseError, PyVisit};
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 
 use crate::error::{configuration_error, seconds};
@@ -28,6 +29,10 @@ impl PySystemClock {
     /// Seconds on a line that only goes forward; its zero means nothing.
     fn monotonic(&self) -> f64 {
         seconds(Clock::System.monotonic().0)
+    }
+
+    fn _monotonic_nanos(&self) -> i64 {
+        Clock::System.monotonic().0
     }
 
     /// The wall time, aware, in UTC.
@@ -55,7 +60,11 @@ impl PySystemClock {
 ///     >>> clock
 ///     ManualClock(2026-01-01T00:01:30+00:00)
 #[pyclass(frozen, module = "safeguards._native", name = "ManualClock")]
-pub(crate) struct PyManualClock(Arc<ManualClock>);
+pub(crate) struct PyManualClock {
+    clock: Arc<ManualClock>,
+    /// Who runs what falls due while the clock is advanced (`safeguards.core._ticker`).
+    ticker: OnceLock<Py<PyAny>>,
+}
 
 #[pymethods]
 impl PyManualClock {
@@ -64,10 +73,12 @@ impl PyManualClock {
     fn new(start: Option<&Bound<'_, PyDateTime>>) -> PyResult<Self> {
         // 2026-01-01T00:00:00Z: a test without a date of its own has one that it can compute with.
         let start = start.map_or(Ok(Wall(1_767_225_600_000_000_000)), shown)?;
-        Ok(Self(Arc::new(ManualClock::new(start))))
+        Ok(Self { clock: Arc::new(ManualClock::new(start)), ticker: OnceLock::new() })
     }
 
     /// Moves both lines forward, the monotonic one and the wall time.
+    ///
+    /// Controllers that were started run on the way, each when its time has come, in this thread.
     ///
     /// Args:
     ///     by: seconds, rounded to nanoseconds, or a `timedelta`.
@@ -79,9 +90,31 @@ impl PyManualClock {
     ///     >>> clock.advance(timedelta(minutes=1))
     ///     >>> clock.monotonic()
     ///     60.0
-    fn advance(&self, by: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0.advance(to_duration(by)?);
+    fn advance(&self, py: Python<'_>, by: &Bound<'_, PyAny>) -> PyResult<()> {
+        let by = to_duration(by)?;
+        if let Some(ticker) = self.ticker.get() {
+            return ticker.call_method1(py, "advance", (by.as_nanos(),)).map(drop);
+        }
+        self.clock.advance(by);
         Ok(())
+    }
+
+    /// Moves both lines without a thought of what falls due.
+    fn _skip(&self, nanos: u64) {
+        self.clock.advance(Duration::from_nanos(nanos));
+    }
+
+    fn _monotonic_nanos(&self) -> i64 {
+        self.clock.monotonic().0
+    }
+
+    /// The ticker of this clock; the first that is offered stays.
+    fn _share_ticker<'py>(&self, py: Python<'py>, offered: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+        self.ticker.get_or_init(|| offered.unbind()).bind(py).clone()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.ticker.get().map_or(Ok(()), |ticker| visit.call(ticker))
     }
 
     /// Moves the wall time alone, either way: what an administrator or a time server does.
@@ -97,22 +130,22 @@ impl PyManualClock {
     ///     >>> clock.now(), clock.monotonic()
     ///     (datetime.datetime(2026, 7, 1, 0, 0, tzinfo=datetime.timezone.utc), 0.0)
     fn set_wall(&self, to: &Bound<'_, PyDateTime>) -> PyResult<()> {
-        self.0.set_wall(shown(to)?);
+        self.clock.set_wall(shown(to)?);
         Ok(())
     }
 
     /// Seconds that the clock was advanced by.
     fn monotonic(&self) -> f64 {
-        seconds(self.0.monotonic().0)
+        seconds(self.clock.monotonic().0)
     }
 
     /// The wall time, aware, in UTC.
     fn now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_datetime(py, self.0.wall())
+        to_datetime(py, self.clock.wall())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("ManualClock({})", to_datetime(py, self.0.wall())?.call_method0("isoformat")?))
+        Ok(format!("ManualClock({})", to_datetime(py, self.clock.wall())?.call_method0("isoformat")?))
     }
 }
 
@@ -120,7 +153,7 @@ impl PyManualClock {
 pub(crate) fn extract(clock: Option<&Bound<'_, PyAny>>) -> PyResult<Clock> {
     let Some(clock) = clock else { return Ok(Clock::System) };
     if let Ok(manual) = clock.cast::<PyManualClock>() {
-        Ok(Clock::Manual(Arc::clone(&manual.get().0)))
+        Ok(Clock::Manual(Arc::clone(&manual.get().clock)))
     } else if clock.is_instance_of::<PySystemClock>() {
         Ok(Clock::System)
     } else {

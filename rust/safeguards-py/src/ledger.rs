@@ -14,7 +14,7 @@ use safeguards_core::ledger::{
 };
 
 use crate::account::PyAccount;
-use crate::amount::{charge, grant, to_decimal};
+use crate::amount::{charge, grant, signed, to_decimal};
 use crate::arguments::{
     Asked, check_id, check_priority, count, float_seconds, operation, period, time_zone, whole,
 };
@@ -551,6 +551,35 @@ impl PyLedger {
         self.answer(py, self.core(py)?.update_budget(agent_id, budget))
     }
 
+    /// Adds to what remains for an agent, or takes away, in one step: safe while others spend.
+    ///
+    /// It changes the current period; `update_budget` begins a new one.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     change: how much; more than 9 decimal places are rounded down. Below zero it is taken away,
+    ///         rounded up, but never more than remains.
+    ///
+    /// Returns:
+    ///     The change that was made.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `change` is not an amount with a sign.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> coordinator.adjust_budget("bot", "0.50"), coordinator.adjust_budget("bot", -2)
+    ///     (Decimal('0.5'), Decimal('-1.5'))
+    fn adjust_budget<'py>(
+        &self,
+        py: Python<'py>,
+        agent_id: &str,
+        change: &Bound<'_, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let change = signed(change, "change")?;
+        to_decimal(py, self.answer(py, self.core(py)?.adjust_budget(agent_id, change))?)
+    }
+
     /// What a pool has left: its own remaining budget, negative only after an overdraft.
     ///
     /// Raises:
@@ -579,6 +608,35 @@ impl PyLedger {
     fn update_pool_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.core(py)?.update_pool_budget(pool_id, budget))
+    }
+
+    /// Adds to what remains for a pool, or takes away, in one step: safe while others spend.
+    ///
+    /// It changes the current period; `update_pool_budget` begins a new one. Later periods of a pool with a
+    /// `budget_period` begin with what they did before.
+    ///
+    /// Args:
+    ///     pool_id: the pool.
+    ///     change: as in `adjust_budget`.
+    ///
+    /// Returns:
+    ///     The change that was made.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `change` is not an amount with a sign.
+    ///     UnknownPoolError: no pool of this id exists.
+    ///
+    /// Example:
+    ///     >>> coordinator.adjust_pool_budget("team", "2.50"), coordinator.get_pool_budget("team")
+    ///     (Decimal('2.5'), Decimal('12.5'))
+    fn adjust_pool_budget<'py>(
+        &self,
+        py: Python<'py>,
+        pool_id: &str,
+        change: &Bound<'_, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let change = signed(change, "change")?;
+        to_decimal(py, self.answer(py, self.core(py)?.adjust_pool_budget(pool_id, change))?)
     }
 
     /// Sets what later periods of a pool begin with. The current period stays as it is.
@@ -686,10 +744,6 @@ impl PyLedger {
         let core = self.core(py)?;
         let violations = py.detach(|| core.verify());
         Ok(violations.into_iter().map(|found| (found.account.to_string(), found.text)).collect())
-    }
-
-    fn _now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        clock::to_datetime(py, self.core(py)?.clock().wall())
     }
 }
 

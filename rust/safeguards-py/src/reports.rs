@@ -13,7 +13,8 @@ pub(crate) fn strings(ids: Vec<Arc<str>>) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-/// granted, remaining, reserved, spent, period granted, period spent, priority, active reservations.
+/// granted, remaining, reserved, spent, initial budget, period granted, period spent, priority, active
+/// reservations.
 pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bound<'py, PyTuple>> {
     let decimal = |units| to_decimal(py, units);
     let balance = &snapshot.balance;
@@ -22,6 +23,7 @@ pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bo
         decimal(balance.remaining)?,
         decimal(balance.reserved)?,
         decimal(balance.spent)?,
+        decimal(snapshot.initial)?,
         decimal(snapshot.period_granted)?,
         decimal(snapshot.period_spent)?,
         snapshot.priority,
@@ -58,6 +60,8 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::Expire => "expire",
         EventKind::Update => "update",
         EventKind::Renew => "renew",
+        EventKind::Raise => "raise",
+        EventKind::Lower => "lower",
         EventKind::TransferOut => "transfer_out",
         EventKind::TransferIn => "transfer_in",
         EventKind::Recorded => "recorded",

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) balance: Balance,
     /// `balance.spent` when the current period began: at creation, or when the budget was last set.
     pub(super) spent_before: i128,
+    /// What the current period began with: what had been granted then, less what was spent.
+    pub(super) initial: i128,
     /// `balance.spent` at which the next threshold is crossed.
     alarm_at: i128,
     /// Thresholds crossed in this period.
@@ -104,6 +106,7 @@ impl Account {
         let state = State {
             balance: Balance::default(),
             spent_before: 0,
+            initial: 0,
             alarm_at: i128::MAX,
             alarms: 0,
             priority,
@@ -230,6 +233,7 @@ impl State {
     pub(super) fn begin_period(&mut self, units: i128, ledger: &Ledger) {
         self.balance.set_remaining(units);
         self.spent_before = self.balance.spent;
+        self.initial = self.period_granted();
         self.alarms = 0;
         self.arm(ledger);
     }

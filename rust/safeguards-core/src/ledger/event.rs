@@ -26,6 +26,10 @@ pub enum EventKind {
     Update,
     /// The remaining budget was set by the period of a pool.
     Renew,
+    /// Budget was added within a period.
+    Raise,
+    /// Budget was taken away within a period.
+    Lower,
     /// Budget left for another agent.
     TransferOut,
     /// Budget came from another agent.

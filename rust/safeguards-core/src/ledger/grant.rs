@@ -111,6 +111,37 @@ impl Ledger {
         Ok(())
     }
 
+    /// Adds `change` units to what remains for an agent, or takes them away, within the current period.
+    /// Takes at most what remains.
+    ///
+    /// Returns the change that was made.
+    pub fn adjust_budget(&self, agent: &str, change: i128) -> Result<i128, LedgerError> {
+        self.expire_due();
+        let now = self.clock.wall();
+        self.directory.with_agent(agent, |agent| {
+            let mut state = agent.lock();
+            state.check_open(agent)?;
+            Ok(self.adjust(&mut state, change, now))
+        })
+    }
+
+    /// As [`adjust_budget`](Self::adjust_budget), of a pool. Later periods begin with what they did before.
+    pub fn adjust_pool_budget(&self, pool: &str, change: i128) -> Result<i128, LedgerError> {
+        self.expire_due();
+        let (pool, now) = (self.directory.pool(pool)?, self.clock.wall());
+        Ok(self.adjust(&mut pool.lock_renewed(self, now), change, now))
+    }
+
+    fn adjust(&self, state: &mut State, change: i128, now: Wall) -> i128 {
+        let change = change.max(-state.balance.remaining.max(0));
+        if let Some(moved) = Amount::from_units(change.abs()).filter(|moved| !moved.is_zero()) {
+            state.move_grant(change, self);
+            let kind = if change > 0 { EventKind::Raise } else { EventKind::Lower };
+            state.history.record(now, kind, moved, OperationId::NONE, self.history_limits);
+        }
+        change
+    }
+
     /// What later periods of a pool begin with. The current one stays as it is.
     pub fn set_period_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
         let (pool, now) = (self.directory.pool(pool)?, self.clock.wall());

@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub balance: Balance,
     /// What the current period was granted, in units.
     pub period_granted: i128,
+    /// What the current period began with, in units.
+    pub initial: i128,
     /// What the current period has spent, in units.
     pub period_spent: i128,
     /// 1 to 10.
@@ -63,6 +65,7 @@ impl Ledger {
         Ok(Snapshot {
             balance: state.balance,
             period_granted: state.period_granted(),
+            initial: state.initial,
             period_spent: state.balance.spent - state.spent_before,
             priority: state.priority,
             reservations: state.active_reservations(),

@@ -1,0 +1,300 @@
+"""The base of everything that steers budgets: looks, decides, tells, changes, on an interval."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import replace
+from decimal import ROUND_DOWN, Context, Decimal
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from safeguards.core._ticker import ticker_of
+from safeguards.core.budget_coordination import BudgetCoordinator
+from safeguards.exceptions import ConfigurationError
+from safeguards.types.decisions import Decision
+from safeguards.types.enums import AlertSeverity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from types import TracebackType
+
+    from safeguards.core._ticker import Job
+
+    Judge = Callable[[Decision], object]
+
+__all__ = ["Controller", "Decision"]
+
+_EXACT = Context(prec=60, rounding=ROUND_DOWN)
+_PLACES = Decimal("1e-9")
+_SHOWN = 3
+_logger = logging.getLogger("safeguards.controllers")
+
+
+class Controller(ABC):
+    """Turns what it sees of a coordinator into decisions on its budgets.
+
+    `evaluate` only says what it would do; `run_once` does it; `start` does it again and again, for the first
+    time one interval later, in a thread that all controllers share. Every decision has a reason and is kept
+    in `history`; one alert tells of each run that changed something. A budget that is pinned is left alone.
+    A controller that fails says so with an alert, falls back to its simple rule and goes on.
+
+    Args:
+        budget_coordinator: the coordinator whose budgets it steers.
+        interval_seconds: seconds from one run to the next.
+        max_change: the most that one decision changes, as a share of what the subject's period began with
+            (`BudgetMetrics.initial_budget`): with 0.1 a budget set to 100 moves by at most 10 at a time,
+            whatever is left of it. No bound if not given.
+        history_size: decisions that are kept; older ones are dropped.
+
+    Raises:
+        ConfigurationError: an argument makes no sense.
+    """
+
+    fallback: ClassVar[str] = "no change"
+    """What is done when the controller fails, in words."""
+
+    def __init__(
+        self,
+        budget_coordinator: BudgetCoordinator,
+        interval_seconds: float,
+        *,
+        max_change: float | None = None,
+        history_size: int = 10_000,
+    ) -> None:
+        if not isinstance(budget_coordinator, BudgetCoordinator):
+            raise TypeError(f"budget_coordinator must be a BudgetCoordinator, not {budget_coordinator!r}")
+        if not (0 < interval_seconds < math.inf):
+            raise ConfigurationError(f"an interval is a number of seconds above 0, not {interval_seconds!r}")
+        if max_change is not None and not (0 < max_change < math.inf):
+            raise ConfigurationError(f"max_change is a share of a budget above 0, not {max_change!r}")
+        if history_size < 1:
+            raise ConfigurationError(f"history_size must be at least 1, not {history_size!r}")
+        self.budget_coordinator = budget_coordinator
+        self.interval_seconds = interval_seconds
+        self.max_change = max_change
+        self._history: deque[Decision] = deque(maxlen=history_size)
+        self._judges: tuple[Judge, ...] = ()
+        self._job: Job | None = None
+        self._starting = threading.Lock()
+        self._turn = threading.RLock()  # one run at a time
+        self._applying = threading.RLock()  # what `stop` waits for
+
+    # What people call.
+
+    def evaluate(self) -> list[Decision]:
+        """What `run_once` would decide now. Changes nothing, and raises what goes wrong."""
+        with self._turn:
+            now = self._now()
+            return self._prepared(self._propose(now), now)
+
+    def run_once(self) -> list[Decision]:
+        """Decides and changes what was decided.
+
+        Returns:
+            Every decision with what became of it.
+        """
+        return self._run(None)
+
+    def start(self) -> None:
+        """Runs on the interval from now on, the first time one interval later. A second start does nothing.
+
+        With a `ManualClock` it runs while the clock is advanced.
+        """
+        with self._starting:
+            if self._job is None:
+                ticker = ticker_of(self.budget_coordinator.clock)
+                self._job = ticker.schedule(self._tick, self._next_delay(self._now()))
+
+    def stop(self) -> None:
+        """Runs no more. No decision is applied after this returns; one that is under way is waited for."""
+        with self._starting:
+            job, self._job = self._job, None
+        if job is not None:
+            ticker_of(self.budget_coordinator.clock).cancel(job)
+        with self._applying:
+            pass
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._job is not None
+
+    @property
+    def history(self) -> list[Decision]:
+        """The latest decisions, oldest first, with what became of each."""
+        with self._turn:
+            return list(self._history)
+
+    def on_decision(self, callback: Judge) -> None:
+        """Calls `callback(decision)` before each decision is applied; `False` from it is a veto.
+
+        A callback that raises is a veto as well: who cannot judge does not agree.
+
+        Raises:
+            ConfigurationError: `callback` cannot be called.
+        """
+        if not callable(callback):
+            raise ConfigurationError(
+                f"a callback is called with each decision: {callback!r} cannot be called"
+            )
+        with self._starting:
+            self._judges = (*self._judges, callback)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        return f"{self._name}({state}, every {self.interval_seconds:g} s, {len(self._history)} decisions)"
+
+    # What a controller is made of.
+
+    @abstractmethod
+    def _propose(self, now: datetime) -> list[Decision]:
+        """What should change. Changes nothing itself."""
+
+    def _fall_back(self, now: datetime) -> list[Decision]:  # noqa: ARG002 - for those that have a simple rule
+        """What should change when `_propose` fails: the simple rule that `fallback` describes."""
+        return []
+
+    def _observe(self, now: datetime) -> None:  # noqa: B027 - for those that learn
+        """Takes note of what happened since the last time, before each run."""
+
+    def _apply(self, decision: Decision) -> None:
+        """Changes the budget by the difference, so that what was spent meanwhile stays spent."""
+        change = _EXACT.subtract(decision.new, decision.old)
+        coordinator = self.budget_coordinator
+        adjust = coordinator.adjust_pool_budget if decision.kind == "pool" else coordinator.adjust_budget
+        adjust(decision.subject, change)
+
+    def _next_delay(self, now: datetime) -> float:  # noqa: ARG002 - for those that follow the wall clock
+        """Seconds until the next run."""
+        return self.interval_seconds
+
+    # One run.
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _now(self) -> datetime:
+        return self.budget_coordinator.clock.now()
+
+    def _tick(self) -> float:
+        try:
+            self._run(self._job)
+            return self._next_delay(self._now())
+        except Exception as error:  # noqa: BLE001 - whatever it is: it goes on, and not in silence
+            self._tell_failure("failed", error)
+            return self.interval_seconds
+
+    def _run(self, job: Job | None) -> list[Decision]:
+        with self._turn:
+            now = self._now()
+            self._try_observe(now)
+            decisions = [self._carry_out(decision, job) for decision in self._decide(now)]
+            done = [decision for decision in decisions if decision is not None]
+            self._history.extend(done)
+        self._tell(done)
+        return done
+
+    def _try_observe(self, now: datetime) -> None:
+        try:
+            self._observe(now)
+        except Exception as error:  # noqa: BLE001 - the rules still see the coordinator as it is
+            self._tell_failure("could not observe", error)
+
+    def _decide(self, now: datetime) -> list[Decision]:
+        for rule in (self._propose, self._fall_back):
+            try:
+                return self._prepared(rule(now), now)
+            except Exception as error:  # noqa: BLE001 - it must not stop the platform, nor be silent
+                what = "failed" if rule == self._propose else "failed in its fallback as well"
+                self._tell_failure(what, error)
+        return []
+
+    def _prepared(self, decisions: list[Decision], now: datetime) -> list[Decision]:
+        """The decisions that change something, bounded, with a name and a time."""
+        named = (replace(self._bounded(d), controller=self._name, time=now) for d in decisions)
+        return [decision for decision in named if decision.old != decision.new]
+
+    def _bounded(self, decision: Decision) -> Decision:
+        if self.max_change is None:
+            return decision
+        coordinator = self.budget_coordinator
+        look = coordinator.get_pool_metrics if decision.kind == "pool" else coordinator.get_agent_metrics
+        initial = look(decision.subject).initial_budget
+        most = _EXACT.multiply(initial, Decimal(str(self.max_change))).quantize(_PLACES, context=_EXACT)
+        least, highest = _EXACT.subtract(decision.old, most), _EXACT.add(decision.old, most)
+        new = min(max(decision.new, least), highest)
+        if new == decision.new:
+            return decision
+        reason = f"{decision.reason}; at most {self.max_change:.0%} of {initial} at a time"
+        return replace(decision, new=new, reason=reason, inputs={**decision.inputs, "wanted": decision.new})
+
+    def _carry_out(self, decision: Decision, job: Job | None) -> Decision | None:
+        """Applies a decision that nobody objects to. None if the controller was stopped before."""
+        if decision.subject in self.budget_coordinator.pinned:
+            return replace(decision, status="pinned")
+        if not all(self._agrees(judge, decision) for judge in self._judges):
+            return replace(decision, status="vetoed")
+        with self._applying:
+            if job is not None and job is not self._job:
+                return None
+            try:
+                self._apply(decision)
+            except Exception as error:  # noqa: BLE001 - the others are still applied
+                return replace(decision, status="failed", error=str(error))
+        return replace(decision, status="applied")
+
+    def _agrees(self, judge: Judge, decision: Decision) -> bool:
+        try:
+            return judge(decision) is not False
+        except Exception as error:  # noqa: BLE001 - it is told, and nothing is changed
+            self._tell_failure("could not ask a callback, so it left things as they were", error)
+            return False
+
+    # Telling.
+
+    def _tell(self, decisions: list[Decision]) -> None:
+        self._tell_of("changed", [d for d in decisions if d.status == "applied"], AlertSeverity.INFO)
+        self._tell_of("could not change", [d for d in decisions if d.status == "failed"], AlertSeverity.ERROR)
+
+    def _tell_of(self, what: str, decisions: list[Decision], severity: AlertSeverity) -> None:
+        if not decisions:
+            return
+        budgets = "one budget" if len(decisions) == 1 else f"{len(decisions)} budgets"
+        lines = [str(decision) for decision in decisions[:_SHOWN]]
+        if len(decisions) > _SHOWN:
+            lines.append(f"and {len(decisions) - _SHOWN} more, in the history of the controller")
+        self.budget_coordinator.notification_manager.send_alert(
+            f"{self._name} {what} {budgets}",
+            "\n".join(lines),
+            severity,
+            account=decisions[0].subject if len(decisions) == 1 else None,
+            time=decisions[0].time,
+            decisions=tuple(decisions),
+        )
+
+    def _tell_failure(self, what: str, error: Exception) -> None:
+        _logger.error("%s %s", self._name, what, exc_info=error)
+        self.budget_coordinator.notification_manager.send_alert(
+            f"{self._name} {what}",
+            f"{type(error).__name__}: {error}. Its rule for such a case: {self.fallback}.",
+            AlertSeverity.ERROR,
+            time=self._now(),
+            error=error,
+        )

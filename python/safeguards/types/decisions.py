@@ -1,0 +1,87 @@
+"""What controllers decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from decimal import Decimal
+
+__all__ = ["Decision", "DecisionStatus"]
+
+DecisionStatus = Literal["proposed", "applied", "vetoed", "pinned", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A change of one budget that a controller wants, and what became of it.
+
+    Attributes:
+        controller: name of the controller.
+        kind: whether the subject is an agent or a pool.
+        subject: id of the agent or pool.
+        old: the budget before.
+        new: the budget after. What is applied is the difference, so that what is spent between looking and
+            changing stays spent.
+        reason: why, in a sentence.
+        inputs: the figures that led to it, by name.
+        time: when it was decided, aware, in UTC.
+        status: `"proposed"` by a dry run; `"applied"`; `"vetoed"` by a callback; `"pinned"`, because its
+            subject is; `"failed"`, for the reason in `error`.
+        error: why it could not be applied.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> from decimal import Decimal
+        >>> decision = Decision(
+        ...     controller="AdaptivePoolSizer",
+        ...     kind="pool",
+        ...     subject="team",
+        ...     old=Decimal(1000),
+        ...     new=Decimal(1200),
+        ...     reason="82% of it is used, above the target of 70%",
+        ...     inputs={"utilization": 0.82},
+        ...     time=datetime(2026, 3, 2, 9, tzinfo=UTC),
+        ... )
+        >>> print(decision)
+        2026-03-02 09:00 AdaptivePoolSizer: pool 'team' 1000 -> 1200 (proposed): 82% of it is used, above ...
+    """
+
+    controller: str
+    kind: Literal["agent", "pool"]
+    subject: str
+    old: Decimal
+    new: Decimal
+    reason: str
+    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    time: datetime | None = None
+    status: DecisionStatus = "proposed"
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; amounts are decimal strings."""
+        return {
+            "controller": self.controller,
+            "kind": self.kind,
+            "subject": self.subject,
+            "old": str(self.old),
+            "new": str(self.new),
+            "reason": self.reason,
+            "inputs": {name: _plain(value) for name, value in self.inputs.items()},
+            "time": None if self.time is None else self.time.isoformat(),
+            "status": self.status,
+            "error": self.error,
+        }
+
+    def __str__(self) -> str:
+        when = "" if self.time is None else f"{self.time:%Y-%m-%d %H:%M} "
+        state = self.status if self.error is None else f"{self.status}: {self.error}"
+        change = f"{self.kind} {self.subject!r} {self.old} -> {self.new} ({state})"
+        return f"{when}{self.controller}: {change}: {self.reason}"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,0 +1,350 @@
+"""The base of all controllers: runs, bounds, vetoes, failures, time."""
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from decimal import Decimal
+
+import pytest
+
+from safeguards import AlertSeverity, BudgetCoordinator, ConfigurationError, Decision, ManualClock
+from safeguards.core._ticker import ticker_of
+from safeguards.core.controller import Controller
+
+
+class Raiser(Controller):
+    """Adds one to each agent's budget. Fails, or wants more, when it is told to."""
+
+    fallback = "half a unit each"
+
+    def __init__(self, coordinator, interval=60, *, step=1, **options):
+        super().__init__(coordinator, interval, **options)
+        self.step, self.error, self.fallback_error, self.runs = step, None, None, []
+
+    def _proposal(self, step):
+        coordinator = self.budget_coordinator
+        agents = sorted(coordinator.get_all_agent_ids())
+        budgets = {agent: coordinator.get_budget(agent) for agent in agents}
+        return [
+            Decision("", "agent", agent, old, max(old + step, Decimal(0)), "a test")
+            for agent, old in budgets.items()
+        ]
+
+    def _propose(self, now):
+        self.runs.append(now)
+        if self.error:
+            raise self.error
+        return self._proposal(self.step)
+
+    def _fall_back(self, now):
+        if self.fallback_error:
+            raise self.fallback_error
+        return self._proposal(Decimal("0.5"))
+
+
+@pytest.fixture
+def raiser(coordinator):
+    return Raiser(coordinator)
+
+
+def test_evaluate_changes_nothing(raiser, coordinator):
+    [decision] = raiser.evaluate()
+    assert (decision.subject, decision.old, decision.new) == ("bot", 1, 2)
+    assert (decision.controller, decision.status) == ("Raiser", "proposed")
+    assert decision.time == coordinator.clock.now()
+    assert coordinator.get_budget("bot") == 1
+    assert raiser.history == []
+    assert coordinator.notification_manager.get_alerts() == []
+
+
+def test_run_once_applies_keeps_and_tells(raiser, coordinator):
+    [decision] = raiser.run_once()
+    assert decision.status == "applied"
+    assert coordinator.get_budget("bot") == 2
+    assert raiser.history == [decision]
+    [alert] = coordinator.notification_manager.get_alerts()
+    assert (alert.title, alert.severity, alert.account) == (
+        "Raiser changed one budget",
+        AlertSeverity.INFO,
+        "bot",
+    )
+    assert alert.details["decisions"] == (decision,)
+    assert coordinator.get_agent_events("bot")[-1].kind == "raise"
+
+
+def test_what_is_spent_between_looking_and_changing_stays_spent(raiser, coordinator):
+    raiser.on_decision(lambda _: coordinator.debit("bot", "0.75"))
+    [decision] = raiser.run_once()
+    assert (decision.old, decision.new) == (1, 2)
+    assert coordinator.get_budget("bot") == Decimal("1.25")
+
+
+def test_the_first_run_comes_one_interval_after_the_start(raiser, coordinator, clock):
+    raiser.start()
+    assert raiser.running
+    clock.advance(59.999)
+    assert raiser.runs == []
+    clock.advance(0.001)
+    assert coordinator.get_budget("bot") == 2
+    clock.advance(600)
+    assert [(now - raiser.runs[0]).total_seconds() for now in raiser.runs] == [60 * n for n in range(11)]
+    raiser.stop()
+    clock.advance(600)
+    assert len(raiser.runs) == 11
+    assert not raiser.running
+
+
+def test_a_second_start_does_nothing_and_a_later_one_starts_again(raiser, clock):
+    raiser.start()
+    raiser.start()
+    clock.advance(60)
+    assert len(raiser.runs) == 1
+    raiser.stop()
+    raiser.stop()
+    with raiser:
+        clock.advance(59)
+        assert len(raiser.runs) == 1
+        clock.advance(1)
+        assert len(raiser.runs) == 2
+    clock.advance(60)
+    assert len(raiser.runs) == 2
+
+
+def test_runs_of_several_controllers_are_in_the_order_of_time(coordinator, clock):
+    order = []
+    for name, interval in (("a", 7), ("b", 3), ("c", 5)):
+        controller = Raiser(coordinator, interval)
+        controller.on_decision(lambda d, name=name: order.append((name, clock.monotonic())))
+        controller.start()
+    clock.advance(30)
+    expected = sorted((t, name) for name, i in (("a", 7), ("b", 3), ("c", 5)) for t in range(i, 31, i))
+    assert sorted((t, name) for name, t in order) == expected
+    assert [t for _, t in order] == [t for t, _ in expected]
+
+
+def test_max_change_is_a_share_of_what_the_period_began_with(coordinator):
+    raiser = Raiser(coordinator, step=5, max_change=0.1)
+    coordinator.debit("bot", 1)
+    [decision] = raiser.run_once()
+    assert (decision.old, decision.new) == (0, Decimal("0.1"))  # an empty budget recovers
+    assert decision.inputs["wanted"] == 5
+    assert decision.reason == "a test; at most 10% of 1 at a time"
+    raiser.step = -5
+    [decision] = raiser.run_once()
+    assert decision.new == 0
+
+
+def test_a_bound_that_leaves_nothing_to_change_makes_no_decision(coordinator):
+    coordinator.update_budget("bot", 0)
+    assert Raiser(coordinator, max_change=0.5).run_once() == []
+
+
+def test_a_veto_leaves_the_budget(raiser, coordinator):
+    raiser.on_decision(lambda decision: decision.new < 2)
+    raiser.on_decision(lambda decision: None)
+    [decision] = raiser.run_once()
+    assert (decision.status, coordinator.get_budget("bot")) == ("vetoed", 1)
+
+
+def test_a_callback_that_raises_is_a_veto_and_told(raiser, coordinator):
+    raiser.on_decision(lambda decision: 1 / 0)
+    [decision] = raiser.run_once()
+    assert (decision.status, coordinator.get_budget("bot")) == ("vetoed", 1)
+    [alert] = coordinator.notification_manager.get_alerts()
+    assert alert.severity == AlertSeverity.ERROR
+    assert "ZeroDivisionError" in alert.message
+
+
+def test_a_pinned_budget_is_left_alone(raiser, coordinator):
+    coordinator.pin("bot")
+    [decision] = raiser.run_once()
+    assert (decision.status, coordinator.get_budget("bot")) == ("pinned", 1)
+    coordinator.unpin("bot")
+    assert raiser.run_once()[0].status == "applied"
+
+
+def test_a_failure_falls_back_alerts_and_goes_on(raiser, coordinator, clock):
+    raiser.error = RuntimeError("no forecast")
+    with raiser:
+        clock.advance(60)
+        assert coordinator.get_budget("bot") == Decimal("1.5")
+        raiser.fallback_error = ValueError("nor this")
+        clock.advance(60)
+        assert coordinator.get_budget("bot") == Decimal("1.5")
+        raiser.error = None
+        clock.advance(60)
+        assert coordinator.get_budget("bot") == Decimal("2.5")
+    errors = coordinator.notification_manager.get_alerts(AlertSeverity.ERROR)
+    assert [alert.title for alert in errors] == [
+        "Raiser failed",
+        "Raiser failed",
+        "Raiser failed in its fallback as well",
+    ]
+    assert errors[0].message == "RuntimeError: no forecast. Its rule for such a case: half a unit each."
+
+
+def test_evaluate_raises_what_goes_wrong(raiser):
+    raiser.error = RuntimeError("no forecast")
+    with pytest.raises(RuntimeError, match="no forecast"):
+        raiser.evaluate()
+
+
+def test_an_agent_that_vanishes_fails_alone(raiser, coordinator):
+    coordinator.register_agent("other", "team", initial_budget=1)
+    raiser.on_decision(lambda d: coordinator.unregister_agent("bot") if d.subject == "bot" else None)
+    bot, other = raiser.run_once()
+    assert (bot.status, other.status) == ("failed", "applied")
+    assert "bot" in bot.error
+    titles = [alert.title for alert in coordinator.notification_manager.get_alerts()]
+    assert titles == ["Raiser changed one budget", "Raiser could not change one budget"]
+
+
+def test_a_stop_in_the_middle_of_a_run_applies_nothing_more(raiser, coordinator, clock):
+    coordinator.register_agent("other", "team", initial_budget=1)
+    raiser.on_decision(lambda d: raiser.stop() if d.subject == "other" else None)
+    raiser.start()
+    clock.advance(60)
+    assert (coordinator.get_budget("bot"), coordinator.get_budget("other")) == (2, 1)
+    assert [d.subject for d in raiser.history] == ["bot"]
+
+
+def test_history_is_bounded(coordinator):
+    raiser = Raiser(coordinator, history_size=3)
+    for _ in range(5):
+        raiser.run_once()
+    assert [decision.new for decision in raiser.history] == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"interval": 0}, "above 0, not 0"),
+        ({"interval": float("nan")}, "above 0, not nan"),
+        ({"max_change": 0}, "max_change is a share of a budget above 0, not 0"),
+        ({"max_change": -0.1}, "not -0.1"),
+        ({"history_size": 0}, "history_size must be at least 1, not 0"),
+    ],
+)
+def test_wrong_settings_are_refused(coordinator, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Raiser(coordinator, **options)
+
+
+def test_only_a_coordinator_is_steered():
+    with pytest.raises(TypeError, match="must be a BudgetCoordinator, not 'team'"):
+        Raiser("team")
+
+
+def test_a_callback_can_be_called(raiser):
+    with pytest.raises(ConfigurationError, match="cannot be called"):
+        raiser.on_decision("no")
+
+
+def test_a_clock_advanced_by_a_job_ends_where_both_say(clock):
+    ticker, seen = ticker_of(clock), []
+
+    def run():
+        seen.append(clock.monotonic())
+        if len(seen) == 1:
+            clock.advance(25)
+        return 10
+
+    ticker.schedule(run, 10)
+    clock.advance(30)
+    assert (clock.monotonic(), seen) == (35, [10])
+    clock.advance(0)  # what fell due at 20 runs late, and once
+    assert seen == [10, 35]
+
+
+def test_two_threads_that_advance_one_clock_add_up(clock, raiser):
+    raiser.start()
+    threads = [threading.Thread(target=lambda: [clock.advance(1) for _ in range(300)]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clock.monotonic() == 600
+    assert len(raiser.runs) == 10
+
+
+def test_a_clock_and_what_runs_on_it_are_collected():
+    clock = ManualClock()
+    coordinator = BudgetCoordinator(clock=clock)
+    raiser = Raiser(coordinator)
+    raiser.start()
+    gone = weakref.ref(raiser)
+    del raiser, coordinator, clock
+    gc.collect()
+    assert gone() is None
+
+
+# On the system's clocks.
+
+
+@pytest.fixture
+def live():
+    coordinator = BudgetCoordinator()
+    coordinator.create_budget_pool("team", 10)
+    coordinator.register_agent("bot", "team", initial_budget=1)
+    return coordinator
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)
+
+
+def test_it_runs_by_itself_in_one_shared_thread(live):
+    first, second = Raiser(live, 0.01), Raiser(live, 0.01)
+    names = set()
+    for raiser in (first, second):
+        raiser.on_decision(lambda _: names.add(threading.current_thread().name))
+    with first, second:
+        wait_for(lambda: len(first.runs) > 3 and len(second.runs) > 3)
+    runs = len(first.runs)
+    budget = live.get_budget("bot")
+    time.sleep(0.1)
+    assert (len(first.runs), live.get_budget("bot")) == (runs, budget)
+    assert names == {"safeguards"}
+    assert [thread.name for thread in threading.enumerate()].count("safeguards") == 1
+
+
+def test_stop_does_not_wait_for_a_run_that_thinks(live):
+    raiser, is_thinking, may_go_on = Raiser(live, 0.01), threading.Event(), threading.Event()
+
+    def propose(now):
+        is_thinking.set()
+        assert may_go_on.wait(30)
+        return raiser._proposal(1)
+
+    raiser._propose = propose
+    raiser.start()
+    assert is_thinking.wait(30)
+    raiser.stop()  # returns at once
+    may_go_on.set()
+    wait_for(lambda: raiser._turn.acquire(blocking=False))
+    assert live.get_budget("bot") == 1
+    assert raiser.history == []
+
+
+def test_a_process_ends_while_controllers_run():
+    code = """
+from safeguards import BudgetCoordinator
+from tests.controllers.test_controller import Raiser, wait_for
+coordinator = BudgetCoordinator()
+coordinator.create_budget_pool("team", 10)
+coordinator.register_agent("bot", "team", initial_budget=1)
+raiser = Raiser(coordinator, 0.001)
+raiser.start()
+wait_for(lambda: len(raiser.runs) > 3)
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")

@@ -44,6 +44,13 @@ def test_all_is_complete_and_documented(name):
     assert defined <= set(exported), f"not in __all__: {defined - set(exported)}"
 
 
+def test_names_that_are_imported_later_are_exported_and_nothing_else_is_there():
+    assert set(safeguards._LATER) <= set(safeguards.__all__) == set(dir(safeguards))
+    assert safeguards.Controller is importlib.import_module("safeguards.core.controller").Controller
+    with pytest.raises(AttributeError, match="module 'safeguards' has no attribute 'Ledgerr'"):
+        _ = safeguards.Ledgerr
+
+
 def test_the_package_exports_what_its_modules_do():
     for name in MODULES:
         for public in getattr(importlib.import_module(name), "__all__", []):

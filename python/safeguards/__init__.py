@@ -4,10 +4,12 @@ Never overspent: a budget of 1.00 hit by 50 threads with 0.10 each admits exactl
 `BudgetCoordinator` is where to start.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from safeguards._native import ManualClock, SystemClock
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
-from safeguards.core.controller import Controller
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import (
     BooksError,
@@ -34,6 +36,9 @@ from safeguards.types import (
     RateLimit,
     UsageEvent,
 )
+
+if TYPE_CHECKING:
+    from safeguards.core.controller import Controller
 
 __all__ = [
     "Account",
@@ -67,3 +72,19 @@ __all__ = [
     "UnknownPoolError",
     "UsageEvent",
 ]
+
+# What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.
+_LATER = {
+    "Controller": "safeguards.core.controller",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'safeguards' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

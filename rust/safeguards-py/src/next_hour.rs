@@ -13,13 +13,13 @@ fn refuse(error: core::NextHourError) -> PyErr {
 
 /// Forecasts the demand of the next step, for many series at once, as the demand streams in.
 ///
-/// A step is one period of any length; the seasons are lengths in steps, and the default, a day and a week, is
-/// for hours. Each series is forecast by its last value, its level, its level above the profile of each season,
-/// and a regression of square roots on its own past; they are weighted by their discounted absolute errors
-/// (exponential weights: Cesa-Bianchi & Lugosi 2006, "Prediction, Learning, and Games"). How much more may come
-/// is read off the ratios of actual demand to forecast of late (conformal prediction: Vovk, Gammerman & Shafer
-/// 2005). Young series borrow from the others. Memory is constant, at most 4 KiB a series with the default
-/// seasons.
+/// A step is one period of any length; the seasons are lengths in steps, and the default, a day and a week,
+/// is for hours. Each series is forecast by its last value, its level, its level above the profile of each
+/// season, and a regression of square roots on its own past; they are weighted by their discounted absolute
+/// errors (exponential weights: Cesa-Bianchi & Lugosi 2006, "Prediction, Learning, and Games"). How much
+/// more may come is read off the ratios of actual demand to forecast of late (conformal prediction: Vovk,
+/// Gammerman & Shafer 2005). Young series borrow from the others. Memory is constant, at most 4 KiB a
+/// series with the default seasons.
 ///
 /// Args:
 ///     n_series: series to begin with.
@@ -50,8 +50,8 @@ impl PyNextHour {
     ///
     /// Args:
     ///     demand: one value for each series, in any unit, not negative; NaN where it is unknown.
-    ///     at_least: True where more was wanted than `demand` says, because a budget cut it off. Such a demand
-    ///         is taken as the mean of what lay above it so far, in ratios to the forecast.
+    ///     at_least: True where more was wanted than `demand` says, because a budget cut it off. Such a
+    ///         demand is taken as the mean of what lay above it so far, in ratios to the forecast.
     ///
     /// Raises:
     ///     ConfigurationError: a wrong length, or a demand that is negative or infinite. Nothing was taken.

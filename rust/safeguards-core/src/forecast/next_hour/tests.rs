@@ -1,3 +1,5 @@
+#![allow(clippy::float_cmp, clippy::cast_precision_loss, reason = "what must be equal is equal to the bit")]
+
 use super::*;
 
 const DAY_AND_WEEK: [usize; 2] = [24, 168];

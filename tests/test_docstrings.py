@@ -7,6 +7,7 @@ import pkgutil
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 import safeguards
@@ -46,6 +47,7 @@ def native_namespace():
     windowless.register_agent("bot", "team", initial_budget=1)
     names = {"clock": clock, "coordinator": windowless, "amount_units": _native.amount_units}
     classes = {"ManualClock": ManualClock, "SystemClock": SystemClock, "Decimal": Decimal}
+    classes |= {"np": np, "NextHour": _native.NextHour}
     times = {"datetime": datetime, "timedelta": timedelta, "UTC": UTC}
     return {**names, **classes, **times}, {"coordinator": coordinator, "limiter": limiter}
 

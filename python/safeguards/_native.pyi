@@ -3,7 +3,7 @@
 Docstrings are copies of those of the compiled module (`make stub-docs`); a test compares them.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import TracebackType
@@ -1012,3 +1012,140 @@ def simulate_allocation(
     progress: Callable[[int], object] | None,
 ) -> NDArray[np.int64]:
     """Runs all trials; the loads as an int64 array of shape (trials, T, Q)."""
+
+@final
+class NextHour:
+    """Forecasts the demand of the next step, for many series at once, as the demand streams in.
+
+    A step is one period of any length; the seasons are lengths in steps, and the default, a day and a week,
+    is for hours. Each series is forecast by its last value, its level, its level above the profile of each
+    season, and a regression of square roots on its own past; they are weighted by their discounted absolute
+    errors (exponential weights: Cesa-Bianchi & Lugosi 2006, "Prediction, Learning, and Games"). How much
+    more may come is read off the ratios of actual demand to forecast of late (conformal prediction: Vovk,
+    Gammerman & Shafer 2005). Young series borrow from the others. Memory is constant, at most 4 KiB a
+    series with the default seasons.
+
+    Args:
+        n_series: series to begin with.
+        seasons: at most two different lengths of 2 to 10,080 steps.
+
+    Raises:
+        ConfigurationError: `seasons` cannot be followed.
+
+    Example:
+        >>> day = np.where(np.arange(24) < 8, 2.0, 10.0)  # from 8 o'clock on there is work
+        >>> forecaster = NextHour(1)
+        >>> for demand in np.tile(day, 8)[:-16]:  # a week and eight hours
+        ...     forecaster.observe(np.array([demand]))
+        >>> forecaster.forecast().round(1)
+        array([10.])
+    """
+    def __new__(cls, n_series: int, *, seasons: Sequence[int] = ...) -> Self: ...
+    @property
+    def n_series(self) -> int:
+        """Series there are."""
+    @property
+    def bytes_per_series(self) -> int:
+        """Bytes that a series takes."""
+    def observe(self, demand: NDArray[np.float64], *, at_least: NDArray[np.bool_] | None = None) -> None:
+        """Takes the demand of one step.
+
+        Args:
+            demand: one value for each series, in any unit, not negative; NaN where it is unknown.
+            at_least: True where more was wanted than `demand` says, because a budget cut it off. Such a
+                demand is taken as the mean of what lay above it so far, in ratios to the forecast.
+
+        Raises:
+            ConfigurationError: a wrong length, or a demand that is negative or infinite. Nothing was taken.
+
+        Example:
+            >>> forecaster = NextHour(1)
+            >>> forecaster.observe(np.array([5.0]))
+            >>> forecaster.forecast()
+            array([5.])
+        """
+    def forecast(self) -> NDArray[np.float64]:
+        """The expected demand of the next step; NaN for a series of which nothing is known.
+
+        Example:
+            >>> forecaster = NextHour(2)
+            >>> forecaster.observe(np.array([3.0, np.nan]))
+            >>> forecaster.forecast()
+            array([ 3., nan])
+        """
+    def quantile(self, probability: float) -> NDArray[np.float64]:
+        """What the demand of the next step stays within, with this probability.
+
+        Args:
+            probability: between 0 and 1.
+
+        Returns:
+            The forecast times that quantile of the ratios of late, own and pooled; NaN where nothing is
+            known.
+
+        Raises:
+            ConfigurationError: `probability` is none.
+
+        Example:
+            >>> forecaster = NextHour(1)
+            >>> _ = forecaster.replay(np.random.default_rng(0).uniform(5.0, 15.0, (1, 500)))
+            >>> forecaster.forecast().round(1), forecaster.quantile(0.9).round(1)
+            (array([11.]), array([15.2]))
+        """
+    def confidence(self, within: float) -> NDArray[np.float64]:
+        """How sure the forecast is.
+
+        Args:
+            within: a factor, such as 1.2.
+
+        Returns:
+            For each series, the probability that the demand of the next step is at most `within` times the
+            forecast, as it was in the steps of late; NaN where no forecast was ever compared with what came.
+
+        Raises:
+            ConfigurationError: `within` is not positive.
+
+        Example:
+            >>> forecaster = NextHour(1)
+            >>> _ = forecaster.replay(np.random.default_rng(0).uniform(5.0, 15.0, (1, 500)))
+            >>> forecaster.confidence(1.2).round(2)
+            array([0.73])
+        """
+    def replay(self, demand: NDArray[np.float64], *, probability: float | None = None) -> NDArray[np.float64]:
+        """Takes a whole history, and says what was expected of each step before it was seen.
+
+        Args:
+            demand: of shape (n_series, T); NaN where it is unknown.
+            probability: gives the quantile instead of the forecast.
+
+        Returns:
+            Of the same shape; column t was decided when the columns before t had been seen.
+
+        Raises:
+            ConfigurationError: a wrong shape, or a demand that is negative or infinite. Nothing was taken.
+
+        Example:
+            >>> NextHour(1).replay(np.array([[8.0, 8.0, 8.0]]))
+            array([[nan,  8.,  8.]])
+        """
+    def extend(self, n_series: int) -> None:
+        """Adds series at the end.
+
+        Example:
+            >>> forecaster = NextHour(1)
+            >>> forecaster.extend(2)
+            >>> forecaster.n_series
+            3
+        """
+    def retain(self, keep: NDArray[np.bool_]) -> None:
+        """Drops the series where `keep` is False; the others move up.
+
+        Raises:
+            ConfigurationError: a wrong length.
+
+        Example:
+            >>> forecaster = NextHour(3)
+            >>> forecaster.retain(np.array([True, False, True]))
+            >>> forecaster.n_series
+            2
+        """

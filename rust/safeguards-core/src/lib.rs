@@ -10,6 +10,7 @@
 pub mod allocation;
 pub mod amount;
 pub mod clock;
+pub mod forecast;
 pub mod ledger;
 pub mod window;
 

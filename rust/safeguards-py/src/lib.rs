@@ -22,6 +22,7 @@ mod empty;
 mod error;
 mod fork;
 mod ledger;
+mod next_hour;
 mod rate_limiter;
 mod receipt;
 mod reports;
@@ -44,6 +45,8 @@ mod _native {
     use crate::empty::Empty;
     #[pymodule_export]
     use crate::ledger::PyLedger;
+    #[pymodule_export]
+    use crate::next_hour::PyNextHour;
     #[pymodule_export]
     use crate::rate_limiter::PyRateLimiter;
     #[pymodule_export]

@@ -211,6 +211,17 @@ def test_a_stop_in_the_middle_of_a_run_applies_nothing_more(raiser, coordinator,
     assert [d.subject for d in raiser.history] == ["bot"]
 
 
+def test_a_run_that_begins_after_the_stop_applies_nothing(raiser, coordinator):
+    raiser.start()
+    late = raiser._job.run
+    raiser.stop()
+    late()
+    raiser.start()
+    late()
+    assert coordinator.get_budget("bot") == 1
+    assert raiser.history == []
+
+
 def test_history_is_bounded(coordinator):
     raiser = Raiser(coordinator, history_size=3)
     for _ in range(5):

@@ -79,6 +79,7 @@ class Controller(ABC):
         self._history: deque[Decision] = deque(maxlen=history_size)
         self._judges: tuple[Judge, ...] = ()
         self._job: Job | None = None
+        self._spell: object = None  # from one start to its stop: what an earlier one still does is not wanted
         self._starting = threading.Lock()
         self._turn = threading.RLock()  # one run at a time
         self._applying = threading.RLock()  # what `stop` waits for
@@ -107,12 +108,14 @@ class Controller(ABC):
         with self._starting:
             if self._job is None:
                 ticker = ticker_of(self.budget_coordinator.clock)
-                self._job = ticker.schedule(self._tick, self._next_delay(self._now()))
+                spell = object()
+                self._spell = spell
+                self._job = ticker.schedule(lambda: self._tick(spell), self._next_delay(self._now()))
 
     def stop(self) -> None:
         """Runs no more. No decision is applied after this returns; one that is under way is waited for."""
         with self._starting:
-            job, self._job = self._job, None
+            job, self._job, self._spell = self._job, None, None
         if job is not None:
             ticker_of(self.budget_coordinator.clock).cancel(job)
         with self._applying:
@@ -193,19 +196,19 @@ class Controller(ABC):
     def _now(self) -> datetime:
         return self.budget_coordinator.clock.now()
 
-    def _tick(self) -> float:
+    def _tick(self, spell: object) -> float:
         try:
-            self._run(self._job)
+            self._run(spell)
             return self._next_delay(self._now())
         except Exception as error:  # noqa: BLE001 - whatever it is: it goes on, and not in silence
             self._tell_failure("failed", error)
             return self.interval_seconds
 
-    def _run(self, job: Job | None) -> list[Decision]:
+    def _run(self, spell: object) -> list[Decision]:
         with self._turn:
             now = self._now()
             self._try_observe(now)
-            decisions = [self._carry_out(decision, job) for decision in self._decide(now)]
+            decisions = [self._carry_out(decision, spell) for decision in self._decide(now)]
             done = [decision for decision in decisions if decision is not None]
             self._history.extend(done)
         self._tell(done)
@@ -245,14 +248,14 @@ class Controller(ABC):
         reason = f"{decision.reason}; at most {self.max_change:.0%} of {initial} at a time"
         return replace(decision, new=new, reason=reason, inputs={**decision.inputs, "wanted": decision.new})
 
-    def _carry_out(self, decision: Decision, job: Job | None) -> Decision | None:
+    def _carry_out(self, decision: Decision, spell: object) -> Decision | None:
         """Applies a decision that nobody objects to. None if the controller was stopped before."""
         if decision.subject in self.budget_coordinator.pinned:
             return replace(decision, status="pinned")
         if not all(self._agrees(judge, decision) for judge in self._judges):
             return replace(decision, status="vetoed")
         with self._applying:
-            if job is not None and job is not self._job:
+            if spell is not None and spell is not self._spell:
                 return None
             try:
                 self._apply(decision)

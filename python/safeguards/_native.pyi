@@ -450,6 +450,8 @@ class Ledger:
         timezone: str | None,
     ) -> None: ...
     def _has_pool(self, pool_id: str) -> bool: ...
+    def _agents_below(self, pool_id: str) -> int: ...
+    def _pool_renewal(self, pool_id: str) -> tuple[datetime, datetime, Decimal] | None: ...
     def _agent_snapshot(self, agent_id: str) -> _Snapshot: ...
     def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
     def _usage(self, agent_id: str, start: datetime, end: datetime) -> list[_Usage]: ...
@@ -1127,6 +1129,17 @@ class NextHour:
         Example:
             >>> NextHour(1).replay(np.array([[8.0, 8.0, 8.0]]))
             array([[nan,  8.,  8.]])
+        """
+    def copy(self) -> NextHour:
+        """Another one that knows the same, for what would be if.
+
+        Example:
+            >>> forecaster = NextHour(1)
+            >>> forecaster.observe(np.array([5.0]))
+            >>> other = forecaster.copy()
+            >>> other.observe(np.array([50.0]))
+            >>> forecaster.forecast()
+            array([5.])
         """
     def extend(self, n_series: int) -> None:
         """Adds series at the end.

@@ -157,6 +157,19 @@ impl PyNextHour {
         PyArray1::from_vec(py, expected).reshape([rows, steps])
     }
 
+    /// Another one that knows the same, for what would be if.
+    ///
+    /// Example:
+    ///     >>> forecaster = NextHour(1)
+    ///     >>> forecaster.observe(np.array([5.0]))
+    ///     >>> other = forecaster.copy()
+    ///     >>> other.observe(np.array([50.0]))
+    ///     >>> forecaster.forecast()
+    ///     array([5.])
+    fn copy(&self) -> Self {
+        Self(Mutex::new(self.0.lock().clone()))
+    }
+
     /// Adds series at the end.
     ///
     /// Example:

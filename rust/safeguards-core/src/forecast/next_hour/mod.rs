@@ -69,6 +69,7 @@ pub enum Outlook {
 }
 
 /// The next step's demand of n series.
+#[derive(Clone, Debug)]
 pub struct NextHour {
     seasons: Vec<usize>,
     series: Vec<Series>,

@@ -152,6 +152,12 @@ impl NextHour {
         self.series.iter().map(Series::forecast).collect()
     }
 
+    /// The demand of the last known step as it was taken: where it was cut off, what it was read as.
+    #[must_use]
+    pub fn latest(&self) -> Vec<f64> {
+        self.series.iter().map(Series::last).collect()
+    }
+
     /// What the demand of the next step stays within, with this probability: the forecast times a quantile of the
     /// ratios of late, its own and the other series'.
     pub fn quantile(&self, probability: f64) -> Result<Vec<f64>, NextHourError> {

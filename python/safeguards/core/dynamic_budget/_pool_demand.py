@@ -108,9 +108,9 @@ class _Pool:
 class DemandTracker:
     """The demand of pools in steps of one interval, with a forecast of the next step.
 
-    Spending is what is seen; demand is what was wanted. They differ while a pool is empty: what was spent then
-    is taken as the least that was wanted (`NextHour.observe`, `at_least`). A step that took longer or shorter
-    than the interval counts with its average; steps that were missed are unknown.
+    Spending is what is seen; demand is what was wanted. They differ while a pool is empty: what was spent
+    then is taken as the least that was wanted (`NextHour.observe`, `at_least`). A step that took longer or
+    shorter than the interval counts with its average; steps that were missed are unknown.
 
     Args:
         interval: seconds of a step.

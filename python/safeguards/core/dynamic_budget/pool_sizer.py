@@ -301,9 +301,8 @@ class AdaptivePoolSizer(Controller):
 
     def _clamped(self, size: Decimal) -> Decimal:
         largest = _LARGEST if self.max_pool_budget is None else self.max_pool_budget
-        return min(max(size.quantize(_PLACES, context=_EXACT), self.min_pool_budget), largest).normalize(
-            _EXACT
-        )
+        rounded = size.quantize(_PLACES, context=_EXACT)
+        return _plain(min(max(rounded, self.min_pool_budget), largest))
 
     def _rules(self) -> list[SizingRule]:
         return [pool.rule for pool in self._pools.values()]

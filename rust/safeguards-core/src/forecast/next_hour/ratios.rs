@@ -75,7 +75,8 @@ impl Ratios {
     /// counted as above all others (Vovk's conformal prediction). 1 if there is none.
     pub(super) fn quantile(&self, probability: f64, pooled: &Self) -> f64 {
         let total: f64 = self.merged(pooled).map(|(weight, _)| weight).sum();
-        let wanted = probability * (total + 1.0);
+        // Each ratio stands in the middle of its weight.
+        let wanted = probability * (total + 1.0) - 0.5;
         let (mut below, mut last) = (0.0, None);
         for (weight, log) in self.merged(pooled).filter(|(weight, _)| *weight > 0.0) {
             let middle = below + weight / 2.0;

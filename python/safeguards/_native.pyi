@@ -893,13 +893,14 @@ class _Ready(Generic[_T_co]):
 def reads_decimals_in_place() -> bool:
     """Whether `Decimal`s are read in place on this interpreter. If not: by text, with the same results."""
 
-def amount_units(value: Amount, *, round_up: bool, in_place: bool) -> int:
+def amount_units(value: Amount, *, round_up: bool, in_place: bool = True, argument: str = "value") -> int:
     """The amount of a value in units of 1e-9, as the methods above read it.
 
     Args:
         value: a `Decimal`, an `int` or a decimal `str`.
         round_up: which way more than 9 decimal places are rounded.
         in_place: whether a `Decimal` may be read in place; if not, it is read by its text.
+        argument: what an error calls the value.
 
     Raises:
         InvalidAmountError: `value` is not an amount.
@@ -1149,3 +1150,24 @@ class NextHour:
             >>> forecaster.n_series
             2
         """
+
+def split_budget(
+    agent_ids: list[str],
+    agents: list[int],
+    expected: list[float],
+    deviations: list[float],
+    caps: list[int | None],
+    *,
+    total: int,
+    floor: int,
+    tolerance: float,
+) -> tuple[list[Decimal], list[Decimal], float | None]:
+    """Splits a total among agents; what `CostBenefitAllocator` is made of. Operations are parallel lists: the index
+    of the agent, the expected return of a unit of money, its standard deviation, the most units that can be used.
+
+    Returns:
+        The amount of each agent and of each operation, and what one more unit of the total would be worth.
+
+    Raises:
+        InfeasibleAllocationError: the floors cannot be kept.
+    """

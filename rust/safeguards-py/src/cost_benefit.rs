@@ -8,14 +8,15 @@ use safeguards_core::portfolio::{PortfolioError, Segment, Split, Terms, split};
 use crate::amount::to_decimal;
 use crate::error::exception;
 
-/// Amounts for each agent and each operation, and the price of the last unit.
-type Answer<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>, Option<f64>);
+/// Amounts of the agents, units of the operations, units that are left over, and the price of the last unit.
+type Answer<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>, i128, Option<f64>);
 
 /// Splits a total among agents; what `CostBenefitAllocator` is made of. Operations are parallel lists: the index
 /// of the agent, the expected return of a unit of money, its standard deviation, the most units that can be used.
 ///
 /// Returns:
-///     The amount of each agent and of each operation, and what one more unit of the total would be worth.
+///     The amount of each agent; of each operation, in units of 1e-9; the units that are left over; and what one
+///     more unit of the total would be worth.
 ///
 /// Raises:
 ///     InfeasibleAllocationError: the floors cannot be kept.
@@ -43,11 +44,18 @@ pub(crate) fn split_budget<'py>(
     let (count, terms) = (agent_ids.len(), Terms { total, floor, tolerance });
     let Split { segments, agents, price } =
         py.detach(|| split(count, &segments, &terms)).map_err(|error| refused(agent_ids, &terms, error))?;
-    Ok((decimals(py, &agents)?, decimals(py, &segments)?, price))
+    let left_over = total - agents.iter().sum::<i128>();
+    let amounts = agents.into_iter().map(|units| to_decimal(py, units)).collect::<PyResult<_>>()?;
+    let parts = segments.into_iter().map(|units| to_int(py, units)).collect::<PyResult<_>>()?;
+    Ok((amounts, parts, left_over, price))
 }
 
-fn decimals<'py>(py: Python<'py>, units: &[i128]) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    units.iter().map(|&units| to_decimal(py, units)).collect()
+/// A Python int; most fit the word that converts at once.
+fn to_int(py: Python<'_>, units: i128) -> PyResult<Bound<'_, PyAny>> {
+    Ok(match i64::try_from(units) {
+        Ok(word) => word.into_pyobject(py)?.into_any(),
+        Err(_) => units.into_pyobject(py)?.into_any(),
+    })
 }
 
 fn refused(agent_ids: &Bound<'_, PyList>, terms: &Terms, error: PortfolioError) -> PyErr {
@@ -64,11 +72,9 @@ fn build(agent_ids: &Bound<'_, PyList>, terms: &Terms, error: PortfolioError) ->
         PortfolioError::FloorsAboveTotal { agents } => {
             let most = terms.total / i128::try_from(agents).unwrap_or(i128::MAX).max(1);
             fields.set_item("available", to_decimal(py, most)?)?;
-            #[expect(clippy::cast_precision_loss, reason = "for people")]
-            let share = 1.0 / agents.max(1) as f64;
             format!(
                 "{agents} agents cannot have at least {floor} of {total} each: set min_allocation_percentage to \
-                 at most {share:.4}"
+                 at most 1/{agents}"
             )
         }
         PortfolioError::FloorAboveCaps { agent, usable } => {

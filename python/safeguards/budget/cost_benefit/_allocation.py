@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from safeguards.budget.cost_benefit._arguments import amount, difference, total
+from safeguards.budget.cost_benefit._arguments import amount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,28 +68,20 @@ class Allocation(dict[str, "Decimal"]):
     price: float | None
 
     def __init__(
-        self,
-        agent_ids: Sequence[str],
-        amounts: Sequence[Decimal],
-        *,
-        total_budget: Decimal,
-        floor: Decimal,
-        risk_tolerance: float,
-        price: float | None,
-        columns: Columns,
+        self, amounts: dict[str, Decimal], terms: Terms, columns: Columns, left_over: int, price: float | None
     ) -> None:
-        super().__init__(zip(agent_ids, amounts, strict=True))
-        self.total_budget = total_budget
-        self.floor = floor
-        self.risk_tolerance = risk_tolerance
-        self.unallocated = difference(total_budget, total(amounts))
-        self.price = price if price is None else price / (risk_tolerance or 1.0)
+        super().__init__(amounts)
+        self.total_budget = amount(terms.total)
+        self.floor = amount(terms.floor)
+        self.risk_tolerance = terms.tolerance
+        self.unallocated = amount(left_over)
+        self.price = price if price is None else price / (terms.tolerance or 1.0)
         self._columns = columns
 
     @cached_property
     def operations(self) -> tuple[OperationShare, ...]:
         """What each operation is meant to get, in the order of registration."""
-        return tuple(self._share(number) for number in range(len(self._columns.amounts)))
+        return tuple(self._share(number) for number in range(len(self._columns.units)))
 
     @property
     def objective(self) -> float:
@@ -138,9 +130,9 @@ class Allocation(dict[str, "Decimal"]):
     def _share(self, number: int) -> OperationShare:
         columns = self._columns
         agent_id, operation_type = columns.names[number]
-        roi, deviation, units = columns.roi[number], columns.deviation[number], columns.caps[number]
-        own, cap = columns.amounts[number], None if units is None else amount(units)
-        tolerance, risk = self.risk_tolerance, deviation**2 * self._part(columns.amounts[number])
+        roi, deviation, cap_units = columns.roi[number], columns.deviation[number], columns.caps[number]
+        own, cap = amount(columns.units[number]), None if cap_units is None else amount(cap_units)
+        tolerance, risk = self.risk_tolerance, deviation**2 * self._part(own)
         marginal = roi - (1 - tolerance) / tolerance * risk if tolerance else -risk
         if cap is not None and own >= cap:
             reason = "volume"
@@ -185,6 +177,14 @@ class Allocation(dict[str, "Decimal"]):
                 return worth
 
 
+class Terms(NamedTuple):
+    """What was to be split, in units, the units that each agent gets at least, and the risk tolerance."""
+
+    total: int
+    floor: int
+    tolerance: float
+
+
 class Columns:
     """What was known of the operations when they were optimised, as parallel lists."""
 
@@ -193,7 +193,7 @@ class Columns:
         self.roi = [one.roi for one in operations]
         self.deviation = [one.deviation for one in operations]
         self.caps = [one.cap for one in operations]
-        self.amounts: Sequence[Decimal] = ()
+        self.units: Sequence[int] = ()
 
     @cached_property
     def best_uncapped(self) -> dict[str, float]:

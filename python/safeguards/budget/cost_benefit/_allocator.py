@@ -7,17 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from safeguards._native import amount_units, split_budget
-from safeguards.budget.cost_benefit._allocation import Allocation, Columns
-from safeguards.budget.cost_benefit._arguments import amount, fraction, number, whole
+from safeguards.budget.cost_benefit._allocation import Allocation, Columns, Terms
+from safeguards.budget.cost_benefit._arguments import fraction, number, whole
 from safeguards.budget.cost_benefit._effectiveness import Log
 from safeguards.budget.cost_benefit._operation import Operation
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import ConfigurationError, InfeasibleAllocationError, UnknownAgentError
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-    from fractions import Fraction
-
     from safeguards._native import Amount
     from safeguards.budget.cost_benefit._effectiveness import Effectiveness
     from safeguards.budget.cost_benefit._operation import OperationEstimate
@@ -207,23 +204,21 @@ class CostBenefitAllocator:
         with self._lock:
             self._drop_departed()
             agent_ids = list(self._agents)
-            own = [list(operations.values()) for operations in self._agents.values()]
-            columns = Columns([operation for operations in own for operation in operations])
+            every = self._agents.values()
+            agents = [agent for agent, own in enumerate(every) for _ in own]
+            columns = Columns([operation for own in every for operation in own.values()])
         if not agent_ids:
             raise ConfigurationError("no agent has an operation: call register_operation first")
-        agents = [agent for agent, operations in enumerate(own) for _ in operations]
-        floor, amounts, price = _split(agent_ids, agents, columns, total, share, tolerance)
-        allocation = Allocation(
-            agent_ids,
-            amounts,
-            total_budget=amount(total),
-            floor=amount(floor),
-            risk_tolerance=tolerance,
-            price=price,
-            columns=columns,
-        )
-        self._latest = allocation
-        return allocation
+        exact = total * share
+        down, up = exact.__floor__(), exact.__ceil__()
+        try:
+            terms = Terms(total, up, tolerance)
+            self._latest = _split(agent_ids, agents, columns, terms)
+        except InfeasibleAllocationError:
+            if up == down:
+                raise
+            self._latest = _split(agent_ids, agents, columns, Terms(total, down, tolerance))
+        return self._latest
 
     def explain(self) -> str:
         """Says in words, with a bar for each agent, why the latest allocation is what it is.
@@ -256,46 +251,26 @@ class CostBenefitAllocator:
 
     def _drop_departed(self) -> None:
         """Forgets the operations of agents that have left the coordinator."""
-        for agent_id in [agent_id for agent_id in self._agents if not self._is_registered(agent_id)]:
-            del self._agents[agent_id]
-
-    def _is_registered(self, agent_id: str) -> bool:
-        try:
-            self._coordinator.handle(agent_id)
-        except UnknownAgentError:
-            return False
-        return True
+        for agent_id in tuple(self._agents):
+            try:
+                self._coordinator.handle(agent_id)
+            except UnknownAgentError:
+                del self._agents[agent_id]
 
 
-def _split(
-    agent_ids: list[str],
-    agents: list[int],
-    columns: Columns,
-    total: int,
-    share: Fraction,
-    tolerance: float,
-) -> tuple[int, list[Decimal], float | None]:
-    """The floor that was kept, the amounts of the agents, the price; the columns get those of the operations."""
-    exact = total * share
-    down, up = exact.__floor__(), exact.__ceil__()
-    for floor in sorted({down, up}, reverse=True):
-        try:
-            amounts, columns.amounts, price = split_budget(
-                agent_ids,
-                agents,
-                columns.roi,
-                columns.deviation,
-                columns.caps,
-                total=total,
-                floor=floor,
-                tolerance=tolerance,
-            )
-        except InfeasibleAllocationError:
-            if floor == down:
-                raise
-        else:
-            return floor, amounts, price
-    raise AssertionError("unreachable: the loop returns or raises")
+def _split(agent_ids: list[str], agents: list[int], columns: Columns, terms: Terms) -> Allocation:
+    amounts, parts, left_over, price = split_budget(
+        agent_ids,
+        agents,
+        columns.roi,
+        columns.deviation,
+        columns.caps,
+        total=terms.total,
+        floor=terms.floor,
+        tolerance=terms.tolerance,
+    )
+    columns.units = parts
+    return Allocation(dict(zip(agent_ids, amounts, strict=True)), terms, columns, left_over, price)
 
 
 def _text(name: str, value: str) -> str:

@@ -6,12 +6,8 @@ import operator
 from decimal import Context, Decimal
 from fractions import Fraction
 from numbers import Real
-from typing import TYPE_CHECKING
 
 from safeguards.exceptions import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 UNITS_PER_ONE = 10**9
 
@@ -24,19 +20,6 @@ def amount(units: int) -> Decimal:
     """Units as an amount, without trailing zeros: `Decimal("0.1")`, `Decimal("120")`."""
     whole, rest = divmod(units, UNITS_PER_ONE)
     return Decimal(whole) if rest == 0 else _EXACT.multiply(Decimal(units), _PLACES).normalize(_EXACT)
-
-
-def total(amounts: Iterable[Decimal]) -> Decimal:
-    """The exact sum."""
-    result = Decimal(0)
-    for one in amounts:
-        result = _EXACT.add(result, one)
-    return result
-
-
-def difference(a: Decimal, b: Decimal) -> Decimal:
-    """The exact difference."""
-    return _EXACT.subtract(a, b)
 
 
 def fraction(name: str, value: float | Decimal) -> Fraction:

@@ -184,7 +184,7 @@ class _Sample:
             return benefit
         if metric == "roi":
             return np.divide(benefit, cost, out=np.full_like(cost, np.inf), where=cost > 0)
-        return self._best(counts, costs, benefits) - benefit
+        return np.maximum(self._best(counts, costs, benefits) - benefit, 0.0)
 
     def _best(
         self, counts: NDArray[np.float64], costs: NDArray[np.float64], benefits: NDArray[np.float64]

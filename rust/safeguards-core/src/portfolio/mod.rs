@@ -88,7 +88,7 @@ pub fn split(agents: usize, segments: &[Segment], terms: &Terms) -> Result<Split
 struct Problem<'a> {
     terms: &'a Terms,
     segments: &'a [Segment],
-    /// For each agent, its segments that money can reach: the best one without a cap, and what returns as much
+    /// For each agent, its segments that money can reach: what returns as much as the best one without a cap,
     /// or more. The others are below the upper hull of what the agent's money can return.
     reachable: Vec<Vec<usize>>,
     /// For each agent, units that it can use.
@@ -105,17 +105,9 @@ impl<'a> Problem<'a> {
             reachable[segment.agent].push(k);
         }
         for own in &mut reachable {
-            // Among equally good ones without a cap, the surest.
-            let uncapped = own.iter().copied().filter(|&k| segments[k].cap.is_none());
-            let order = |k: usize| (-segments[k].expected, segments[k].deviation);
-            let best = uncapped.min_by(|&a, &b| {
-                let ((a, risk_a), (b, risk_b)) = (order(a), order(b));
-                a.total_cmp(&b).then(risk_a.total_cmp(&risk_b))
-            });
-            if let Some(best) = best {
-                let least = segments[best].expected;
-                own.retain(|&k| k == best || segments[k].cap.is_some() && segments[k].expected >= least);
-            }
+            let uncapped = own.iter().filter(|&&k| segments[k].cap.is_none());
+            let best = uncapped.map(|&k| segments[k].expected).fold(f64::NEG_INFINITY, f64::max);
+            own.retain(|&k| segments[k].expected >= best);
         }
         let usable = reachable.iter().map(|own| sum_of_caps(segments, own, terms.total)).collect();
         let zeros = vec![0.0; segments.len()];

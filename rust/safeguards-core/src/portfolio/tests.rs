@@ -117,12 +117,10 @@ fn usable(segments: &[Segment], agent: usize, total: i128) -> i128 {
     own.map(|segment| segment.cap.unwrap_or(total)).sum::<i128>().min(total)
 }
 
-/// Whether the agent may put money there: nothing without a cap is better, or as good and surer.
+/// Whether the agent may put money there: nothing that it can always put money in is better.
 fn reachable(segments: &[Segment], k: usize) -> bool {
-    let this = &segments[k];
-    let mut uncapped = segments.iter().filter(|other| other.agent == this.agent && other.cap.is_none());
-    let surer = |other: &Segment| this.cap.is_none() && other.deviation < this.deviation;
-    uncapped.all(|other| other.expected <= this.expected && !(other.expected >= this.expected && surer(other)))
+    let mut rivals = segments.iter().filter(|one| one.agent == segments[k].agent && one.cap.is_none());
+    rivals.all(|rival| rival.expected <= segments[k].expected)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "compared with a tolerance")]

@@ -145,7 +145,8 @@ class Allocation(dict[str, "Decimal"]):
         return OperationShare(agent_id, operation_type, own, roi, deviation, cap, marginal, reason)
 
     def _is_dominated(self, number: int) -> bool:
-        return self._columns.best_uncapped.get(self._columns.names[number][0], -1.0) >= self._columns.roi[number]
+        best = self._columns.best_uncapped.get(self._columns.names[number][0], -1.0)
+        return best > self._columns.roi[number]
 
     def _head(self) -> list[str]:
         lines = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from safeguards._native import amount_units, split_budget
 from safeguards.budget.cost_benefit._allocation import Allocation, Columns, Terms
 from safeguards.budget.cost_benefit._arguments import fraction, number, whole
-from safeguards.budget.cost_benefit._effectiveness import Log
+from safeguards.budget.cost_benefit._effectiveness import Log, Outcome, checked_metric, evaluate
 from safeguards.budget.cost_benefit._operation import Operation
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import ConfigurationError, InfeasibleAllocationError, UnknownAgentError
@@ -24,8 +24,8 @@ __all__ = ["CostBenefitAllocator"]
 _MAX_VARIABILITY = 1e6
 _MAX_VOLUME = 10**12
 _MAX_WEIGHT = 10**6
-_MAX_DAYS = 36_500.0
-_MAX_AMOUNT = amount_units(10**15, round_up=False)
+_MIN_DAYS, _MAX_DAYS = 1 / 86_400, 36_500.0
+_MAX_OUTCOMES = 10**9
 
 
 class CostBenefitAllocator:
@@ -79,9 +79,9 @@ class CostBenefitAllocator:
             raise TypeError(f"budget_coordinator must be a BudgetCoordinator, not {budget_coordinator!r}")
         self._coordinator = budget_coordinator
         self._weight = whole("prior_outcomes", prior_outcomes, 1, _MAX_WEIGHT)
-        period = timedelta(days=number("period_days", period_days, 1 / 86_400, _MAX_DAYS))
-        size = whole("history_outcomes", history_outcomes, 1, 10**9)
-        self._log = Log(size, period, whole("seed", seed, 0, 2**64 - 1))
+        self._period = timedelta(days=number("period_days", period_days, _MIN_DAYS, _MAX_DAYS))
+        self._seed = whole("seed", seed, 0, 2**64 - 1)
+        self._log = Log(whole("history_outcomes", history_outcomes, 1, _MAX_OUTCOMES))
         self._agents: dict[str, dict[str, Operation]] = {}
         self._latest: Allocation | None = None
         self._lock = threading.Lock()
@@ -160,7 +160,8 @@ class CostBenefitAllocator:
                     account=agent_id,
                 )
             operation.record(cost_units, benefit_units)
-            self._log.append(self._coordinator.clock.now(), operation, cost_units, benefit_units)
+            now = self._coordinator.clock.now()
+            self._log.append(Outcome(now, operation, cost_units, benefit_units))
 
     def get_operations(self, agent_id: str | None = None) -> list[OperationEstimate]:
         """What is known of the operations of an agent, or of all, in the order of registration."""
@@ -245,9 +246,16 @@ class CostBenefitAllocator:
         Raises:
             ConfigurationError: an argument is out of range, or there is no such metric.
         """
-        days = number("lookback_days", lookback_days, 1 / 86_400, _MAX_DAYS)
+        days = number("lookback_days", lookback_days, _MIN_DAYS, _MAX_DAYS)
+        known = checked_metric(metric)
+        now = self._coordinator.clock.now()
+        start = now - timedelta(days=days)
         with self._lock:
-            return self._log.evaluate(self._coordinator.clock.now(), days, metric)
+            outcomes, complete = self._log.since(start)
+        covered = days if complete == start else (now - complete) / timedelta(days=1)
+        return evaluate(
+            outcomes, known, now=now, days=days, covered=covered, period=self._period, seed=self._seed
+        )
 
     def _drop_departed(self) -> None:
         """Forgets the operations of agents that have left the coordinator."""

@@ -5,31 +5,31 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from functools import cached_property
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from safeguards.budget.cost_benefit._arguments import UNITS_PER_ONE
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime, timedelta
 
     import numpy as np
     from numpy.typing import NDArray
 
     from safeguards.budget.cost_benefit._operation import Operation
 
-__all__ = ["Effectiveness", "Log"]
+__all__ = ["Effectiveness", "Log", "Outcome", "checked_metric", "evaluate"]
 
 Metric = Literal["roi", "benefit", "cost", "regret"]
-_METRICS: tuple[str, ...] = get_args(Metric)
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 2_000
 _MAX_GROUPS = 1_000
-_MIN_FOR_INTERVAL = 3
-_DAY = timedelta(days=1)
+_MIN_FOR_INTERVAL = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Effectiveness:
     Attributes:
         metric: `"roi"`, `"benefit"`, `"cost"` or `"regret"`.
         value: the figure; `None` if nothing was recorded, or for `"roi"` if all of it was free.
-        lower: lower end of the interval; `None` with fewer than three outcomes.
+        lower: lower end of the interval; `None` with fewer than five outcomes.
         upper: upper end.
         confidence: how often such an interval holds the true figure.
         outcomes: how many it rests on.
@@ -79,49 +79,73 @@ def _shown(value: float) -> str:
     return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
 
 
+class Outcome(NamedTuple):
+    """What one operation cost and brought, in units of 1e-9."""
+
+    time: datetime
+    operation: Operation
+    cost: int
+    benefit: int
+
+
 class Log:
     """The newest outcomes of all operations, oldest first.
 
     Args:
         size: how many are kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._outcomes: deque[Outcome] = deque(maxlen=size)
+        self._dropped_at: datetime | None = None
+
+    def append(self, outcome: Outcome) -> None:
+        """Adds an outcome; the oldest one makes room for it."""
+        if len(self._outcomes) == self._outcomes.maxlen:
+            self._dropped_at = self._outcomes[0].time
+        self._outcomes.append(outcome)
+
+    def since(self, start: datetime) -> tuple[list[Outcome], datetime]:
+        """The outcomes from `start` on, and from when on they are complete."""
+        complete = start if self._dropped_at is None else max(start, self._dropped_at)
+        return [outcome for outcome in self._outcomes if outcome.time >= start], complete
+
+
+def evaluate(
+    outcomes: Sequence[Outcome], metric: Metric, *, now: datetime, days: float, covered: float, period: timedelta, seed: int
+) -> Effectiveness:
+    """Computes a figure and its interval.
+
+    Args:
+        outcomes: what it rests on.
+        metric: which figure.
+        now: the end of the time that it is about.
+        days: how far it was to look back.
+        covered: how far it does.
         period: what `max_volume` of the operations is for.
         seed: where the resampling starts from.
     """
+    facts = (_CONFIDENCE, len(outcomes), days, covered)
+    if not outcomes:
+        return Effectiveness(metric, None, None, None, *facts)
+    periods = math.ceil((now - outcomes[0].time) / period)
+    sample = _Sample(outcomes, periods, per_operation=metric == "regret")
+    value = float(sample.figures(metric, sample.columns.sum(axis=0, keepdims=True))[0])
+    if not math.isfinite(value):
+        return Effectiveness(metric, None, None, None, *facts)
+    return Effectiveness(metric, value, *sample.interval(metric, seed), *facts)
 
-    def __init__(self, size: int, period: timedelta, seed: int) -> None:
-        self._entries: deque[tuple[datetime, Operation, int, int]] = deque(maxlen=size)
-        self._dropped_at: datetime | None = None
-        self._period = period
-        self._seed = seed
 
-    def append(self, time: datetime, operation: Operation, cost: int, benefit: int) -> None:
-        """Adds an outcome; the oldest one makes room for it."""
-        if len(self._entries) == self._entries.maxlen:
-            self._dropped_at = self._entries[0][0]
-        self._entries.append((time, operation, cost, benefit))
+def checked_metric(name: str) -> Metric:
+    """The metric of this name.
 
-    def evaluate(self, now: datetime, lookback_days: float, metric: str) -> Effectiveness:
-        """Computes a figure and its interval.
-
-        Raises:
-            ConfigurationError: there is no such metric.
-        """
-        if metric not in _METRICS:
-            known = ", ".join(map(repr, _METRICS))
-            raise ConfigurationError(f"metric must be one of {known}, not {metric!r}")
-        start = now - timedelta(days=lookback_days)
-        entries = [entry for entry in self._entries if entry[0] >= start]
-        first = start if self._dropped_at is None else max(start, self._dropped_at)
-        covered = lookback_days if first == start else (now - first) / _DAY
-        facts = (len(entries), lookback_days, covered)
-        if not entries:
-            return Effectiveness(metric, None, None, None, _CONFIDENCE, *facts)
-        sample = _Sample(entries, math.ceil((now - entries[0][0]) / self._period), per_operation=metric == "regret")
-        value = float(sample.figures(metric, sample.columns.sum(axis=0, keepdims=True))[0])
-        if not math.isfinite(value):
-            return Effectiveness(metric, None, None, None, _CONFIDENCE, *facts)
-        lower, upper = sample.interval(metric, self._seed)
-        return Effectiveness(metric, value, lower, upper, _CONFIDENCE, *facts)
+    Raises:
+        ConfigurationError: there is none.
+    """
+    for metric in METRICS:
+        if metric == name:
+            return metric
+    raise ConfigurationError(f"metric must be one of {', '.join(map(repr, METRICS))}, not {name!r}")
 
 
 class _Sample:
@@ -136,7 +160,7 @@ class _Sample:
 
     def __init__(
         self,
-        entries: Sequence[tuple[datetime, Operation, int, int]],
+        outcomes: Sequence[Outcome],
         periods: int,
         *,
         per_operation: bool,
@@ -144,14 +168,15 @@ class _Sample:
         import numpy as np
 
         index: dict[Operation, int] = {}
-        own = np.array([index.setdefault(entry[1], len(index)) for entry in entries])
+        own = np.array([index.setdefault(outcome.operation, len(index)) for outcome in outcomes])
         kinds = len(index) if per_operation else 1
-        groups = np.arange(len(entries))
-        if len(entries) > _MAX_GROUPS:
+        groups = np.arange(len(outcomes))
+        if len(outcomes) > _MAX_GROUPS:
             groups = np.random.default_rng(0).permutation(groups) % _MAX_GROUPS
         cells = groups * kinds + (own if per_operation else 0)
-        cost, benefit = (np.array([entry[n] for entry in entries], dtype=float) / UNITS_PER_ONE for n in (2, 3))
-        shape = (min(len(entries), _MAX_GROUPS), kinds)
+        cost = np.array([outcome.cost for outcome in outcomes], dtype=float) / UNITS_PER_ONE
+        benefit = np.array([outcome.benefit for outcome in outcomes], dtype=float) / UNITS_PER_ONE
+        shape = (min(len(outcomes), _MAX_GROUPS), kinds)
         weights = (None, cost, benefit)
         sums = [np.bincount(cells, w, shape[0] * kinds).reshape(shape) for w in weights]
         self.columns = np.concatenate(sums, axis=1).astype(float)
@@ -176,7 +201,7 @@ class _Sample:
         """The figure of each row of sums."""
         import numpy as np
 
-        counts, costs, benefits = np.split(sums, 3, axis=1)
+        _, costs, benefits = np.split(sums, 3, axis=1)
         cost, benefit = costs.sum(axis=1), benefits.sum(axis=1)
         if metric == "cost":
             return cost
@@ -184,26 +209,34 @@ class _Sample:
             return benefit
         if metric == "roi":
             return np.divide(benefit, cost, out=np.full_like(cost, np.inf), where=cost > 0)
-        return np.maximum(self._best(counts, costs, benefits) - benefit, 0.0)
+        return self._regret(costs, benefits)
 
-    def _best(
-        self, counts: NDArray[np.float64], costs: NDArray[np.float64], benefits: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """The most that the same money could have brought: best operations first, each up to its volume."""
+    def _regret(self, costs: NDArray[np.float64], benefits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the plan of hindsight would have brought beyond what came. The plan is that of the whole sample:
+        were it made anew for each resample, it would follow the luck of each, and never regret less.
+        """
         import numpy as np
 
-        paid = costs > 0
-        roi = np.divide(benefits, costs, out=np.zeros_like(costs), where=paid)
-        most = np.maximum(counts, self._volumes) / np.maximum(counts, 1) * costs
-        most = np.where(paid, most, 0.0)
-        order = np.argsort(-roi, axis=1, kind="stable")
-        roi, most = (np.take_along_axis(column, order, axis=1) for column in (roi, most))
-        spent = costs.sum(axis=1, keepdims=True)
-        before = np.minimum(np.cumsum(np.minimum(most, spent), axis=1), spent)
-        before = np.concatenate([np.zeros_like(spent), before[:, :-1]], axis=1)
-        used = np.minimum(most, spent - before)
-        free = np.where(paid, 0.0, benefits).sum(axis=1)
-        return (used * roi).sum(axis=1) + free
+        roi, parts = self._hindsight
+        returns = np.divide(benefits, costs, out=np.broadcast_to(roi, costs.shape).copy(), where=costs > 0)
+        paid = np.where(roi >= 0, benefits, 0.0)
+        return costs.sum(axis=1) * (returns * parts).sum(axis=1) - paid.sum(axis=1)
+
+    @cached_property
+    def _hindsight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The return of each operation (-1 if it cost nothing), and the best parts of the money for them: best
+        first, each up to its volume cap, or to what was really done if that is more.
+        """
+        import numpy as np
+
+        counts, costs, benefits = np.split(self.columns.sum(axis=0), 3)
+        roi = np.divide(benefits, costs, out=np.full_like(costs, -1.0), where=costs > 0)
+        most = np.maximum(counts, self._volumes) / counts * costs
+        order = np.argsort(-roi, kind="stable")
+        reached = np.minimum(np.cumsum(np.minimum(most, costs.sum())[order]), costs.sum())
+        parts = np.zeros_like(costs)
+        parts[order] = np.diff(reached, prepend=0.0) / (costs.sum() or 1.0)
+        return roi, parts
 
 
 def _volume(operation: Operation, periods: int) -> float:

@@ -150,7 +150,7 @@ class Allocation(dict[str, "Decimal"]):
 
     def _head(self) -> list[str]:
         lines = [
-            f"{self.total_budget} for {len(self)} agents, at least {self.floor} each, "
+            f"{self.total_budget} for {len(self)} agent{'s' * (len(self) != 1)}, at least {self.floor} each, "
             f"risk tolerance {self.risk_tolerance:g}."
         ]
         if self.unallocated:

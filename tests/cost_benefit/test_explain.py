@@ -33,7 +33,7 @@ def test_every_reason_in_words(allocator):
         "  translate  200  returns 3 ± 0.6; all that its volume cap admits",
         "  summarise  252  returns 2.5 ± 1, the next unit 2.437 after risk",
         "  rewrite      0  returns 2 ± 0.2; the agent has a better operation without a volume cap",
-        "agent_1      448  █████████████▍ 44.8 %",
+        "agent_1      448  █████████████▌ 44.8 %",
         "  analyse    448  returns 2.5 ± 0.75, the next unit 2.437 after risk",
         "agent_2      100  ███ 10.0 %",
         "  report     100  returns 0.5 ± 0.15, the next unit 0.4994 after risk; only the floor (2.437 elsewhere)",

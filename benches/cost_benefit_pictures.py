@@ -14,7 +14,7 @@ from safeguards.budget.cost_benefit.plots import plot_allocation
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "examples"))
 
-from best_models import BUDGETS, compare
+from best_models import BUDGETS, compare  # noqa: E402 - it stands beside the examples
 
 # A mid-tone, legible on a white page and on a dark one.
 TEXT = "#768390"

@@ -1,10 +1,10 @@
 """How to split a budget among 51 real coding models, learnt on half of their cases, judged on the other half.
 
-Each model worked on the same 225 cases of a public leaderboard; we know how many it passed and what that cost.
-Here each model is an agent with one operation, a case. Half of its cases, drawn at random, tell what a case
-costs and how often it is passed. With that a budget is split, and each model works on the other half until its
-part of the budget or its cases are used up. What counts is how many cases are passed, as a share of the most that
-the same money could have passed had everything been known: the optimum in hindsight.
+Each model worked on the same 225 cases of a public leaderboard; we know how many it passed and what that
+cost. Here each model is an agent with one operation, a case. Half of its cases, drawn at random, tell what a
+case costs and how often it is passed. With that a budget is split, and each model works on the other half
+until its part of the budget or its cases are used up. What counts is how many cases are passed, as a share
+of the most that the same money could have passed had everything been known: the optimum in hindsight.
 
 More money than its cases cost is lost on a model. Who does not tell the allocator how many cases there are
 (`max_volume`) can only spread the money by tolerating less risk.
@@ -106,7 +106,9 @@ def compare(part: float) -> Iterator[tuple[str, float]]:
 
     def share(*, volumes: bool, risk_tolerance: float) -> float:
         split = {"volumes": volumes, "risk_tolerance": risk_tolerance}
-        return float(np.mean([trial.passed(trial.allocate(**split)) / trial.in_hindsight() for trial in trials]))
+        return float(
+            np.mean([trial.passed(trial.allocate(**split)) / trial.in_hindsight() for trial in trials])
+        )
 
     equal = np.ones(len(models.names)) / len(models.names)
     yield "equal parts", float(np.mean([t.passed(t.budget * equal) / t.in_hindsight() for t in trials]))

@@ -12,7 +12,9 @@ def solve(instance):
     """HiGHS's best shares, or None if the floors cannot be kept."""
     own = instance.reachable
     n, caps = len(own), np.minimum(instance.caps, 1)[own]
-    whole = min(1.0, sum(min(1.0, sum(caps[[instance.agents[k] == a for k in own]])) for a in set(instance.agents)))
+    whole = min(
+        1.0, sum(min(1.0, sum(caps[[instance.agents[k] == a for k in own]])) for a in set(instance.agents))
+    )
     risk = 1.0 if instance.tolerance == 0 else (1 - instance.tolerance) / instance.tolerance
     model = highspy.HighsModel()
     lp = model.lp_
@@ -32,7 +34,7 @@ def solve(instance):
         model.hessian_.index_ = np.arange(n)
         model.hessian_.value_ = risk * instance.deviation[own] ** 2
     highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
+    highs.setOptionValue("log_to_console", False)  # noqa: FBT003 - HiGHS takes it by position
     highs.passModel(model)
     highs.run()
     status = highs.getModelStatus()

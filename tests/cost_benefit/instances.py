@@ -52,7 +52,9 @@ class Instance:
         """Operations that an agent may use: none of its others without a cap returns more."""
         roi = self.roi
         uncapped = [k for k, volume in enumerate(self.volumes) if volume is None]
-        best = {a: max((roi[k] for k in uncapped if self.agents[k] == a), default=0) for a in set(self.agents)}
+        best = {
+            a: max((roi[k] for k in uncapped if self.agents[k] == a), default=0) for a in set(self.agents)
+        }
         return [k for k, agent in enumerate(self.agents) if roi[k] >= best[agent]]
 
     def objective(self, shares):

@@ -86,6 +86,13 @@ def test_regret_is_what_the_best_operations_would_have_brought_more():
     assert recorded([*outcomes, (0, 0, 7)]).evaluate_effectiveness(7, "regret").value == pytest.approx(33)
 
 
+def test_an_operation_that_was_free_regrets_nothing():
+    free = recorded([(0, 0, 7)] * 5 + [(1, 2, 4)] * 5)
+    assert free.evaluate_effectiveness(7, "regret").value == 0
+    assert free.evaluate_effectiveness(7, "roi").value == 55 / 10
+    assert recorded([(0, 0, 7)] * 5).evaluate_effectiveness(7, "regret").value == 0
+
+
 def test_regret_is_never_negative_but_its_interval_may_be():
     random = np.random.default_rng(1)
     for seed in range(20):
@@ -126,7 +133,11 @@ def test_thousands_of_outcomes_in_groups_have_the_interval_of_the_normal():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"metric": "profit"}, ConfigurationError, "metric must be one of 'roi', 'benefit', 'cost', 'regret', not 'profit'"),
+        (
+            {"metric": "profit"},
+            ConfigurationError,
+            "metric must be one of 'roi', 'benefit', 'cost', 'regret', not 'profit'",
+        ),
         ({"lookback_days": 0}, ConfigurationError, "lookback_days must be from"),
         ({"lookback_days": "7"}, TypeError, "lookback_days must be a number, not '7'"),
     ],

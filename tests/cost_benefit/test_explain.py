@@ -6,6 +6,8 @@ import pytest
 
 from .instances import allocator_for
 
+FLOOR = "; only the floor (2.437 elsewhere)"
+
 
 @pytest.fixture
 def allocator():
@@ -36,8 +38,14 @@ def test_every_reason_in_words(allocator):
         "agent_1      448  █████████████▌ 44.8 %",
         "  analyse    448  returns 2.5 ± 0.75, the next unit 2.437 after risk",
         "agent_2      100  ███ 10.0 %",
-        "  report     100  returns 0.5 ± 0.15, the next unit 0.4994 after risk; only the floor (2.437 elsewhere)",
+        "  report     100  returns 0.5 ± 0.15, the next unit 0.4994 after risk" + FLOOR,
     ]
+
+
+def test_small_amounts_are_written_out(allocator):
+    lines = allocator.optimize_allocation("0.000000003", 0, 1).explain().splitlines()
+    assert lines[0] == "0.000000003 for 3 agents, at least 0 each, risk tolerance 1."
+    assert lines[3].startswith("agent_0      0.000000003  ██████████████████████████████ 100.0 %")
 
 
 def test_reasons_as_values(allocator):

@@ -71,7 +71,9 @@ def test_sums_stay_exact_where_floats_would_not():
         allocator.record_outcome("agent_0", "work", Decimal(10**14), Decimal(10**14) + Decimal("0.000001"))
     [known] = allocator.get_operations()
     assert known.average_benefit == Decimal(10**14) + Decimal("0.000000999")
-    assert known.deviation * float(known.average_cost) == pytest.approx(1e-6 * (0.999 * 0.001) ** 0.5, rel=1e-6)
+    assert known.deviation * float(known.average_cost) == pytest.approx(
+        1e-6 * (0.999 * 0.001) ** 0.5, rel=1e-6
+    )
 
 
 def test_what_costs_or_brings_nothing():

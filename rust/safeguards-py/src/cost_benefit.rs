@@ -6,20 +6,23 @@ use safeguards_core::amount::Units;
 use safeguards_core::portfolio::{PortfolioError, Segment, Split, Terms, split};
 
 use crate::amount::to_decimal;
-use crate::error::exception;
+use crate::error::{configuration_error, exception};
 
 /// Amounts of the agents, units of the operations, units that are left over, and the price of the last unit.
 type Answer<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>, i128, Option<f64>);
 
-/// Splits a total among agents; what `CostBenefitAllocator` is made of. Operations are parallel lists: the index
-/// of the agent, the expected return of a unit of money, its standard deviation, the most units that can be used.
+/// Splits a total among agents; what `CostBenefitAllocator` is made of.
+///
+/// Operations are parallel lists: the index of the agent, the expected return of a unit of money, its
+/// standard deviation, the most units that can be used.
 ///
 /// Returns:
-///     The amount of each agent; of each operation, in units of 1e-9; the units that are left over; and what one
-///     more unit of the total would be worth.
+///     The amount of each agent; of each operation, in units of 1e-9; the units that are left over; and what
+///     one more unit of the total would be worth.
 ///
 /// Raises:
 ///     InfeasibleAllocationError: the floors cannot be kept.
+///     ConfigurationError: the lists do not belong together.
 #[pyfunction]
 #[pyo3(signature = (agent_ids, agents, expected, deviations, caps, *, total, floor, tolerance))]
 #[expect(clippy::too_many_arguments, reason = "parallel lists, and three keywords")]
@@ -34,6 +37,13 @@ pub(crate) fn split_budget<'py>(
     floor: i128,
     tolerance: f64,
 ) -> PyResult<Answer<'py>> {
+    let lengths = [expected.len(), deviations.len(), caps.len()];
+    let is_sound = lengths == [agents.len(); 3]
+        && agents.iter().all(|&agent| agent < agent_ids.len())
+        && caps.iter().flatten().chain([&total, &floor]).all(|&units| units >= 0);
+    if !is_sound {
+        return Err(configuration_error(py, "operations must be lists of one length, of agents that are listed"));
+    }
     let segments: Vec<Segment> = agents
         .into_iter()
         .zip(expected)

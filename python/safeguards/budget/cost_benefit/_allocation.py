@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Allocation", "OperationShare"]
 
+Reason = Literal["price", "floor", "volume", "outbid", "unreachable"]
+
 _BAR_CELLS = 30
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -34,9 +36,10 @@ class OperationShare:
         cap: the most money that it can use (volume cap times average cost); `None` without a limit.
         marginal: what its next unit of money is worth: the return less the discount for risk,
             `roi - (1 - t) / t * deviation**2 * share`; at risk tolerance t = 0 the discount alone.
-        reason: why it gets no more: `"price"`, its next unit is worth as much as anybody's; `"floor"`, it would
-            get less without the agent's floor; `"volume"`, it cannot use more; `"outbid"`, it gets nothing, since
-            money is worth more elsewhere; `"unreachable"`, the agent has a better operation without a volume cap.
+        reason: why it gets no more: `"price"`, its next unit is worth as much as anybody's; `"floor"`, it
+            would get less without the agent's floor; `"volume"`, it cannot use more; `"outbid"`, it gets
+            nothing, since money is worth more elsewhere; `"unreachable"`, the agent has a better operation
+            without a volume cap.
     """
 
     agent_id: str
@@ -46,7 +49,7 @@ class OperationShare:
     deviation: float
     cap: Decimal | None
     marginal: float
-    reason: Literal["price", "floor", "volume", "outbid", "unreachable"]
+    reason: Reason
 
 
 class Allocation(dict[str, "Decimal"]):
@@ -87,8 +90,8 @@ class Allocation(dict[str, "Decimal"]):
     def objective(self) -> float:
         """What was maximised, with w as shares of the total and t as risk tolerance.
 
-        It is `sum(roi * w) - (1 - t) / (2 * t) * sum((deviation * w)**2)`; at t = 0, where only variance counts,
-        `-sum((deviation * w)**2) / 2`.
+        It is `sum(roi * w) - (1 - t) / (2 * t) * sum((deviation * w)**2)`; at t = 0, where only variance
+        counts, `-sum((deviation * w)**2) / 2`.
         """
         shares = [self._part(share.amount) for share in self.operations]
         pairs = list(zip(self.operations, shares, strict=True))
@@ -113,15 +116,15 @@ class Allocation(dict[str, "Decimal"]):
         rows: dict[str, list[tuple[str, str, str]]] = {}
         for agent, own in self.items():
             part = self._part(own)
-            rows[agent] = [(agent, str(own), f"{_bar(part)} {_percent(part)}".lstrip())]
+            rows[agent] = [(agent, f"{own:f}", f"{_bar(part)} {_percent(part)}".lstrip())]
         for share in self.operations:
-            rows[share.agent_id].append((f"  {share.operation_type}", str(share.amount), self._why(share)))
+            rows[share.agent_id].append((f"  {share.operation_type}", f"{share.amount:f}", self._why(share)))
         return "\n".join([*self._head(), "", *_aligned([row for own in rows.values() for row in own])])
 
     def __str__(self) -> str:
-        rows = [(agent, str(own), _percent(self._part(own))) for agent, own in self.items()]
+        rows = [(agent, f"{own:f}", _percent(self._part(own))) for agent, own in self.items()]
         if self.unallocated:
-            rows.append(("unallocated", str(self.unallocated), ""))
+            rows.append(("unallocated", f"{self.unallocated:f}", ""))
         return "\n".join(_aligned(rows))
 
     def _part(self, of: Decimal) -> float:
@@ -134,48 +137,45 @@ class Allocation(dict[str, "Decimal"]):
         own, cap = amount(columns.units[number]), None if cap_units is None else amount(cap_units)
         tolerance, risk = self.risk_tolerance, deviation**2 * self._part(own)
         marginal = roi - (1 - tolerance) / tolerance * risk if tolerance else -risk
-        if cap is not None and own >= cap:
-            reason = "volume"
-        elif own == 0:
-            reason = "unreachable" if self._is_dominated(number) else "outbid"
-        elif self.price is not None and self[agent_id] == self.floor and not _close(marginal, self.price):
-            reason = "floor"
-        else:
-            reason = "price"
+        reason = self._reason(number, own, cap, marginal)
         return OperationShare(agent_id, operation_type, own, roi, deviation, cap, marginal, reason)
 
-    def _is_dominated(self, number: int) -> bool:
-        best = self._columns.best_uncapped.get(self._columns.names[number][0], -1.0)
-        return best > self._columns.roi[number]
+    def _reason(self, number: int, own: Decimal, cap: Decimal | None, marginal: float) -> Reason:
+        columns, agent_id = self._columns, self._columns.names[number][0]
+        if cap is not None and own >= cap:
+            return "volume"
+        if own == 0:
+            is_dominated = columns.best_uncapped.get(agent_id, -1.0) > columns.roi[number]
+            return "unreachable" if is_dominated else "outbid"
+        if self.price is not None and self[agent_id] == self.floor and not _close(marginal, self.price):
+            return "floor"
+        return "price"
 
     def _head(self) -> list[str]:
-        lines = [
-            f"{self.total_budget} for {len(self)} agent{'s' * (len(self) != 1)}, at least {self.floor} each, "
-            f"risk tolerance {self.risk_tolerance:g}."
-        ]
+        agents = f"{len(self)} agent{'s' if len(self) != 1 else ''}"
+        floor = f"at least {self.floor:f} each"
+        lines = [f"{self.total_budget:f} for {agents}, {floor}, risk tolerance {self.risk_tolerance:g}."]
         if self.unallocated:
-            lines.append(f"{self.unallocated} is unallocated: all volume caps are reached.")
+            lines.append(f"{self.unallocated:f} is unallocated: all volume caps are reached.")
         elif self.price is not None and self.risk_tolerance:
-            lines.append(f"One unit more would be worth {self.price:.4g}, its return less the discount for risk.")
+            lines.append(
+                f"One unit more would be worth {self.price:.4g}, its return less the discount for risk."
+            )
         return lines
 
     def _why(self, share: OperationShare) -> str:
         returns = f"returns {share.roi:.4g} ± {share.deviation:.3g}"
-        worth = f"{returns}, the next unit {share.marginal:.4g} after risk"
-        if self.risk_tolerance in {0, 1}:
-            worth = returns
-        elsewhere = "" if self.price is None else f" ({self.price:.4g} elsewhere)"
-        match share.reason:
-            case "volume":
-                return f"{returns}; all that its volume cap admits"
-            case "unreachable":
-                return f"{returns}; the agent has a better operation without a volume cap"
-            case "outbid":
-                return f"{returns}; money is worth more elsewhere{elsewhere if self.risk_tolerance else ''}"
-            case "floor":
-                return f"{worth}; only the floor{elsewhere if self.risk_tolerance else ''}"
-            case "price":
-                return worth
+        is_between = self.risk_tolerance not in {0, 1}
+        worth = f"{returns}, the next unit {share.marginal:.4g} after risk" if is_between else returns
+        has_price = self.price is not None and self.risk_tolerance > 0
+        elsewhere = f" ({self.price:.4g} elsewhere)" if has_price else ""
+        return {
+            "price": worth,
+            "floor": f"{worth}; only the floor{elsewhere}",
+            "volume": f"{returns}; all that its volume cap admits",
+            "outbid": f"{returns}; money is worth more elsewhere{elsewhere}",
+            "unreachable": f"{returns}; the agent has a better operation without a volume cap",
+        }[share.reason]
 
 
 class Terms(NamedTuple):

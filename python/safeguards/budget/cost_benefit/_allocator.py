@@ -31,16 +31,16 @@ _MAX_OUTCOMES = 10**9
 class CostBenefitAllocator:
     """Splits a total among agents so that it returns the most, as surely as you want it.
 
-    Each agent has operations with an average cost, an average benefit, how much the benefit varies, and perhaps
-    the most of them that make sense in a period. Benefits are amounts in a unit of your own: money earned, tests
-    passed, tickets closed. Nothing is spent or granted here: `optimize_allocation` answers with amounts, and
-    `update_budget` of the coordinator applies them.
+    Each agent has operations with an average cost, an average benefit, how much the benefit varies, and
+    perhaps the most of them that make sense in a period. Benefits are amounts in a unit of your own: money
+    earned, tests passed, tickets closed. Nothing is spent or granted here: `optimize_allocation` answers
+    with amounts, and `update_budget` of the coordinator applies them.
 
     Thread-safe. Memory is bounded by the operations that are registered and by `history_outcomes`.
 
     Args:
         budget_coordinator: the coordinator of the agents; its clock dates the outcomes.
-        prior_outcomes: how many real outcomes the registered figures count as. Buhlmann's credibility (1967)
+        prior_outcomes: how many real outcomes the registered figures count as. Bühlmann's credibility (1967)
             takes the ratio of two variances: that of one outcome to that of the error of the registered
             figures. 10 suits outcomes that vary by 30 % and figures that are 10 % off.
         period_days: length of the period that `max_volume` is for; only the metric `"regret"` needs it.
@@ -59,8 +59,7 @@ class CostBenefitAllocator:
         >>> allocator = CostBenefitAllocator(coordinator)
         >>> allocator.register_operation("writer", "draft", 5, 15, benefit_variability=0.2)
         >>> allocator.register_operation("tester", "run", 20, 50, benefit_variability=0.3)
-        >>> allocation = allocator.optimize_allocation(1000, min_allocation_percentage=0.1, risk_tolerance=0.5)
-        >>> allocation
+        >>> allocator.optimize_allocation(1000, min_allocation_percentage=0.1, risk_tolerance=0.5)
         {'writer': Decimal('900'), 'tester': Decimal('100')}
         >>> print(allocator.explain())
         1000 for 2 agents, at least 100 each, risk tolerance 0.5.
@@ -73,7 +72,7 @@ class CostBenefitAllocator:
         >>> for benefit in (9, 14, 16, 12, 11):
         ...     allocator.record_outcome("writer", "draft", 5, benefit)
         >>> print(allocator.evaluate_effectiveness(lookback_days=7, metric="roi"))
-        roi 2.48 (95 %: 1.96 to 3.04, 5 outcomes in 7 days)
+        roi 2.48 (95 %: 1.88 to 3.04, 5 outcomes in 7 days)
     """
 
     def __init__(
@@ -117,7 +116,8 @@ class CostBenefitAllocator:
             operation_type: what it is called.
             average_cost: what one costs, above 0.
             average_benefit: what one brings.
-            benefit_variability: standard deviation of the benefit of one as a share of its average: 0.2 is 20 %.
+            benefit_variability: standard deviation of the benefit of one as a share of its average: 0.2 is
+                20 %.
             max_volume: the most that make sense in a period, however much money there is: the tickets that
                 come in, the cases of a suite. No limit if not given.
 
@@ -166,7 +166,7 @@ class CostBenefitAllocator:
             operation = self._agents.get(agent_id, {}).get(operation_type)
             if operation is None:
                 raise ConfigurationError(
-                    f"operation {operation_type!r} of {agent_id!r} is not known: call register_operation first",
+                    f"operation {operation_type!r} of {agent_id!r} is unknown: call register_operation first",
                     account=agent_id,
                 )
             operation.record(cost_units, benefit_units)
@@ -187,22 +187,23 @@ class CostBenefitAllocator:
     ) -> Allocation:
         """Splits a total among the agents that have operations and are registered at the coordinator.
 
-        With w as the share of an operation, r as its return (average benefit / average cost), s as the standard
-        deviation of that and t as `risk_tolerance`, it maximises
+        With w as the share of an operation, r as its return (average benefit / average cost), s as the
+        standard deviation of that and t as `risk_tolerance`, it maximises
         `sum(r * w) - (1 - t) / (2 * t) * sum((s * w)**2)` (Markowitz 1952). An operation gets at most
         `max_volume` times its average cost. Money reaches an operation without a cap only if the agent has
         none that is better: agents do their best operations first.
 
         Args:
             total_budget: what there is; more than 9 decimal places are rounded down.
-            min_allocation_percentage: the part of the total that each agent gets at least: 0.1 is 10 %. Rounded
-                up to 9 decimal places where there is room for it.
-            risk_tolerance: 1 looks at the return alone, between equals at the least variance; 0 at variance alone,
-                between equals at the best return. Between them returns are discounted by variance.
+            min_allocation_percentage: the part of the total that each agent gets at least: 0.1 is 10 %.
+                Rounded up to 9 decimal places where there is room for it.
+            risk_tolerance: 1 looks at the return alone, between equals at the least variance; 0 at variance
+                alone, between equals at the best return. Between them returns are discounted by variance.
 
         Returns:
-            An amount for each agent. They add up to `total_budget` exactly, or, where volume caps admit less, to
-            what these admit; the rest is `unallocated`. With equal operations, equal amounts, to a last digit.
+            An amount for each agent. They add up to `total_budget` exactly, or, where volume caps admit
+            less, to what these admit; the rest is `unallocated`. With equal operations, equal amounts, to a
+            last digit.
 
         Raises:
             InvalidAmountError: `total_budget` is not an amount.

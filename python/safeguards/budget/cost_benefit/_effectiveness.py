@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from safeguards.budget.cost_benefit._operation import Operation
 
+    Figures = NDArray[np.float64]
+
 __all__ = ["Effectiveness", "Log", "Outcome", "checked_metric", "evaluate"]
 
 Metric = Literal["roi", "benefit", "cost", "regret"]
@@ -71,8 +73,8 @@ class Effectiveness:
             return f"{self.metric} has no value: what was recorded cost nothing ({count})"
         if self.lower is None or self.upper is None:
             return f"{self.metric} {_shown(self.value)} (no interval: {count})"
-        interval = f"{self.confidence:.0%} %: ".replace("%", "", 1)
-        return f"{self.metric} {_shown(self.value)} ({interval}{_shown(self.lower)} to {_shown(self.upper)}, {count})"
+        interval = f"{self.confidence * 100:g} %: {_shown(self.lower)} to {_shown(self.upper)}"
+        return f"{self.metric} {_shown(self.value)} ({interval}, {count})"
 
 
 def _shown(value: float) -> str:
@@ -112,7 +114,14 @@ class Log:
 
 
 def evaluate(
-    outcomes: Sequence[Outcome], metric: Metric, *, now: datetime, days: float, covered: float, period: timedelta, seed: int
+    outcomes: Sequence[Outcome],
+    metric: Metric,
+    *,
+    now: datetime,
+    days: float,
+    covered: float,
+    period: timedelta,
+    seed: int,
 ) -> Effectiveness:
     """Computes a figure and its interval.
 
@@ -125,15 +134,18 @@ def evaluate(
         period: what `max_volume` of the operations is for.
         seed: where the resampling starts from.
     """
-    facts = (_CONFIDENCE, len(outcomes), days, covered)
+
+    def found(value: float | None, lower: float | None, upper: float | None) -> Effectiveness:
+        return Effectiveness(metric, value, lower, upper, _CONFIDENCE, len(outcomes), days, covered)
+
     if not outcomes:
-        return Effectiveness(metric, None, None, None, *facts)
+        return found(None, None, None)
     periods = math.ceil((now - outcomes[0].time) / period)
     sample = _Sample(outcomes, periods, per_operation=metric == "regret")
     value = float(sample.figures(metric, sample.columns.sum(axis=0, keepdims=True))[0])
     if not math.isfinite(value):
-        return Effectiveness(metric, None, None, None, *facts)
-    return Effectiveness(metric, value, *sample.interval(metric, seed), *facts)
+        return found(None, None, None)
+    return found(value, *sample.interval(metric, seed))
 
 
 def checked_metric(name: str) -> Metric:
@@ -152,11 +164,11 @@ class _Sample:
     """Outcomes as the rows of an array: count, cost and benefit, for each operation or for all in one.
 
     Attributes:
-        columns: (G, 3 K) sums of groups of outcomes. Up to a thousand outcomes each is a group of its own; more are
-            dealt out to a thousand groups at random, which leaves the variance of every sum as it is.
+        columns: (G, 3 K) sums of groups of outcomes. Up to a thousand outcomes each is a group of its own;
+            more are dealt out to a thousand groups at random, which leaves every variance as it is.
     """
 
-    columns: NDArray[np.float64]
+    columns: Figures
 
     def __init__(
         self,
@@ -182,8 +194,8 @@ class _Sample:
         self.columns = np.concatenate(sums, axis=1).astype(float)
         self._volumes = np.array([_volume(operation, periods) for operation in index])
 
-    def interval(self, metric: str, seed: int) -> tuple[float | None, float | None]:
-        """The expanded percentile interval of the bootstrap (Efron 1979; Hesterberg 2015, section 5.4)."""
+    def interval(self, metric: Metric, seed: int) -> tuple[float | None, float | None]:
+        """The expanded percentile interval of the bootstrap (Efron 1979; Hesterberg 2015)."""
         import numpy as np
 
         size = len(self.columns)
@@ -197,12 +209,13 @@ class _Sample:
         lower, upper = np.quantile(figures[np.isfinite(figures)], (tail, 1 - tail))
         return float(lower), float(upper)
 
-    def figures(self, metric: str, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    def figures(self, metric: Metric, sums: Figures) -> Figures:
         """The figure of each row of sums."""
         import numpy as np
 
         _, costs, benefits = np.split(sums, 3, axis=1)
-        cost, benefit = costs.sum(axis=1), benefits.sum(axis=1)
+        cost: Figures = costs.sum(axis=1)
+        benefit: Figures = benefits.sum(axis=1)
         if metric == "cost":
             return cost
         if metric == "benefit":
@@ -211,27 +224,31 @@ class _Sample:
             return np.divide(benefit, cost, out=np.full_like(cost, np.inf), where=cost > 0)
         return self._regret(costs, benefits)
 
-    def _regret(self, costs: NDArray[np.float64], benefits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What the plan of hindsight would have brought beyond what came. The plan is that of the whole sample:
-        were it made anew for each resample, it would follow the luck of each, and never regret less.
+    def _regret(self, costs: Figures, benefits: Figures) -> Figures:
+        """What the plan of hindsight would have brought beyond what came.
+
+        The plan is that of the whole sample: were it made anew for each resample, it would follow its luck.
         """
         import numpy as np
 
         roi, parts = self._hindsight
         returns = np.divide(benefits, costs, out=np.broadcast_to(roi, costs.shape).copy(), where=costs > 0)
-        paid = np.where(roi >= 0, benefits, 0.0)
-        return costs.sum(axis=1) * (returns * parts).sum(axis=1) - paid.sum(axis=1)
+        planned: Figures = costs.sum(axis=1) * (returns * parts).sum(axis=1)
+        came: Figures = np.where(roi >= 0, benefits, 0.0).sum(axis=1)
+        return planned - came
 
     @cached_property
-    def _hindsight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The return of each operation (-1 if it cost nothing), and the best parts of the money for them: best
-        first, each up to its volume cap, or to what was really done if that is more.
+    def _hindsight(self) -> tuple[Figures, Figures]:
+        """The return of each operation (-1 if it cost nothing), and the best parts of the money for them.
+
+        The best first, each up to its volume cap, or to what was really done if that is more.
         """
         import numpy as np
 
         counts, costs, benefits = np.split(self.columns.sum(axis=0), 3)
         roi = np.divide(benefits, costs, out=np.full_like(costs, -1.0), where=costs > 0)
-        most = np.maximum(counts, self._volumes) / counts * costs
+        volumes = np.maximum(counts, self._volumes)
+        most = np.multiply(volumes, costs / counts, out=np.zeros_like(costs), where=costs > 0)
         order = np.argsort(-roi, kind="stable")
         reached = np.minimum(np.cumsum(np.minimum(most, costs.sum())[order]), costs.sum())
         parts = np.zeros_like(costs)
@@ -244,7 +261,7 @@ def _volume(operation: Operation, periods: int) -> float:
 
 
 def _tail(size: int) -> float:
-    """Share of resamples beyond each end: less than 2.5 %, as much as Student's t is wider than the normal."""
+    """Part of the resamples beyond each end: less than 2.5 %, as Student's t is wider than the normal."""
     z = NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
     f = size - 1
     # Fisher's expansion of the quantiles of t around those of the normal (Abramowitz & Stegun 26.7.5).

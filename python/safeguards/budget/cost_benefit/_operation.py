@@ -50,10 +50,10 @@ class OperationEstimate:
 class Operation:
     """Running averages of one operation, in units of 1e-9.
 
-    What was registered counts as so many outcomes (`weight`), of which `benefit` and `variability` are the mean
-    and the relative standard deviation: the conjugate prior of a normal mean and variance (Gelman et al.,
-    Bayesian Data Analysis, section 3.3), and the credibility n / (n + weight) of Buhlmann (1967). Sums are
-    whole numbers, so that nothing is lost however many outcomes there are.
+    What was registered counts as so many outcomes (`weight`), of which `benefit` and `variability` are the
+    mean and the relative standard deviation: the conjugate prior of a normal mean and variance (Gelman et
+    al., Bayesian Data Analysis, section 3.3), and the credibility n / (n + weight) of Bühlmann (1967). Sums
+    are whole numbers, so that nothing is lost however many outcomes there are.
     """
 
     __slots__ = (

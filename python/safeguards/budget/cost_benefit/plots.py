@@ -27,11 +27,11 @@ _LABEL_FROM = 0.04
 def plot_allocation(allocation: Allocation, *, title: str | None = None) -> Figure:
     """Draws what each unit of money is worth where it went, against what the next one would be worth.
 
-    Money runs from left to right, agent by agent in their colours. The height of an operation is what a unit of
-    money returns there, less the discount for risk, which grows from left to right with its share. The broken
-    line is the price: what one unit more would be worth. What ends on the line gets what it is worth; what ends
-    above it is cut off by its volume cap, a thick edge; what lies below it is there for the floor, hatched.
-    A cross is an operation that gets nothing, at what its first unit would be worth.
+    Money runs from left to right, agent by agent in their colours. The height of an operation is what a unit
+    of money returns there, less the discount for risk, which grows from left to right with its share. The
+    broken line is the price: what one unit more would be worth. What ends on the line gets what it is worth;
+    what ends above it is cut off by its volume cap, a thick edge; what lies below it is there for the floor,
+    hatched. A cross is an operation that gets nothing, at what its first unit would be worth.
 
     Args:
         allocation: what to draw; of many agents, the forty that get most.
@@ -55,10 +55,13 @@ def plot_allocation(allocation: Allocation, *, title: str | None = None) -> Figu
         raise ConfigurationError("nothing was allocated: there is nothing to draw")
     axes = _axes(title)
     left = 0.0
-    for number, agent in enumerate(sorted(allocation, key=allocation.__getitem__, reverse=True)[:_MAX_AGENTS]):
+    for number, agent in enumerate(
+        sorted(allocation, key=allocation.__getitem__, reverse=True)[:_MAX_AGENTS]
+    ):
         own = [share for share in allocation.operations if share.agent_id == agent]
         left = _draw_agent(axes, allocation, own, left, COLOURS[number % len(COLOURS)])
     if allocation.price is not None:
+        axes.axhline(allocation.price, color="white", linewidth=2.6, alpha=0.6, gid="behind-the-price")
         axes.axhline(allocation.price, color=INK, linewidth=1.2, dashes=(5, 2.5), gid="price")
         axes.annotate(
             f" one unit more: {allocation.price:.3g}",
@@ -87,15 +90,32 @@ def _draw_agent(
         first = share.roi if allocation.risk_tolerance else 0.0
         gid = f"{share.agent_id}/{share.operation_type}"
         if not share.amount:
-            axes.plot(left, first, marker="x", color=INK, markersize=6, clip_on=False, gid=gid)
+            axes.plot(
+                left,
+                first,
+                marker="X",
+                color=INK,
+                markeredgecolor="white",
+                markersize=8,
+                clip_on=False,
+                gid=gid,
+            )
             continue
         right = left + float(share.amount)
         corners = [(left, 0.0), (left, first), (right, share.marginal), (right, 0.0)]
         hatch = "///" if share.reason == "floor" else None
-        patch = Polygon(corners, facecolor=colour, alpha=0.75, edgecolor="white", linewidth=0.8, hatch=hatch, gid=gid)
+        patch = Polygon(
+            corners, facecolor=colour, alpha=0.75, edgecolor="white", linewidth=0.8, hatch=hatch, gid=gid
+        )
         axes.add_patch(patch)
         if share.reason == "volume":
-            axes.plot([right, right], [allocation.price or 0, share.marginal], color=INK, linewidth=2.2, gid=f"cap-{gid}")
+            axes.plot(
+                [right, right],
+                [allocation.price or 0, share.marginal],
+                color=INK,
+                linewidth=2.2,
+                gid=f"cap-{gid}",
+            )
         left = right
     if left - begin >= _LABEL_FROM * float(allocation.total_budget):
         agent = shares[0].agent_id

@@ -188,9 +188,8 @@ impl<'a> Problem<'a> {
         let shares: Vec<f64> =
             self.reachable.iter().map(|own| own.iter().map(|&k| self.above[k]).sum()).collect();
         let rooms: Vec<i128> = self.usable.iter().map(|usable| usable - self.terms.floor).collect();
-        let mut units = apportion::apportion(&shares, &rooms, self.terms.total, self.units_above_floors());
-        units.iter_mut().for_each(|above| *above += self.terms.floor);
-        units
+        let above = apportion::apportion(&shares, &rooms, self.terms.total, self.units_above_floors());
+        above.into_iter().map(|units| units + self.terms.floor).collect()
     }
 
     fn segment_units(&self, agents: &[i128]) -> Vec<i128> {
@@ -201,8 +200,7 @@ impl<'a> Problem<'a> {
                 continue;
             }
             let shares: Vec<f64> = own.iter().map(|&k| self.below[k] + self.above[k]).collect();
-            let rooms: Vec<i128> =
-                own.iter().map(|&k| self.segments[k].cap.unwrap_or(i128::MAX)).collect();
+            let rooms: Vec<i128> = own.iter().map(|&k| self.segments[k].cap.unwrap_or(i128::MAX)).collect();
             let parts = apportion::apportion(&shares, &rooms, self.terms.total, total);
             own.iter().zip(parts).for_each(|(&k, part)| units[k] = part);
         }

@@ -76,7 +76,9 @@ fn problems() -> impl Strategy<Value = (usize, Vec<Segment>, Terms)> {
             let number = |agent| names.iter().position(|&name| name == agent).unwrap();
             let segments = raw
                 .iter()
-                .map(|&(agent, r, s, cap)| segment(number(agent), f64::from(r) / 4.0, f64::from(s) / 3.0, cap))
+                .map(|&(agent, r, s, cap)| {
+                    segment(number(agent), f64::from(r) / 4.0, f64::from(s) / 3.0, cap)
+                })
                 .collect();
             (names.len(), segments, terms(total, total * floor / 100, f64::from(tolerance) / 10.0))
         },

@@ -1103,7 +1103,7 @@ class NextHour:
             >>> forecaster = NextHour(1)
             >>> _ = forecaster.replay(np.random.default_rng(0).uniform(5.0, 15.0, (1, 500)))
             >>> forecaster.forecast().round(1), forecaster.quantile(0.9).round(1)
-            (array([11.]), array([15.2]))
+            (array([11.]), array([15.1]))
         """
     def confidence(self, within: float) -> NDArray[np.float64]:
         """How sure the forecast is.

@@ -312,6 +312,17 @@ def test_demand_that_was_cut_off_is_not_taken_for_all_there_was(coordinator, clo
     assert granted.max() < 1000, "a guess that is repeated does not run away"
 
 
+def test_requests_that_do_not_fit_are_demand_although_something_is_left(coordinator, clock):
+    pool = pool_of(coordinator, 100, budget_period="hourly", timezone="UTC")
+    with sizer_of(coordinator, pool, policy="predictive"):
+        for _ in range(48):
+            admitted = sum(coordinator.try_debit(f"{pool}-0", 30) for _ in range(10))
+            clock.advance(HOUR)
+    assert coordinator._pool_refusals(pool) > 0
+    assert admitted == 10
+    assert 300 <= coordinator.get_pool_budget(pool) < 600
+
+
 def test_hours_that_were_missed_are_unknown_and_a_late_run_counts_by_its_time(coordinator, clock):
     pool = pool_of(coordinator, 10_000)
     sizer = sizer_of(coordinator, pool, policy="predictive")

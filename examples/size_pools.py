@@ -25,7 +25,7 @@ def record() -> dict[str, list[Decimal]]:
 
 
 def two_weeks(prices: dict[str, list[Decimal]], policy: str, **rule: float) -> tuple[float, float]:
-    """Lets a sizer run; returns the share of demand refused in week two, and what was granted for 1.00 wanted."""
+    """Lets a sizer run; returns what week two was refused, and was granted, for 1.00 wanted."""
     clock = ManualClock()
     coordinator = BudgetCoordinator(clock=clock)
     sizer = AdaptivePoolSizer(coordinator)

@@ -112,9 +112,9 @@ class _Pool:
 class DemandTracker:
     """The demand of pools in steps of one interval, with a forecast of the next step.
 
-    Spending is what is seen; demand is what was wanted. They differ in a step in which the pool refused, or
-    ran dry: what was spent then is taken as the least that was wanted (`NextHour.observe`, `at_least`). A step
-    that took longer or shorter than the interval counts with its average; steps that were missed are unknown.
+    Spending is seen; demand is what was wanted. They differ in a step in which the pool refused or ran dry:
+    what was spent then is taken as the least that was wanted (`NextHour.observe`, `at_least`). A step that
+    took longer or shorter than the interval counts with its average; steps that were missed are unknown.
 
     Args:
         interval: seconds of a step.

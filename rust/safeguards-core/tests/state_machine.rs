@@ -938,6 +938,44 @@ fn later_periods_can_be_given_another_budget() {
 }
 
 #[test]
+fn a_pool_tells_when_it_is_renewed_and_with_what() {
+    let world = with_renewal(Period::Daily);
+    world.ledger.set_period_budget("hourly", whole(4)).unwrap();
+    world.advance(30 * HOUR);
+    let renewal = world.ledger.renewal("hourly").unwrap().unwrap();
+    assert_eq!((renewal.ends, renewal.next_ends), (Wall(48 * HOUR), Wall(72 * HOUR)));
+    assert_eq!(renewal.budget, whole(4));
+    assert_eq!(world.ledger.renewal("root").unwrap(), None);
+    assert!(matches!(world.ledger.renewal("nowhere"), Err(LedgerError::UnknownPool(_))));
+}
+
+#[test]
+fn the_pool_that_refuses_counts_it_and_nobody_else_does() {
+    let world = with_renewal(Period::Hourly);
+    let refusals = |id| world.ledger.refusals(id).unwrap();
+    world.debit(8).unwrap();
+    for refused in 1..=3 {
+        assert_eq!(refused_by(world.debit(3)).0, "hourly");
+        assert_eq!((refusals("hourly"), refusals("root")), (refused, 0));
+    }
+    assert_eq!(refused_by(world.debit(101)).0, "cat");
+    assert_eq!(refusals("hourly"), 3, "its own budget refused the agent");
+    world.ledger.update_pool_budget("root", whole(1)).unwrap();
+    assert_eq!(refused_by(world.debit(2)).0, "root");
+    assert_eq!((refusals("hourly"), refusals("root")), (3, 1));
+}
+
+#[test]
+fn agents_below_a_pool_are_counted_at_any_depth() {
+    let world = World::new();
+    world.ledger.register_agent("bob", "root", 5, whole(1)).unwrap();
+    let counts = ["root", "team"].map(|id| world.ledger.agents_below(id).unwrap());
+    assert_eq!(counts, [2, 1]);
+    world.ledger.unregister_agent("ann").unwrap();
+    assert_eq!(world.ledger.agents_below("root").unwrap(), 1);
+}
+
+#[test]
 fn a_period_has_a_length() {
     let world = World::new();
     for nanos in [0, -1, i64::MIN] {

@@ -138,7 +138,8 @@ class DemandTracker:
         """
         known = self._pools.get(pool_id)
         if known is not None:
-            known.comparison = Comparison(rule)
+            if known.comparison.rule != rule:
+                known.comparison = Comparison(rule)
             return
         look = _look(coordinator, pool_id, None)
         is_longer = look.renewal is not None and look.renewal.length > self._interval
@@ -191,10 +192,6 @@ class DemandTracker:
         """As `expect`, of a pool's own period; NaN if it is not longer than a step."""
         periods = self._pools[pool_id].periods
         return float("nan") if periods is None else _expected(periods, probability)[0]
-
-    def steps(self, pool_id: str) -> int:
-        """Steps of which the demand was seen, and a forecast before it."""
-        return self._pools[pool_id].comparison.steps
 
     def is_forecast_better(self, pool_id: str) -> bool:
         """Whether the forecast would have served this pool better than the step rule, on its own history."""

@@ -128,7 +128,9 @@ class AdaptivePoolSizer(Controller):
         policy: Policy = "auto",
         exhaustion_rate: float | None = None,
     ) -> None:
-        """Sizes a pool from now on, or by other rules. What is known of its demand is kept.
+        """Sizes a pool from now on, or by other rules.
+
+        What is known of its demand is kept; `"auto"` compares anew if something is changed.
 
         Args:
             pool_id: the pool.

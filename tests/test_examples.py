@@ -61,7 +61,7 @@ PRINTED = {
     "size_pools.py": [
         "policy                           refused   granted for 1.00 wanted",
         "step                               30.8%                      1.22",
-        "auto                               16.2%                      1.32",
+        "auto                               16.2%                      1.31",
         "predictive, 70% use                16.4%                      1.27",
         "predictive, short in 5% of hours    8.0%                      1.98",
     ],

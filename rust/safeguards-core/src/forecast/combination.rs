@@ -4,9 +4,9 @@ use super::experts::{EXPERTS, Paths};
 use super::{DAILY_MEMORY, median, number};
 
 /// How sharply weights follow losses.
-const LEARNING_RATE: f64 = 1.0;
-/// Days of own errors that outweigh the standing of an expert among all agents.
-const SHRINKAGE_DAYS: f64 = 4.0;
+const LEARNING_RATE: f64 = 0.6;
+/// Days of own errors that weigh as much as the usual loss of an expert among all agents.
+const SHRINKAGE_DAYS: f64 = 2.0;
 /// A loss beyond this, in units of the usual change from day to day, counts as this.
 const MAX_LOSS: f64 = 10.0;
 
@@ -21,8 +21,6 @@ pub(super) struct Standing {
     pub(super) loss: [f64; EXPERTS],
     /// Days that the mean is worth.
     pub(super) days: [f64; EXPERTS],
-    /// Days that were looked at, discounted.
-    total_days: f64,
 }
 
 /// Mean absolute errors as losses. `scale` is the agent's usual change from one day to the next.
@@ -49,7 +47,6 @@ impl Standing {
                 sums[expert] += weight * loss;
                 standing.days[expert] += weight;
             }
-            standing.total_days += weight;
             weight *= DAILY_MEMORY;
         }
         for (expert, sum) in sums.iter().enumerate().filter(|(expert, _)| standing.days[*expert] > 0.0) {
@@ -60,10 +57,9 @@ impl Standing {
 
     /// Weights of the experts awake, given the usual loss of each among all agents.
     pub(super) fn weights(&self, usual: &[f64; EXPERTS], awake: [bool; EXPERTS]) -> [f64; EXPERTS] {
-        let days = self.total_days;
         let loss: [f64; EXPERTS] = std::array::from_fn(|k| {
             let own = self.days[k];
-            days * (own * self.loss[k] + SHRINKAGE_DAYS * usual[k]) / (own + SHRINKAGE_DAYS)
+            own * self.loss[k] + SHRINKAGE_DAYS * usual[k]
         });
         let least = (0..EXPERTS).filter(|k| awake[*k]).map(|k| loss[k]).fold(f64::INFINITY, f64::min);
         let raw: [f64; EXPERTS] =

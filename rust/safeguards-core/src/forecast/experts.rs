@@ -36,6 +36,9 @@ pub(super) struct Past<'a> {
     pub(super) roots: &'a [f64],
 }
 
+/// Writes its forecast of the hours to come; false if it knows too little.
+type Expert<'a> = dyn Fn(&mut [f64]) -> bool + 'a;
+
 /// The experts' forecasts of the hours after an origin. One that knows too little sleeps.
 pub(super) struct Paths {
     horizon: usize,
@@ -47,7 +50,7 @@ impl Paths {
     pub(super) fn of(past: Past<'_>, horizon: usize) -> Self {
         let mut paths = Self { horizon, hours: vec![0.0; EXPERTS * horizon], awake: [false; EXPERTS] };
         let days = past.hours.len() / DAY;
-        let experts: [&dyn Fn(&mut [f64]) -> bool; EXPERTS] = [
+        let experts: [&Expert<'_>; EXPERTS] = [
             &|out| repeat_last(past.hours, DAY, out),
             &|out| repeat_last(past.hours, WEEK, out),
             &|out| last_week_levelled(past.hours, out),
@@ -81,6 +84,12 @@ fn repeat_last(hours: &[f64], period: usize, out: &mut [f64]) -> bool {
     true
 }
 
+fn scale(hours: &mut [f64], factor: f64) {
+    for hour in hours {
+        *hour *= factor;
+    }
+}
+
 fn repeat(profile: &[f64], out: &mut [f64]) {
     for (out, value) in out.iter_mut().zip(profile.iter().cycle()) {
         *out = *value;
@@ -99,7 +108,7 @@ fn last_week_levelled(hours: &[f64], out: &mut [f64]) -> bool {
     if before > 0.0 {
         let ratio = (mean(&hours[n - DAY..]) + floor) / before;
         let factor = ratio.clamp(1.0 / 3.0, 3.0).sqrt();
-        out.iter_mut().for_each(|hour| *hour *= factor);
+        scale(out, factor);
     }
     true
 }
@@ -129,9 +138,8 @@ fn recent_mean_of_hour(roots: &[f64], days: usize, out: &mut [f64]) -> bool {
     if days == 0 {
         return false;
     }
-    let mut profile = by_hour_of_day(roots, days, 2.0);
-    profile.iter_mut().for_each(|root| *root *= *root);
-    repeat(&profile, out);
+    let profile = by_hour_of_day(roots, days, 2.0);
+    repeat(&profile.map(|root| root * root), out);
     true
 }
 
@@ -160,13 +168,10 @@ fn level_and_profile(hours: &[f64], days: usize, out: &mut [f64]) -> bool {
     if days == 0 {
         return false;
     }
-    let mut profile = by_hour_of_day(hours, days, 4.0);
+    let profile = by_hour_of_day(hours, days, 4.0);
     let level = mean(&profile);
-    let trust = number(days) / number(days + 4);
-    profile.iter_mut().for_each(|hour| {
-        let share = if level > 0.0 { *hour / level } else { 1.0 };
-        *hour = trust * share + (1.0 - trust);
-    });
+    let trust = if level > 0.0 { number(days) / number(days + 4) } else { 0.0 };
+    let profile = profile.map(|hour| if trust > 0.0 { trust * hour / level + (1.0 - trust) } else { 1.0 });
     // The level of the hours just past, given that the profile was what it is.
     let keep = (-1.0_f64 / 12.0).exp2();
     let (mut weight, mut seen, mut expected) = (1.0, 0.0, 0.0);
@@ -176,6 +181,6 @@ fn level_and_profile(hours: &[f64], days: usize, out: &mut [f64]) -> bool {
         weight *= keep;
     }
     repeat(&profile, out);
-    out.iter_mut().for_each(|hour| *hour *= seen / expected);
+    scale(out, seen / expected);
     true
 }

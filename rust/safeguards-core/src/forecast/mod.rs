@@ -17,12 +17,16 @@
 mod combination;
 mod experts;
 mod interval;
+mod learner;
+mod local_time;
 mod next_hour;
 mod panel;
+mod quarters;
 mod regression;
 mod track;
 
 pub use experts::{EXPERTS, NAMES as EXPERT_NAMES};
+pub use learner::{KnownUsage, Learner, Learning, Prediction, Question};
 pub use next_hour::{MAX_DEMAND, MAX_SEASON, MAX_SEASONS, NextHour, NextHourError, Outlook};
 pub use panel::{Panel, forecast_all};
 pub use track::{Pool, Track};

@@ -48,7 +48,7 @@ mod _native {
     #[pymodule_export]
     use crate::empty::Empty;
     #[pymodule_export]
-    use crate::forecast::forecast_usage;
+    use crate::forecast::{PyUsageLearner, forecast_usage};
     #[pymodule_export]
     use crate::ledger::PyLedger;
     #[pymodule_export]

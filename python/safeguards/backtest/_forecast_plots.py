@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards._extras import require
 from safeguards.allocation.plots import COLOURS, INK
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -22,15 +23,13 @@ __all__ = ["draw"]
 _SHOWN = 4
 
 
-def draw(result: ForecastBacktest, directory: Path | str, file_format: str) -> list[Path]:
+def draw(result: ForecastBacktest, directory: Path, file_format: str) -> list[Path]:
     """Writes all pictures into a directory."""
     require("matplotlib", "plot")
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
     pictures = {"errors": _errors(result), "days": _days(result), "reliability": _reliability(result)}
     files = []
     for name, figure in pictures.items():
-        file = folder / f"forecast-{name}.{file_format}"
+        file = directory / f"forecast-{name}.{file_format}"
         # Without the date of the day, the same result is the same file.
         figure.savefig(file, dpi=150, metadata={"Date": None} if file_format == "svg" else None)
         files.append(file)
@@ -52,7 +51,7 @@ def _errors(result: ForecastBacktest) -> Figure:
     axes = figure.subplots()
     rows = result.rows[::-1]
     ratios = [row.mase_ratio for row in rows]
-    colours = [COLOURS[0] if row.coverage is not None else "#9aa5b1" for row in rows]
+    colours = [COLOURS[0] if row.covered_share is not None else "#9aa5b1" for row in rows]
     bars = axes.barh([row.policy for row in rows], ratios, color=colours)
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.axvline(1, color=INK, linewidth=0.8, linestyle="--")

@@ -1,9 +1,12 @@
 """How well the pattern learner would have foreseen a recorded demand, beside simple rules."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# numpy leaves parts of its annotations open.
+
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from safeguards._native import forecast_usage
 from safeguards.exceptions import ConfigurationError
@@ -15,10 +18,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from safeguards.backtest.demand import Demand
+
     Floats = NDArray[np.float64]
     Rule = Callable[[Floats, NDArray[np.int64]], Floats]
 
-__all__ = ["ForecastBacktest", "ForecastRow", "HourlyDemand", "backtest_forecast"]
+__all__ = ["ForecastBacktest", "ForecastRow", "backtest_forecast"]
 
 LEARNER = "pattern learner"
 YESTERDAY = "yesterday"
@@ -27,20 +32,6 @@ BINS = 10
 
 _DAY = 24
 _WEEK = 168
-
-
-class HourlyDemand(Protocol):
-    """What agents needed, hour by hour."""
-
-    @property
-    def agents(self) -> tuple[str, ...]:
-        """Ids, in the order of the rows."""
-        ...
-
-    @property
-    def cost(self) -> Floats:
-        """float64 (agents, hours)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,7 @@ class ForecastRow:
             & Koehler 2006), mean over agents and origins.
         mase_ratio: `mase` over that of repeating yesterday: below 1 is better.
         total_error: mean absolute error of the window's total, over the mean total.
-        coverage: share of windows whose total was within the interval; None if there is no interval.
+        covered_share: share of windows whose total was within the interval; None if there is no interval.
         calibration_error: mean distance between confidence and the share of windows for which it came true,
             over ten bins of confidence, weighted by their windows; None if there is no confidence.
         hours: hours that were forecast, over all agents.
@@ -63,7 +54,7 @@ class ForecastRow:
     mase: float
     mase_ratio: float
     total_error: float
-    coverage: float | None
+    covered_share: float | None
     calibration_error: float | None
     hours: int
 
@@ -74,6 +65,7 @@ class ForecastBacktest:
 
     Attributes:
         agents: ids of the agents that took part.
+        left_out: agents that did not, because they were active in too few hours.
         horizon: hours of a window.
         lead: hours between what was known and the window.
         level: share of windows that the interval was to hold.
@@ -88,6 +80,7 @@ class ForecastBacktest:
     """
 
     agents: tuple[str, ...]
+    left_out: int
     horizon: int
     lead: int
     level: float
@@ -108,11 +101,23 @@ class ForecastBacktest:
         """For each bin of confidence that has windows: mean confidence, share that came true, windows."""
         return _reliability(self.confidence, self.actual <= self.margin * self.predicted)
 
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in one sentence."""
+        learner, best_rule = self.row(), next(row for row in self.rows if row.policy != LEARNER)
+        side = "smaller" if learner.mase <= best_rule.mase else "larger"
+        change = abs(1 - learner.mase / best_rule.mase)
+        return (
+            f"the pattern learner's errors are {change:.0%} {side} than those of the best simple rule "
+            f"({best_rule.policy}); its {self.level:.0%} interval held {learner.covered_share:.0%}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
             "kind": "forecast",
             "agents": len(self.agents),
+            "left_out": self.left_out,
             "origins": len(self.origins),
             "horizon": self.horizon,
             "lead": self.lead,
@@ -121,11 +126,11 @@ class ForecastBacktest:
             "rows": [asdict(row) for row in self.rows],
         }
 
-    def plot(self, directory: Path | str, *, file_format: Literal["png", "svg"] = "png") -> list[Path]:
+    def plot(self, directory: Path, *, file_format: Literal["png", "svg"] = "png") -> list[Path]:
         """Writes pictures: the policies' errors, some agents' days, and confidence against what came.
 
         Args:
-            directory: where to; it is made if it is not there.
+            directory: where to; it must be there.
             file_format: which kind of picture.
 
         Returns:
@@ -148,16 +153,16 @@ def _line(row: ForecastRow) -> str:
         return "-" if value is None else f"{value:.3f}"
 
     errors = f"{row.mase:8.3f}{row.mase_ratio:8.3f}{row.total_error:8.3f}"
-    return f"{row.policy:<32}{errors}{share(row.coverage):>10}{share(row.calibration_error):>13}"
+    return f"{row.policy:<32}{errors}{share(row.covered_share):>10}{share(row.calibration_error):>13}"
 
 
 def backtest_forecast(
-    demand: HourlyDemand,
+    demand: Demand,
     *,
     horizon: int = 24,
     lead: int = 0,
     window_days: int = 14,
-    min_activity: float = 0.0,
+    min_activity: float = 0.3,
     level: float = 0.8,
     margin: float = 1.2,
     threads: int = 0,
@@ -168,11 +173,12 @@ def backtest_forecast(
     earlier; one follows every 24 hours.
 
     Args:
-        demand: what agents needed: `agents` and `cost`, a float64 array (agents, hours).
+        demand: what agents needed.
         horizon: hours of a window.
         lead: hours between what is known and the window.
         window_days: days of history that each forecast may use.
-        min_activity: only agents that need something in more than this share of the hours of each half.
+        min_activity: only agents that need something in more than this share of the hours of each half. The
+            error of one that hardly ever does means nothing in units of its usual change.
         level: share of windows that the interval is to hold.
         margin: confidence is that of need of at most `margin` times the forecast.
         threads: threads of the forecasts; 0 for one per core. The result does not depend on it.
@@ -223,6 +229,7 @@ def backtest_forecast(
     rows = _rows(errors, totals, arrays, margin, hours)
     return ForecastBacktest(
         agents=agents,
+        left_out=len(demand.agents) - len(agents),
         horizon=horizon,
         lead=lead,
         level=level,
@@ -237,7 +244,7 @@ def backtest_forecast(
     )
 
 
-def _active(demand: HourlyDemand, min_activity: float) -> tuple[tuple[str, ...], Floats]:
+def _active(demand: Demand, min_activity: float) -> tuple[tuple[str, ...], Floats]:
     import numpy as np
 
     cost = np.asarray(demand.cost, dtype=np.float64)
@@ -308,7 +315,7 @@ def _rows(
             mase=mase[name],
             mase_ratio=mase[name] / mase[YESTERDAY],
             total_error=float(np.abs(np.array(totals[name]) - actual).mean() / actual.mean()),
-            coverage=float(within.mean()) if name == LEARNER else None,
+            covered_share=float(within.mean()) if name == LEARNER else None,
             calibration_error=_calibration_error(found["confidence"], came_true) if name == LEARNER else None,
             hours=hours,
         )

@@ -40,7 +40,11 @@ def find_patterns(
 
     buckets = _Buckets.of(known, time_bucket_minutes, zone)
     of_a_day = _MINUTES_OF_A_DAY // time_bucket_minutes
-    profile = _means(buckets.weekdays * of_a_day + buckets.slots, buckets.usage, 7 * of_a_day)
+    cells = buckets.weekdays * of_a_day + buckets.slots
+    roots = np.sqrt(buckets.usage)
+    scores = _scores(roots, buckets.slots, cells)
+    usual = np.abs(scores) <= _ANOMALY_SCORE
+    profile = _means(cells, buckets.usage, 7 * of_a_day)
     days, weekdays = buckets.whole_days(of_a_day)
     return UsagePatterns(
         agent_id=agent_id,
@@ -54,11 +58,9 @@ def find_patterns(
         by_weekday=_means(weekdays, days, 7),
         profile=profile.reshape(7, of_a_day),
         trend=_trend(days),
-        daily_strength=_strength(np.sqrt(buckets.usage), np.zeros_like(buckets.slots), buckets.slots),
-        weekly_strength=_strength(
-            np.sqrt(buckets.usage), buckets.slots, buckets.weekdays * of_a_day + buckets.slots
-        ),
-        anomalies=_anomalies(buckets, of_a_day),
+        daily_strength=_strength(roots[usual], np.zeros_like(cells[usual]), buckets.slots[usual]),
+        weekly_strength=_strength(roots[usual], buckets.slots[usual], cells[usual]),
+        anomalies=_anomalies(buckets, scores),
     )
 
 
@@ -139,43 +141,63 @@ def _trend(days: Floats) -> float | None:
     return slope / usual if usual else 0.0
 
 
+def _others(values: Floats, groups: Ints) -> Floats:
+    """For each value the mean of the others in its group; NaN where it is alone."""
+    import numpy as np
+
+    counts = np.bincount(groups)[groups]
+    sums = np.bincount(groups, weights=values)[groups]
+    alone = np.full(len(values), np.nan)
+    means: Floats = np.divide(sums - values, counts - 1, out=alone, where=counts > 1)
+    return means
+
+
 def _strength(values: Floats, coarse: Ints, fine: Ints) -> float | None:
     """What a finer grouping explains of what a coarser one leaves, each value foreseen from the others."""
     import numpy as np
 
-    def misses(groups: Ints) -> Floats:
-        counts = np.bincount(groups)[groups]
-        sums = np.bincount(groups, weights=values)[groups]
-        others = np.full(len(values), np.nan)
-        found: Floats = np.divide(values * counts - sums, counts - 1, out=others, where=counts > 1)
-        return found
-
-    with_fine = misses(fine)
-    seen = np.isfinite(with_fine)
+    foreseen = _others(values, fine)
+    seen = np.isfinite(foreseen)
     if not seen.any():
         return None
-    left = float((misses(coarse)[seen] ** 2).sum())
-    unexplained = float((with_fine[seen] ** 2).sum())
+    left = float(((values - _others(values, coarse))[seen] ** 2).sum())
+    unexplained = float(((values - foreseen)[seen] ** 2).sum())
     # Less than rounding errors is nothing.
     return max(0.0, 1.0 - unexplained / left) if left > 1e-18 * float((values**2).sum()) else 0.0
 
 
-def _anomalies(buckets: _Buckets, of_a_day: int) -> tuple[UsageAnomaly, ...]:
+def _scores(roots: Floats, slots: Ints, cells: Ints) -> Floats:
+    """How many robust standard deviations each bucket is off: what fits its time of day or the same hour of
+    other weeks is not off.
+    """
     import numpy as np
 
-    if not buckets.times:
-        return ()
-    medians = np.array(
-        [np.median(own) if len(own := buckets.usage[buckets.slots == s]) else 0.0 for s in range(of_a_day)]
-    )
-    expected = medians[buckets.slots]
-    gaps = np.sqrt(buckets.usage) - np.sqrt(expected)
+    if not len(roots):
+        return roots
+    off_day = roots - _medians(roots, slots)
     # The standard deviation of normal gaps: from their median, or where most are zero from their mean.
-    spread = 1.4826 * float(np.median(np.abs(gaps))) or 1.2533 * float(np.abs(gaps).mean())
-    if spread == 0:
-        return ()
-    scores = gaps / spread
+    spread = 1.4826 * float(np.median(np.abs(off_day))) or 1.2533 * float(np.abs(off_day).mean())
+    off_week = roots - _others(roots, cells)
+    off = np.where(np.abs(off_week) < np.abs(off_day), off_week, off_day)
+    return off / spread if spread else np.zeros_like(off)
+
+
+def _medians(values: Floats, groups: Ints) -> Floats:
+    """For each value the median of its group."""
+    import numpy as np
+
+    medians = np.zeros(int(groups.max()) + 1)
+    for group in np.unique(groups):
+        medians[group] = np.median(values[groups == group])
+    return medians[groups]
+
+
+def _anomalies(buckets: _Buckets, scores: Floats) -> tuple[UsageAnomaly, ...]:
+    import numpy as np
+
+    odd = np.flatnonzero(np.abs(scores) > _ANOMALY_SCORE)
+    expected = _medians(buckets.usage, buckets.slots) if len(odd) else buckets.usage
     return tuple(
         UsageAnomaly(buckets.times[i], float(buckets.usage[i]), float(expected[i]), float(scores[i]))
-        for i in np.flatnonzero(np.abs(scores) > _ANOMALY_SCORE)
+        for i in odd
     )

@@ -26,7 +26,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class UsageAnomaly:
-    """A bucket that does not fit its time of day.
+    """A bucket that fits neither its time of day nor the same hour of other weeks.
 
     Attributes:
         time: its start, in local time.
@@ -65,8 +65,8 @@ class UsagePatterns:
         profile: float64 (7, buckets of a day): mean usage by weekday and time of day; NaN where unknown.
         trend: change of a day's usage from one day to the next, as a share of the median day: the median
             slope between any two days (Theil & Sen). None with less than three whole days.
-        daily_strength: 0 to 1: the share of the variance of usage (of its square roots) that the time of day
-            explains on days that it was not learned from. None with less than two days.
+        daily_strength: 0 to 1: the share of the variance of usage (of its square roots, anomalies aside) that
+            the time of day explains on days that it was not learned from. None with less than two days.
         weekly_strength: 0 to 1: the share that the weekday explains of what the time of day leaves. None with
             less than two weeks.
         anomalies: what does not fit, by time.

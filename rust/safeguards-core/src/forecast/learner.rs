@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rayon::prelude::*;
 
-use super::local_time::{LocalHours, Window};
+use super::local_time::{LocalHours, Window, hour_of};
 use super::panel::sample;
 use super::quarters::{PER_HOUR, Quarter, Quarters};
 use super::{Forecast, ForecastError, Pool, Request, Track, number};
@@ -143,7 +143,7 @@ impl Learner {
             agent.usage.add(quarter(*at), *amount, 1, days);
         }
         // Points stand for their hours. Only the hour under way is not over.
-        let (hour, now) = (newest - newest.rem_euclid(PER_HOUR), quarter(now));
+        let (hour, now) = (hour_of(newest, &self.learning.zone), quarter(now));
         let is_under_way = (hour..hour + PER_HOUR).contains(&now);
         agent.usage.know_until(if is_under_way { now } else { hour + PER_HOUR });
         self.loads += 1;

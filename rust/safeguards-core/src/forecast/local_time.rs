@@ -104,6 +104,11 @@ impl<'a> LocalClock<'a> {
     }
 }
 
+/// The first quarter-hour of the local hour. Some zones are half an hour off.
+pub(super) fn hour_of(at: Quarter, zone: &TimeZone) -> Quarter {
+    at - (at + offset(zone, at).div_euclid(QUARTER_SECONDS)).rem_euclid(PER_HOUR)
+}
+
 fn timestamp(at: Quarter) -> Option<Timestamp> {
     Timestamp::from_second(at.checked_mul(QUARTER_SECONDS)?).ok()
 }

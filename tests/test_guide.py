@@ -128,7 +128,7 @@ def test_the_pool_sizing_block_sizes():
 
 
 def test_the_learning_block_learns_and_applies_what_it_is_sure_of(capsys):
-    names = namespace()
+    names = namespace() | {"Decimal": Decimal}  # which an earlier block imports
     execute(LEARNING, names)
     learner, coordinator = names["learner"], names["budget_coordinator"]
     assert learner.collecting and not learner.running

@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from safeguards import BudgetCoordinator, NotificationManager
@@ -135,11 +136,12 @@ def test_the_learning_block_learns_and_applies_what_it_is_sure_of(capsys):
     assert (names["prediction"], bool(names["patterns"])) == (None, False)
     names["apply_optimized_budgets"]()
     assert {coordinator.get_budget(agent) for agent in names["agent_ids"]} == {50}
-    # Two weeks of the same every hour for one agent, and of nothing but surprises for another.
+    # Two weeks of the same every hour for one agent, too little of another, nothing but surprises of a third.
     now = coordinator.clock.now()
     hours = [now - timedelta(hours=n) for n in range(336, 0, -1)]
     learner.load_history("agent_0", hours, [Decimal("0.5")] * 336)
-    learner.load_history("agent_1", hours, [100 if n % 97 == 0 else 0 for n in range(336)])
+    learner.load_history("agent_1", hours[-99:], [1] * 99)
+    learner.load_history("agent_2", hours, np.random.default_rng(0).lognormal(0, 3, 336))
     names["apply_optimized_budgets"]()
     assert coordinator.get_budget("agent_0") == pytest.approx(Decimal("14.4"), rel=Decimal("0.02"))
     assert [coordinator.get_budget(f"agent_{i}") for i in (1, 2, 3)] == [50, 50, 50]

@@ -174,9 +174,13 @@ def _scores(roots: Floats, slots: Ints, cells: Ints) -> Floats:
 
     if not len(roots):
         return roots
-    off_day = roots - _medians(roots, slots)
+    expected = _medians(roots, slots)
+    off_day = roots - expected
+    # Times of day at which nothing is usual would hide how much is usual at the others.
+    busy = expected > 0
+    gaps = np.abs(off_day[busy] if busy.any() else off_day)
     # The standard deviation of normal gaps: from their median, or where most are zero from their mean.
-    spread = 1.4826 * float(np.median(np.abs(off_day))) or 1.2533 * float(np.abs(off_day).mean())
+    spread = 1.4826 * float(np.median(gaps)) or 1.2533 * float(gaps.mean())
     off_week = roots - _others(roots, cells)
     off = np.where(np.abs(off_week) < np.abs(off_day), off_week, off_day)
     return off / spread if spread else np.zeros_like(off)

@@ -1,9 +1,10 @@
 """How good and how fast forecasts are: `python benches/forecasting.py [--rivals] [--pictures]`.
 
 Accuracy a day ahead on three recorded workloads, each day forecast from at most 14 days before it: the
-pattern learner beside simple rules, and with `--rivals` beside models of statsforecast (dependency group `forecast`),
-which get the same histories. Then time per agent on one thread, the time of 10,000 agents, and the memory
-of an agent that learns. Every figure is checked against the bar beside it; a missed bar fails the run.
+pattern learner beside simple rules, and with `--rivals` beside models of statsforecast (dependency group
+`forecast`), which get the same histories. Then time per agent on one thread, the time of 10,000 agents, and
+the memory of an agent that learns. Every figure is checked against the bar beside it; a missed bar fails the
+run.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ WORKLOADS = {
     "taxis of New York (NAB)": (lambda: wide("nab_nyc_taxi_hourly.csv"), 0.55),
 }
 
+PICTURES = {
+    "tenants of an LLM service (ServeGen m-large)": "forecast-errors",
+    "tweets about companies (NAB)": "forecast-days",
+}
+
 
 def check(name: str, value: float, low: float, high: float, unit: str = "") -> None:
     ok = low <= value <= high
@@ -77,8 +83,8 @@ def accuracy(*, with_rivals: bool, pictures: bool) -> None:
         check("calibration error of confidence", row.calibration_error, 0, 0.06)
         if with_rivals:
             compare(demand, result)
-        if pictures and "tenants" in name:
-            draw(result)
+        if pictures and name in PICTURES:
+            draw(result, PICTURES[name])
 
 
 def compare(demand: Demand, result: ForecastBacktest) -> None:
@@ -131,13 +137,12 @@ def forecast_with(model: Any, past: np.ndarray) -> np.ndarray:
         return np.maximum(model.forecast(y=past.astype(np.float64), h=DAY)["mean"], 0)
 
 
-def draw(result: ForecastBacktest) -> None:
-    names = {"forecast-errors.svg": "forecasting-errors.svg", "forecast-days.svg": "forecasting-days.svg"}
+def draw(result: ForecastBacktest, picture: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for file in result.plot(Path(folder), file_format="svg"):
-            if file.name in names:
-                (ROOT / "docs" / names[file.name]).write_text(file.read_text())
-                print(f"  wrote docs/{names[file.name]}")
+        files = {file.stem: file for file in result.plot(Path(folder), file_format="svg")}
+        page = ROOT / "docs" / f"{picture.replace('forecast', 'forecasting')}.svg"
+        page.write_text(files[picture].read_text())
+        print(f"  wrote docs/{page.name}")
 
 
 # --------------------------------------------------------------------------------- time, memory

@@ -24,6 +24,8 @@ __all__ = ["find_patterns"]
 
 # Robust standard deviations from which usage is an anomaly.
 _ANOMALY_SCORE = 4.0
+# Standard deviation over median absolute deviation, of normal numbers.
+_NORMAL = 1.4826
 _QUARTER = timedelta(minutes=15)
 _MINUTES_OF_A_DAY = 1440
 _MIN_DAYS_OF_A_TREND = 3
@@ -167,23 +169,30 @@ def _strength(values: Floats, coarse: Ints, fine: Ints) -> float | None:
 
 
 def _scores(roots: Floats, slots: Ints, cells: Ints) -> Floats:
-    """How many robust standard deviations each bucket is off: what fits its time of day or the same hour of
-    other weeks is not off.
-    """
+    """Robust standard deviations from the time of day, or from other weeks where these are nearer."""
     import numpy as np
 
     if not len(roots):
         return roots
     expected = _medians(roots, slots)
     off_day = roots - expected
+    gaps = np.abs(off_day)
     # Times of day at which nothing is usual would hide how much is usual at the others.
     busy = expected > 0
-    gaps = np.abs(off_day[busy] if busy.any() else off_day)
-    # The standard deviation of normal gaps: from their median, or where most are zero from their mean.
-    spread = 1.4826 * float(np.median(gaps)) or 1.2533 * float(gaps.mean())
+    spread = _spread(gaps[busy] if busy.any() else gaps)
+    if not spread:
+        return np.zeros_like(gaps)
     off_week = roots - _others(roots, cells)
-    off = np.where(np.abs(off_week) < np.abs(off_day), off_week, off_day)
-    return off / spread if spread else np.zeros_like(off)
+    off = np.where(np.abs(off_week) < gaps, off_week, off_day)
+    # Busy times of day vary more than quiet ones.
+    return off / np.maximum(spread, _NORMAL * _medians(gaps, slots))
+
+
+def _spread(gaps: Floats) -> float:
+    """The standard deviation of normal gaps: from their median, or where most are zero from their mean."""
+    import numpy as np
+
+    return _NORMAL * float(np.median(gaps)) or 1.2533 * float(gaps.mean())
 
 
 def _medians(values: Floats, groups: Ints) -> Floats:

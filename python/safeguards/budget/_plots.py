@@ -58,7 +58,7 @@ def _draw_time(axes: Axes, patterns: UsagePatterns) -> None:
         s=22,
         facecolors="none",
         edgecolors=COLOURS[1],
-        label=f"{len(odd)} anomalies",
+        label="anomalies",
         gid="anomalies",
         zorder=3,
     )

@@ -97,6 +97,10 @@ cost-benefit: $(VENV)/.bench ## Draw the pictures of docs/cost_benefit.md from t
 pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recorded demand
 	$(BIN)/python benches/pool_size_pictures.py
 
+.PHONY: forecasts
+forecasts: $(VENV)/.bench ## Measure forecasts beside models of statsforecast; draws docs/forecasting-*.svg
+	$(BIN)/pip install --quiet --group forecast && $(BIN)/python benches/forecasting.py --rivals --pictures
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module
 	cargo fmt --all --check

@@ -33,6 +33,7 @@ from safeguards.types import (
     AlertSeverity,
     BudgetEvent,
     BudgetMetrics,
+    BudgetPrediction,
     Decision,
     RateLimit,
     UsageEvent,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
         OperationEstimate,
         OperationShare,
     )
+    from safeguards.budget.pattern_learner import BudgetPatternLearner
+    from safeguards.budget.usage_patterns import UsageAnomaly, UsagePatterns
     from safeguards.core.controller import Controller
     from safeguards.core.dynamic_budget import AdaptivePoolSizer
 
@@ -62,6 +65,8 @@ __all__ = [
     "BudgetEvent",
     "BudgetExceededError",
     "BudgetMetrics",
+    "BudgetPatternLearner",
+    "BudgetPrediction",
     "BudgetRateLimiter",
     "ConfigurationError",
     "Controller",
@@ -86,18 +91,23 @@ __all__ = [
     "TraceError",
     "UnknownAgentError",
     "UnknownPoolError",
+    "UsageAnomaly",
     "UsageEvent",
+    "UsagePatterns",
 ]
 
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.
 _LATER = {
     "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
     "Allocation": "safeguards.budget.cost_benefit",
+    "BudgetPatternLearner": "safeguards.budget.pattern_learner",
     "Controller": "safeguards.core.controller",
     "CostBenefitAllocator": "safeguards.budget.cost_benefit",
     "Effectiveness": "safeguards.budget.cost_benefit",
     "OperationEstimate": "safeguards.budget.cost_benefit",
     "OperationShare": "safeguards.budget.cost_benefit",
+    "UsageAnomaly": "safeguards.budget.usage_patterns",
+    "UsagePatterns": "safeguards.budget.usage_patterns",
 }
 
 

@@ -21,6 +21,10 @@ _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "rej
 _Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int, int]
 _Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
 
+_Prediction: TypeAlias = tuple[
+    Decimal, Decimal, Decimal, float, list[float], list[tuple[str, float]], datetime, datetime, int, int
+]
+
 @disjoint_base
 class Ledger:
     """The books behind `BudgetCoordinator`, which inherits every method from here.
@@ -1016,6 +1020,47 @@ def simulate_allocation(
     progress: Callable[[int], object] | None,
 ) -> NDArray[np.int64]:
     """Runs all trials; the loads as an int64 array of shape (trials, T, Q)."""
+
+@final
+class UsageLearner:
+    """Usage of many agents, and what it says of the future."""
+    def __new__(cls, days: int, min_points: int, timezone: str | None) -> Self: ...
+    def read(self, ledger: Ledger) -> int:
+        """Reads what is new in a ledger; the number of agents that had something."""
+    def load(
+        self,
+        agent_id: str,
+        at: list[int],
+        amounts: Iterable[Amount] | NDArray[np.float64],
+        now: datetime,
+    ) -> None:
+        """Takes note of usage from elsewhere: microseconds since 1970, and amounts."""
+    def usage(self, agent_id: str) -> tuple[datetime, NDArray[np.float64], int] | None:
+        """start, usage of each quarter-hour, data points."""
+    def predict(
+        self, agent_id: str, start: datetime, hours: int, level: float, margin: float
+    ) -> _Prediction | None:
+        """What an agent will need; `None` where too little is known."""
+    def predict_all(
+        self, start: datetime, hours: int, level: float, margin: float
+    ) -> list[tuple[str, _Prediction]]:
+        """What each agent will need of which enough is known."""
+    def agents(self) -> list[str]:
+        """Ids of the agents of which anything is known, sorted."""
+    def bytes(self, agent_id: str) -> int | None:
+        """Memory of an agent."""
+
+def forecast_usage(
+    usage: NDArray[np.float64],
+    first: NDArray[np.int64],
+    *,
+    lead: int,
+    length: int,
+    level: float,
+    margin: float,
+    threads: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Forecasts every agent of a panel; arrays by name."""
 
 @final
 class NextHour:

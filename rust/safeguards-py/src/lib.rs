@@ -21,6 +21,7 @@ mod cost_benefit;
 mod decimal_layout;
 mod empty;
 mod error;
+mod forecast;
 mod fork;
 mod ledger;
 mod next_hour;
@@ -46,6 +47,8 @@ mod _native {
     use crate::cost_benefit::split_budget;
     #[pymodule_export]
     use crate::empty::Empty;
+    #[pymodule_export]
+    use crate::forecast::{PyUsageLearner, forecast_usage};
     #[pymodule_export]
     use crate::ledger::PyLedger;
     #[pymodule_export]

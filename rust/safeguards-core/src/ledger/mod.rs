@@ -37,7 +37,7 @@ pub use balance::Balance;
 pub use batch::BatchError;
 pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, WindowRefusal};
-pub use event::{Event, EventKind, HistoryLimits, Source, Usage};
+pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use grant::NewPool;
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEYS};
 pub use operation::{MAX_OPERATIONS, OperationId};

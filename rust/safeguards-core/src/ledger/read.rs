@@ -6,7 +6,7 @@ use super::Ledger;
 use super::account::{Account, Kind, State};
 use super::balance::Balance;
 use super::error::LedgerError;
-use super::event::{Event, Usage};
+use super::event::{Event, Usage, UsageLog};
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;
@@ -100,6 +100,19 @@ impl Ledger {
     pub fn usage(&self, agent: &Account, start: Wall, end: Wall) -> Result<Vec<Usage>, LedgerError> {
         let state = self.read(agent)?;
         Ok(state.history.usage().filter(|usage| (start..end).contains(&usage.start)).collect())
+    }
+
+    /// All usage of an agent, or `None` if no event is newer than the one of sequence `seen`. An agent that has
+    /// left still answers.
+    #[must_use]
+    pub fn usage_since(&self, agent: &Account, seen: u64) -> Option<UsageLog> {
+        agent.lock().history.log_since(seen)
+    }
+
+    /// All agents, in the order of [`members`](Self::members).
+    #[must_use]
+    pub fn agents(&self) -> Vec<Arc<Account>> {
+        self.directory.slots().agents().cloned().collect()
     }
 
     /// The newest events of an account, oldest first.

@@ -1067,9 +1067,11 @@ fn what_is_low_when_the_watch_begins_is_told_at_the_next_charge() {
     assert_eq!(lows(&world), []);
     world.debit(1).unwrap();
     assert_eq!(lows(&world), low("ann", 2));
-    world.ledger.watch_low("team", Some(whole(5))).unwrap(); // the same watch
     world.debit(1).unwrap();
     assert_eq!(lows(&world), []);
+    world.ledger.watch_low("team", Some(whole(5))).unwrap(); // anew
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), low("ann", 0));
 }
 
 #[test]
@@ -1117,4 +1119,32 @@ fn one_charge_can_cross_a_threshold_and_make_low() {
     world.debit(6).unwrap();
     let alarms = taken(&world);
     assert!(matches!(&alarms[..], [Alarm::Crossing(_), Alarm::Low { .. }]), "{alarms:?}");
+}
+
+// ------------------------------------------------------------------------------------------------- members
+
+#[test]
+fn members_of_a_pool_are_the_agents_right_below() {
+    let world = World::new();
+    world.ledger.register_agent("bob", "team", 8, whole(3)).unwrap();
+    world.ledger.register_agent("other", "root", 5, whole(6)).unwrap();
+    world.debit(4).unwrap();
+    let members = world.ledger.pool_members("team").unwrap();
+    let seen: Vec<_> =
+        members.agents.iter().map(|(a, s)| (&**a.id(), s.balance.remaining, s.priority)).collect();
+    assert_eq!(seen, [("ann", 6 * UNITS_PER_ONE, 5), ("bob", 3 * UNITS_PER_ONE, 8)]);
+    assert_eq!(members.pool.balance.spent, 4 * UNITS_PER_ONE);
+    assert_eq!(members.renews_in, None);
+    world.ledger.unregister_agent("ann").unwrap();
+    assert_eq!(world.ledger.pool_members("team").unwrap().agents.len(), 1);
+}
+
+#[test]
+fn members_know_when_their_pool_is_granted_anew() {
+    let world = World::new();
+    let schedule = Some(Schedule::new(Period::Every(10 * HOUR), jiff::tz::TimeZone::UTC, Wall(0)));
+    world.ledger.create_pool(NewPool { schedule, ..pool("often", None, 1) }).unwrap();
+    world.advance(4 * HOUR);
+    assert_eq!(world.ledger.pool_members("often").unwrap().renews_in, Some(6 * HOUR));
+    assert!(matches!(world.ledger.pool_members("nobody"), Err(LedgerError::UnknownPool(_))));
 }

@@ -61,7 +61,8 @@ const MAX_PENDING: usize = 4_096;
 
 impl Ledger {
     /// Tells of each agent right below a pool, now or later, of which less than `low` remains after a charge or a
-    /// reservation: once, until its budget is raised or more than that is given back. `None` ends it.
+    /// reservation: once, until its budget is raised or more than that is given back, or until it is watched anew.
+    /// `None` ends it.
     pub fn watch_low(&self, pool: &str, low: Option<Amount>) -> Result<(), LedgerError> {
         let pool = self.pool(pool)?;
         let slots = self.directory.slots();
@@ -101,11 +102,9 @@ impl Ledger {
 
 impl State {
     pub(super) fn watch_low(&mut self, low: Option<Amount>, ledger: &Ledger) {
-        let low = low.map_or(i128::MIN, Amount::units);
-        if low != self.low {
-            (self.low, self.is_low) = (low, false);
-            self.arm(ledger);
-        }
+        self.low = low.map_or(i128::MIN, Amount::units);
+        self.is_low = false;
+        self.arm(ledger);
     }
 
     /// Sets the mark for the alarms to come. To be called when what was granted has changed.

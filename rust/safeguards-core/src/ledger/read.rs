@@ -117,7 +117,7 @@ impl Ledger {
         Ok(match kind {
             Kind::Agent => {
                 pool.agents.iter().filter_map(|slot| Some(Arc::clone(&slots.agent(*slot)?.id))).collect()
-            },
+            }
             Kind::Pool => pool.pools.clone(),
         })
     }

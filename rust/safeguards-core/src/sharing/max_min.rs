@@ -45,7 +45,8 @@ struct Basin {
 pub fn max_min_shares(total: u128, claims: &[Claim]) -> Shares {
     let floors: u128 = claims.iter().map(|claim| claim.floor).sum();
     if floors > total {
-        let shrunk: Vec<_> = claims.iter().map(|c| Basin { width: c.floor, floor: 0, brim: c.floor }).collect();
+        let shrunk: Vec<_> =
+            claims.iter().map(|c| Basin { width: c.floor, floor: 0, brim: c.floor }).collect();
         return Shares { units: pour(total, &shrunk), floors_hold: false };
     }
     let needed = |claim: &Claim| claim.need.min(claim.ceiling).max(claim.floor);
@@ -210,7 +211,9 @@ mod tests {
         let mut shares: Vec<_> = claims.iter().map(|claim| claim.floor).collect();
         for _ in shares.iter().sum::<u128>()..total {
             let open = (0..claims.len()).filter(|&i| shares[i] < claims[i].need.min(claims[i].ceiling));
-            let Some(poorest) = open.min_by_key(|&i| shares[i] * 2_520 * 1_000 / claims[i].weight) else { break };
+            let Some(poorest) = open.min_by_key(|&i| shares[i] * 2_520 * 1_000 / claims[i].weight) else {
+                break;
+            };
             shares[poorest] += 1;
         }
         shares

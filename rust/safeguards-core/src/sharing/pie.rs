@@ -1,12 +1,13 @@
 //! A pool's pie: what remains of it, dealt out to the agents below.
 
 use super::max_min::{Claim, Shares, max_min_shares};
-use crate::amount::UNITS_PER_ONE;
-
 /// A share of something, in billionths.
 pub type Billionths = u64;
 
 const WHOLE: u128 = 1_000_000_000;
+
+/// Units in one whole.
+const UNITS: f64 = 1e9;
 
 /// More than any pie: what somebody needs who could use all of it.
 const BOUNDLESS: u128 = 1 << 100;
@@ -58,18 +59,18 @@ pub fn deal(pie: i128, guests: &[Guest], rule: Rule) -> Division {
     let dealt = (pie - part(pie, rule.reserve)).saturating_sub(kept).max(floors).min(there);
     let claims: Vec<_> = guests.iter().filter(|guest| !guest.is_fixed).map(|g| g.claim(rule)).collect();
     let Shares { units, .. } = max_min_shares(dealt, &claims);
+    let given = units.iter().sum::<u128>();
     let mut shares = units.into_iter();
-    let budgets = guests
-        .iter()
-        .map(|guest| {
-            if guest.is_fixed {
-                guest.remaining
-            } else {
-                shares.next().unwrap_or_default().cast_signed()
-            }
-        })
-        .collect();
-    Division { budgets, reserve: (there - dealt).cast_signed(), floors_hold: floors <= there }
+    let budgets =
+        guests
+            .iter()
+            .map(|guest| {
+                if guest.is_fixed { guest.remaining } else { shares.next().unwrap_or_default().cast_signed() }
+            })
+            .collect();
+    // Where budgets may not fall by much at once, they leave less than was to be kept back.
+    let reserve = (there - dealt).min(there.saturating_sub(given));
+    Division { budgets, reserve: reserve.cast_signed(), floors_hold: floors <= there }
 }
 
 /// A share of an amount, rounded down.
@@ -93,7 +94,7 @@ impl Guest {
             (self.has().saturating_sub(step), self.has() + step)
         });
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        let units = |wholes: f64| ((wholes * UNITS_PER_ONE as f64) as u128).min(BOUNDLESS);
+        let units = |wholes: f64| ((wholes * UNITS) as u128).min(BOUNDLESS);
         Claim {
             need: units(self.need),
             weight: units(self.weight).max(1),

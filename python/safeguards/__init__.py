@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         OperationShare,
     )
     from safeguards.core.controller import Controller
-    from safeguards.core.dynamic_budget import AdaptivePoolSizer
+    from safeguards.core.dynamic_budget import AdaptivePoolSizer, PriorityBasedReallocator
 
 __all__ = [
     "Account",
@@ -76,6 +76,7 @@ __all__ = [
     "NotificationManager",
     "OperationEstimate",
     "OperationShare",
+    "PriorityBasedReallocator",
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
@@ -98,6 +99,7 @@ _LATER = {
     "Effectiveness": "safeguards.budget.cost_benefit",
     "OperationEstimate": "safeguards.budget.cost_benefit",
     "OperationShare": "safeguards.budget.cost_benefit",
+    "PriorityBasedReallocator": "safeguards.core.dynamic_budget",
 }
 
 

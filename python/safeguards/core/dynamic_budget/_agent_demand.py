@@ -21,16 +21,17 @@ _LONGEST_SEASON = 336
 """Steps of the longest season that is followed: a week of half hours, so that an agent takes 8 KiB at most."""
 _MEAN_STEPS = 336
 """Steps over which the mean of an agent is taken, about."""
-_DRY = 0.1
-"""An agent with less left than this share of what it spent in the step was cut off: it may have wanted more."""
+_LEAST = 0.02
+"""The least that somebody needs, as a share of the mean need."""
 
 
 class AgentDemand:
     """The demand of a pool's agents in steps of one interval, with a forecast of what comes.
 
-    Spending is what is seen; demand is what was wanted. They differ where an agent has run dry: what it spent
-    then is taken as the least that it wanted (`NextHour.observe`, `at_least`). Agents come and go; of one
-    that came in the middle of a step the first whole step counts.
+    What an agent spent counts as what it wanted, even if it ran dry: reading more into it was tried, and gave
+    so much to those that want without end that more of the others ran out. Nobody's need is nothing, so that
+    new demand can show. Agents come and go; of one that came in the middle of a step the first whole step
+    counts.
 
     Args:
         interval: seconds of a step.
@@ -40,7 +41,7 @@ class AgentDemand:
         self._interval = interval
         self._ids: list[str] = []
         self._spent: dict[str, float] = {}
-        self._mean: dict[str, tuple[float, int]] = {}
+        self._means: dict[str, tuple[float, int]] = {}
         self._began: float | None = None
         self._forecaster = NextHour(0, seasons=_seasons(interval))
 
@@ -48,34 +49,37 @@ class AgentDemand:
         """Looks at the agents at `now`, in seconds of the clock, and closes the step if it is over."""
         import numpy as np
 
-        ids, spent = members.ids, members.spent
-        steps = 0 if self._began is None else round((now - self._began) / self._interval)
-        if self._began is not None and steps < 1:
+        elapsed = self._interval if self._began is None else now - self._began
+        steps = round(elapsed / self._interval)
+        if steps < 1:
             return
+        ids, spent = members.ids, members.spent
         self._take_in(ids)
         if self._began is not None:
             before = np.array([self._spent.get(agent, np.nan) for agent in ids], float)
-            demand = (spent - before) * self._interval / (now - self._began)
+            demand = (spent - before) * self._interval / elapsed
             demand[demand < 0] = np.nan  # registered anew
-            is_dry = members.remaining <= _DRY * np.where(demand > 0, demand, 0.0)
-            self._close(ids, demand, is_dry & ~np.isnan(demand), steps)
+            self._close(ids, demand, steps)
         self._spent = dict(zip(ids, spent.tolist(), strict=True))
         self._began = now
 
     def expect(self, ids: list[str], steps: float) -> Figures:
         """What each will want in the next so many steps: the first by the forecast, later ones by the mean.
 
-        Who is not known is like the mean of those that are; infinite if nobody is known.
+        Who is not known is like the mean of those that are; infinite if nobody is known, or nobody wants anything.
         """
         import numpy as np
 
         forecast = dict(zip(self._ids, self._forecaster.forecast().tolist(), strict=True))
         nobody = (np.nan, 0)
         first = np.array([forecast.get(agent, np.nan) for agent in ids], float)
-        later = np.array([self._mean.get(agent, nobody)[0] for agent in ids], float)
+        later = np.array([self._means.get(agent, nobody)[0] for agent in ids], float)
         needs = first + (steps - 1) * np.where(np.isnan(later), first, later) if steps > 1 else first
         is_known = ~np.isnan(needs)
-        return np.where(is_known, needs, needs[is_known].mean() if is_known.any() else np.inf)
+        mean = float(needs[is_known].mean()) if is_known.any() else 0.0
+        if mean == 0:
+            return np.full(len(ids), np.inf)
+        return np.where(is_known, np.maximum(needs, _LEAST * mean), mean)
 
     def _take_in(self, ids: list[str]) -> None:
         """Forgets those that left and makes room for those that came; the forecaster's order is `_ids`."""
@@ -90,9 +94,9 @@ class AgentDemand:
         new = [agent for agent in ids if agent not in known]
         self._forecaster.extend(len(new))
         self._ids = kept + new
-        self._mean = {agent: mean for agent, mean in self._mean.items() if agent in here}
+        self._means = {agent: mean for agent, mean in self._means.items() if agent in here}
 
-    def _close(self, ids: list[str], demand: Figures, is_dry: NDArray[np.bool_], steps: int) -> None:
+    def _close(self, ids: list[str], demand: Figures, steps: int) -> None:
         import numpy as np
 
         row = {agent: i for i, agent in enumerate(ids)}
@@ -100,12 +104,12 @@ class AgentDemand:
         unknown = np.full(len(ids), np.nan)
         for _ in range(min(steps - 1, _LONGEST_SEASON)):
             self._forecaster.observe(unknown)
-        self._forecaster.observe(demand[order], at_least=is_dry[order])
+        self._forecaster.observe(demand[order])
         for agent, value in zip(ids, demand.tolist(), strict=True):
             if value >= 0:
-                mean, count = self._mean.get(agent, (0.0, 0))
+                mean, count = self._means.get(agent, (0.0, 0))
                 count = min(count + 1, _MEAN_STEPS)
-                self._mean[agent] = (mean + (value - mean) / count, count)
+                self._means[agent] = (mean + (value - mean) / count, count)
 
 
 def _seasons(interval: float) -> list[int]:

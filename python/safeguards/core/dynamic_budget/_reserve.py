@@ -8,9 +8,7 @@ __all__ = ["Reserve"]
 
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _PLACES = Decimal("1e-9")
-_SHARE = Decimal("0.5")
-"""What the heaviest agent may draw between two reallocations; a lighter one less, by its weight. So who runs
-low first, or most, leaves something to the others, and light agents leave more to heavy ones."""
+_NOTHING = Decimal(0)
 
 
 class Reserve:
@@ -25,23 +23,27 @@ class Reserve:
     __slots__ = ("_drawn", "_heaviest", "given", "left", "size")
 
     def __init__(self) -> None:
-        self.size = self.left = self.given = Decimal(0)
+        self.size = self.left = self.given = _NOTHING
         self._drawn: dict[str, Decimal] = {}
         self._heaviest = 0.0
 
     def begin(self, size: Decimal, given_before: Decimal, heaviest: float) -> None:
         """Keeps `size` back from now on, less what was granted since `given` was `given_before`."""
         meanwhile = _EXACT.subtract(self.given, given_before)
-        self.size = self.left = max(_EXACT.subtract(size, meanwhile), Decimal(0))
+        self.size = self.left = max(_EXACT.subtract(size, meanwhile), _NOTHING)
         self._drawn = {}
         self._heaviest = heaviest
 
     def draw(self, agent_id: str, weight: float, wanted: Decimal) -> Decimal:
-        """Takes as much of `wanted` as an agent may have. Returns how much."""
-        share = _EXACT.multiply(_SHARE, Decimal(str(min(weight / self._heaviest, 1.0)))) if self.size else 0
-        most = _EXACT.multiply(self.size, Decimal(share)).quantize(_PLACES, context=_EXACT)
-        drawn = self._drawn.get(agent_id, Decimal(0))
-        taken = max(min(wanted, self.left, _EXACT.subtract(most, drawn)), Decimal(0))
+        """Takes as much of `wanted` as an agent may have. Returns how much.
+
+        The heaviest may have all there is. A lighter one has a part of the reserve by its weight, and no more:
+        so light agents that run low first leave something to heavy ones.
+        """
+        share = Decimal(str(min(weight / self._heaviest, 1.0))) if self.size else _NOTHING
+        most = _EXACT.multiply(self.size, share).quantize(_PLACES, context=_EXACT)
+        drawn = self._drawn.get(agent_id, _NOTHING)
+        taken = max(min(wanted, self.left, _EXACT.subtract(most, drawn)), _NOTHING)
         self._move(agent_id, taken)
         return taken
 
@@ -51,9 +53,9 @@ class Reserve:
 
     def has_drawn(self, agent_id: str) -> bool:
         """Whether an agent was granted anything since the last reallocation."""
-        return self._drawn.get(agent_id, Decimal(0)) > 0
+        return self._drawn.get(agent_id, _NOTHING) > 0
 
     def _move(self, agent_id: str, amount: Decimal) -> None:
-        self._drawn[agent_id] = _EXACT.add(self._drawn.get(agent_id, Decimal(0)), amount)
+        self._drawn[agent_id] = _EXACT.add(self._drawn.get(agent_id, _NOTHING), amount)
         self.left = _EXACT.subtract(self.left, amount)
         self.given = _EXACT.add(self.given, amount)

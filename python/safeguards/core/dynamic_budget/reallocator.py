@@ -136,7 +136,7 @@ class PriorityBasedReallocator(Controller):
             max_change=max_change,
             history_size=history_size,
         )
-        self.emergency_threshold = _amount(emergency_threshold)
+        self.emergency_threshold = _amount(emergency_threshold, "emergency_threshold")
         self._pool_ids = None if pool_ids is None else _known_pools(budget_coordinator, pool_ids)
         self._rule = _Rule(0.1, 0.2, _DEFAULT_WEIGHTS)
         self._demand: dict[str, AgentDemand] = {}
@@ -462,8 +462,9 @@ def _boundless(pool_id: str, members: PoolMembers) -> Figures:  # noqa: ARG001 -
     return np.full(len(members), np.inf)
 
 
-def _amount(value: Amount) -> Decimal:
-    return _EXACT.scaleb(Decimal(amount_units(value, round_up=False, in_place=True)), -9)
+def _amount(value: Amount, argument: str) -> Decimal:
+    units = amount_units(value, round_up=False, argument=argument)
+    return _EXACT.scaleb(Decimal(units), -9).normalize(_EXACT)
 
 
 def _share(value: float, argument: str) -> float:

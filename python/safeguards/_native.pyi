@@ -1257,8 +1257,8 @@ class PoolMembers:
     ) -> tuple[list[tuple[int, Decimal, Decimal]], Decimal, bool]:
         """Deals the pool out.
 
-        Takes needs (infinite for all there is), weights, who keeps what it has, and the shares of the rule: floor,
-        reserve, largest change or None. Returns the agents whose budget changes (position, old, new), what is
-        kept back, and whether there is enough for all floors.
+        Takes needs (infinite for all there is), weights, who keeps what it has, and the shares of the rule:
+        floor, reserve, largest change or None. Returns the agents whose budget changes (position, old, new),
+        what is kept back, and whether there is enough for all floors.
         """
     def __len__(self) -> int: ...

@@ -723,6 +723,7 @@ impl PyLedger {
     fn _pool_renewal<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let renewal = self.answer(py, self.core(py)?.renewal(pool_id))?;
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
+    }
 
     fn _watch_low(&self, py: Python<'_>, pool_id: &str, low: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let low = low.map(|low| grant(low, "low")).transpose()?;

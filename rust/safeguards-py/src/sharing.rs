@@ -156,9 +156,9 @@ impl PyMembers {
 
     /// Deals the pool out.
     ///
-    /// Takes needs (infinite for all there is), weights, who keeps what it has, and the shares of the rule: floor,
-    /// reserve, largest change or None. Returns the agents whose budget changes (position, old, new), what is
-    /// kept back, and whether there is enough for all floors.
+    /// Takes needs (infinite for all there is), weights, who keeps what it has, and the shares of the rule:
+    /// floor, reserve, largest change or None. Returns the agents whose budget changes (position, old, new),
+    /// what is kept back, and whether there is enough for all floors.
     #[expect(clippy::type_complexity, reason = "a tuple that Python takes apart")]
     fn deal<'py>(
         &self,

@@ -18,7 +18,8 @@ __all__ = ["AgentDemand"]
 
 _DAY = 86_400
 _LONGEST_SEASON = 336
-"""Steps of the longest season that is followed: a week of half hours, so that an agent takes 8 KiB at most."""
+"""Steps of the longest season that is followed, a week of half hours: 8 KiB an agent."""
+_SHORTEST_SEASON = 2
 _MEAN_STEPS = 336
 """Steps over which the mean of an agent is taken, about."""
 _LEAST = 0.02
@@ -66,7 +67,8 @@ class AgentDemand:
     def expect(self, ids: list[str], steps: float) -> Figures:
         """What each will want in the next so many steps: the first by the forecast, later ones by the mean.
 
-        Who is not known is like the mean of those that are; infinite if nobody is known, or nobody wants anything.
+        Who is not known is like the mean of those that are. Infinite if nobody is known, or nobody wants
+        anything.
         """
         import numpy as np
 
@@ -115,4 +117,5 @@ class AgentDemand:
 def _seasons(interval: float) -> list[int]:
     """A day and a week, as far as they are whole numbers of steps and not too many."""
     lengths = [days * _DAY / interval for days in (1, 7)]
-    return [int(steps) for steps in lengths if steps == int(steps) and 2 <= steps <= _LONGEST_SEASON]
+    fit = [steps for steps in lengths if _SHORTEST_SEASON <= steps <= _LONGEST_SEASON]
+    return [int(steps) for steps in fit if steps.is_integer()]

@@ -37,8 +37,8 @@ class Reserve:
     def draw(self, agent_id: str, weight: float, wanted: Decimal) -> Decimal:
         """Takes as much of `wanted` as an agent may have. Returns how much.
 
-        The heaviest may have all there is. A lighter one has a part of the reserve by its weight, and no more:
-        so light agents that run low first leave something to heavy ones.
+        The heaviest may have all there is; a lighter one the part of the reserve that its weight is of the
+        heaviest weight, so that light agents that run low first leave something to heavy ones.
         """
         share = Decimal(str(min(weight / self._heaviest, 1.0))) if self.size else _NOTHING
         most = _EXACT.multiply(self.size, share).quantize(_PLACES, context=_EXACT)

@@ -51,7 +51,8 @@ class _Rule:
         import numpy as np
 
         keys = sorted(self.weights)
-        return np.interp(np.asarray(priorities), keys, [self.weights[key] for key in keys])
+        weights: Figures = np.interp(np.asarray(priorities), keys, [self.weights[key] for key in keys])
+        return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,12 @@ class PriorityBasedReallocator(Controller):
 
     From the first run on an agent of which less than `emergency_threshold` remains is granted budget from the
     reserve: right after the debit or reservation that made it low, and at each run, heavier ones first. A
-    grant brings it to twice the threshold. Between two runs the heaviest agent draws at most half of the
-    reserve, and a lighter one less, in proportion to its weight.
+    grant brings it to twice the threshold. Between two runs the heaviest agents may draw all of the reserve;
+    one of half their weight half of it, and so on: light agents that come first leave something to heavy ones.
 
-    Budgets move by differences, those that are lowered first: with what is spent meanwhile, the budgets of the
-    agents never add up to more than what was to be dealt out. An agent that is pinned keeps what it has, and
-    the others share the rest. The reasons behind all this are in docs/decisions/0012-reallocation.md.
+    Budgets move by differences, those that are lowered first: less what is spent meanwhile, the budgets of
+    the agents never add up to more than what was to be dealt out. An agent that is pinned keeps what it has,
+    and the others share the rest. The reasons for all this are in docs/decisions/0012-reallocation.md.
 
     Args:
         budget_coordinator: the coordinator whose pools it divides.
@@ -329,7 +330,7 @@ class PriorityBasedReallocator(Controller):
     def _help(self, agent_id: str, spell: object) -> None:
         coordinator = self.budget_coordinator
         pool_id = coordinator.account(agent_id).pool_id
-        if spell is None or pool_id is None or pool_id not in self._reserves:
+        if spell is None or pool_id not in self._reserves:
             return
         old = coordinator.get_budget(agent_id)
         weight = float(self._rule.weigh([coordinator.get_agent_priority(agent_id)])[0])

@@ -153,8 +153,8 @@ def backtest_reallocation(
     - `reallocated without reserve`: dealt out anew each hour, nothing kept back;
     - `reallocated`: with the reserve; within each hour agents of a higher priority spend first, and of equal
       ones those that want less: the order in which the reserve is meant to be granted;
-    - `reallocated, as it comes`: the same, but all agents spend side by side, and the reserve goes to who runs
-      low first;
+    - `reallocated, as it comes`: the same, but all agents spend side by side, and the reserve goes to those
+      that run low first;
     - `reallocated every 10 minutes`: likewise, but dealt out anew six times an hour;
     - `hindsight`: divided with each hour's demand known.
 

@@ -18,14 +18,16 @@ class Reserve:
         size: what was kept back at the last reallocation.
         left: what of it is not granted yet.
         given: all that was granted from it so far, at any time.
+        is_told_empty: somebody was told since then that it has nothing for an agent.
     """
 
-    __slots__ = ("_drawn", "_heaviest", "given", "left", "size")
+    __slots__ = ("_drawn", "_heaviest", "given", "is_told_empty", "left", "size")
 
     def __init__(self) -> None:
         self.size = self.left = self.given = _NOTHING
         self._drawn: dict[str, Decimal] = {}
         self._heaviest = 0.0
+        self.is_told_empty = False
 
     def begin(self, size: Decimal, given_before: Decimal, heaviest: float) -> None:
         """Keeps `size` back from now on, less what was granted since `given` was `given_before`."""
@@ -33,6 +35,7 @@ class Reserve:
         self.size = self.left = max(_EXACT.subtract(size, meanwhile), _NOTHING)
         self._drawn = {}
         self._heaviest = heaviest
+        self.is_told_empty = False
 
     def draw(self, agent_id: str, weight: float, wanted: Decimal) -> Decimal:
         """Takes as much of `wanted` as an agent may have. Returns how much.

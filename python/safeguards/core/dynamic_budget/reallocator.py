@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Context, Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from safeguards._native import PoolMembers, amount_units
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._agent_demand import AgentDemand
+from safeguards.core.dynamic_budget._division import (
+    DEFAULT_WEIGHTS,
+    PIE,
+    RESERVE,
+    Rule,
+    Table,
+    boundless,
+    part_reason,
+)
 from safeguards.core.dynamic_budget._reserve import Reserve
 from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
 from safeguards.types.decisions import Decision
@@ -33,26 +41,6 @@ __all__ = ["PriorityBasedReallocator"]
 
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _NOTHING = Decimal(0)
-_DEFAULT_WEIGHTS: Final = {1: 0.2, 10: 2.0}
-"""Priority / 5."""
-_HIGHEST: Final = 10
-_LEAST_WEIGHT, _MOST_WEIGHT = 1e-9, 1e9
-_PIE, _RESERVE = "pie", "reserve"
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    floor: float
-    reserve: float
-    weights: Mapping[int, float]
-
-    def weigh(self, priorities: Iterable[int] | NDArray[np.uint8]) -> Figures:
-        """By priority; between the given ones in proportion, beyond them like the last one."""
-        import numpy as np
-
-        keys = sorted(self.weights)
-        weights: Figures = np.interp(np.asarray(priorities), keys, [self.weights[key] for key in keys])
-        return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +71,7 @@ class PriorityBasedReallocator(Controller):
     From the first run on an agent of which less than `emergency_threshold` remains is granted budget from the
     reserve: right after the debit or reservation that made it low, and at each run, heavier ones first. A
     grant brings it to twice the threshold. Between two runs the heaviest agents may draw all of the reserve;
-    one of half their weight half of it, and so on: light agents that come first leave something to heavy ones.
+    one of half their weight half of it, and so on: light agents that come first leave something for others.
 
     Budgets move by differences, those that are lowered first: less what is spent meanwhile, the budgets of
     the agents never add up to more than what was to be dealt out. An agent that is pinned keeps what it has,
@@ -110,7 +98,7 @@ class PriorityBasedReallocator(Controller):
         >>> for name, priority in (("pilot", 10), ("intern", 3)):
         ...     _ = coordinator.register_agent(name, team, priority, initial_budget=50)
         >>> reallocator = PriorityBasedReallocator(coordinator)
-        >>> reallocator.configure(min_budget_percentage=0.1, reserve_percentage=0.2, priority_weights={10: 4, 3: 1})
+        >>> reallocator.configure(reserve_percentage=0.2, priority_weights={10: 4, 3: 1})
         >>> for decision in reallocator.run_once():
         ...     print(decision.subject, decision.old, "->", decision.new)
         pilot 50 -> 640
@@ -139,7 +127,7 @@ class PriorityBasedReallocator(Controller):
         )
         self.emergency_threshold = _amount(emergency_threshold, "emergency_threshold")
         self._pool_ids = None if pool_ids is None else _known_pools(budget_coordinator, pool_ids)
-        self._rule = _Rule(0.1, 0.2, _DEFAULT_WEIGHTS)
+        self._rule = Rule(0.1, 0.2, DEFAULT_WEIGHTS)
         self._demand: dict[str, AgentDemand] = {}
         self._plans: list[_Plan] = []
         self._room: dict[str, Decimal] = {}
@@ -167,18 +155,16 @@ class PriorityBasedReallocator(Controller):
         Raises:
             ConfigurationError: an argument is out of its range.
         """
-        weights = _DEFAULT_WEIGHTS if priority_weights is None else dict(priority_weights)
-        _check_weights(weights)
-        rule = _Rule(
-            _share(min_budget_percentage, "min_budget_percentage"),
-            _share(reserve_percentage, "reserve_percentage"),
-            weights,
-        )
+        weights = DEFAULT_WEIGHTS if priority_weights is None else dict(priority_weights)
+        rule = Rule(min_budget_percentage, reserve_percentage, weights)
         with self._turn:
             self._rule = rule
 
     def start(self) -> None:
-        """Runs on the interval from now on, the first time one interval later. A second start does nothing."""
+        """Runs on the interval from now on, the first time one interval later.
+
+        A second start does nothing.
+        """
         if not self.running:
             with self._turn:
                 self._observe(self._now())
@@ -217,7 +203,7 @@ class PriorityBasedReallocator(Controller):
         return self._divide(self._needs)
 
     def _fall_back(self, now: datetime) -> list[Decision]:  # noqa: ARG002
-        return self._divide(_boundless)
+        return self._divide(boundless)
 
     def _divide(self, needs_of: Callable[[str, PoolMembers], Figures]) -> list[Decision]:
         self._plans = []
@@ -227,12 +213,12 @@ class PriorityBasedReallocator(Controller):
                 given_before = self._reserve_of(pool_id).given
             members = PoolMembers(self.budget_coordinator, pool_id)
             if len(members):
-                table = _Table(pool_id, members, needs_of(pool_id, members), self._rule)
+                table = Table(pool_id, members, needs_of(pool_id, members), self._rule)
                 decisions += self._divide_pool(table, given_before)
         return decisions
 
-    def _divide_pool(self, table: _Table, given_before: Decimal) -> list[Decision]:
-        """The decisions of one pool: first those who give, then those who get, then those who still run low."""
+    def _divide_pool(self, table: Table, given_before: Decimal) -> list[Decision]:
+        """The decisions of one pool: who gives, then who gets, then who still runs low."""
         import numpy as np
 
         pinned, rule = self.budget_coordinator.pinned, self._rule
@@ -241,12 +227,12 @@ class PriorityBasedReallocator(Controller):
             table.needs, table.weights, fixed, (rule.floor, rule.reserve, self.max_change)
         )
         self._plans.append(_Plan(table.pool_id, reserve, given_before, table.heaviest, floors_hold))
-        dealt = [table.decision(row, old, new, _PIE, _reason) for row, old, new in changes]
+        dealt = [table.decision(row, old, new, PIE, part_reason) for row, old, new in changes]
         dealt.sort(key=lambda decision: (decision.new > decision.old, -decision.inputs["weight"]))
         return dealt + self._emergencies(table, changes, fixed, reserve)
 
     def _emergencies(
-        self, table: _Table, changes: list[Change], fixed: NDArray[np.bool_], size: Decimal
+        self, table: Table, changes: list[Change], fixed: NDArray[np.bool_], size: Decimal
     ) -> list[Decision]:
         """Grants to those whose part is below the threshold and below what they need: heavy ones first."""
         import numpy as np
@@ -264,14 +250,14 @@ class PriorityBasedReallocator(Controller):
             agent = table.ids[row]
             old = news[row] if row in news else self.budget_coordinator.get_budget(agent)
             granted = reserve.draw(agent, table.weights[row], self._wanted(old))
-            decisions.append(table.decision(row, old, _EXACT.add(old, granted), _RESERVE, self._why_granted))
+            decisions.append(table.decision(row, old, _EXACT.add(old, granted), RESERVE, self._why_granted))
         return decisions
 
     def _needs(self, pool_id: str, members: PoolMembers) -> Figures:
         """What each agent will want until the pool is granted anew, or else until the next run."""
         demand = self._demand.get(pool_id)
         if demand is None:
-            return _boundless(pool_id, members)
+            return boundless(pool_id, members)
         steps = (members.renews_in or 0) / self.interval_seconds
         return demand.expect(members.ids, max(steps, 1.0))
 
@@ -279,7 +265,7 @@ class PriorityBasedReallocator(Controller):
         decisions = super()._decide(now)
         self._room = dict.fromkeys((plan.pool_id for plan in self._plans), _NOTHING)
         for decision in decisions:
-            if decision.inputs["from"] == _PIE:
+            if decision.inputs["from"] == PIE:
                 self._add_room(decision, _EXACT.subtract(decision.new, decision.old))
         with self._drawing:
             for plan in self._plans:
@@ -291,7 +277,7 @@ class PriorityBasedReallocator(Controller):
 
     def _carry_out(self, decision: Decision, spell: object) -> Decision | None:
         """Applies a decision as far as there is money for it: what others gave up, or the reserve."""
-        if decision.inputs["from"] == _RESERVE:
+        if decision.inputs["from"] == RESERVE:
             return self._grant(decision, spell)
         room = max(self._room[decision.inputs["pool"]], _NOTHING)
         if _EXACT.subtract(decision.new, decision.old) > room:
@@ -304,7 +290,7 @@ class PriorityBasedReallocator(Controller):
     def _apply(self, decision: Decision) -> None:
         change = _EXACT.subtract(decision.new, decision.old)
         moved = self.budget_coordinator.adjust_budget(decision.subject, change)
-        if decision.inputs["from"] == _PIE:
+        if decision.inputs["from"] == PIE:
             self._add_room(decision, moved.copy_negate())
 
     def _add_room(self, decision: Decision, amount: Decimal) -> None:
@@ -334,7 +320,7 @@ class PriorityBasedReallocator(Controller):
             return
         old = coordinator.get_budget(agent_id)
         weight = float(self._rule.weigh([coordinator.get_agent_priority(agent_id)])[0])
-        figures = {"pool": pool_id, "from": _RESERVE, "weight": weight}
+        figures = {"pool": pool_id, "from": RESERVE, "weight": weight}
         wanted = _EXACT.add(old, self._wanted(old))
         decision = Decision("", "agent", agent_id, old, wanted, self._why_granted(figures, wanted), figures)
         with self._drawing:
@@ -394,19 +380,21 @@ class PriorityBasedReallocator(Controller):
         )
 
     def _tell_empty(self, pool_id: str, agent_id: str) -> None:
+        """Tells of the first agent, between two runs, that a reserve has nothing for."""
         with self._drawing:
             reserve = self._reserve_of(pool_id)
-            if not reserve.size:
-                return
+            is_first, reserve.is_told_empty = not reserve.is_told_empty, True
             left, size = reserve.left, reserve.size
-        self.budget_coordinator.notification_manager.send_alert(
-            f"agent {agent_id!r} ran low and the reserve of {pool_id!r} has nothing for it",
-            f"{left} of {size} is left, and the agent has drawn what it may. Raise its budget, or wait for the next run.",
-            AlertSeverity.ERROR,
-            account=agent_id,
-            time=self._now(),
-            pool=pool_id,
-        )
+        if is_first and size:
+            self.budget_coordinator.notification_manager.send_alert(
+                f"agent {agent_id!r} ran low and the reserve of {pool_id!r} has nothing for it",
+                f"{left} of {size} is left, and the agent has drawn what it may. Raise its budget with "
+                "update_budget, or wait for the next run.",
+                AlertSeverity.ERROR,
+                account=agent_id,
+                time=self._now(),
+                pool=pool_id,
+            )
 
     def _tell_floors(self) -> None:
         """Tells of each pool that has less than the floors of its agents: once until it has enough again."""
@@ -414,8 +402,8 @@ class PriorityBasedReallocator(Controller):
         for pool_id in sorted(short - self._short_pools):
             self.budget_coordinator.notification_manager.send_alert(
                 f"pool {pool_id!r} has less left than the floors of its agents",
-                f"Each agent gets its part of what is left, by its floor of {self._rule.floor:.0%} of its initial "
-                "budget. Raise the pool with update_pool_budget.",
+                f"Each agent gets a part of it by its floor, {self._rule.floor:.0%} of its initial budget. "
+                "Raise the pool with update_pool_budget.",
                 AlertSeverity.ERROR,
                 account=pool_id,
                 time=self._now(),
@@ -424,67 +412,9 @@ class PriorityBasedReallocator(Controller):
         self._short_pools = short
 
 
-class _Table:
-    """A pool whose agents wait for their parts."""
-
-    def __init__(self, pool_id: str, members: PoolMembers, needs: Figures, rule: _Rule) -> None:
-        self.pool_id = pool_id
-        self.members = members
-        self.ids = members.ids
-        self.needs = needs
-        self.weights = rule.weigh(members.priorities)
-        self.heaviest = float(self.weights.max())
-
-    def decision(
-        self,
-        row: int,
-        old: Decimal,
-        new: Decimal,
-        source: str,
-        reason: Callable[[dict[str, Any], Decimal], str],
-    ) -> Decision:
-        need, weight = float(self.needs[row]), float(self.weights[row])
-        figures = {"pool": self.pool_id, "from": source, "need": need, "weight": weight}
-        return Decision("", "agent", self.ids[row], old, new, reason(figures, new), figures)
-
-
-def _reason(figures: Mapping[str, Any], new: Decimal) -> str:
-    need, weight = figures["need"], figures["weight"]
-    if math.isinf(need):
-        return f"nothing is known of the needs: its part by weight {weight:g}"
-    if float(new) >= need:
-        return f"covers its need of {need:.6g}"
-    return f"its part by weight {weight:g} of too little: it needs {need:.6g}"
-
-
-def _boundless(pool_id: str, members: PoolMembers) -> Figures:  # noqa: ARG001 - as `_needs`
-    import numpy as np
-
-    return np.full(len(members), np.inf)
-
-
 def _amount(value: Amount, argument: str) -> Decimal:
     units = amount_units(value, round_up=False, argument=argument)
     return _EXACT.scaleb(Decimal(units), -9).normalize(_EXACT)
-
-
-def _share(value: float, argument: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigurationError(f"{argument} must be a share from 0 to 1, not {value!r}")
-    return float(value)
-
-
-def _check_weights(weights: Mapping[int, float]) -> None:
-    if not weights:
-        raise ConfigurationError("priority_weights must not be empty: leave it out for priority / 5")
-    for priority, weight in weights.items():
-        if isinstance(priority, bool) or not isinstance(priority, int) or not 1 <= priority <= _HIGHEST:
-            raise ConfigurationError(f"priority_weights: a priority is an int from 1 to 10, not {priority!r}")
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not _LEAST_WEIGHT <= weight <= _MOST_WEIGHT:
-            raise ConfigurationError(
-                f"priority_weights: the weight of priority {priority} must be from 1e-9 to 1e9, not {weight!r}"
-            )
 
 
 def _known_pools(coordinator: BudgetCoordinator, pool_ids: Iterable[str]) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, Context, Decimal
 
-__all__ = ["Reserve"]
+__all__ = ["Reserve", "plain"]
 
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _PLACES = Decimal("1e-9")
-_NOTHING = Decimal(0)
+_NOTHING, _ONE = Decimal(0), Decimal(1)
+_DECIMALS = range(-9, 1)
 
 
 class Reserve:
@@ -46,7 +47,7 @@ class Reserve:
         share = Decimal(str(min(weight / self._heaviest, 1.0))) if self.size else _NOTHING
         most = _EXACT.multiply(self.size, share).quantize(_PLACES, context=_EXACT)
         drawn = self._drawn.get(agent_id, _NOTHING)
-        taken = max(min(wanted, self.left, _EXACT.subtract(most, drawn)), _NOTHING)
+        taken = plain(max(min(wanted, self.left, _EXACT.subtract(most, drawn)), _NOTHING))
         self._move(agent_id, taken)
         return taken
 
@@ -60,5 +61,11 @@ class Reserve:
 
     def _move(self, agent_id: str, amount: Decimal) -> None:
         self._drawn[agent_id] = _EXACT.add(self._drawn.get(agent_id, _NOTHING), amount)
-        self.left = _EXACT.subtract(self.left, amount)
+        self.left = plain(_EXACT.subtract(self.left, amount))
         self.given = _EXACT.add(self.given, amount)
+
+
+def plain(amount: Decimal) -> Decimal:
+    """The same amount without needless zeros, and without an exponent above 0."""
+    short = amount.normalize(_EXACT)
+    return short if short.as_tuple().exponent in _DECIMALS else short.quantize(_ONE, context=_EXACT)

@@ -19,7 +19,7 @@ from safeguards.core.dynamic_budget._division import (
     boundless,
     part_reason,
 )
-from safeguards.core.dynamic_budget._reserve import Reserve
+from safeguards.core.dynamic_budget._reserve import Reserve, plain
 from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
 from safeguards.types.decisions import Decision
 from safeguards.types.enums import AlertSeverity
@@ -250,7 +250,7 @@ class PriorityBasedReallocator(Controller):
             agent = table.ids[row]
             old = news[row] if row in news else self.budget_coordinator.get_budget(agent)
             granted = reserve.draw(agent, table.weights[row], self._wanted(old))
-            decisions.append(table.decision(row, old, _EXACT.add(old, granted), RESERVE, self._why_granted))
+            decisions.append(table.decision(row, old, plain(_EXACT.add(old, granted)), RESERVE, self._why_granted))
         return decisions
 
     def _needs(self, pool_id: str, members: PoolMembers) -> Figures:
@@ -282,7 +282,7 @@ class PriorityBasedReallocator(Controller):
         room = max(self._room[decision.inputs["pool"]], _NOTHING)
         if _EXACT.subtract(decision.new, decision.old) > room:
             reason = f"{decision.reason}; others gave less than planned"
-            decision = replace(decision, new=_EXACT.add(decision.old, room), reason=reason)
+            decision = replace(decision, new=plain(_EXACT.add(decision.old, room)), reason=reason)
             if not room:
                 return None
         return super()._carry_out(decision, spell)
@@ -321,7 +321,7 @@ class PriorityBasedReallocator(Controller):
         old = coordinator.get_budget(agent_id)
         weight = float(self._rule.weigh([coordinator.get_agent_priority(agent_id)])[0])
         figures = {"pool": pool_id, "from": RESERVE, "weight": weight}
-        wanted = _EXACT.add(old, self._wanted(old))
+        wanted = plain(_EXACT.add(old, self._wanted(old)))
         decision = Decision("", "agent", agent_id, old, wanted, self._why_granted(figures, wanted), figures)
         with self._drawing:
             is_first = not self._reserve_of(pool_id).has_drawn(agent_id)
@@ -342,7 +342,7 @@ class PriorityBasedReallocator(Controller):
             drawn = self._reserve_of(pool_id).draw(agent_id, decision.inputs["weight"], wanted)
         if not drawn:
             return None
-        done = super()._carry_out(replace(decision, new=_EXACT.add(decision.old, drawn)), spell)
+        done = super()._carry_out(replace(decision, new=plain(_EXACT.add(decision.old, drawn))), spell)
         if done is None or done.status != "applied":
             with self._drawing:
                 self._reserve_of(pool_id).put_back(agent_id, drawn)
@@ -414,7 +414,7 @@ class PriorityBasedReallocator(Controller):
 
 def _amount(value: Amount, argument: str) -> Decimal:
     units = amount_units(value, round_up=False, argument=argument)
-    return _EXACT.scaleb(Decimal(units), -9).normalize(_EXACT)
+    return plain(_EXACT.scaleb(Decimal(units), -9))
 
 
 def _known_pools(coordinator: BudgetCoordinator, pool_ids: Iterable[str]) -> list[str]:

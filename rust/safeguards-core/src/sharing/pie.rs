@@ -60,17 +60,21 @@ pub fn deal(pie: i128, guests: &[Guest], rule: Rule) -> Division {
     let claims: Vec<_> = guests.iter().filter(|guest| !guest.is_fixed).map(|g| g.claim(rule)).collect();
     let Shares { units, .. } = max_min_shares(dealt, &claims);
     let given = units.iter().sum::<u128>();
-    let mut shares = units.into_iter();
-    let budgets =
-        guests
-            .iter()
-            .map(|guest| {
-                if guest.is_fixed { guest.remaining } else { shares.next().unwrap_or_default().cast_signed() }
-            })
-            .collect();
+    let mut shares = units.into_iter().map(u128::cast_signed);
+    let mut new = |guest: &Guest| if guest.is_fixed { None } else { shares.next() };
+    let mut budgets: Vec<_> = guests.iter().map(|guest| new(guest).unwrap_or(guest.remaining)).collect();
+    if is_dust(guests, &budgets) {
+        budgets = guests.iter().map(|guest| guest.remaining).collect();
+    }
     // Where budgets may not fall by much at once, they leave less than was to be kept back.
     let reserve = (there - dealt).min(there.saturating_sub(given));
     Division { budgets, reserve: reserve.cast_signed(), floors_hold: floors <= there }
+}
+
+/// Whether nothing but the last unit of some moves back and forth. Needs are floats, and tremble.
+fn is_dust(guests: &[Guest], budgets: &[i128]) -> bool {
+    let moved = guests.iter().zip(budgets).map(|(guest, new)| new - guest.remaining);
+    moved.clone().all(|change| change.abs() <= 1) && moved.sum::<i128>() == 0
 }
 
 /// A share of an amount, rounded down.
@@ -146,6 +150,13 @@ mod tests {
         let rule = Rule { max_change: Some(200_000_000), ..RULE };
         assert_eq!(deal(125, &guests, rule).budgets, [40, 60]);
         assert_eq!(deal(10_000, &guests, rule).budgets, [60, 60]);
+    }
+
+    #[test]
+    fn dust_stays_where_it_is() {
+        let guests = [49, 51].map(|remaining| Guest { remaining, ..guest(1.0, 1.0) });
+        assert_eq!(deal(125, &guests, RULE).budgets, [49, 51]);
+        assert_eq!(deal(127, &guests, RULE).budgets, [51, 51]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ from safeguards import ConfigurationError, InvalidAmountError
 from safeguards._native import max_min_shares
 
 UNIT = Fraction(1, 10**9)
+UNIT_AMOUNT = Decimal("1e-9")
 ENDLESS = Fraction(10**16)
 
 
@@ -52,9 +53,9 @@ WEIGHTS = st.integers(1, 10**4).map(lambda weight: weight / 1000)
 CLAIMS = st.lists(st.tuples(AMOUNTS, WEIGHTS, AMOUNTS, AMOUNTS), min_size=1, max_size=8)
 
 
-@given(AMOUNTS, CLAIMS, st.booleans())
-@example(Decimal(1), [(Decimal(1), 1.0, Decimal(0), Decimal(0))] * 3, False)
-@example(Decimal("1e-9"), [(Decimal(0), 0.001, Decimal("1e-9"), Decimal(0))] * 2, True)
+@given(total=AMOUNTS, claims=CLAIMS, is_bounded=st.booleans())
+@example(total=Decimal(1), claims=[(Decimal(1), 1.0, Decimal(0), Decimal(0))] * 3, is_bounded=False)
+@example(total=UNIT_AMOUNT, claims=[(Decimal(0), 0.001, UNIT_AMOUNT, Decimal(0))] * 2, is_bounded=True)
 def test_shares_are_the_lexicographic_optimum_to_the_last_unit(total, claims, is_bounded):
     needs, weights, floors, room = (list(column) for column in zip(*claims, strict=True))
     floors = [floor / 4 for floor in floors]

@@ -106,7 +106,7 @@ def test_when_money_is_short_priority_decides(reallocator, team, clock):
     assert sum(d.new for d in parts.values()) == 48
     needs = {agent: decision.inputs["need"] for agent, decision in parts.items()}
     assert needs == pytest.approx(dict.fromkeys(needs, 20), rel=0.1)
-    # `critical` has less than its part by weight would be, `low` its floor, and the others the rest by weight.
+    # `critical` needs less than its part by weight; `low` has its floor; the others share the rest by weight.
     assert float(parts["critical"].new) == pytest.approx(needs["critical"])
     assert parts["low"].new == 5
     assert parts["high"].new == pytest.approx(2 * parts["medium"].new, abs=Decimal("2e-9"))

@@ -250,7 +250,8 @@ class PriorityBasedReallocator(Controller):
             agent = table.ids[row]
             old = news[row] if row in news else self.budget_coordinator.get_budget(agent)
             granted = reserve.draw(agent, table.weights[row], self._wanted(old))
-            decisions.append(table.decision(row, old, plain(_EXACT.add(old, granted)), RESERVE, self._why_granted))
+            new = plain(_EXACT.add(old, granted))
+            decisions.append(table.decision(row, old, new, RESERVE, self._why_granted))
         return decisions
 
     def _needs(self, pool_id: str, members: PoolMembers) -> Figures:

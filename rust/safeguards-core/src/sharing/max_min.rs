@@ -7,7 +7,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use super::wide::{Ratio, cmp_products, mul_div};
+use super::wide::{cmp_products, mul_div};
 
 /// What one claims of a total, in units. All of it, and all totals, are below 2^126.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,17 +66,54 @@ pub fn max_min_shares(total: u128, claims: &[Claim]) -> Shares {
             .zip(&units)
             .map(|pair| Basin { width: width(pair.0), floor: 0, brim: room(pair).min(left) })
             .collect();
-        units.iter_mut().zip(pour(left, &basins)).for_each(|(got, more)| *got += more);
+        let is_bounded = basins.iter().any(|basin| basin.brim < left);
+        let more = if is_bounded { pour(left, &basins) } else { split(left, &basins) };
+        units.iter_mut().zip(more).for_each(|(got, more)| *got += more);
     }
     Shares { units, floors_hold: true }
 }
 
 /// Where a basin stands as the water rises.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Floor,
     Filling,
     Full,
+}
+
+/// A level at which a basin begins to fill, or is full.
+struct Bend {
+    /// The level, off by less than `CLOSE` of itself.
+    near: f64,
+    index: usize,
+    next: Stage,
+}
+
+/// Levels that differ by less, as a share, are compared exactly.
+const CLOSE: f64 = 1e-14;
+
+impl Bend {
+    fn new(index: usize, basin: &Basin, next: Stage) -> Self {
+        let mut bend = Self { near: 0.0, index, next };
+        #[expect(clippy::cast_precision_loss, reason = "three roundings of 2^-53 each")]
+        {
+            bend.near = bend.height(basin) as f64 / basin.width as f64;
+        }
+        bend
+    }
+
+    /// What is in the basin then: the level times its width.
+    const fn height(&self, basin: &Basin) -> u128 {
+        if matches!(self.next, Stage::Filling) { basin.floor } else { basin.brim }
+    }
+
+    fn cmp(&self, other: &Self, basins: &[Basin]) -> Ordering {
+        if (self.near - other.near).abs() > CLOSE * self.near.max(other.near) {
+            return self.near.total_cmp(&other.near);
+        }
+        let (own, its) = (&basins[self.index], &basins[other.index]);
+        cmp_products((self.height(own), its.width), (other.height(its), own.width))
+    }
 }
 
 /// Pours `total`, which is at least the sum of the floors. What exceeds all brims stays outside; a basin without
@@ -85,14 +122,14 @@ fn pour(total: u128, basins: &[Basin]) -> Vec<u128> {
     let mut stages = vec![Stage::Floor; basins.len()];
     // What stands still, and the width of what rises.
     let (mut still, mut width) = (basins.iter().map(|basin| basin.floor).sum::<u128>(), 0);
-    for (level, index, next) in bends(basins) {
+    for bend in bends(basins) {
+        let basin = &basins[bend.index];
         // Would it take all the water, and more, to get here?
-        if cmp_products((width, level.numerator), (total - still, level.denominator)) != Ordering::Less {
+        if cmp_products((width, bend.height(basin)), (total - still, basin.width)) != Ordering::Less {
             break;
         }
-        let basin = &basins[index];
-        stages[index] = next;
-        if next == Stage::Filling {
+        stages[bend.index] = bend.next;
+        if bend.next == Stage::Filling {
             (still, width) = (still - basin.floor, width + basin.width);
         } else {
             (still, width) = (still + basin.brim, width - basin.width);
@@ -102,16 +139,22 @@ fn pour(total: u128, basins: &[Basin]) -> Vec<u128> {
 }
 
 /// Levels at which a basin begins to fill and is full, lowest first.
-fn bends(basins: &[Basin]) -> Vec<(Ratio, usize, Stage)> {
+fn bends(basins: &[Basin]) -> Vec<Bend> {
     let mut bends = Vec::with_capacity(2 * basins.len());
     for (index, basin) in basins.iter().enumerate().filter(|(_, basin)| basin.width > 0) {
-        let at = |numerator| Ratio { numerator, denominator: basin.width };
-        bends.push((at(basin.floor), index, Stage::Filling));
-        bends.push((at(basin.brim), index, Stage::Full));
+        bends.push(Bend::new(index, basin, Stage::Filling));
+        bends.push(Bend::new(index, basin, Stage::Full));
     }
     // Stable: where floor and brim are the same, it fills before it is full.
-    bends.sort_by(|a, b| a.0.cmp(&b.0));
+    bends.sort_by(|a, b| a.cmp(b, basins));
     bends
+}
+
+/// As [`pour`], where no basin has a floor, or a brim below the total: all fill to the end.
+fn split(total: u128, basins: &[Basin]) -> Vec<u128> {
+    let width = basins.iter().map(|basin| basin.width).sum();
+    let stage = |basin: &Basin| if basin.width > 0 { Stage::Filling } else { Stage::Floor };
+    read(total, width, basins, &basins.iter().map(stage).collect::<Vec<_>>())
 }
 
 /// What is in each basin when `rising` is spread over the width of those that fill; in whole units, by largest

@@ -2,19 +2,6 @@
 
 use std::cmp::Ordering;
 
-/// A fraction that is not negative. Its denominator is not zero.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ratio {
-    pub(super) numerator: u128,
-    pub(super) denominator: u128,
-}
-
-impl Ratio {
-    pub(super) fn cmp(&self, other: &Self) -> Ordering {
-        cmp_products((self.numerator, other.denominator), (other.numerator, self.denominator))
-    }
-}
-
 /// Compares `a.0 * a.1` with `b.0 * b.1`.
 #[inline]
 pub(super) fn cmp_products(a: (u128, u128), b: (u128, u128)) -> Ordering {
@@ -30,7 +17,10 @@ pub(super) fn cmp_products(a: (u128, u128), b: (u128, u128)) -> Ordering {
 #[inline]
 pub(super) fn mul_div(a: u128, b: u128, divisor: u128) -> (u128, u128) {
     match a.checked_mul(b) {
-        Some(product) => (product / divisor, product % divisor),
+        Some(product) => {
+            let quotient = product / divisor;
+            (quotient, product - quotient * divisor)
+        }
         None => divide(product(a, b), divisor),
     }
 }
@@ -90,8 +80,6 @@ mod tests {
             let (low, high) = (u128::from(c), u128::from(c) + 1);
             prop_assert_eq!(cmp_products((a, b), (b, a)), Ordering::Equal);
             prop_assert_eq!(cmp_products((a.max(1), low), (a.max(1), high)), Ordering::Less);
-            let fraction = |numerator| Ratio { numerator, denominator: b.max(1) };
-            prop_assert_eq!(fraction(a).cmp(&fraction(b)), a.cmp(&b));
         }
     }
 }

@@ -47,7 +47,7 @@ def native_namespace():
     windowless.register_agent("bot", "team", initial_budget=1)
     names = {"clock": clock, "coordinator": windowless, "amount_units": _native.amount_units}
     classes = {"ManualClock": ManualClock, "SystemClock": SystemClock, "Decimal": Decimal}
-    classes |= {"np": np, "NextHour": _native.NextHour}
+    classes |= {"np": np, "NextHour": _native.NextHour, "max_min_shares": _native.max_min_shares}
     times = {"datetime": datetime, "timedelta": timedelta, "UTC": UTC}
     return {**names, **classes, **times}, {"coordinator": coordinator, "limiter": limiter}
 
@@ -77,7 +77,15 @@ def test_examples_of_the_compiled_module(name):
     tries = run(inspect.cleandoc(NATIVE[name].__doc__ or ""), namespace, name)
     # What a Python class wraps is shown by that class.
     wrapped = name.startswith(
-        ("Empty", "Allocation", "simulate_allocation", "split_budget", "UsageLearner", "forecast_usage")
+        (
+            "Empty",
+            "Allocation",
+            "PoolMembers",
+            "UsageLearner",
+            "forecast_usage",
+            "simulate_allocation",
+            "split_budget",
+        )
     )
     takes_arguments = inspect.isroutine(NATIVE[name]) and not wrapped
     plain = {"SystemClock.now", "SystemClock.monotonic", "ManualClock.now", "ManualClock.monotonic"}

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from safeguards.budget.pattern_learner import BudgetPatternLearner
     from safeguards.budget.usage_patterns import UsageAnomaly, UsagePatterns
     from safeguards.core.controller import Controller
-    from safeguards.core.dynamic_budget import AdaptivePoolSizer
+    from safeguards.core.dynamic_budget import AdaptivePoolSizer, PriorityBasedReallocator
 
 __all__ = [
     "Account",
@@ -81,6 +81,7 @@ __all__ = [
     "NotificationManager",
     "OperationEstimate",
     "OperationShare",
+    "PriorityBasedReallocator",
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
@@ -108,6 +109,7 @@ _LATER = {
     "OperationShare": "safeguards.budget.cost_benefit",
     "UsageAnomaly": "safeguards.budget.usage_patterns",
     "UsagePatterns": "safeguards.budget.usage_patterns",
+    "PriorityBasedReallocator": "safeguards.core.dynamic_budget",
 }
 
 

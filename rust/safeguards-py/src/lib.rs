@@ -29,6 +29,7 @@ mod rate_limiter;
 mod receipt;
 mod reports;
 mod reservation;
+mod sharing;
 
 use pyo3::prelude::*;
 
@@ -59,4 +60,6 @@ mod _native {
     use crate::receipt::PyReceipt;
     #[pymodule_export]
     use crate::reservation::{PyReservation, Ready};
+    #[pymodule_export]
+    use crate::sharing::{PyMembers, max_min_shares};
 }

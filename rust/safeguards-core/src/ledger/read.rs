@@ -128,7 +128,9 @@ impl Ledger {
         let state = pool.lock();
         let Some(pool) = &state.pool else { return Ok(Vec::new()) };
         Ok(match kind {
-            Kind::Agent => pool.agents.iter().filter_map(|slot| slots.id(*slot)).collect(),
+            Kind::Agent => {
+                pool.agents.iter().filter_map(|slot| Some(Arc::clone(&slots.agent(*slot)?.id))).collect()
+            }
             Kind::Pool => pool.pools.clone(),
         })
     }

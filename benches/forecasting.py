@@ -27,7 +27,7 @@ import numpy as np
 from safeguards import BudgetCoordinator, BudgetPatternLearner, ManualClock
 from safeguards._native import forecast_usage
 from safeguards.backtest import Demand
-from safeguards.backtest.forecast import LEARNER, YESTERDAY, backtest_forecast
+from safeguards.backtest.forecast import YESTERDAY, backtest_forecast
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -55,27 +55,27 @@ PRINTED = {
         "refused: 0.01 asked, 0.0088 there",
     ],
     "learn_patterns.py": [
-        "agent 'nightly', 2026-03-04 00:00 to 2026-03-18 00:00 (42 data points)"
-        "  usage      1.5 per 60 minutes, none in 88% of them"
-        "  day        strength 0.99: most at 02:00 (12.4), least at 00:00 (0)"
-        "  week       strength 0.00: most on Fridays (38.8), least on Mondays (33.6)"
-        "  trend      -0.1% a day"
-        "  anomalies  none"
-        ""
-        "tomorrow    foreseen     80% interval  confidence"
-        "support         32.1     25.2 to 39.7         88%"
-        "nightly         37.2     32.8 to 42.0         94%"
-        "steady          18.5     16.9 to 20.2         94%"
-        "erratic          7.2      0.0 to 30.6         55%"
-        ""
-        "decisions"
-        "nightly       9424.2 -> 44.6"
-        "steady        9711.3 -> 22.1"
-        "support       9543.4 -> 38.5"
-        "support    spent   34.1 of 38.5"
-        "nightly    spent   32.1 of 44.6"
-        "steady     spent   17.8 of 22.1"
-        "erratic    spent    0.6 of 8996.8"
+        "agent 'nightly', 2026-03-04 00:00 to 2026-03-18 00:00 (42 data points)",
+        "  usage      1.5 per 60 minutes, none in 88% of them",
+        "  day        strength 0.99: most at 02:00 (12.4), least at 00:00 (0)",
+        "  week       strength 0.00: most on Fridays (38.8), least on Mondays (33.6)",
+        "  trend      -0.1% a day",
+        "  anomalies  none",
+        "",
+        "tomorrow    foreseen     80% interval  confidence",
+        "support         32.0     25.5 to 40.4         88%",
+        "nightly         37.1     32.9 to 42.7         93%",
+        "steady          18.5     16.9 to 20.5         94%",
+        "erratic          7.1      0.0 to 32.8         57%",
+        "",
+        "decisions",
+        "nightly       9424.2 -> 44.6",
+        "steady        9711.3 -> 22.1",
+        "support       9543.4 -> 38.4",
+        "support    spent   34.1 of 38.4",
+        "nightly    spent   32.1 of 44.6",
+        "steady     spent   17.8 of 22.1",
+        "erratic    spent    0.6 of 8996.8",
     ],
     "many_agents.py": [
         "399,918 of 500,000 admitted, 199.999999996 spent of 200",

@@ -40,7 +40,7 @@ pub const WEEK: usize = 7 * DAY;
 /// Longest way from the end of the history to the end of the window: a year.
 pub const MAX_HORIZON: usize = 366 * DAY;
 /// What the record of earlier errors keeps from one day to the next: it looks back about a week.
-const DAILY_MEMORY: f64 = 0.88;
+const DAILY_MEMORY: f64 = 0.85;
 
 /// The hours to forecast, and what to say about their total.
 #[derive(Clone, Copy, Debug, PartialEq)]

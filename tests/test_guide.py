@@ -149,3 +149,29 @@ def test_the_learning_block_learns_and_applies_what_it_is_sure_of(capsys):
     assert patterns.mean == pytest.approx(0.5, rel=0.01)
     learner.stop_collection()
     coordinator.verify()
+
+
+def test_the_reallocation_block_reallocates():
+    names = namespace()
+    coordinator, pool = names["budget_coordinator"], names["pool_id"]
+    for agent in names["agent_ids"]:
+        coordinator.unregister_agent(agent)  # the block registers them itself
+    execute(REALLOCATION, names)
+    reallocator = names["reallocator"]
+    assert reallocator.running
+    assert {coordinator.get_budget(agent) for agent in names["agent_ids"]} == {50}, "it never acts at once"
+    decisions = reallocator.run_once()
+    assert [decision.status for decision in decisions] == ["applied"] * 4
+    budgets = [coordinator.get_budget(agent) for agent in names["agent_ids"]]
+    assert sum(budgets) == 800, "a fifth of the pool is kept in reserve"
+    assert [round(budget, 2) for budget in budgets] == [
+        Decimal("426.67"),
+        Decimal("213.33"),
+        Decimal("106.67"),
+        Decimal("53.33"),
+    ]
+    coordinator.debit("agent_0", 423)
+    assert coordinator.get_budget("agent_0") == 10, "an emergency below 5"
+    assert reallocator.get_reserve(pool) == Decimal("193.666666667")
+    reallocator.stop()
+    coordinator.verify()

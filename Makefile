@@ -97,6 +97,10 @@ cost-benefit: $(VENV)/.bench ## Draw the pictures of docs/cost_benefit.md from t
 pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recorded demand
 	$(BIN)/python benches/pool_size_pictures.py
 
+.PHONY: reallocation
+reallocation: $(VENV)/.bench ## Draw the pictures of docs/reallocation.md from recorded demand
+	$(BIN)/python benches/reallocation_pictures.py
+
 .PHONY: forecasts
 forecasts: $(VENV)/.bench ## Measure forecasts beside models of statsforecast; draws docs/forecasting-*.svg
 	$(BIN)/pip install --quiet --group forecast && $(BIN)/python benches/forecasting.py --rivals --pictures

@@ -12,6 +12,7 @@ import cost_benefit
 import footprint
 import hot_path
 import pool_size
+import reallocation
 import scaling
 from report import RESULTS, Row, machine, show, write
 from rivals import rows as rivals
@@ -26,6 +27,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Memory and import": footprint.rows,
     "Allocation": allocation.rows,
     "Pool sizes": pool_size.rows,
+    "Reallocation": reallocation.rows,
     "Cost and benefit": cost_benefit.rows,
 }
 

@@ -88,6 +88,10 @@ PRINTED = {
         "predictive, 70% use                16.4%                      1.27",
         "predictive, short in 5% of hours    8.0%                      1.98",
     ],
+    "reallocate.py": [
+        "parts by priority  1200 of 3,360 agent-hours ran out,  2092.80 spent",
+        "reallocated         516 of 3,360 agent-hours ran out,  2506.87 spent, 2,383 grants from the reserve",
+    ],
     "tasks.py": [
         "wave 1: 10 of 50 paid for, 0.4 left",
         "wave 2: 4 of 50 paid for, 0.16 left",

@@ -1,8 +1,8 @@
 """Reallocation on recorded demand: exhaustions avoided, and what a division and a run cost.
 
-`python benches/reallocation.py` measures this section alone. Quality is a figure of the record; its spread is that
-over priorities drawn with different seeds. What is timed is verified first: the sum of the budgets, and each
-share against a level found by bisection in fractions.
+`python benches/reallocation.py` measures this section alone. Quality is a figure of the record; its spread is
+that over priorities drawn with different seeds. What is timed is verified first: the sum of the budgets, and
+each share against a level found by bisection in fractions.
 """
 
 from __future__ import annotations
@@ -128,9 +128,7 @@ def divided(agents: list[str]) -> Spread:
     for row, old, new in members.deal(needs, weights, fixed, rule)[0]:
         coordinator.adjust_budget(agents[row], new - old)
     members = PoolMembers(coordinator, "pool")
-    samples = []
-    for _ in range(ROUNDS):
-        samples.append(seconds(lambda: members.deal(needs, weights, fixed, rule)) * 1e3)
+    samples = [seconds(lambda: members.deal(needs, weights, fixed, rule)) * 1e3 for _ in range(ROUNDS)]
     if members.deal(needs, weights, fixed, rule)[0]:
         raise AssertionError("a division that was carried out changes something when it is repeated")
     return Spread(tuple(samples))

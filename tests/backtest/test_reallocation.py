@@ -123,7 +123,9 @@ def test_a_verdict_that_is_bad_news():
     )
     assert result.row("static priority shares").exhausted_share > 0
     row = result.row("reallocated")
-    assert result.verdict.startswith("reallocation avoids" if row.avoided_share >= 0 else "reallocation exhausts")
+    assert result.verdict.startswith(
+        "reallocation avoids" if row.avoided_share >= 0 else "reallocation exhausts"
+    )
 
 
 @pytest.mark.parametrize(

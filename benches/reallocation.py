@@ -25,8 +25,7 @@ from safeguards.backtest.reallocation import ReallocationBacktest, backtest_real
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from backtest.recorded import m_large, nab_tweets
-from backtest.test_reallocation import normalised
+from backtest.recorded import m_large, nab_tweets, normalised
 
 SEEDS = 5
 ROUNDS = 7

@@ -11,12 +11,11 @@ from safeguards.allocation.plots import svg
 from safeguards.backtest._reallocation_plots import plot_hours, plot_policies
 from safeguards.backtest.reallocation import backtest_reallocation
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from backtest.recorded import m_large, normalised
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from backtest.recorded import m_large
-from backtest.test_reallocation import normalised
-
 # A mid-tone, legible on a white page and on a dark one.
 TEXT = "#768390"
 

@@ -9,22 +9,7 @@ from safeguards import ConfigurationError
 from safeguards.backtest import Demand
 from safeguards.backtest.reallocation import backtest_reallocation
 
-from .recorded import m_large, nab_tweets
-
-WEEK = 168
-
-
-def normalised(demand, hours):
-    """The agents that are active in most hours, each at 1.00 an hour in its first week, without its worst hour.
-
-    So an agent counts by how often it runs out, not by how large it is.
-    """
-    cost = demand.cost[:, :hours]
-    is_used = cost > 0
-    rows = (is_used[:, :WEEK].mean(1) > 0.3) & (is_used[:, WEEK:].mean(1) > 0.3)
-    cost = cost[rows] / cost[rows][:, :WEEK].mean(1, keepdims=True)
-    cost = np.minimum(cost, np.quantile(cost, 0.999, axis=1, keepdims=True))
-    return Demand(tuple(np.array(demand.agents)[rows].tolist()), cost)
+from .recorded import m_large, nab_tweets, normalised
 
 
 @pytest.fixture(scope="module")

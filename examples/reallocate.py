@@ -1,8 +1,8 @@
 """Ten agents share one hourly pool: parts by priority that never change, and parts that follow the need.
 
 The demand is real: tweets about ten companies, scaled so that each wants 1.00 an hour on average. Two weeks
-pass on a clock that is moved by hand; each hour's demand comes as twelve equal debits an agent, all agents side
-by side.
+pass on a clock that is moved by hand; each hour's demand comes as twelve equal debits an agent, all agents
+side by side.
 """
 
 import csv

@@ -25,6 +25,7 @@ LAYERS = {
     "core.controller": 3,
     "core.dynamic_budget": 3,
     "budget": 3,
+    "backtest": 4,
     "stores": 4,
     "integrations": 4,
     "service": 4,

@@ -39,9 +39,11 @@ from safeguards.types import (
 
 if TYPE_CHECKING:
     from safeguards.core.controller import Controller
+    from safeguards.core.dynamic_budget import AdaptivePoolSizer
 
 __all__ = [
     "Account",
+    "AdaptivePoolSizer",
     "AgentPriority",
     "Alert",
     "AlertSeverity",
@@ -75,6 +77,7 @@ __all__ = [
 
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.
 _LATER = {
+    "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
     "Controller": "safeguards.core.controller",
 }
 

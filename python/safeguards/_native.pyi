@@ -450,6 +450,8 @@ class Ledger:
         timezone: str | None,
     ) -> None: ...
     def _has_pool(self, pool_id: str) -> bool: ...
+    def _agents_below(self, pool_id: str) -> int: ...
+    def _pool_renewal(self, pool_id: str) -> tuple[datetime, datetime, Decimal] | None: ...
     def _agent_snapshot(self, agent_id: str) -> _Snapshot: ...
     def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
     def _usage(self, agent_id: str, start: datetime, end: datetime) -> list[_Usage]: ...
@@ -893,13 +895,14 @@ class _Ready(Generic[_T_co]):
 def reads_decimals_in_place() -> bool:
     """Whether `Decimal`s are read in place on this interpreter. If not: by text, with the same results."""
 
-def amount_units(value: Amount, *, round_up: bool, in_place: bool) -> int:
+def amount_units(value: Amount, *, round_up: bool, in_place: bool = True, argument: str = "value") -> int:
     """The amount of a value in units of 1e-9, as the methods above read it.
 
     Args:
         value: a `Decimal`, an `int` or a decimal `str`.
         round_up: which way more than 9 decimal places are rounded.
         in_place: whether a `Decimal` may be read in place; if not, it is read by its text.
+        argument: what an error calls the value.
 
     Raises:
         InvalidAmountError: `value` is not an amount.
@@ -1073,6 +1076,16 @@ class NextHour:
             >>> forecaster.forecast()
             array([ 3., nan])
         """
+    def latest(self) -> NDArray[np.float64]:
+        """The demand of the last known step as it was taken; NaN where none is.
+
+        Example:
+            >>> forecaster = NextHour(1)
+            >>> _ = forecaster.replay(np.array([[8.0, 12.0] * 50]))
+            >>> forecaster.observe(np.array([8.1]), at_least=np.array([True]))
+            >>> forecaster.latest().round(1)
+            array([10.2])
+        """
     def quantile(self, probability: float) -> NDArray[np.float64]:
         """What the demand of the next step stays within, with this probability.
 
@@ -1128,6 +1141,7 @@ class NextHour:
             >>> NextHour(1).replay(np.array([[8.0, 8.0, 8.0]]))
             array([[nan,  8.,  8.]])
         """
+    def __deepcopy__(self, _memo: Any, /) -> NextHour: ...
     def extend(self, n_series: int) -> None:
         """Adds series at the end.
 

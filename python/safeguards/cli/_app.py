@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from safeguards.exceptions import SafeguardsError
 
-COMMANDS = ("replay", "demo", "simulate", "paper")
+COMMANDS = ("replay", "demo", "simulate", "paper", "backtest")
 """Each is a module `safeguards.cli.<name>` with a function `command`."""
 
 

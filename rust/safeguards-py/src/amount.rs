@@ -154,6 +154,7 @@ pub(crate) fn reads_decimals_in_place(py: Python<'_>) -> PyResult<bool> {
 ///     value: a `Decimal`, an `int` or a decimal `str`.
 ///     round_up: which way more than 9 decimal places are rounded.
 ///     in_place: whether a `Decimal` may be read in place; if not, it is read by its text.
+///     argument: what an error calls the value.
 ///
 /// Raises:
 ///     InvalidAmountError: `value` is not an amount.
@@ -162,9 +163,14 @@ pub(crate) fn reads_decimals_in_place(py: Python<'_>) -> PyResult<bool> {
 ///     >>> amount_units(Decimal("0.1"), round_up=True, in_place=True)
 ///     100000000
 #[pyfunction]
-#[pyo3(signature = (value, *, round_up, in_place))]
-pub(crate) fn amount_units(value: &Bound<'_, PyAny>, round_up: bool, in_place: bool) -> PyResult<i128> {
+#[pyo3(signature = (value, *, round_up, in_place=true, argument="value"))]
+pub(crate) fn amount_units(
+    value: &Bound<'_, PyAny>,
+    round_up: bool,
+    in_place: bool,
+    argument: &str,
+) -> PyResult<i128> {
     let rounding = if round_up { Rounding::Up } else { Rounding::Down };
     let read = if in_place { amount } else { by_text };
-    Ok(read(value, "value", rounding)?.units())
+    Ok(read(value, argument, rounding)?.units())
 }

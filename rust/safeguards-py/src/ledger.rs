@@ -706,6 +706,15 @@ impl PyLedger {
         Ok(self.core(py)?.has_pool(pool_id))
     }
 
+    fn _agents_below(&self, py: Python<'_>, pool_id: &str) -> PyResult<usize> {
+        self.answer(py, self.core(py)?.agents_below(pool_id))
+    }
+
+    fn _pool_renewal<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let renewal = self.answer(py, self.core(py)?.renewal(pool_id))?;
+        renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
+    }
+
     fn _agent_snapshot<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::snapshot(py, &self.answer(py, core.with_agent(agent_id, |agent| core.snapshot(agent)))?)

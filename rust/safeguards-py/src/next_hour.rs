@@ -84,6 +84,18 @@ impl PyNextHour {
         PyArray1::from_vec(py, py.detach(|| self.0.lock().forecast()))
     }
 
+    /// The demand of the last known step as it was taken; NaN where none is.
+    ///
+    /// Example:
+    ///     >>> forecaster = NextHour(1)
+    ///     >>> _ = forecaster.replay(np.array([[8.0, 12.0] * 50]))
+    ///     >>> forecaster.observe(np.array([8.1]), at_least=np.array([True]))
+    ///     >>> forecaster.latest().round(1)
+    ///     array([10.2])
+    fn latest<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_vec(py, py.detach(|| self.0.lock().latest()))
+    }
+
     /// What the demand of the next step stays within, with this probability.
     ///
     /// Args:
@@ -155,6 +167,11 @@ impl PyNextHour {
         let demand: Vec<f64> = demand.as_array().iter().copied().collect();
         let expected = py.detach(|| self.0.lock().replay(rows, steps, &demand, outlook)).map_err(refuse)?;
         PyArray1::from_vec(py, expected).reshape([rows, steps])
+    }
+
+    /// `copy.deepcopy`: another one that knows the same, for what would be if.
+    fn __deepcopy__(&self, _memo: &Bound<'_, PyAny>) -> Self {
+        Self(Mutex::new(self.0.lock().clone()))
     }
 
     /// Adds series at the end.

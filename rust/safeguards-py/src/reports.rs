@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use safeguards_core::ledger::{Event, EventKind, Ledger, Snapshot, Source, Usage};
+use safeguards_core::ledger::{Event, EventKind, Ledger, Renewal, Snapshot, Source, Usage};
 
 use crate::amount::to_decimal;
 use crate::clock::to_datetime;
@@ -30,6 +30,12 @@ pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bo
         snapshot.reservations,
     )
         .into_pyobject(py)
+}
+
+/// end of the period, end of the next one, what later periods begin with.
+pub(crate) fn renewal<'py>(py: Python<'py>, renewal: &Renewal) -> PyResult<Bound<'py, PyTuple>> {
+    let (ends, next_ends) = (to_datetime(py, renewal.ends)?, to_datetime(py, renewal.next_ends)?);
+    (ends, next_ends, to_decimal(py, renewal.budget.units())?).into_pyobject(py)
 }
 
 /// start, amount, operation type, source, sequence.

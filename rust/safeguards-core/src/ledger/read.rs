@@ -7,6 +7,7 @@ use super::account::{Account, Kind, State};
 use super::balance::Balance;
 use super::error::LedgerError;
 use super::event::{Event, Usage};
+use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;
 
@@ -25,6 +26,17 @@ pub struct Snapshot {
     pub priority: u8,
     /// Active reservations of an agent.
     pub reservations: usize,
+}
+
+/// What a pool's period is, and what comes after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// When the current period ends; [`Wall::NEVER`] past the end of the calendar.
+    pub ends: Wall,
+    /// When the next one ends.
+    pub next_ends: Wall,
+    /// What later periods begin with.
+    pub budget: Amount,
 }
 
 impl Ledger {
@@ -106,6 +118,29 @@ impl Ledger {
             Kind::Agent => pool.agents.iter().filter_map(|slot| slots.id(*slot)).collect(),
             Kind::Pool => pool.pools.clone(),
         })
+    }
+
+    /// Agents below a pool, at any depth.
+    pub fn agents_below(&self, pool: &str) -> Result<usize, LedgerError> {
+        let (agents, pools) = {
+            let pool = self.pool(pool)?;
+            let state = pool.lock();
+            state.pool.as_ref().map_or((0, Vec::new()), |pool| (pool.agents.len(), pool.pools.clone()))
+        };
+        pools.iter().try_fold(agents, |sum, pool| Ok(sum + self.agents_below(pool)?))
+    }
+
+    /// When a pool's budget is granted anew, and with what; None if it never is.
+    pub fn renewal(&self, pool: &str) -> Result<Option<Renewal>, LedgerError> {
+        let pool = self.pool(pool)?;
+        let state = self.read(&pool)?;
+        let ends = state.renews_at;
+        let renewal = state.pool.as_ref().and_then(|pool| pool.renewal.as_ref());
+        Ok(renewal.map(|(schedule, budget)| Renewal {
+            ends,
+            next_ends: schedule.next_after(ends),
+            budget: *budget,
+        }))
     }
 
     /// Ids of all agents, in the order of [`members`](Self::members).

@@ -69,6 +69,7 @@ pub enum Outlook {
 }
 
 /// The next step's demand of n series.
+#[derive(Clone, Debug)]
 pub struct NextHour {
     seasons: Vec<usize>,
     series: Vec<Series>,
@@ -149,6 +150,12 @@ impl NextHour {
     #[must_use]
     pub fn forecast(&self) -> Vec<f64> {
         self.series.iter().map(Series::forecast).collect()
+    }
+
+    /// The demand of the last known step as it was taken: where it was cut off, what it was read as.
+    #[must_use]
+    pub fn latest(&self) -> Vec<f64> {
+        self.series.iter().map(Series::last).collect()
     }
 
     /// What the demand of the next step stays within, with this probability: the forecast times a quantile of the

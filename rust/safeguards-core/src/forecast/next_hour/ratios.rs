@@ -9,8 +9,10 @@ const SPAN: f32 = 4.0;
 /// What is left of a ratio's weight one step later: half after 72 steps.
 const MEMORY: f32 = 0.990_419;
 
-/// What a demand that was cut off is taken for if none like it was ever seen.
+/// What a demand that was cut off is taken for if none like it was ever seen, and at most: twice of what was seen
+/// of it. A guess that is bounded by what was really spent cannot run away, however often it is repeated.
 const NEVER_SEEN: f64 = 1.5;
+const MOST_GUESSED: f64 = 2.0;
 
 /// Each bin holds the weight of its ratios and the weighted sum of their logarithms: its centre is exact, so that a
 /// demand that is always forecast exactly has quantiles exactly at the forecast.
@@ -51,7 +53,7 @@ impl Ratios {
             self.put(log as f32, (weight / total) as f32);
             mean += weight / total * log.exp();
         }
-        mean.max(least)
+        mean.clamp(least, MOST_GUESSED * least)
     }
 
     /// Adds the weights of another histogram.
@@ -73,7 +75,8 @@ impl Ratios {
     /// counted as above all others (Vovk's conformal prediction). 1 if there is none.
     pub(super) fn quantile(&self, probability: f64, pooled: &Self) -> f64 {
         let total: f64 = self.merged(pooled).map(|(weight, _)| weight).sum();
-        let wanted = probability * (total + 1.0);
+        // Each ratio stands in the middle of its weight.
+        let wanted = probability * (total + 1.0) - 0.5;
         let (mut below, mut last) = (0.0, None);
         for (weight, log) in self.merged(pooled).filter(|(weight, _)| *weight > 0.0) {
             let middle = below + weight / 2.0;

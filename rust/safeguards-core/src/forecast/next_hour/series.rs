@@ -153,7 +153,6 @@ impl Series {
     }
 
     /// The demand of the last known step, as it was taken.
-    #[cfg(test)]
     pub(super) const fn last(&self) -> f64 {
         self.last
     }
@@ -184,9 +183,10 @@ impl Series {
         self.learn(demand);
     }
 
-    /// Takes a step's demand of which only the lower bound is known.
+    /// Takes a step's demand of which only the lower bound is known. A bound of zero says nothing.
     pub(super) fn observe_at_least(&mut self, least: f64, pooled: &Ratios) {
         let demand = match self.ratio(least) {
+            _ if least == 0.0 => f64::NAN,
             Some(ratio) => {
                 let likely = self.ratios.note_at_least(ratio, pooled);
                 self.demand_at(likely).max(least)

@@ -1,0 +1,362 @@
+"""How large should the pools have been? Sizing policies on recorded demand."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# numpy leaves parts of its annotations open.
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from safeguards._native import NextHour
+from safeguards.core.dynamic_budget._pool_rules import KEPT, Comparison, SizingRule
+from safeguards.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from safeguards.backtest.demand import Demand
+
+    Sizes = NDArray[np.float64]
+
+__all__ = ["CalibrationRow", "PoolSizeBacktest", "PoolSizeRow", "backtest_pool_size"]
+
+_WEEK = 168
+_RECENT = 336
+_LARGEST = 50.0
+"""Sizes are at most this many times the first one, and at least `KEPT` of it."""
+_ASKED = (0.05, 0.1, 0.2)
+_HALF_LIFE = 24.0
+_MARGIN = 1.15
+_VPA_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSizeRow:
+    """One policy, as the mean over all pools.
+
+    Attributes:
+        policy: its name.
+        unmet_share: share of demand that did not fit, if every policy has the same mean budget.
+        exhausted_share: share of hours in which demand did not fit, likewise.
+        mean_size: mean size that the policy chose by itself, as a multiple of the mean demand.
+        own_unmet_share: share of demand that did not fit into the sizes that it chose by itself.
+        own_exhausted_share: share of hours in which it did not.
+    """
+
+    policy: str
+    unmet_share: float
+    exhausted_share: float
+    mean_size: float
+    own_unmet_share: float
+    own_exhausted_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRow:
+    """How often pools that were sized for an exhaustion rate were exhausted.
+
+    Attributes:
+        asked_rate: the `exhaustion_rate`.
+        measured_rate: share of hours in which demand did not fit.
+    """
+
+    asked_rate: float
+    measured_rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class PoolSizeBacktest:
+    """What became of each policy.
+
+    Attributes:
+        demand: what was replayed: the pools that took part.
+        left_out: agents that were left out, because they were active in too few hours.
+        warm_up_hours: hours that are seen, but not scored.
+        utilization_target: the mean budget is the mean demand divided by it.
+        sizes: (pools, hours) of each policy, as it chose them.
+        rows: a row for each policy.
+        calibration: a row for each exhaustion rate that was asked for.
+    """
+
+    demand: Demand
+    left_out: int
+    warm_up_hours: int
+    utilization_target: float
+    sizes: dict[str, Sizes]
+    rows: list[PoolSizeRow]
+    calibration: list[CalibrationRow]
+
+    def row(self, policy: str) -> PoolSizeRow:
+        """The row of one policy.
+
+        Raises:
+            ConfigurationError: there is no such policy.
+        """
+        for row in self.rows:
+            if row.policy == policy:
+                return row
+        names = ", ".join(row.policy for row in self.rows)
+        raise ConfigurationError(f"policy must be one of {names}, not {policy!r}")
+
+    def scaled(self, policy: str) -> Sizes:
+        """A policy's sizes in the scored hours, scaled for each pool to the mean budget of all policies.
+
+        Raises:
+            ConfigurationError: there is no such policy.
+        """
+        self.row(policy)
+        return _scaled(*self._scored(policy), self.utilization_target)
+
+    def unmet_of_pools(self, policy: str) -> Sizes:
+        """Each pool's share of demand that a policy leaves unmet, at the mean budget of all policies.
+
+        Raises:
+            ConfigurationError: there is no such policy.
+        """
+        return _unmet(self._scored(policy)[0], self.scaled(policy))
+
+    def _scored(self, policy: str) -> tuple[Sizes, Sizes]:
+        return self.demand.cost[:, self.warm_up_hours :], self.sizes[policy][:, self.warm_up_hours :]
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in one sentence."""
+        step, predictive = self.row("step").unmet_share, self.row("predictive").unmet_share
+        if step == predictive:
+            return "predictive leaves as much demand unmet as the step rule at the same mean budget"
+        if step == 0:
+            return "the step rule leaves no demand unmet; predictive does, at the same mean budget"
+        side = "less" if predictive < step else "more"
+        change = abs(1 - predictive / step)
+        return (
+            f"predictive leaves {change:.0%} {side} demand unmet than the step rule at the same mean budget"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the sizes as plain values, ready for JSON."""
+        return {
+            "kind": "pool-size",
+            "pools": len(self.demand.agents),
+            "left_out": self.left_out,
+            "hours": self.demand.hours,
+            "warm_up_hours": self.warm_up_hours,
+            "utilization_target": self.utilization_target,
+            "rows": [asdict(row) for row in self.rows],
+            "calibration": [asdict(row) for row in self.calibration],
+            "verdict": self.verdict,
+        }
+
+    def plot(self, directory: Path) -> list[Path]:
+        """Writes pictures into a directory that exists, and returns their files.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from safeguards.backtest._pool_size_plots import plot
+
+        return plot(self, directory)
+
+
+def backtest_pool_size(
+    demand: Demand,
+    *,
+    utilization_target: float = 0.7,
+    growth_rate: float | None = None,
+    shrink_rate: float | None = None,
+    warm_up_hours: int | None = None,
+    least_active: float = 0.3,
+) -> PoolSizeBacktest:
+    """Replays demand through pools of one agent each, sized anew each hour before the demand of it is seen.
+
+    The policies: `static` (the mean of the warm-up), `step`, `predictive` and `auto` (those of
+    `AdaptivePoolSizer`, by the same code), `hpa-like` (the demand of the last hour, as a Kubernetes
+    HorizontalPodAutoscaler scales) and `vpa-like` (the 90 % quantile of demand with a half-life of 24 hours,
+    and 15 % margin, as a VerticalPodAutoscaler recommends).
+
+    They are compared at the same cost: each policy's sizes are scaled, for each pool, so that their mean is
+    the mean demand divided by the target. What then differs is only when they give.
+
+    Args:
+        demand: what was wanted.
+        utilization_target: as of `AdaptivePoolSizer.configure_pool`.
+        growth_rate: likewise.
+        shrink_rate: likewise.
+        warm_up_hours: hours that are seen, but not scored: a week, or half of a shorter record, if not given.
+        least_active: agents with demand in a smaller share of hours, in or after the warm-up, are left out.
+
+    Raises:
+        ConfigurationError: an argument makes no sense, or no agent is left.
+
+    Example:
+        >>> import numpy as np
+        >>> from safeguards.backtest import Demand
+        >>> day = np.where(np.arange(24) < 8, 1.0, 10.0)
+        >>> result = backtest_pool_size(Demand(("office",), np.tile(day, 14)[None]))
+        >>> [(row.policy, round(row.unmet_share, 2)) for row in result.rows][:3]
+        [('static', 0.0), ('step', 0.11), ('predictive', 0.0)]
+    """
+    rule = SizingRule(utilization_target, growth_rate, shrink_rate)
+    warm_up = min(_WEEK, demand.hours // 2) if warm_up_hours is None else warm_up_hours
+    if not 1 <= warm_up < demand.hours:
+        raise ConfigurationError(f"warm_up_hours must be from 1 to {demand.hours - 1}, not {warm_up}")
+    pools = _active(demand, warm_up, least_active)
+    sizes = {name: policy(pools.cost, rule, warm_up) for name, policy in _POLICIES.items()}
+    return PoolSizeBacktest(
+        demand=pools,
+        left_out=len(demand.agents) - len(pools.agents),
+        warm_up_hours=warm_up,
+        utilization_target=utilization_target,
+        sizes=sizes,
+        rows=[_row(name, pools.cost[:, warm_up:], s[:, warm_up:], rule) for name, s in sizes.items()],
+        calibration=[_calibration(pools.cost, warm_up, asked) for asked in _ASKED],
+    )
+
+
+def _active(demand: Demand, warm_up: int, least_active: float) -> Demand:
+    from safeguards.backtest.demand import Demand
+
+    if not 0 <= least_active <= 1:
+        raise ConfigurationError(f"least_active must be between 0 and 1, not {least_active!r}")
+    is_used = demand.cost > 0
+    before, after = is_used[:, :warm_up].mean(axis=1), is_used[:, warm_up:].mean(axis=1)
+    keep = (before > least_active) & (after > least_active)
+    if not keep.any():
+        raise ConfigurationError(
+            f"least_active is {least_active}: before and after hour {warm_up} no agent is so active"
+        )
+    agents = tuple(agent for agent, kept in zip(demand.agents, keep, strict=True) if kept)
+    return Demand(agents, demand.cost[keep])
+
+
+def _row(name: str, demand: Sizes, sizes: Sizes, rule: SizingRule) -> PoolSizeRow:
+    scaled = _scaled(demand, sizes, rule.utilization_target)
+    return PoolSizeRow(
+        policy=name,
+        unmet_share=float(_unmet(demand, scaled).mean()),
+        exhausted_share=float((demand > scaled).mean()),
+        mean_size=float((sizes.mean(axis=1) / demand.mean(axis=1)).mean()),
+        own_unmet_share=float(_unmet(demand, sizes).mean()),
+        own_exhausted_share=float((demand > sizes).mean()),
+    )
+
+
+def _scaled(demand: Sizes, sizes: Sizes, utilization: float) -> Sizes:
+    """The sizes of each pool, scaled so that their mean is mean demand / utilization."""
+    import numpy as np
+
+    given = np.maximum(sizes.mean(axis=1), np.finfo(float).tiny)
+    scaled: Sizes = sizes * (demand.mean(axis=1) / utilization / given)[:, None]
+    return scaled
+
+
+def _unmet(demand: Sizes, sizes: Sizes) -> Sizes:
+    """Each pool's share of demand that does not fit."""
+    import numpy as np
+
+    shares: Sizes = np.maximum(demand - sizes, 0).sum(axis=1) / demand.sum(axis=1)
+    return shares
+
+
+def _calibration(cost: Sizes, warm_up: int, asked: float) -> CalibrationRow:
+    sizes = _predictive(cost, SizingRule(exhaustion_rate=asked), warm_up)
+    return CalibrationRow(asked, float((cost > sizes)[:, warm_up:].mean()))
+
+
+# The policies: (pools, hours) of demand to sizes that were decided before each hour.
+
+
+def _first(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+    """What each pool is given before anything is known of it: enough for the mean of the warm-up."""
+    import numpy as np
+
+    return np.asarray(cost[:, :warm_up].mean(axis=1) / rule.utilization_target, np.float64)
+
+
+def _static(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+    import numpy as np
+
+    return np.repeat(_first(cost, rule, warm_up)[:, None], cost.shape[1], axis=1)
+
+
+def _step(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+    import numpy as np
+
+    sizes = np.empty_like(cost)
+    for pool, (demand, first) in enumerate(zip(cost.tolist(), _first(cost, rule, warm_up), strict=True)):
+        size = float(first)
+        for hour, wanted in enumerate(demand):
+            sizes[pool, hour] = size
+            size *= rule.factor(min(wanted, size) / size)
+            size = min(max(size, KEPT * first), _LARGEST * first)
+    return sizes
+
+
+def _needs(cost: Sizes, rule: SizingRule) -> Sizes:
+    """What the forecast says that each hour needs; NaN while nothing is known."""
+    expected = NextHour(len(cost)).replay(cost, probability=rule.probability)
+    return expected if rule.probability is not None else expected / rule.utilization_target
+
+
+def _predictive(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+    import numpy as np
+
+    first = _first(cost, rule, warm_up)
+    needs = np.fmax(_needs(cost, rule), KEPT * first[:, None])
+    for needed, start in zip(needs, first, strict=True):
+        size = float(start)
+        for hour, wanted in enumerate(needed.tolist()):
+            needed[hour] = size = rule.bounded(size, wanted)
+    return needs
+
+
+def _auto(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+    import numpy as np
+
+    step, predictive = _step(cost, rule, warm_up), _predictive(cost, rule, warm_up)
+    needs = _needs(cost, rule)
+    is_predictive = np.zeros(cost.shape, bool)
+    for pool, demand in enumerate(cost.tolist()):
+        comparison = Comparison(rule)
+        for hour, wanted in enumerate(demand):
+            is_predictive[pool, hour] = comparison.is_forecast_better
+            comparison.add(wanted, float(needs[pool, hour]))
+    return np.where(is_predictive, predictive, step)
+
+
+def _hpa_like(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+    import numpy as np
+
+    first = _first(cost, rule, warm_up)[:, None]
+    last = np.hstack([first, cost[:, :-1] / rule.utilization_target])
+    return np.maximum(last, KEPT * first)
+
+
+def _vpa_like(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+    import numpy as np
+
+    sizes = np.empty_like(cost)
+    sizes[:, 0] = _first(cost, rule, warm_up)
+    for hour in range(1, cost.shape[1]):
+        seen = cost[:, max(0, hour - _RECENT) : hour]
+        weights = 0.5 ** (np.arange(seen.shape[1])[::-1] / _HALF_LIFE)
+        order = np.argsort(seen, axis=1)
+        below = weights[order].cumsum(axis=1) / weights.sum()
+        at = np.minimum((below < _VPA_SHARE).sum(axis=1), seen.shape[1] - 1)[:, None]
+        quantile = np.take_along_axis(seen, np.take_along_axis(order, at, axis=1), axis=1)
+        sizes[:, hour] = quantile[:, 0] * _MARGIN
+    return sizes
+
+
+_POLICIES: dict[str, Callable[[Sizes, SizingRule, int], Sizes]] = {
+    "static": _static,
+    "step": _step,
+    "predictive": _predictive,
+    "auto": _auto,
+    "hpa-like": _hpa_like,
+    "vpa-like": _vpa_like,
+}

@@ -1,0 +1,283 @@
+"""What pools are seen to want: their spending, cut into steps of one interval and into their own periods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Context
+from typing import TYPE_CHECKING
+
+from safeguards._native import NextHour
+from safeguards.core.dynamic_budget._pool_rules import KEPT, Comparison, SizingRule
+from safeguards.exceptions import UnknownPoolError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+    from safeguards.core.budget_coordination import BudgetCoordinator
+    from safeguards.types.metrics import BudgetMetrics
+
+__all__ = ["DemandTracker", "Ended", "Look", "Renewal"]
+
+_EXACT = Context(prec=60)
+_DAY = 86_400
+_WEEK = 7 * _DAY
+_SEASONS = range(2, 10_081)
+"""Lengths of a season that the forecaster follows, in steps."""
+_LONGEST_GAP = 336
+"""Steps that were missed and are told to the forecaster, at most."""
+_DRY = 0.02
+"""A pool of whose budget less than this share is left has cut its agents off: they may have wanted more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """When a pool's budget is granted anew.
+
+    Attributes:
+        ends: the end of the current period.
+        length: seconds of the period that follows.
+        budget: what later periods begin with.
+    """
+
+    ends: datetime
+    length: float
+    budget: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The periods of a pool that ended since the last look.
+
+    Attributes:
+        periods: how many.
+        granted: what they were granted, together.
+        spent: what they spent, together.
+        reserved: what was still reserved.
+    """
+
+    periods: int
+    granted: float
+    spent: float
+    reserved: float
+
+    @property
+    def utilization(self) -> float:
+        """Share of what was granted that was used."""
+        return (self.spent + self.reserved) / self.granted if self.granted > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A pool as it is now.
+
+    Attributes:
+        metrics: its books.
+        renewal: its period, if it has one.
+        ended: the periods that ended since it was last observed, if any did.
+    """
+
+    metrics: BudgetMetrics
+    renewal: Renewal | None
+    ended: Ended | None
+
+    @property
+    def utilization(self) -> float:
+        """Of the period that just ended, else of the current one."""
+        return self.metrics.utilization if self.ended is None else self.ended.utilization
+
+
+@dataclass(slots=True)
+class _Pool:
+    """What is remembered of a pool."""
+
+    seen: Look
+    comparison: Comparison
+    periods: NextHour | None
+    """Demand by its own periods, if they are longer than a step."""
+    size_before: float
+    """Its size when it was first watched."""
+    began: float
+    """When the open step began, in seconds of the clock."""
+    spent_before: Decimal
+    """What had been spent when the open step began."""
+    is_cut: bool = False
+    """Whether it was seen dry in the open step."""
+
+
+class DemandTracker:
+    """The demand of pools in steps of one interval, with a forecast of the next step.
+
+    Spending is what is seen; demand is what was wanted. They differ while a pool is empty: what was spent
+    then is taken as the least that was wanted (`NextHour.observe`, `at_least`). A step that took longer or
+    shorter than the interval counts with its average; steps that were missed are unknown.
+
+    Args:
+        interval: seconds of a step.
+        now: seconds of the clock.
+    """
+
+    def __init__(self, interval: float, now: float) -> None:
+        self._interval = interval
+        self._began = now
+        self._pools: dict[str, _Pool] = {}
+        self._steps = NextHour(0, seasons=_seasons(interval))
+
+    def __contains__(self, pool_id: str) -> bool:
+        return pool_id in self._pools
+
+    def add(self, coordinator: BudgetCoordinator, pool_id: str, rule: SizingRule) -> None:
+        """Begins to watch a pool, or compares by another rule from now on.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+        """
+        known = self._pools.get(pool_id)
+        if known is not None:
+            known.comparison = Comparison(rule)
+            return
+        look = _look(coordinator, pool_id, None)
+        is_longer = look.renewal is not None and look.renewal.length > self._interval
+        periods = NextHour(1, seasons=_seasons(look.renewal.length)) if look.renewal and is_longer else None
+        now = coordinator.clock.monotonic()
+        size = float(look.metrics.period_granted)
+        self._pools[pool_id] = _Pool(look, Comparison(rule), periods, size, now, look.metrics.spent)
+        self._steps.extend(1)
+
+    def remove(self, pool_id: str) -> None:
+        """Watches a pool no more."""
+        import numpy as np
+
+        self._steps.retain(np.array([known != pool_id for known in self._pools], bool))
+        del self._pools[pool_id]
+
+    def look(self, coordinator: BudgetCoordinator, pool_id: str) -> Look:
+        """A pool as it is now, and what ended since it was last observed."""
+        return _look(coordinator, pool_id, self._pools[pool_id].seen)
+
+    def observe(self, coordinator: BudgetCoordinator) -> dict[str, Look]:
+        """Looks at every pool, and closes the step if it is over. Pools that are gone are forgotten."""
+        looks: dict[str, Look] = {}
+        for pool_id in list(self._pools):
+            try:
+                looks[pool_id] = self.look(coordinator, pool_id)
+            except UnknownPoolError:
+                self.remove(pool_id)
+        for pool_id, look in looks.items():
+            self._note(self._pools[pool_id], look)
+        now = coordinator.clock.monotonic()
+        steps = round((now - self._began) / self._interval)
+        if steps >= 1:
+            self._close(steps, now)
+        return looks
+
+    def applied(self, coordinator: BudgetCoordinator, pool_id: str) -> None:
+        """Takes note of a size that was just changed, so that the period is measured by it."""
+        pool = self._pools.get(pool_id)
+        if pool is not None:
+            pool.seen = _look(coordinator, pool_id, None)
+
+    def expect(self, probability: float | None) -> dict[str, float]:
+        """Each pool's demand in the next step, or what it stays within with a probability; NaN if unknown."""
+        return dict(zip(self._pools, _expected(self._steps, probability), strict=True))
+
+    def expect_period(self, pool_id: str, probability: float | None) -> float:
+        """As `expect`, of a pool's own period; NaN if it is not longer than a step."""
+        periods = self._pools[pool_id].periods
+        return float("nan") if periods is None else _expected(periods, probability)[0]
+
+    def steps(self, pool_id: str) -> int:
+        """Steps of which the demand was seen, and a forecast before it."""
+        return self._pools[pool_id].comparison.steps
+
+    def is_forecast_better(self, pool_id: str) -> bool:
+        """Whether the forecast would have served this pool better than the step rule, on its own history."""
+        return self._pools[pool_id].comparison.is_forecast_better
+
+    def floor(self, pool_id: str) -> float:
+        """What a pool keeps whatever the forecast says, so that new demand can show."""
+        pool = self._pools[pool_id]
+        return KEPT * max(pool.size_before, pool.comparison.largest)
+
+    def _note(self, pool: _Pool, look: Look) -> None:
+        ended, metrics = look.ended, look.metrics
+        if ended is None:
+            remaining = float(metrics.remaining)
+            pool.is_cut |= remaining <= _DRY * (remaining + _less(metrics.spent, pool.spent_before))
+        else:
+            was_cut = ended.utilization >= 1 - _DRY
+            pool.is_cut |= was_cut
+            if pool.periods is not None:
+                _observe(pool.periods, [ended.spent / ended.periods], [was_cut], ended.periods)
+        pool.seen = look
+
+    def _close(self, steps: int, now: float) -> None:
+        pools = self._pools.values()
+        demand = [self._demand_of(pool, now) for pool in pools]
+        needs = self._needs()
+        _observe(self._steps, demand, [pool.is_cut for pool in pools], steps)
+        for pool, spent, wanted, need in zip(pools, demand, self._steps.latest(), needs, strict=True):
+            if steps == 1 and spent >= 0:
+                pool.comparison.add(float(wanted), need)
+        for pool in pools:
+            pool.began, pool.spent_before, pool.is_cut = now, pool.seen.metrics.spent, False
+        self._began = now
+
+    def _needs(self) -> list[float]:
+        """What each pool's rule would have given it for the open step."""
+        rules = [pool.comparison.rule for pool in self._pools.values()]
+        expected = {p: _expected(self._steps, p) for p in {rule.probability for rule in rules}}
+        return [rule.need(expected[rule.probability][row]) for row, rule in enumerate(rules)]
+
+    def _demand_of(self, pool: _Pool, now: float) -> float:
+        """What was spent in the open step, as if it took one interval; NaN if it is too young to tell."""
+        elapsed = now - pool.began
+        if elapsed < self._interval / 2:
+            return float("nan")
+        return _less(pool.seen.metrics.spent, pool.spent_before) * self._interval / elapsed
+
+
+def _look(coordinator: BudgetCoordinator, pool_id: str, seen: Look | None) -> Look:
+    metrics = coordinator.get_pool_metrics(pool_id)
+    renewal = _renewal(coordinator, pool_id)
+    if seen is None or seen.renewal is None or renewal is None or renewal.ends <= seen.renewal.ends:
+        return Look(metrics, renewal, None)
+    before, length = seen.metrics, renewal.length
+    periods = max(1, round((renewal.ends - seen.renewal.ends).total_seconds() / length))
+    granted = float(before.period_granted) + (periods - 1) * float(seen.renewal.budget)
+    spent = float(before.period_spent) + _less(metrics.spent, before.spent) - float(metrics.period_spent)
+    ended = Ended(periods, granted, max(spent, 0.0), float(metrics.reserved))
+    return Look(metrics, renewal, ended)
+
+
+def _renewal(coordinator: BudgetCoordinator, pool_id: str) -> Renewal | None:
+    found = coordinator._pool_renewal(pool_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - one library
+    if found is None or found[1] <= found[0]:
+        return None
+    return Renewal(found[0], (found[1] - found[0]).total_seconds(), found[2])
+
+
+def _less(amount: Decimal, other: Decimal) -> float:
+    """The difference, whatever context the caller computes in."""
+    return float(_EXACT.subtract(amount, other))
+
+
+def _expected(forecaster: NextHour, probability: float | None) -> list[float]:
+    expected = forecaster.forecast() if probability is None else forecaster.quantile(probability)
+    return [float(value) for value in expected]
+
+
+def _observe(forecaster: NextHour, demand: list[float], is_cut: list[bool], steps: int) -> None:
+    """The last of so many steps; the ones before it are unknown."""
+    import numpy as np
+
+    unknown = np.full(len(demand), np.nan)
+    for _ in range(min(steps - 1, _LONGEST_GAP)):
+        forecaster.observe(unknown)
+    forecaster.observe(np.array(demand, float), at_least=np.array(is_cut, bool))
+
+
+def _seasons(seconds: float) -> list[int]:
+    """A day and a week, as far as they are whole numbers of steps."""
+    lengths = [season / seconds for season in (_DAY, _WEEK)]
+    return [int(length) for length in lengths if length in _SEASONS]

@@ -1,0 +1,171 @@
+"""How large a pool should be: the rules that live sizing and backtests share, in plain numbers."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from safeguards.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["GROWTH_RATE", "KEPT", "SHRINK_RATE", "Comparison", "Policy", "SizingRule", "unmet_share"]
+
+Policy = Literal["auto", "predictive", "step"]
+
+GROWTH_RATE = 0.2
+"""By how much the step rule grows a pool, if it is not told."""
+SHRINK_RATE = 0.1
+"""By how much the step rule shrinks a pool, if it is not told."""
+KEPT = 0.02
+"""What a forecast leaves a pool at least, as a share of its first size and of its largest demand of late:
+from an empty pool nobody can spend, so nobody could see that it is wanted again."""
+
+_RECENT = 336
+"""Steps that rules are compared on: two weeks of hours."""
+_ENOUGH = 72
+"""Steps before they are compared at all: three days of hours."""
+_AGAIN = 24
+"""Steps from one comparison to the next."""
+_BETTER = 0.95
+"""Unmet demand that the forecast may leave, as a share of what the step rule leaves, to be preferred."""
+_LEAST, _MOST = 0.02, 50.0
+"""Sizes that the step rule's shadow keeps to, in means of the demand: as a pool has its bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizingRule:
+    """How one pool is sized.
+
+    Attributes:
+        utilization_target: the share of a pool that should be used.
+        growth_rate: the most that a pool grows by at once; None: 20 % by the step rule, any for a forecast.
+        shrink_rate: the most that it shrinks by at once; None: 10 % by the step rule, any for a forecast.
+        exhaustion_rate: how often a forecast may fall short; None: it is divided by the target instead.
+        policy: which rule is in force.
+    """
+
+    utilization_target: float = 0.7
+    growth_rate: float | None = None
+    shrink_rate: float | None = None
+    exhaustion_rate: float | None = None
+    policy: Policy = "auto"
+
+    def __post_init__(self) -> None:
+        _check("utilization_target", self.utilization_target, "above 0 and at most 1", low_is_open=True)
+        if self.growth_rate is not None:
+            _check("growth_rate", self.growth_rate, "between 0 and 1")
+        if self.shrink_rate is not None:
+            _check("shrink_rate", self.shrink_rate, "between 0 and 1")
+        if self.exhaustion_rate is not None:
+            _check("exhaustion_rate", self.exhaustion_rate, "above 0 and at most 1", low_is_open=True)
+        if self.policy not in get_args(Policy):
+            raise ConfigurationError(f"policy must be 'step', 'predictive' or 'auto', not {self.policy!r}")
+
+    def factor(self, utilization: float) -> float:
+        """What the step rule multiplies the size of a pool by: the guide's rule.
+
+        >>> [SizingRule().factor(utilization) for utilization in (0.8, 0.7, 0.6)]
+        [1.2, 1.0, 0.9]
+        """
+        if utilization > self.utilization_target:
+            return 1.0 + (GROWTH_RATE if self.growth_rate is None else self.growth_rate)
+        if utilization < self.utilization_target:
+            return 1.0 - (SHRINK_RATE if self.shrink_rate is None else self.shrink_rate)
+        return 1.0
+
+    @property
+    def probability(self) -> float | None:
+        """How surely a step's demand must fit; None if the forecast is divided by the target."""
+        return None if self.exhaustion_rate is None else 1.0 - self.exhaustion_rate
+
+    def need(self, expected: float) -> float:
+        """What a step should be given, from its forecast, or from its quantile if there is a probability."""
+        return expected / self.utilization_target if self.exhaustion_rate is None else expected
+
+    def bounded(self, size: float, wanted: float) -> float:
+        """The size that a pool gets if this one is wanted: growth and shrink bind if they were set."""
+        if self.growth_rate is not None:
+            wanted = min(wanted, size * (1.0 + self.growth_rate))
+        if self.shrink_rate is not None:
+            wanted = max(wanted, size * (1.0 - self.shrink_rate))
+        return wanted
+
+
+def _check(name: str, value: float, allowed: str, *, low_is_open: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, as 0.2, not {value!r}")
+    if not (0 <= value <= 1) or (low_is_open and value == 0):
+        raise ConfigurationError(f"{name} must be {allowed}, not {value!r}")
+
+
+def unmet_share(demand: Sequence[float], sizes: Sequence[float], utilization: float) -> float:
+    """The share of demand that does not fit, with sizes scaled so that their mean is demand / utilization.
+
+    So scaled, two policies cost the same and differ only in when they give. 0 where nothing is wanted.
+
+    >>> unmet_share([10, 30], [20, 20], 1.0), unmet_share([10, 30], [10, 30], 1.0)
+    (0.25, 0.0)
+    """
+    wanted, given = sum(demand), sum(sizes)
+    if wanted <= 0:
+        return 0.0
+    if given <= 0:
+        return 1.0
+    scale = wanted / utilization / given
+    return sum(max(d - scale * s, 0.0) for d, s in zip(demand, sizes, strict=True)) / wanted
+
+
+class Comparison:
+    """The step rule and the forecast on the same demand, side by side, as if each had sized the pool alone.
+
+    Args:
+        rule: how the pool is sized.
+    """
+
+    def __init__(self, rule: SizingRule) -> None:
+        self.rule = rule
+        self._demand = deque[float](maxlen=_RECENT)
+        self._sizes = deque[tuple[float, float]](maxlen=_RECENT)
+        self._step = self._predictive = 0.0
+        self._seen, self._total = 0, 0.0
+        self.is_forecast_better = False
+
+    def add(self, demand: float, need: float) -> None:
+        """Takes the demand of a step, and what the forecast would have given it before it was seen.
+
+        A step of which either is unknown (NaN) does not count.
+        """
+        if not (demand >= 0 and need >= 0):
+            return
+        rule = self.rule
+        self._predictive = rule.bounded(self._predictive, need) if self._predictive else need
+        if self._step:
+            self._demand.append(demand)
+            self._sizes.append((self._step, self._predictive))
+        self._seen, self._total = self._seen + 1, self._total + demand
+        mean = self._total / self._seen
+        if mean > 0:
+            size = self._step or mean / rule.utilization_target
+            size *= rule.factor(min(demand, size) / size)
+            self._step = min(max(size, _LEAST * mean), _MOST * mean)
+        if len(self._demand) >= _ENOUGH and self._seen % _AGAIN == 0:
+            self._compare()
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return self._seen
+
+    @property
+    def largest(self) -> float:
+        """The largest demand of late."""
+        return max(self._demand, default=0.0)
+
+    def _compare(self) -> None:
+        step, predictive = zip(*self._sizes, strict=True)
+        target = self.rule.utilization_target
+        left = [unmet_share(tuple(self._demand), sizes, target) for sizes in (step, predictive)]
+        self.is_forecast_better = left[1] < _BETTER * left[0]

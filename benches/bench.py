@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import allocation
+import cost_benefit
 import footprint
 import hot_path
 import scaling
@@ -23,6 +24,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Batches": scaling.batches,
     "Memory and import": footprint.rows,
     "Allocation": allocation.rows,
+    "Cost and benefit": cost_benefit.rows,
 }
 
 

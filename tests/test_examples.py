@@ -9,6 +9,30 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 PRINTED = {
+    "best_models.py": [
+        "part of the optimum in hindsight        1%      5%     10%     25%     50%",
+        "equal parts                           0.36    0.76    0.73    0.72    0.77",
+        "no volumes, tolerance 0.5             0.85    0.65    0.51    0.35    0.28",
+        "no volumes, best tolerance            0.85    0.81    0.87    0.88    0.83",
+        "volumes, tolerance 0.5                0.91    0.99    0.99    1.00    1.00",
+        "volumes, tolerance 1                  1.00    0.99    1.00    1.00    1.00",
+        "",
+        "6.28 USD, volumes, tolerance 1:",
+        "   0.17 USD, 113 cases: DeepSeek Chat V3 (prev) (2024-12-25)",
+        "   0.44 USD, 113 cases: DeepSeek-V3.2-Exp (Chat) (2025-10-03)",
+        "   0.37 USD, 113 cases: Grok 3 Mini Beta (high) (2025-04-10)",
+        "   0.37 USD, 113 cases: gpt-oss-120b (high) (2025-08-06)",
+        "   0.66 USD, 113 cases: DeepSeek-V3.2-Exp (Reasoner) (2025-10-03)",
+        "   0.56 USD, 113 cases: DeepSeek V3 (0324) (2025-03-24)",
+        "   0.62 USD, 113 cases: Kimi K2 (2025-07-17)",
+        "   0.38 USD, 113 cases: Qwen3 32B (2025-05-08)",
+        "   0.39 USD, 113 cases: Grok 3 Mini Beta (low) (2025-04-10)",
+        "   0.57 USD, 113 cases: gemini-2.5-flash-preview-05-20 (no think) (2025-05-26)",
+        "   0.26 USD, 113 cases: DeepSeek Chat V2.5 (2024-12-21)",
+        "   0.22 USD, 113 cases: gpt-4.1-nano (2025-04-14)",
+        "   0.93 USD, 113 cases: gemini-2.5-flash-preview-04-17 (default) (2025-04-20)",
+        "   0.35 USD,  39 cases: gpt-4.1-mini (2025-04-14)",
+    ],
     "choose_endpoint.py": [
         "step   load/limit of    north    south     west",
         "  10                    62/64    44/43    44/43",

@@ -16,6 +16,7 @@ from safeguards import BudgetCoordinator, NotificationManager
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 RATE_LIMITING = 2
+COST_BENEFIT = 7
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
@@ -25,7 +26,6 @@ NOT_YET_BUILT = {
     4: "safeguards.budget.pattern_learner",
     5: "safeguards.budget.rl_optimizer",
     6: "safeguards.budget.multi_resource",
-    7: "safeguards.budget.cost_benefit",
     8: "safeguards.budget.federation",
 }
 
@@ -63,7 +63,7 @@ def test_all_that_is_built_runs_in_one_namespace():
     for position in range(len(BLOCKS)):
         if position not in NOT_YET_BUILT:
             execute(position, names)
-    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {RATE_LIMITING}
+    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {RATE_LIMITING, COST_BENEFIT}
 
 
 def test_the_rate_limiting_block_limits():
@@ -85,3 +85,18 @@ def test_the_rate_limiting_block_limits():
     [event] = coordinator.get_agent_usage_history("agent_3")
     assert (event.amount, event.source) == (Decimal("9.5"), "recorded")
     coordinator.verify()
+
+
+def test_the_cost_benefit_block_allocates_what_returns_most(capsys):
+    names = namespace()
+    execute(COST_BENEFIT, names)
+    # 3 - 0.36 w is worth more than 2.5 - 0.5625 (1 - w) wherever the floor of 0.1 leaves room.
+    assert names["optimized_allocation"] == {"agent_0": 900, "agent_1": 100}
+    budgets = [names["budget_coordinator"].get_budget(agent) for agent in names["agent_ids"]]
+    assert budgets == [900, 100, 50, 50]
+    assert capsys.readouterr().out.splitlines() == [
+        "Allocated 900 to agent_0 based on cost-benefit analysis",
+        "Allocated 100 to agent_1 based on cost-benefit analysis",
+        "Allocation effectiveness: no outcomes recorded in the last 7 days: record them with record_outcome",
+    ]
+    names["budget_coordinator"].verify()

@@ -26,6 +26,7 @@ LAYERS = {
     "core.dynamic_budget": 3,
     "budget": 3,
     "backtest": 4,
+    "budget.cost_benefit.plots": 4,
     "stores": 4,
     "integrations": 4,
     "service": 4,

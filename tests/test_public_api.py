@@ -53,6 +53,8 @@ def test_names_that_are_imported_later_are_exported_and_nothing_else_is_there():
 
 def test_the_package_exports_what_its_modules_do():
     for name in MODULES:
+        if name.endswith(".plots"):
+            continue  # edges, which are imported by their own path
         for public in getattr(importlib.import_module(name), "__all__", []):
             if public in {"DecisionStatus", "EventKind", "HandlerFailure"}:
                 continue  # seen in annotations and results only

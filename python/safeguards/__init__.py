@@ -17,6 +17,7 @@ from safeguards.exceptions import (
     BudgetExceededError,
     ConfigurationError,
     IdempotencyConflictError,
+    InfeasibleAllocationError,
     InvalidAmountError,
     MissingExtraError,
     RateLimitExceededError,
@@ -38,6 +39,13 @@ from safeguards.types import (
 )
 
 if TYPE_CHECKING:
+    from safeguards.budget.cost_benefit import (
+        Allocation,
+        CostBenefitAllocator,
+        Effectiveness,
+        OperationEstimate,
+        OperationShare,
+    )
     from safeguards.core.controller import Controller
     from safeguards.core.dynamic_budget import AdaptivePoolSizer
 
@@ -47,6 +55,7 @@ __all__ = [
     "AgentPriority",
     "Alert",
     "AlertSeverity",
+    "Allocation",
     "BooksError",
     "BudgetCoordinator",
     "BudgetError",
@@ -56,12 +65,17 @@ __all__ = [
     "BudgetRateLimiter",
     "ConfigurationError",
     "Controller",
+    "CostBenefitAllocator",
     "Decision",
+    "Effectiveness",
     "IdempotencyConflictError",
+    "InfeasibleAllocationError",
     "InvalidAmountError",
     "ManualClock",
     "MissingExtraError",
     "NotificationManager",
+    "OperationEstimate",
+    "OperationShare",
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
@@ -78,7 +92,12 @@ __all__ = [
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.
 _LATER = {
     "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
+    "Allocation": "safeguards.budget.cost_benefit",
     "Controller": "safeguards.core.controller",
+    "CostBenefitAllocator": "safeguards.budget.cost_benefit",
+    "Effectiveness": "safeguards.budget.cost_benefit",
+    "OperationEstimate": "safeguards.budget.cost_benefit",
+    "OperationShare": "safeguards.budget.cost_benefit",
 }
 
 

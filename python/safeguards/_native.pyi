@@ -1163,3 +1163,28 @@ class NextHour:
             >>> forecaster.n_series
             2
         """
+
+def split_budget(
+    agent_ids: list[str],
+    agents: list[int],
+    expected: list[float],
+    deviations: list[float],
+    caps: list[int | None],
+    *,
+    total: int,
+    floor: int,
+    tolerance: float,
+) -> tuple[list[Decimal], list[int], int, float | None]:
+    """Splits a total among agents; what `CostBenefitAllocator` is made of.
+
+    Operations are parallel lists: the index of the agent, the expected return of a unit of money, its
+    standard deviation, the most units that can be used.
+
+    Returns:
+        The amount of each agent; of each operation, in units of 1e-9; the units that are left over; and what
+        one more unit of the total would be worth.
+
+    Raises:
+        InfeasibleAllocationError: the floors cannot be kept.
+        ConfigurationError: the lists do not belong together.
+    """

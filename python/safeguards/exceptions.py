@@ -13,6 +13,7 @@
         ├── InvalidAmountError           also a ValueError
         ├── IdempotencyConflictError     a key was used for another operation
         ├── ConfigurationError           also a ValueError
+        │   └── InfeasibleAllocationError  what each agent is to get at least is more than there is
         ├── BooksError                   an audit found an invariant that does not hold
         └── TraceError                   a recorded trace cannot be read; also a ValueError
 
@@ -35,6 +36,7 @@ __all__ = [
     "BudgetExceededError",
     "ConfigurationError",
     "IdempotencyConflictError",
+    "InfeasibleAllocationError",
     "InvalidAmountError",
     "MissingExtraError",
     "RateLimitExceededError",
@@ -205,6 +207,14 @@ class IdempotencyConflictError(BudgetError):
 
 class ConfigurationError(BudgetError, ValueError):
     """An argument makes no sense: an id used twice, a period of no length, shapes that do not match."""
+
+
+class InfeasibleAllocationError(ConfigurationError):
+    """What each agent is to get at least cannot be had: it is more than there is, or than an agent can use.
+
+    `requested` is what each agent is to get, `available` the most that it could be, `limit` what there was to
+    split; `account` is the agent that cannot use it, `None` if it is about all of them.
+    """
 
 
 class BooksError(BudgetError):

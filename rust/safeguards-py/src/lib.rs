@@ -17,6 +17,7 @@ mod allocation;
 mod amount;
 mod arguments;
 mod clock;
+mod cost_benefit;
 mod decimal_layout;
 mod empty;
 mod error;
@@ -41,6 +42,8 @@ mod _native {
     use crate::amount::{amount_units, reads_decimals_in_place};
     #[pymodule_export]
     use crate::clock::{PyManualClock, PySystemClock};
+    #[pymodule_export]
+    use crate::cost_benefit::split_budget;
     #[pymodule_export]
     use crate::empty::Empty;
     #[pymodule_export]

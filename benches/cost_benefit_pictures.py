@@ -1,0 +1,79 @@
+"""Draws the pictures of docs/cost_benefit.md: `python benches/cost_benefit_pictures.py`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from safeguards import Allocation, BudgetCoordinator, CostBenefitAllocator
+from safeguards.allocation.plots import COLOURS, INK, svg
+from safeguards.budget.cost_benefit.plots import plot_allocation
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "examples"))
+
+from best_models import BUDGETS, compare  # noqa: E402 - it stands beside the examples
+
+# A mid-tone, legible on a white page and on a dark one.
+TEXT = "#768390"
+STYLES = {
+    "volumes, tolerance 1": (COLOURS[0], "o"),
+    "volumes, tolerance 0.5": (COLOURS[4], "s"),
+    "no volumes, best tolerance": (COLOURS[1], "D"),
+    "no volumes, tolerance 0.5": (COLOURS[5], "^"),
+    "equal parts": (TEXT, "v"),
+}
+
+
+def a_team() -> Allocation:
+    """The allocation that the page explains."""
+    coordinator = BudgetCoordinator()
+    team = coordinator.create_budget_pool("team", 1000)
+    allocator = CostBenefitAllocator(coordinator)
+    for agent in ("writer", "analyst", "tester", "helper"):
+        coordinator.register_agent(agent, team)
+    allocator.register_operation("writer", "translate", 5, 15, 0.2, max_volume=40)
+    allocator.register_operation("writer", "summarise", 10, 25, 0.4)
+    allocator.register_operation("writer", "rewrite", 10, 20, 0.1)
+    allocator.register_operation("analyst", "analyse", 20, 50, 0.3)
+    allocator.register_operation("tester", "run suite", 20, 10, 0.3)
+    allocator.register_operation("helper", "answer", 5, 11, 0.3, max_volume=30)
+    return allocator.optimize_allocation(1000, min_allocation_percentage=0.1, risk_tolerance=0.5)
+
+
+def hindsight() -> Figure:
+    """How near each way to split a budget comes to the optimum in hindsight."""
+    found = {part: dict(compare(part)) for part in BUDGETS}
+    figure = Figure(figsize=(7.2, 3.7), layout="constrained")
+    axes = figure.add_subplot()
+    for name, (colour, marker) in STYLES.items():
+        values = [found[part][name] for part in BUDGETS]
+        axes.plot(BUDGETS, values, color=colour, marker=marker, markersize=5, label=name)
+    axes.set_xscale("log")
+    axes.set_xticks(BUDGETS, [f"{part:.0%}".replace("%", " %") for part in BUDGETS])
+    axes.minorticks_off()
+    axes.set_ylim(0, 1.04)
+    axes.set_xlabel("Budget, as a part of what all cases on all models cost")
+    axes.set_ylabel("Part of the optimum in hindsight")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(INK)
+    axes.tick_params(colors=INK)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
+    axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def write(figure: Figure, name: str) -> None:
+    text = svg(figure, prefix=name).replace("currentColor", TEXT)
+    (ROOT / "docs" / f"{name}.svg").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(plot_allocation(a_team()), "cost_benefit")
+    write(hindsight(), "cost_benefit_volumes")

@@ -27,6 +27,7 @@ LAYERS = {
     "budget": 3,
     "backtest": 4,
     "budget.cost_benefit.plots": 4,
+    "budget.time_scheduler.plots": 4,
     "stores": 4,
     "integrations": 4,
     "service": 4,

@@ -46,6 +46,13 @@ if TYPE_CHECKING:
         OperationEstimate,
         OperationShare,
     )
+    from safeguards.budget.time_scheduler import (
+        BudgetTimeScheduler,
+        Occurrence,
+        ScheduleIssue,
+        TimeProfile,
+        Transition,
+    )
     from safeguards.core.controller import Controller
     from safeguards.core.dynamic_budget import AdaptivePoolSizer
 
@@ -63,6 +70,7 @@ __all__ = [
     "BudgetExceededError",
     "BudgetMetrics",
     "BudgetRateLimiter",
+    "BudgetTimeScheduler",
     "ConfigurationError",
     "Controller",
     "CostBenefitAllocator",
@@ -74,6 +82,7 @@ __all__ = [
     "ManualClock",
     "MissingExtraError",
     "NotificationManager",
+    "Occurrence",
     "OperationEstimate",
     "OperationShare",
     "RateLimit",
@@ -82,8 +91,11 @@ __all__ = [
     "Reservation",
     "ReservationError",
     "SafeguardsError",
+    "ScheduleIssue",
     "SystemClock",
+    "TimeProfile",
     "TraceError",
+    "Transition",
     "UnknownAgentError",
     "UnknownPoolError",
     "UsageEvent",
@@ -93,11 +105,16 @@ __all__ = [
 _LATER = {
     "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
     "Allocation": "safeguards.budget.cost_benefit",
+    "BudgetTimeScheduler": "safeguards.budget.time_scheduler",
     "Controller": "safeguards.core.controller",
     "CostBenefitAllocator": "safeguards.budget.cost_benefit",
     "Effectiveness": "safeguards.budget.cost_benefit",
+    "Occurrence": "safeguards.budget.time_scheduler",
     "OperationEstimate": "safeguards.budget.cost_benefit",
     "OperationShare": "safeguards.budget.cost_benefit",
+    "ScheduleIssue": "safeguards.budget.time_scheduler",
+    "TimeProfile": "safeguards.budget.time_scheduler",
+    "Transition": "safeguards.budget.time_scheduler",
 }
 
 

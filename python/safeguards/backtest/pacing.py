@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from safeguards.backtest.demand import Demand
-from safeguards.budget._pacing import DAYS, SLOTS_PER_DAY, DemandHistory, Pace
+from safeguards.budget.time_scheduler._pacing import DAYS, SLOTS_PER_DAY, DemandHistory, Pace
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:

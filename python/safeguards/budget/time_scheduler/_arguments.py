@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from safeguards import _native
-from safeguards.exceptions import ConfigurationError, InvalidAmountError
-from safeguards.types.schedules import TimeProfile
+from safeguards.exceptions import ConfigurationError
+from safeguards.budget.time_scheduler._values import TimeProfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,12 +91,7 @@ def amount(where: str, value: Any) -> Decimal:
         InvalidAmountError: it is none; it names `where`.
         TypeError: it is of a type that no amount has.
     """
-    try:
-        units = _native.amount_units(value, round_up=False, in_place=True)
-    except InvalidAmountError as error:
-        raise InvalidAmountError(str(error).replace("value", where, 1), argument=where, value=error.value) from None
-    except TypeError as error:
-        raise TypeError(str(error).replace("value", where, 1)) from None
+    units = _native.amount_units(value, round_up=False, argument=where)
     amount = Decimal(units).scaleb(-9, _EXACT).normalize(_EXACT)
     return amount if amount.as_tuple().exponent < 0 else amount.quantize(Decimal(1), context=_EXACT)  # type: ignore[operator]
 

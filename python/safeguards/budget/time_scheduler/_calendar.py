@@ -15,13 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from safeguards.exceptions import ConfigurationError
-from safeguards.types.schedules import Occurrence, ScheduleIssue, week_time
+from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, week_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import tzinfo
 
-    from safeguards.types.schedules import TimeProfile
+    from safeguards.budget.time_scheduler._values import TimeProfile
 
 DaysMean = Literal["current", "start"]
 
@@ -147,7 +147,7 @@ class Calendar:
 
     Args:
         week: the pattern.
-        zone: the time zone; that of this machine if None.
+        zone: the time zone; that of this machine if None, as `datetime` reads it.
     """
 
     def __init__(self, week: Week, zone: tzinfo | None) -> None:
@@ -178,22 +178,29 @@ class Calendar:
 
     def first(self, local: datetime) -> datetime:
         """The first instant at which the clock on the wall shows `local` or, if that is skipped, has passed it."""
-        return self._boundary(local, 0)
+        first, second = self._both(local)
+        return first if self.local(first) == local else self._jump(first, second)
 
     def last(self, local: datetime) -> datetime:
-        """The last such instant: where clocks are set back, the second time."""
-        return self._boundary(local, 1)
+        """The last instant that comes right after one at which the clock shows less than `local`."""
+        first, second = self._both(local)
+        if self.local(first) != local:
+            return self._jump(first, second)
+        is_set_back_to_it = self.local(second - timedelta.resolution) > local
+        return first if is_set_back_to_it else second
 
-    def _boundary(self, local: datetime, fold: int) -> datetime:
-        before, after = (self._instant(local, f) for f in (0, 1))
-        if before <= after:
-            return after if fold else before
-        # It is skipped: `before` uses the offset before the jump and so lies after it.
-        return self._change_of_offset(after, before) or before
+    def _both(self, local: datetime) -> tuple[datetime, datetime]:
+        """The instants at which the clock shows `local`, twice the same one if there is but one.
 
-    def _instant(self, local: datetime, fold: int) -> datetime:
-        # Without a zone, a datetime without one is in the local time of this machine.
-        return local.replace(tzinfo=self._zone, fold=fold).astimezone(UTC)
+        If it is skipped: what it is by the offsets before and after the jump, which lies between the two.
+        """
+        zone = self._zone  # a datetime without one is in the local time of this machine
+        first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        return min(first, second), max(first, second)
+
+    def _jump(self, start: datetime, end: datetime) -> datetime:
+        """The instant between two at which clocks are set forward."""
+        return self._change_of_offset(start, end) or end
 
     def _piece(self, instant: datetime) -> tuple[datetime, Occurrence | None]:
         """What is in force at an instant, and until when."""
@@ -204,20 +211,27 @@ class Calendar:
         return latest[1], latest[2]
 
     def _find(self, instant: datetime) -> tuple[datetime, Occurrence | None]:
+        end, occurrence = self._stretch(instant)
+        while occurrence is None:  # a window between two gaps may be skipped
+            further, occurrence = self._stretch(end)
+            if occurrence is None:
+                end = further
+            else:
+                return end, None
+        return end, occurrence
+
+    def _stretch(self, instant: datetime) -> tuple[datetime, Occurrence | None]:
+        """The stretch of the week that an instant lies in: until when, and what is in force."""
         local = self.local(instant)
         start, end, profile = self.week.at(local)
-        while True:
-            ends = instant + (end - local)
-            change = self._change_of_offset(instant, ends)
-            if change is None:
-                break
+        while (change := self._change_of_offset(instant, instant + (end - local))) is not None:
             instant, local = change, self.local(change)
             if not start <= local < end:
-                ends = change
                 break
-        if profile is None:
-            return ends, None
-        return ends, Occurrence(profile.name, self.first(start), self.last(end))
+        else:
+            instant += end - local
+        occurrence = None if profile is None else Occurrence(profile.name, self.first(start), self.last(end))
+        return instant, occurrence
 
     def _change_of_offset(self, start: datetime, end: datetime) -> datetime | None:
         """The first instant in `start < t <= end` from which the zone has another offset."""

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from safeguards.core.budget_coordination import BudgetCoordinator
-    from safeguards.types.schedules import Occurrence
+    from safeguards.budget.time_scheduler._values import Occurrence
 
 _MOST = 1_000  # of each pool; the guide's week has 16
 

@@ -43,8 +43,8 @@ class Pace:
         self._prior = _TRUST * sum(sums[-1] for sums in self._sums) / max(len(self._sums), 1)
 
     def see(self, demand: float) -> None:
-        """Takes note of demand, whether it was admitted or not."""
-        self._seen += demand
+        """Takes note of demand, whether it was admitted or not; less than 0 takes some back."""
+        self._seen = max(self._seen + demand, 0.0)
 
     def throttle(self, remaining: float, position: float) -> float:
         """The share of demand to admit now.

@@ -10,16 +10,16 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from safeguards.budget import _schedule_arguments as arguments
-from safeguards.budget import _schedule_report as report
-from safeguards.budget._calendar import Calendar, DaysMean, Week
-from safeguards.budget._grants import grants_of
-from safeguards.budget._live_pacing import LivePacing, Pacing
-from safeguards.budget._pacing import DemandHistory
+from safeguards.budget.time_scheduler import _arguments as arguments
+from safeguards.budget.time_scheduler import _report as report
+from safeguards.budget.time_scheduler._calendar import Calendar, DaysMean, Week
+from safeguards.budget.time_scheduler._grants import grants_of
+from safeguards.budget.time_scheduler._live_pacing import LivePacing, Pacing
+from safeguards.budget.time_scheduler._pacing import DemandHistory
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError
 from safeguards.types.decisions import Decision
-from safeguards.types.schedules import Occurrence, ScheduleIssue, TimeProfile, Transition
+from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from safeguards.types.schedules import week_time
+from safeguards.budget.time_scheduler._values import week_time
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from safeguards.budget._calendar import Week
+    from safeguards.budget.time_scheduler._calendar import Week
 
 Rows = list[tuple[str, str, str, str]]
 

@@ -6,11 +6,11 @@ import threading
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from safeguards.budget._pacing import DemandHistory, Pace
+from safeguards.budget.time_scheduler._pacing import DemandHistory, Pace
 
 if TYPE_CHECKING:
-    from safeguards.budget._calendar import Calendar
-    from safeguards.types.schedules import Occurrence
+    from safeguards.budget.time_scheduler._calendar import Calendar
+    from safeguards.budget.time_scheduler._values import Occurrence
 
 Pacing = Literal["none", "even", "forecast"]
 

@@ -93,6 +93,10 @@ picture: $(VENV)/.bench $(RIVALS)/.done ## Run 50 calls at once through every gu
 cost-benefit: $(VENV)/.bench ## Draw the pictures of docs/cost_benefit.md from the recorded models
 	$(BIN)/python benches/cost_benefit_pictures.py
 
+.PHONY: pool-size
+pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recorded demand
+	$(BIN)/python benches/pool_size_pictures.py
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module
 	cargo fmt --all --check

@@ -12,12 +12,13 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from safeguards import BudgetCoordinator, BudgetRateLimiter, exceptions
+from safeguards import BudgetCoordinator, BudgetRateLimiter, CostBenefitAllocator, exceptions
 from safeguards.exceptions import (
     BudgetError,
     BudgetExceededError,
     ConfigurationError,
     IdempotencyConflictError,
+    InfeasibleAllocationError,
     InvalidAmountError,
     RateLimitExceededError,
     ReservationError,
@@ -38,6 +39,7 @@ TREE = {
     "InvalidAmountError": (BudgetError, ValueError),
     "IdempotencyConflictError": (BudgetError,),
     "ConfigurationError": (BudgetError, ValueError),
+    "InfeasibleAllocationError": (ConfigurationError,),
     "BooksError": (BudgetError,),
     "TraceError": (BudgetError, ValueError),
 }
@@ -121,7 +123,7 @@ def raised(function, *args, **kwargs):
 
 
 def provoked(coordinator, limiter):
-    """Every way in which the ledger refuses, and the class that says so."""
+    """Every way in which the core refuses, and the class that says so."""
     c = coordinator
     c.register_agent("poor", "team")
     released, settled, reject = (c.reserve("bot", "0.1", overage="reject") for _ in range(3))
@@ -159,6 +161,9 @@ def provoked(coordinator, limiter):
     yield ConfigurationError, limiter.set_rate_limit, "bot", 1, timedelta(0)
     yield ConfigurationError, limiter.set_rate_limit, "bot", 10**11, timedelta(1)
     yield UnknownAgentError, c.pin, "nobody"
+    allocator = CostBenefitAllocator(c)
+    allocator.register_operation("bot", "work", 1, 2, max_volume=5)
+    yield InfeasibleAllocationError, allocator.optimize_allocation, 10, 0.6
     reject.release()
 
 
@@ -235,7 +240,10 @@ def test_every_error_of_the_core_is_mapped():
     coordinator.create_budget_pool("team", 10)
     coordinator.register_agent("bot", "team", initial_budget=1)
     seen = {case[0] for case in provoked(coordinator, BudgetRateLimiter(coordinator)) if raised(*case[1:])}
-    leaves = {cls for cls in CLASSES if not any(issubclass(c, cls) and c is not cls for c in CLASSES)}
+    # A configuration error is raised as it is, too.
+    leaves = {ConfigurationError} | {
+        cls for cls in CLASSES if not any(issubclass(c, cls) and c is not cls for c in CLASSES)
+    }
     assert seen == leaves - {exceptions.BooksError, exceptions.MissingExtraError, exceptions.TraceError}
 
 

@@ -58,6 +58,13 @@ PRINTED = {
         "399,918 of 500,000 admitted, 199.999999996 spent of 200",
         "exact: True",
     ],
+    "size_pools.py": [
+        "policy                           refused   granted for 1.00 wanted",
+        "step                               30.8%                      1.22",
+        "auto                               16.2%                      1.32",
+        "predictive, 70% use                16.4%                      1.27",
+        "predictive, short in 5% of hours    8.0%                      1.98",
+    ],
     "tasks.py": [
         "wave 1: 10 of 50 paid for, 0.4 left",
         "wave 2: 4 of 50 paid for, 0.16 left",

@@ -15,12 +15,10 @@ from safeguards import BudgetCoordinator, NotificationManager
 
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-RATE_LIMITING = 2
-COST_BENEFIT = 7
+POOL_SIZING, REALLOCATION, RATE_LIMITING, COST_BENEFIT = 0, 1, 2, 7
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
-    0: "safeguards.core.dynamic_budget",
     1: "safeguards.core.dynamic_budget",
     3: "safeguards.budget.time_scheduler",
     4: "safeguards.budget.pattern_learner",
@@ -53,7 +51,7 @@ def test_the_guide_has_nine_blocks():
 
 @pytest.mark.parametrize("position", NOT_YET_BUILT)
 def test_blocks_of_later_parts_really_need_them(position):
-    with pytest.raises(ModuleNotFoundError) as caught:
+    with pytest.raises(ImportError) as caught:
         execute(position, namespace())
     assert caught.value.name == NOT_YET_BUILT[position]
 
@@ -63,7 +61,11 @@ def test_all_that_is_built_runs_in_one_namespace():
     for position in range(len(BLOCKS)):
         if position not in NOT_YET_BUILT:
             execute(position, names)
-    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {RATE_LIMITING, COST_BENEFIT}
+        elif position == REALLOCATION:  # later blocks speak of the agents that it registers
+            for i in range(4):
+                names["budget_coordinator"].register_agent(f"agent_{i}", names["pool_id"], initial_budget=50)
+    names["pool_sizer"].stop()
+    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {POOL_SIZING, RATE_LIMITING, COST_BENEFIT}
 
 
 def test_the_rate_limiting_block_limits():
@@ -100,3 +102,22 @@ def test_the_cost_benefit_block_allocates_what_returns_most(capsys):
         "Allocation effectiveness: no outcomes recorded in the last 7 days: record them with record_outcome",
     ]
     names["budget_coordinator"].verify()
+
+
+def test_the_pool_sizing_block_sizes():
+    names = namespace()
+    execute(POOL_SIZING, names)
+    coordinator, sizer, pool = names["budget_coordinator"], names["pool_sizer"], names["pool_id"]
+    assert sizer.running
+    assert coordinator.get_pool_budget(pool) == 1000, "it never acts at once"
+    assert sizer.run_once() == [], "too few agents"
+    for i in range(3):
+        coordinator.register_agent(f"agent_{i}", pool, initial_budget=500)
+    coordinator.debit("agent_0", 400)
+    coordinator.debit("agent_1", Decimal("300.01"))
+    [decision] = sizer.run_once()
+    assert (decision.old, decision.new, decision.status) == (1000, 1200, "applied")
+    assert coordinator.get_pool_budget(pool) == Decimal("499.99")
+    assert sizer.evaluate()[0].new == 1080, "58 % of 1200 is used: it shrinks by a tenth"
+    sizer.stop()
+    coordinator.verify()

@@ -198,7 +198,7 @@ def backtest_pool_size(
         >>> day = np.where(np.arange(24) < 8, 1.0, 10.0)
         >>> result = backtest_pool_size(Demand(("office",), np.tile(day, 14)[None]))
         >>> [(row.policy, round(row.unmet_share, 2)) for row in result.rows][:3]
-        [('static', 0.0), ('step', 0.11), ('predictive', 0.0)]
+        [('static', 0.0), ('step', 0.07), ('predictive', 0.0)]
     """
     rule = SizingRule(utilization_target, growth_rate, shrink_rate)
     warm_up = min(_WEEK, demand.hours // 2) if warm_up_hours is None else warm_up_hours

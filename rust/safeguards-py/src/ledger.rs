@@ -710,6 +710,10 @@ impl PyLedger {
         self.answer(py, self.core(py)?.agents_below(pool_id))
     }
 
+    fn _pool_refusals(&self, py: Python<'_>, pool_id: &str) -> PyResult<u64> {
+        self.answer(py, self.core(py)?.refusals(pool_id))
+    }
+
     fn _pool_renewal<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let renewal = self.answer(py, self.core(py)?.renewal(pool_id))?;
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()

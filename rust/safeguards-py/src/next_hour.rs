@@ -112,7 +112,7 @@ impl PyNextHour {
     ///     >>> forecaster = NextHour(1)
     ///     >>> _ = forecaster.replay(np.random.default_rng(0).uniform(5.0, 15.0, (1, 500)))
     ///     >>> forecaster.forecast().round(1), forecaster.quantile(0.9).round(1)
-    ///     (array([11.]), array([15.2]))
+    ///     (array([11.]), array([15.1]))
     fn quantile<'py>(&self, py: Python<'py>, probability: f64) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let quantile = py.detach(|| self.0.lock().quantile(probability)).map_err(refuse)?;
         Ok(PyArray1::from_vec(py, quantile))

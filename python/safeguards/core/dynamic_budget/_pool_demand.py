@@ -73,11 +73,13 @@ class Look:
 
     Attributes:
         metrics: its books.
+        refusals: how often it refused, ever.
         renewal: its period, if it has one.
         ended: the periods that ended since it was last observed, if any did.
     """
 
     metrics: BudgetMetrics
+    refusals: int
     renewal: Renewal | None
     ended: Ended | None
 
@@ -101,16 +103,18 @@ class _Pool:
     """When the open step began, in seconds of the clock."""
     spent_before: Decimal
     """What had been spent when the open step began."""
+    refusals_before: int
+    """How often it had refused when its own period began."""
     is_cut: bool = False
-    """Whether it was seen dry in the open step."""
+    """Whether its agents were cut off in the open step."""
 
 
 class DemandTracker:
     """The demand of pools in steps of one interval, with a forecast of the next step.
 
-    Spending is what is seen; demand is what was wanted. They differ while a pool is empty: what was spent
-    then is taken as the least that was wanted (`NextHour.observe`, `at_least`). A step that took longer or
-    shorter than the interval counts with its average; steps that were missed are unknown.
+    Spending is seen; demand is what was wanted. They differ in a step in which the pool refused or ran dry:
+    what was spent then is taken as the least that was wanted (`NextHour.observe`, `at_least`). A step that
+    took longer or shorter than the interval counts with its average; steps that were missed are unknown.
 
     Args:
         interval: seconds of a step.
@@ -141,7 +145,9 @@ class DemandTracker:
         periods = NextHour(1, seasons=_seasons(look.renewal.length)) if look.renewal and is_longer else None
         now = coordinator.clock.monotonic()
         size = float(look.metrics.period_granted)
-        self._pools[pool_id] = _Pool(look, Comparison(rule), periods, size, now, look.metrics.spent)
+        self._pools[pool_id] = _Pool(
+            look, Comparison(rule), periods, size, now, look.metrics.spent, look.refusals
+        )
         self._steps.extend(1)
 
     def remove(self, pool_id: str) -> None:
@@ -201,14 +207,17 @@ class DemandTracker:
 
     def _note(self, pool: _Pool, look: Look) -> None:
         ended, metrics = look.ended, look.metrics
+        pool.is_cut |= look.refusals > pool.seen.refusals
         if ended is None:
             remaining = float(metrics.remaining)
             pool.is_cut |= remaining <= _DRY * (remaining + _less(metrics.spent, pool.spent_before))
         else:
-            was_cut = ended.utilization >= 1 - _DRY
-            pool.is_cut |= was_cut
+            was_dry = ended.utilization >= 1 - _DRY
+            pool.is_cut |= was_dry
             if pool.periods is not None:
+                was_cut = was_dry or look.refusals > pool.refusals_before
                 _observe(pool.periods, [ended.spent / ended.periods], [was_cut], ended.periods)
+                pool.refusals_before = look.refusals
         pool.seen = look
 
     def _close(self, steps: int, now: float) -> None:
@@ -239,15 +248,20 @@ class DemandTracker:
 
 def _look(coordinator: BudgetCoordinator, pool_id: str, seen: Look | None) -> Look:
     metrics = coordinator.get_pool_metrics(pool_id)
+    refusals = coordinator._pool_refusals(pool_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     renewal = _renewal(coordinator, pool_id)
+    return Look(metrics, refusals, renewal, _ended(seen, metrics, renewal))
+
+
+def _ended(seen: Look | None, metrics: BudgetMetrics, renewal: Renewal | None) -> Ended | None:
+    """What ended between two looks: a period did if the current one ends later."""
     if seen is None or seen.renewal is None or renewal is None or renewal.ends <= seen.renewal.ends:
-        return Look(metrics, renewal, None)
-    before, length = seen.metrics, renewal.length
-    periods = max(1, round((renewal.ends - seen.renewal.ends).total_seconds() / length))
+        return None
+    before = seen.metrics
+    periods = max(1, round((renewal.ends - seen.renewal.ends).total_seconds() / renewal.length))
     granted = float(before.period_granted) + (periods - 1) * float(seen.renewal.budget)
     spent = float(before.period_spent) + _less(metrics.spent, before.spent) - float(metrics.period_spent)
-    ended = Ended(periods, granted, max(spent, 0.0), float(metrics.reserved))
-    return Look(metrics, renewal, ended)
+    return Ended(periods, granted, max(spent, 0.0), float(metrics.reserved))
 
 
 def _renewal(coordinator: BudgetCoordinator, pool_id: str) -> Renewal | None:

@@ -57,7 +57,7 @@ class AdaptivePoolSizer(Controller):
       weeks. Three days of hours are the least that it wants to have seen.
 
     How demand is told from spending and what a pool is given in its period is in
-    docs/decisions/0010-sizes-of-pools.md.
+    docs/decisions/0011-sizes-of-pools.md.
 
     Args:
         budget_coordinator: the coordinator whose pools it sizes.
@@ -294,7 +294,7 @@ class AdaptivePoolSizer(Controller):
     def _decision(
         self, pool_id: str, old: Decimal, wanted: Decimal, reason: str, inputs: dict[str, Any]
     ) -> Decision:
-        new = self._clamped(wanted)
+        new, wanted = self._clamped(wanted), wanted.quantize(_PLACES, context=_EXACT)
         if new != wanted:
             reason += f", at {'least' if new > wanted else 'most'} {new}"
         return Decision("", "pool", pool_id, old, new, reason, {"later_periods": True, **inputs})

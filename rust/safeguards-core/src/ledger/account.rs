@@ -91,6 +91,8 @@ pub(super) struct Pool {
     pub(super) agents: BTreeSet<u32>,
     /// Ids of the pools right below.
     pub(super) pools: Vec<Arc<str>>,
+    /// How often it refused, ever.
+    pub(super) refusals: u64,
 }
 
 impl Holds {
@@ -182,8 +184,11 @@ impl Account {
         ledger: &Ledger,
         now: Wall,
     ) -> Result<(), Box<BudgetRefusal>> {
-        let state = self.lock_renewed(ledger, now);
+        let mut state = self.lock_renewed(ledger, now);
         if !movement.is_admitted_by(&state.balance) {
+            if let Some(pool) = &mut state.pool {
+                pool.refusals += 1;
+            }
             return Err(self.refusal(&state, movement.needs()));
         }
         self.parent.as_ref().map_or(Ok(()), |parent| parent.find_refusal(movement, ledger, now))

@@ -130,6 +130,13 @@ impl Ledger {
         pools.iter().try_fold(agents, |sum, pool| Ok(sum + self.agents_below(pool)?))
     }
 
+    /// How often a pool refused a debit or a reservation, ever.
+    pub fn refusals(&self, pool: &str) -> Result<u64, LedgerError> {
+        let pool = self.pool(pool)?;
+        let state = pool.lock();
+        Ok(state.pool.as_ref().map_or(0, |pool| pool.refusals))
+    }
+
     /// When a pool's budget is granted anew, and with what; None if it never is.
     pub fn renewal(&self, pool: &str) -> Result<Option<Renewal>, LedgerError> {
         let pool = self.pool(pool)?;

@@ -23,10 +23,22 @@ fn without_caps_the_closed_form_of_two_agents() {
 }
 
 #[test]
-fn a_worse_segment_beside_one_without_a_cap_gets_nothing() {
+fn a_worse_segment_beside_one_without_a_cap_gets_nothing_however_sure_it_is() {
     let one = [segment(0, 2.0, 1.0, None), segment(0, 1.9, 0.0, None), segment(0, 3.0, 9.0, Some(ONE))];
-    let found = split(1, &one, &terms(10 * ONE, 0, 1.0)).unwrap();
-    assert_eq!(found.segments, [9 * ONE, 0, ONE]);
+    assert_eq!(split(1, &one, &terms(10 * ONE, 0, 1.0)).unwrap().segments, [9 * ONE, 0, ONE]);
+    // 3 - 81 w = 2 - (1 - w) at w = 2/82, but its cap is 1/82.
+    let found = split(1, &one, &terms(82 * ONE, 0, 0.5)).unwrap();
+    assert_eq!(found.segments, [81 * ONE, 0, ONE]);
+}
+
+#[test]
+fn what_floats_cannot_tell_of_a_huge_total_is_not_put_on_floors() {
+    let three = [segment(0, 2.0, 0.3, None), segment(1, 1.0, 0.1, None), segment(2, 2.0, 0.3, None)];
+    let huge = 999_999_999_999_999_999_999_999;
+    let found = split(3, &three, &terms(huge, huge / 7, 1.0)).unwrap();
+    assert_eq!(found.agents[1], huge / 7);
+    assert_eq!(found.agents.iter().sum::<i128>(), huge);
+    assert!((found.agents[0] - found.agents[2]).abs() <= huge / 1_000_000_000_000_000);
 }
 
 #[test]

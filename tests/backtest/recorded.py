@@ -1,0 +1,41 @@
+"""Recorded demand that quality is judged on; its sources and licences stand in examples/data/README.md."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from safeguards.backtest import Demand
+
+DATA = Path(__file__).parents[2] / "examples" / "data"
+
+
+def m_large():
+    """Two weeks of 162 real tenants of an LLM service, in USD an hour."""
+    return Demand.read_csv(DATA / "servegen_m-large_hourly.csv.gz")
+
+
+def nab_tweets():
+    """Ten companies, 55 days: tweets an hour that mention them."""
+    return _table("nab_tweets_hourly.csv", 1320)
+
+
+def taxi():
+    """One city, twelve weeks: passengers an hour."""
+    return _table("nab_nyc_taxi_hourly.csv", 2016)
+
+
+def small_pools():
+    """Ten pools of about six tenants each, all of the same weight."""
+    cost = m_large().cost
+    is_used = cost > 0
+    active = cost[(is_used[:, :168].mean(1) > 0.3) & (is_used[:, 168:].mean(1) > 0.3)]
+    active = active / active.mean(1, keepdims=True)
+    groups = np.array_split(np.random.default_rng(0).permutation(len(active)), 10)
+    return Demand(tuple("ABCDEFGHIJ"), np.stack([active[group].sum(0) for group in groups]))
+
+
+def _table(name, hours):
+    """An hour to a line, a series to a column."""
+    head, *rows = csv.reader((DATA / name).read_text(encoding="utf-8").splitlines())
+    return Demand(tuple(head[1:]), np.array(rows[:hours], dtype=object)[:, 1:].astype(float).T)

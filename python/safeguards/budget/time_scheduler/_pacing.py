@@ -6,7 +6,8 @@ every hour should get the same share of what it asks for), so all that matters i
 
 *Even* takes it that demand goes on as it has since the beginning. *Forecast* asks each of the last seven days what
 the rest would be like if this day went on as that one did: that day's rest, times how today compares with that day
-so far. Half of each day is first spread evenly over its slots, since a day never repeats its bursts to the minute.
+so far. Bursts do not come back at the same minute, so of each day as much is first spread evenly over its slots as
+the days do not have in common: nothing if they are all alike, nearly everything if none is like another.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SLOTS_PER_DAY = 144
 DAYS = 7
 
-_EVEN_SHARE = 0.5  # of each day's demand, spread evenly over its slots
+_UNLIKE = 0.5  # how little a day has in common with others, when there are no others
 _TRUST = 0.02  # how much of a day must be seen to weigh as much as the days before
 
 
@@ -39,7 +40,9 @@ class Pace:
         self._slots = slots
         self._begin = begin
         self._seen = 0.0
-        self._sums = [_smoothed_sums(day) for day in days]
+        known = list(days)
+        even = _unlike(known)
+        self._sums = [_smoothed_sums(day, even) for day in known]
         self._prior = _TRUST * sum(sums[-1] for sums in self._sums) / max(len(self._sums), 1)
 
     def see(self, demand: float) -> None:
@@ -80,10 +83,23 @@ class Pace:
         return (roots / len(self._sums)) ** 2
 
 
-def _smoothed_sums(day: Sequence[float]) -> list[float]:
-    """Running sums over the slots of a day, half of it spread evenly; from 0 to the total."""
-    even = _EVEN_SHARE * sum(day) / len(day)
-    return list(accumulate(((1 - _EVEN_SHARE) * slot + even for slot in day), initial=0.0))
+def _unlike(days: Sequence[Sequence[float]]) -> float:
+    """The share of a day's demand that comes at other times than on the other days, in the mean over days."""
+    shapes = [[slot / total for slot in day] for day in days if (total := sum(day)) > 0]
+    if len(shapes) < 2:  # noqa: PLR2004 - there is nothing to compare
+        return _UNLIKE
+    sums = [sum(slots) for slots in zip(*shapes, strict=True)]
+    others = len(shapes) - 1
+    common = sum(
+        min(slot, (all_days - slot) / others) for shape in shapes for slot, all_days in zip(shape, sums, strict=True)
+    )
+    return min(max(1 - common / len(shapes), 0.0), 1.0)
+
+
+def _smoothed_sums(day: Sequence[float], even: float) -> list[float]:
+    """Running sums over the slots of a day, from 0 to the total; a share of it is spread evenly."""
+    mean = sum(day) / len(day)
+    return list(accumulate(((1 - even) * slot + even * mean for slot in day), initial=0.0))
 
 
 def _at(sums: Sequence[float], position: float) -> float:

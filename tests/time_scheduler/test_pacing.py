@@ -95,7 +95,7 @@ def test_history_keeps_seven_days_and_knows_what_it_does_not_know():
     history.add(40, 2.5)
     history.add(39, -100)  # a reservation that was given back
     assert history.earlier(41, 3) == [[37.0, 38.0, 0.0], [29.0, 30.0, 31.0], *[[4.0 * d + 1, 4.0 * d + 2, 4.0 * d + 3] for d in (6, 5, 4, 3)]]
-    history.add(3, 99)  # too long ago
+    history.add(5, 99)  # too long ago
     history.add(1000, 1)
     assert history.earlier(1001, 3) == []
 

@@ -216,7 +216,7 @@ def test_another_process_does_not_grant_again(scheduler, coordinator, clock):
         {"version": 1, "granted": {"team": [["a", "yesterday"]]}, "demand": {}},
         {"version": 1, "granted": {"ok": [["a", "2026-01-05T00:00:00+00:00"]]}, "demand": {"team": {}}},
         {"version": 1, "granted": {}, "demand": {"team": {"newest": 3, "demand": [1]}}},
-        {"version": 1, "granted": {}, "demand": {"team": {"newest": 3, "demand": ["x"] * 1008}}},
+        {"version": 1, "granted": {}, "demand": {"team": {"newest": 3, "demand": ["x"] * 1152}}},
     ],
 )
 def test_a_state_that_is_none_changes_nothing(scheduler, state):

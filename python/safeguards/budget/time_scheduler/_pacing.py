@@ -110,14 +110,14 @@ def _at(sums: Sequence[float], position: float) -> float:
 
 
 class DemandHistory:
-    """The demand of the last seven days, slot by slot, in a ring.
+    """The demand of this day and the seven before it, slot by slot, in a ring.
 
     Slots are numbered through, `slots_per_day` to a day. One that was not observed is unknown, not zero.
     """
 
     def __init__(self, slots_per_day: int = SLOTS_PER_DAY) -> None:
         self._per_day = slots_per_day
-        self._ring = array("d", [math.nan]) * (DAYS * slots_per_day)
+        self._ring = array("d", [math.nan]) * ((DAYS + 1) * slots_per_day)  # seven, and the one that is under way
         self._newest: int | None = None
 
     def add(self, slot: int, demand: float) -> None:

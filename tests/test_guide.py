@@ -5,22 +5,21 @@ the first block uses and forgets to import, is imported beforehand.
 """
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from safeguards import BudgetCoordinator, NotificationManager
+from safeguards import BudgetCoordinator, ManualClock, NotificationManager
 
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-POOL_SIZING, REALLOCATION, RATE_LIMITING, COST_BENEFIT = 0, 1, 2, 7
+POOL_SIZING, REALLOCATION, RATE_LIMITING, SCHEDULE, COST_BENEFIT = 0, 1, 2, 3, 7
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
     1: "safeguards.core.dynamic_budget",
-    3: "safeguards.budget.time_scheduler",
     4: "safeguards.budget.pattern_learner",
     5: "safeguards.budget.rl_optimizer",
     6: "safeguards.budget.multi_resource",
@@ -28,8 +27,8 @@ NOT_YET_BUILT = {
 }
 
 
-def namespace():
-    coordinator = BudgetCoordinator(NotificationManager())
+def namespace(clock=None):
+    coordinator = BudgetCoordinator(NotificationManager(), clock=clock)
     pool_id = coordinator.create_budget_pool(name="adaptive_pool", initial_budget=Decimal(1000), priority=7)
     for i in range(4):
         coordinator.register_agent(f"agent_{i}", pool_id, initial_budget=Decimal(50))
@@ -65,7 +64,13 @@ def test_all_that_is_built_runs_in_one_namespace():
             for i in range(4):
                 names["budget_coordinator"].register_agent(f"agent_{i}", names["pool_id"], initial_budget=50)
     names["pool_sizer"].stop()
-    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {POOL_SIZING, RATE_LIMITING, COST_BENEFIT}
+    names["scheduler"].stop()
+    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {
+        POOL_SIZING,
+        RATE_LIMITING,
+        SCHEDULE,
+        COST_BENEFIT,
+    }
 
 
 def test_the_rate_limiting_block_limits():
@@ -120,4 +125,35 @@ def test_the_pool_sizing_block_sizes():
     assert coordinator.get_pool_budget(pool) == Decimal("499.99")
     assert sizer.evaluate()[0].new == 1080, "58 % of 1200 is used: it shrinks by a tenth"
     sizer.stop()
+    coordinator.verify()
+
+
+@pytest.mark.parametrize(
+    ("weekday", "hour", "profile"),
+    [
+        (0, 0, "night_hours"),
+        (0, 9, "business_hours"),
+        (2, 17, "evening_hours"),
+        (3, 22, "night_hours"),
+        (4, 23, "night_hours"),
+        (5, 0, "weekend"),
+        (6, 23, "weekend"),
+    ],
+)
+def test_the_schedule_block_grants_what_is_in_force_at_any_hour_of_the_week(weekday, hour, profile):
+    monday = datetime(2026, 1, 5).astimezone()  # in local time, as the guide's hours are
+    clock = ManualClock((monday + timedelta(days=weekday, hours=hour)).astimezone(UTC))
+    names = namespace(clock)
+    execute(SCHEDULE, names)
+    scheduler, coordinator, pool = names["scheduler"], names["budget_coordinator"], names["pool_id"]
+    budgets = {"business_hours": 5000, "evening_hours": 2000, "night_hours": 500, "weekend": 1000}
+    assert scheduler.running
+    assert coordinator.get_pool_budget(pool) == budgets[profile]
+    [decision] = scheduler.history
+    assert (decision.inputs["profile"], decision.old, decision.status) == (profile, 1000, "applied")
+    assert scheduler.validate(pool) == []
+    following = scheduler.next_transition(pool)
+    clock.advance(following.time - clock.now())
+    assert coordinator.get_pool_budget(pool) == budgets[following.after]
+    scheduler.stop()
     coordinator.verify()

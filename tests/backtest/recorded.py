@@ -16,7 +16,7 @@ def m_large():
 
 
 def m_large_slots():
-    """The same tenants every 10 minutes, in USD; tokens that are unpublished are as their tenant's or all mean."""
+    """The same tenants every 10 minutes, in USD. Tokens that are unpublished are as in the tenant's mean."""
     with np.load(DATA / "servegen_m-large.npz") as file:
         requests = file["req_per_s"].astype(float) * 600
         tokens = [file[name].astype(float) for name in ("mean_input_tokens", "mean_output_tokens")]
@@ -26,7 +26,8 @@ def m_large_slots():
 
 def _completed(means):
     published = np.isfinite(means)
-    of_tenant = np.where(published, means, 0).sum(1, keepdims=True) / np.maximum(published.sum(1, keepdims=True), 1)
+    times = published.sum(1, keepdims=True)
+    of_tenant = np.where(published, means, 0).sum(1, keepdims=True) / np.maximum(times, 1)
     is_known = published.any(1, keepdims=True)
     return np.where(published, means, np.where(is_known, of_tenant, np.median(of_tenant[is_known])))
 

@@ -78,7 +78,8 @@ def test_nobody_knows_the_future():
         if not other[int(agent.split()[1]) - 1, cut].sum() > 0:
             continue
         mine, yours = (
-            [n for n, key in enumerate(zip(r.agents, r.days, strict=True)) if key == (agent, 10)] for r in (ours, theirs)
+            [n for n, key in enumerate(zip(r.agents, r.days, strict=True)) if key == (agent, 10)]
+            for r in (ours, theirs)
         )
         for rule in RULES:
             for a, b in zip(mine, yours, strict=True):

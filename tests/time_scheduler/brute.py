@@ -1,7 +1,7 @@
 """What is in force, found the long way round: the time on the wall decides, minute by minute.
 
-Nothing here is shared with the implementation. A week is a list of 10,080 minutes, each labelled on its own from
-the hours and days of the profiles; a zone is its offset at each minute of UTC.
+Nothing here is shared with the implementation. A week is a list of 10,080 minutes, each labelled on its own
+from the hours and days of the profiles; a zone is its offset at each minute of UTC.
 """
 
 from datetime import UTC, datetime, timedelta

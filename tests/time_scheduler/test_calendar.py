@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeguards.budget.time_scheduler._arguments import profiles
+from safeguards.budget.time_scheduler._calendar import Calendar, Week
+from safeguards.exceptions import ConfigurationError
 from time_scheduler.brute import (
     label_runs,
     label_week,
     offset_changes,
     walls,
 )
-from safeguards.budget.time_scheduler._arguments import profiles
-from safeguards.budget.time_scheduler._calendar import Calendar, Week
-from safeguards.exceptions import ConfigurationError
 from time_scheduler.schedules import ALWAYS, AWKWARD, GUIDE, NESTED, SCHEDULES, window
 
 MINUTE = timedelta(minutes=1)
@@ -59,7 +59,10 @@ def found(calendar, schedule, start, end):
     count = (end - start) // MINUTE
     labels, occurrences = np.zeros(count, int), [None] * count
     position = {name: n for n, name in enumerate(schedule, 1)}
-    begins = [(start, calendar.at(start)), *((at, after) for at, _, after in calendar.changes(start + MINUTE, end))]
+    begins = [
+        (start, calendar.at(start)),
+        *((at, after) for at, _, after in calendar.changes(start + MINUTE, end)),
+    ]
     ends = [at for at, _ in begins[1:]] + [end]
     for (at, occurrence), until in zip(begins, ends, strict=True):
         # Changes may lie within a minute; a minute is what its first moment is.
@@ -236,8 +239,14 @@ def test_the_night_is_one_and_so_is_the_weekend():
 
 def test_what_is_always_in_force_begins_each_day():
     week = calendar(ALWAYS, ZoneInfo("Europe/Berlin"))
-    starts = [at for at, _, _ in week.changes(datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC))]
-    assert starts == [on_the_wall((3, 29), 0), *(on_the_wall((3, day), 0) for day in (30, 31)), on_the_wall((4, 1), 0)]
+    starts = [
+        at for at, _, _ in week.changes(datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC))
+    ]
+    assert starts == [
+        on_the_wall((3, 29), 0),
+        *(on_the_wall((3, day), 0) for day in (30, 31)),
+        on_the_wall((4, 1), 0),
+    ]
 
 
 def test_what_comes_back_after_a_narrower_one_is_another_occurrence():
@@ -292,8 +301,9 @@ from zoneinfo import ZoneInfo
 sys.path[:0] = {path!r}
 from time_scheduler.schedules import SCHEDULES
 from time_scheduler.test_calendar import calendar
-for start in (datetime(2026, 3, 26, tzinfo=UTC), datetime(2026, 10, 22, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)):
+for month, day in ((3, 26), (10, 22), (4, 1)):
     for schedule in SCHEDULES.values():
+        start = datetime(2026, month, day, tzinfo=UTC)
         end = start + timedelta(days=6)
         local = list(calendar(schedule, None).changes(start, end))
         named = list(calendar(schedule, ZoneInfo({zone!r})).changes(start, end))
@@ -307,6 +317,10 @@ print("same")
 def test_local_time_changes_its_clocks_as_well(zone):
     code = IN_LOCAL_TIME.format(path=[str(Path(__file__).parents[1])], zone=zone)
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "TZ": zone}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env={**os.environ, "TZ": zone},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.stdout.strip(), done.stderr) == ("same", "")

@@ -4,6 +4,7 @@ import json
 import math
 import threading
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -51,10 +52,13 @@ def test_twice_the_demand_halves_the_share():
 def test_days_that_differ_are_weighed_by_the_roots_of_their_needs():
     pace = Pace(2, [[1.0, 1.0], [1.0, 9.0]])
     pace.see(1.0)
-    # The days are (0.5, 0.5) and (0.1, 0.9) in shape and have 0.1 + 0.5 in common; the other 0.4 is spread evenly.
+    # The days are (0.5, 0.5) and (0.1, 0.9) in shape and have 0.1 + 0.5 in common: 0.4 is spread evenly.
     first = (1.0, 0.6 * 1 + 0.4 * 5)
     prior = 0.02 * 6
-    needs = [(2 - first[0]) * (1 + prior) / (first[0] + prior), (10 - first[1]) * (1 + prior) / (first[1] + prior)]
+    needs = [
+        (2 - first[0]) * (1 + prior) / (first[0] + prior),
+        (10 - first[1]) * (1 + prior) / (first[1] + prior),
+    ]
     need = (sum(map(math.sqrt, needs)) / 2) ** 2
     assert pace.throttle(0.5, 1) == pytest.approx(0.5 / need)
 
@@ -63,7 +67,7 @@ def test_within_a_slot_the_share_moves_steadily():
     pace = Pace(4, [[1.0, 2.0, 3.0, 4.0]] * 7)
     pace.see(1.0)
     shares = [pace.throttle(0.5, 1 + n / 100) for n in range(200)]
-    assert all(0 < later - earlier < 0.05 for earlier, later in zip(shares, shares[1:], strict=False))
+    assert all(0 < later - earlier < 0.05 for earlier, later in pairwise(shares))
 
 
 @given(
@@ -88,13 +92,19 @@ def test_history_keeps_seven_days_and_knows_what_it_does_not_know():
     for slot in range(40):
         if slot // 4 != 8:
             history.add(slot, slot)
-    assert history.earlier(40, 4) == [[4.0 * d, 4.0 * d + 1, 4.0 * d + 2, 4.0 * d + 3] for d in (9, 7, 6, 5, 4, 3)]
+    assert history.earlier(40, 4) == [
+        [4.0 * d, 4.0 * d + 1, 4.0 * d + 2, 4.0 * d + 3] for d in (9, 7, 6, 5, 4, 3)
+    ]
     assert history.earlier(40, 2) == [[4.0 * d, 4.0 * d + 1] for d in (9, 7, 6, 5, 4, 3)]
     assert history.earlier(40, 8) == [[*map(float, range(12, 20))]]  # a week before
     history.add(40, 1)
     history.add(40, 2.5)
     history.add(39, -100)  # a reservation that was given back
-    assert history.earlier(41, 3) == [[37.0, 38.0, 0.0], [29.0, 30.0, 31.0], *[[4.0 * d + 1, 4.0 * d + 2, 4.0 * d + 3] for d in (6, 5, 4, 3)]]
+    assert history.earlier(41, 3) == [
+        [37.0, 38.0, 0.0],
+        [29.0, 30.0, 31.0],
+        *[[4.0 * d + 1, 4.0 * d + 2, 4.0 * d + 3] for d in (6, 5, 4, 3)],
+    ]
     history.add(5, 99)  # too long ago
     history.add(1000, 1)
     assert history.earlier(1001, 3) == []

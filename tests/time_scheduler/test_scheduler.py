@@ -176,8 +176,10 @@ def test_clocks_that_are_set_back_for_winter(coordinator, clock):
         if not seen or seen[-1][1] != budget:
             seen.append((clock.now().astimezone(BERLIN).strftime("%H:%M %z"), budget))
     assert seen == [("23:01 +0200", 20), ("02:30 +0200", 30)]
-    assert scheduler.current_profile("team", datetime(2026, 10, 25, 2, 15, fold=1)).name == "late"
-    assert scheduler.current_profile("team", datetime(2026, 10, 25, 2, 45)).name == "early"
+    assert (
+        scheduler.current_profile("team", datetime(2026, 10, 25, 2, 15, fold=1, tzinfo=BERLIN)).name == "late"
+    )
+    assert scheduler.current_profile("team", datetime(2026, 10, 25, 2, 45, tzinfo=BERLIN)).name == "early"
 
 
 def test_another_scheduler_does_not_grant_again(scheduler, coordinator, clock):
@@ -426,9 +428,17 @@ def profile(**changes):
         ([1], ConfigurationError, "schedule must be a mapping"),
         ({"x": 5}, ConfigurationError, r"schedule\['x'\] must be a mapping with 'budget', 'start_time'"),
         ({3: profile()["x"]}, ConfigurationError, "the name of a profile must be text, not 3"),
-        (profile(start=3), ConfigurationError, r"schedule\['x'\] has an unknown key 'start': did you mean 'start_time'"),
+        (
+            profile(start=3),
+            ConfigurationError,
+            r"schedule\['x'\] has an unknown key 'start': did you mean 'start_time'",
+        ),
         (profile(colour=3), ConfigurationError, "unknown key 'colour': there are 'budget'"),
-        ({"x": {"budget": 1, "start_time": time(9)}}, ConfigurationError, r"schedule\['x'\] has no 'end_time'"),
+        (
+            {"x": {"budget": 1, "start_time": time(9)}},
+            ConfigurationError,
+            r"schedule\['x'\] has no 'end_time'",
+        ),
         (profile(days=[7]), ConfigurationError, r"schedule\['x'\]\['days'\] must be numbers from 0"),
         (profile(days=[-1]), ConfigurationError, "must be numbers from 0"),
         (profile(days=[]), ConfigurationError, "at least one"),
@@ -514,7 +524,9 @@ def test_pools_that_are_unknown_or_have_no_schedule(scheduler, coordinator, call
     with pytest.raises(UnknownPoolError):
         call(scheduler, "nobody")
     coordinator.create_budget_pool("other", 1)
-    with pytest.raises(ConfigurationError, match="pool 'other' has no schedule: give it one with add_time_profile"):
+    with pytest.raises(
+        ConfigurationError, match="pool 'other' has no schedule: give it one with add_time_profile"
+    ):
         call(scheduler, "other")
 
 
@@ -523,7 +535,12 @@ def test_other_refusals(scheduler):
         scheduler.add_time_profile("nobody", GUIDE)
     with pytest.raises(ConfigurationError, match="no profile 'noon': there are 'business_hours'"):
         scheduler.remove_time_profile("team", "noon")
-    for at in (datetime.max, datetime.min, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=BERLIN)):
+    for at in (
+        datetime(9999, 12, 31),  # noqa: DTZ001 - in the zone
+        datetime(1, 1, 1),  # noqa: DTZ001
+        datetime.max.replace(tzinfo=UTC),
+        datetime.min.replace(tzinfo=BERLIN),
+    ):
         with pytest.raises(ConfigurationError, match="at is too near to the ends of the calendar"):
             scheduler.current_profile("team", at)
     with pytest.raises(ConfigurationError, match="after must be a datetime"):

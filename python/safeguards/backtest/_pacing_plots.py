@@ -48,7 +48,7 @@ def plot_rules(backtest: PacingBacktest) -> Figure:
             gid=f"utility-{row.rule}",
         )
     axes.set_xlim(0, 1)
-    axes.set_ylim(0.4, 1.01)
+    axes.set_ylim(0, 1.01)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_xlabel("Share of days")
@@ -69,7 +69,9 @@ def plot_day(backtest: PacingBacktest, day: int | None = None) -> Figure:
     gain = backtest.utility_of_days("forecast") - backtest.utility_of_days("none")
     index = int(np.argsort(gain)[len(gain) // 2]) if day is None else day
     name, wanted = backtest.agents[index], backtest.demand[index]
-    figure, axes = new_axes(f"A day of {name}: wanted, and admitted at {backtest.budget_share:.0%} of the cost")
+    figure, axes = new_axes(
+        f"A day of {name}: wanted, and admitted at {backtest.budget_share:.0%} of its cost"
+    )
     hours = np.arange(backtest.slots_per_day + 1) * 24 / backtest.slots_per_day
     axes.fill_between(hours[:-1], wanted, color=INK, alpha=0.2, linewidth=0, step="post", label="wanted")
     for rule, style in (("none", (0, (3, 1.5))), ("forecast", "-")):

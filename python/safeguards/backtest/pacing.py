@@ -100,9 +100,9 @@ class PacingBacktest:
         """What it comes to, in one sentence."""
         none, forecast = self.row("none"), self.row("forecast")
         return (
-            f"With forecast pacing a day's budget does {forecast.utility_share:.1%} of what it would with hindsight, "
-            f"{none.utility_share:.1%} without pacing; {forecast.blacked_out_share:.1%} of the slots go without, "
-            f"rather than {none.blacked_out_share:.1%}."
+            f"With forecast pacing a day's budget does {forecast.utility_share:.1%} of what it would with "
+            f"hindsight, {none.utility_share:.1%} without pacing; {forecast.blacked_out_share:.1%} of the "
+            f"slots go without, rather than {none.blacked_out_share:.1%}."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,18 +140,20 @@ def backtest_pacing(
     """Replays days whose budget is less than their demand, and admits a share of each slot.
 
     The rules are those of `BudgetTimeScheduler`, by the same code: `none` spends until the budget is empty,
-    `even` expects demand to go on as it has since midnight, `forecast` learns from the last seven days when it
-    comes. The share of a slot is chosen before anything of its demand is seen.
+    `even` expects demand to go on as it has since midnight, `forecast` learns from the last seven days when
+    it comes. The share of a slot is chosen before anything of its demand is seen.
 
-    What a slot is worth is its demand times the square root of the share that is admitted: the first tenth of the
-    work is worth more than the last. With hindsight one would then admit the same share all day, and the budget
-    would be used up at midnight; that is 100 %.
+    What a slot is worth is its demand times the square root of the share that is admitted: the first tenth
+    of the work is worth more than the last. With hindsight one would then admit the same share all day, and
+    the budget would be used up at midnight; that is 100 %.
 
     Args:
-        demand: what was wanted: hours, or an array of (agents, slots) that are not negative, from a midnight on.
+        demand: what was wanted: hours, or an array of (agents, slots) that are not negative, from a midnight
+            on.
         budget_share: budget of each day as a share of what the day turns out to want; above 0, at most 1.
         slots_per_day: slots of a day; 24 for a `Demand`, 144 for an array if not given.
-        warm_up_days: days that are learnt from, but not scored: a week, or half of a shorter record, if not given.
+        warm_up_days: days that are learnt from, but not scored: a week, or half of a shorter record, if not
+            given.
         least_active: agents with demand in a smaller share of hours, in or after the warm-up, are left out.
 
     Raises:
@@ -173,7 +175,9 @@ def backtest_pacing(
     if not 1 <= warm_up < n_days:
         raise ConfigurationError(f"warm_up_days must be from 1 to {n_days - 1}, not {warm_up}")
     keep = _active(slots, per_day, warm_up, least_active)
-    agents, days, wanted, admitted = _replay(names, slots, keep, per_day, warm_up, budget_share)
+    agents, days, wanted, admitted = _replay(
+        names, slots, keep, per_day=per_day, warm_up=warm_up, budget_share=budget_share
+    )
     return PacingBacktest(
         budget_share=budget_share,
         slots_per_day=per_day,
@@ -201,7 +205,9 @@ def _slots(demand: Demand | ArrayLike, slots_per_day: int | None) -> tuple[tuple
     if per_day < _HOURS or per_day % _HOURS:
         raise ConfigurationError(f"slots_per_day must be 24 or a multiple of it, not {per_day}")
     if slots.shape[1] < 2 * per_day:
-        raise ConfigurationError(f"demand must last two days at least, not {slots.shape[1]} slots of {per_day} a day")
+        raise ConfigurationError(
+            f"demand must last two days at least, not {slots.shape[1]} slots of {per_day} a day"
+        )
     return names, slots, per_day
 
 
@@ -223,7 +229,13 @@ def _active(slots: Shares, per_day: int, warm_up: int, least_active: float) -> S
 
 
 def _replay(
-    names: Sequence[str], slots: Shares, keep: Sequence[int], per_day: int, warm_up: int, budget_share: float
+    names: Sequence[str],
+    slots: Shares,
+    keep: Sequence[int],
+    *,
+    per_day: int,
+    warm_up: int,
+    budget_share: float,
 ) -> tuple[tuple[str, ...], tuple[int, ...], Shares, dict[str, Shares]]:
     import numpy as np
 
@@ -245,7 +257,12 @@ def _replay(
                 wanted.append(demand)
             for slot, amount in enumerate(demand, day * per_day):
                 history.add(slot, amount)
-    return tuple(agents), tuple(days), np.array(wanted), {rule: np.array(rows) for rule, rows in admitted.items()}
+    return (
+        tuple(agents),
+        tuple(days),
+        np.array(wanted),
+        {rule: np.array(rows) for rule, rows in admitted.items()},
+    )
 
 
 def _paced(rule: str, demand: list[float], earlier: list[list[float]], budget: float) -> list[float]:

@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from safeguards import _native
-from safeguards.exceptions import ConfigurationError
 from safeguards.budget.time_scheduler._values import TimeProfile
+from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,9 @@ def profiles(schedule: object) -> list[TimeProfile]:
         TypeError: a budget is of a type that no amount has.
     """
     if not isinstance(schedule, Mapping) or not schedule:
-        raise ConfigurationError(f"schedule must be a mapping of at least one profile by its name, not {schedule!r}")
+        raise ConfigurationError(
+            f"schedule must be a mapping of at least one profile by its name, not {schedule!r}"
+        )
     return [_profile(name, entry) for name, entry in schedule.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
@@ -51,8 +53,8 @@ def zone(timezone: object) -> tzinfo | None:
         return ZoneInfo(timezone)
     except (LookupError, ValueError, OSError) as error:
         raise ConfigurationError(
-            f"timezone {timezone!r} is not known: use a name such as 'Europe/Berlin', and where the system has "
-            f"no time zones pip install tzdata"
+            f"timezone {timezone!r} is not known: use a name such as 'Europe/Berlin', and where the system "
+            f"has no time zones pip install tzdata"
         ) from error
 
 
@@ -101,7 +103,9 @@ def _profile(name: object, entry: object) -> TimeProfile:
         raise ConfigurationError(f"the name of a profile must be text, not {name!r}")
     where = f"schedule[{name!r}]"
     if not isinstance(entry, Mapping):
-        raise ConfigurationError(f"{where} must be a mapping with {', '.join(map(repr, _KEYS))}, not {entry!r}")
+        raise ConfigurationError(
+            f"{where} must be a mapping with {', '.join(map(repr, _KEYS))}, not {entry!r}"
+        )
     given: dict[Any, Any] = dict(entry)  # pyright: ignore[reportUnknownArgumentType]
     for key in given:
         if key not in _KEYS:
@@ -120,14 +124,18 @@ def _profile(name: object, entry: object) -> TimeProfile:
     if not isinstance(given["each_day"], bool):
         raise ConfigurationError(f"{where}['each_day'] must be True or False, not {given['each_day']!r}")
     days = _days(f"{where}['days']", given["days"])
-    return TimeProfile(name, amount(f"{where}['budget']", given["budget"]), start, end, days, given["each_day"])
+    return TimeProfile(
+        name, amount(f"{where}['budget']", given["budget"]), start, end, days, given["each_day"]
+    )
 
 
 def _time(where: str, value: object) -> time:
     if not isinstance(value, time):
         raise ConfigurationError(f"{where} must be a datetime.time such as time(9, 30), not {value!r}")
     if value.tzinfo is not None:
-        raise ConfigurationError(f"{where} must have no tzinfo: the zone is that of the schedule, its `timezone`")
+        raise ConfigurationError(
+            f"{where} must have no tzinfo: the zone is that of the schedule, its `timezone`"
+        )
     return value
 
 
@@ -137,5 +145,7 @@ def _days(where: str, value: object) -> frozenset[int]:
     except TypeError:
         days = []
     if not days or any(type(day) is not int or not 0 <= day < 7 for day in days):  # noqa: PLR2004 # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        raise ConfigurationError(f"{where} must be numbers from 0 (Monday) to 6 (Sunday), at least one, not {value!r}")
+        raise ConfigurationError(
+            f"{where} must be numbers from 0 (Monday) to 6 (Sunday), at least one, not {value!r}"
+        )
     return frozenset(days)  # pyright: ignore[reportUnknownArgumentType]

@@ -12,10 +12,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from safeguards.exceptions import ConfigurationError
 from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, week_time
+from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +36,7 @@ _PROBE = timedelta(days=6)
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of the week, from `start` after Monday 00:00, maybe on into the next week; one profile or none."""
+    """A part of the week, from `start` after Monday 00:00 and maybe into the next week; a profile or none."""
 
     start: timedelta
     length: timedelta
@@ -130,7 +131,7 @@ def _pieces(profiles: Iterable[TimeProfile]) -> Iterator[tuple[timedelta, timede
     cuts = {_NOTHING, _DAY} | {cut for profile in profiles for cut in (profile.opens, profile.closes)}
     ordered = sorted(cuts)
     for day in range(7):
-        for start, end in zip(ordered, ordered[1:], strict=False):
+        for start, end in pairwise(ordered):
             yield day * _DAY + start, end - start
 
 
@@ -163,7 +164,9 @@ class Calendar:
         """The first instant after this one at which another occurrence, or none, is in force."""
         return self._piece(instant)[0]
 
-    def changes(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, Occurrence | None, Occurrence | None]]:
+    def changes(
+        self, start: datetime, end: datetime
+    ) -> Iterator[tuple[datetime, Occurrence | None, Occurrence | None]]:
         """Instants in `start <= t < end` at which that changes, with what is in force before and after."""
         instant = start - timedelta.resolution
         before = self.at(instant)
@@ -177,7 +180,7 @@ class Calendar:
         return instant.astimezone(self._zone).replace(tzinfo=None)
 
     def first(self, local: datetime) -> datetime:
-        """The first instant at which the clock on the wall shows `local` or, if that is skipped, has passed it."""
+        """The first instant at which the clock shows `local` or, if that is skipped, has passed it."""
         first, second = self._both(local)
         return first if self.local(first) == local else self._jump(first, second)
 

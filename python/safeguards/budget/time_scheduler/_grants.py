@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from safeguards.core.budget_coordination import BudgetCoordinator
+    from datetime import datetime
+
     from safeguards.budget.time_scheduler._values import Occurrence
+    from safeguards.core.budget_coordination import BudgetCoordinator
 
 _MOST = 1_000  # of each pool; the guide's week has 16
 

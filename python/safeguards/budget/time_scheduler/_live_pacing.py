@@ -23,8 +23,8 @@ _NOTHING = timedelta(0)
 class LivePacing:
     """Watches a pool and says which share of its demand to admit.
 
-    Demand is what was spent or set aside, and what was turned away. It is noted in slots of ten minutes of the
-    clock on the wall, so that days of 23 and 25 hours line up with others.
+    Demand is what was spent or set aside, and what was turned away. It is noted in slots of ten minutes of
+    the clock on the wall, so that days of 23 and 25 hours line up with others.
 
     Args:
         mode: `"even"` or `"forecast"`.

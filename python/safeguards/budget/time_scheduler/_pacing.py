@@ -1,13 +1,15 @@
 """Pacing: how much of the demand to admit now, so that a budget lasts as long as it is meant to.
 
-The rule is one: admit `remaining / need` of what comes, where `need` is what the rest of the time is expected to
-ask for. A constant share is what one would choose with hindsight (if the worth of work has diminishing returns,
-every hour should get the same share of what it asks for), so all that matters is to expect the need well.
+The rule is one: admit `remaining / need` of what comes, where `need` is what the rest of the time is
+expected to ask for. A constant share is what one would choose with hindsight (if the worth of work has
+diminishing returns, every hour should get the same share of what it asks for), so all that matters is to
+expect the need well.
 
-*Even* takes it that demand goes on as it has since the beginning. *Forecast* asks each of the last seven days what
-the rest would be like if this day went on as that one did: that day's rest, times how today compares with that day
-so far. Bursts do not come back at the same minute, so of each day as much is first spread evenly over its slots as
-the days do not have in common: nothing if they are all alike, nearly everything if none is like another.
+*Even* takes it that demand goes on as it has since the beginning. *Forecast* asks each of the last seven
+days what the rest would be like if this day went on as that one did: that day's rest, times how today
+compares with that day so far. Bursts do not come back at the same minute, so of each day as much is first
+spread evenly over its slots as the days do not have in common: nothing if they are all alike, nearly
+everything if none is like another.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import math
 from array import array
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,7 +64,7 @@ class Pace:
         return 1.0 if need <= remaining else remaining / need
 
     def _even_need(self, remaining: float, position: float) -> float:
-        """As many slots as are left, at the rate so far. One slot of what the budget allows comes before it."""
+        """The slots that are left, at the rate so far; one slot of what the budget allows counts as seen."""
         left = self._slots - position
         if left <= 0:
             return 0.0
@@ -72,15 +74,16 @@ class Pace:
     def _forecast_need(self, position: float) -> float:
         """The rest of each earlier day, scaled by how this one compares with it.
 
-        Days differ. With returns that diminish as a square root does, the share that is best on the average of
-        what may come is that for the squared mean root of the needs.
+        Days differ. With returns that diminish as a square root does, the share that is best on the average
+        of what may come is that for the squared mean root of the needs.
         """
         roots = 0.0
         for sums in self._sums:
             done = _at(sums, position)
             scale = (self._seen + self._prior) / (done - _at(sums, self._begin) + self._prior)
             roots += math.sqrt((sums[-1] - done) * scale)
-        return (roots / len(self._sums)) ** 2
+        root = roots / len(self._sums)
+        return root * root
 
 
 def _unlike(days: Sequence[Sequence[float]]) -> float:
@@ -90,8 +93,10 @@ def _unlike(days: Sequence[Sequence[float]]) -> float:
         return _UNLIKE
     sums = [sum(slots) for slots in zip(*shapes, strict=True)]
     others = len(shapes) - 1
-    common = sum(
-        min(slot, (all_days - slot) / others) for shape in shapes for slot, all_days in zip(shape, sums, strict=True)
+    common: float = sum(
+        min(slot, (all_days - slot) / others)
+        for shape in shapes
+        for slot, all_days in zip(shape, sums, strict=True)
     )
     return min(max(1 - common / len(shapes), 0.0), 1.0)
 
@@ -117,7 +122,8 @@ class DemandHistory:
 
     def __init__(self, slots_per_day: int = SLOTS_PER_DAY) -> None:
         self._per_day = slots_per_day
-        self._ring = array("d", [math.nan]) * ((DAYS + 1) * slots_per_day)  # seven, and the one that is under way
+        kept = (DAYS + 1) * slots_per_day  # with the day that is under way
+        self._ring = array("d", [math.nan]) * kept
         self._newest: int | None = None
 
     def add(self, slot: int, demand: float) -> None:
@@ -134,12 +140,15 @@ class DemandHistory:
         self._ring[slot % size] = demand if math.isnan(known) else max(known + demand, 0.0)
 
     def earlier(self, first: int, count: int) -> list[list[float]]:
-        """The demand in the slots `first..first + count` of earlier days, of each day that is known well enough.
+        """The demand in the slots `first..first + count` of each earlier day that is known well enough.
 
         Up to a day, each of the seven days before; for longer stretches the same days of the week before.
         """
         shifts = range(1, DAYS + 1) if count <= self._per_day else (DAYS,)
-        days = ([self._get(slot - shift * self._per_day) for slot in range(first, first + count)] for shift in shifts)
+        days = (
+            [self._get(slot - shift * self._per_day) for slot in range(first, first + count)]
+            for shift in shifts
+        )
         return [filled for day in days if (filled := _filled(day)) is not None]
 
     def _get(self, slot: int) -> float:
@@ -165,9 +174,10 @@ class DemandHistory:
         history, newest, demand = cls(), plain["newest"], plain["demand"]
         if newest is None:
             return history
-        if not isinstance(newest, int) or not isinstance(demand, list) or len(demand) != len(history._ring):
+        values = cast("list[float | None]", demand)
+        if not isinstance(newest, int) or not isinstance(demand, list) or len(values) != len(history._ring):
             raise ValueError("not a history of demand")
-        for slot, value in enumerate(demand, newest - len(demand) + 1):
+        for slot, value in enumerate(values, newest - len(values) + 1):
             if value is not None:
                 history.add(slot, float(value))
         history._newest = newest

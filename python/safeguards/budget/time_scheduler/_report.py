@@ -36,7 +36,12 @@ def text(pool_id: str, week: Week, zone: tzinfo | None) -> str:
     widths = [max(len(row[column]) for row in table) for column in range(3)]
     widths.append(max(len(row[3]) for row in table))
     lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)), row[3].rjust(widths[3])])
+        "  ".join(
+            [
+                *(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)),
+                row[3].rjust(widths[3]),
+            ]
+        )
         for row in table
     ]
     return "\n".join([f"pool {pool_id!r}, {_zone_name(zone)}", *lines])

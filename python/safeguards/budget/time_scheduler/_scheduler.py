@@ -6,7 +6,6 @@ import random
 import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,10 +15,10 @@ from safeguards.budget.time_scheduler._calendar import Calendar, DaysMean, Week
 from safeguards.budget.time_scheduler._grants import grants_of
 from safeguards.budget.time_scheduler._live_pacing import LivePacing, Pacing
 from safeguards.budget.time_scheduler._pacing import DemandHistory
+from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError
 from safeguards.types.decisions import Decision
-from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,13 +35,30 @@ _STATE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class _Settings:
+    """How the schedule of a pool is read."""
+
+    zone: tzinfo | None = None
+    days_mean: DaysMean = "current"
+    pacing: Pacing = "none"
+
+    def changed(
+        self, timezone: str | tzinfo | None, days_mean: DaysMean | None, pacing: Pacing | None
+    ) -> _Settings:
+        """The same with what is given."""
+        return _Settings(
+            self.zone if timezone is None else arguments.zone(timezone),
+            self.days_mean if days_mean is None else _days_mean(days_mean),
+            self.pacing if pacing is None else _pacing(pacing),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """The schedule of one pool. It is replaced as a whole, so that readers need no lock."""
 
     pool_id: str
-    zone: tzinfo | None
-    days_mean: DaysMean
-    pacing: Pacing
+    settings: _Settings
     calendar: Calendar
     live: LivePacing | None
 
@@ -54,13 +70,13 @@ class _Plan:
 class BudgetTimeScheduler(Controller):
     """Sets the budgets of pools by the time of the day and the day of the week.
 
-    When a profile comes into force, what remains for its pool is *set* to the budget of the profile, once. That
-    holds until the profile is over, whatever is spent, also if a new scheduler takes over. Between profiles a
-    pool keeps what it has. Where two overlap, the one with the narrower window is in force.
+    When a profile comes into force, what remains for its pool is *set* to the budget of the profile, once.
+    That holds until the profile is over, whatever is spent, also if a new scheduler takes over. Between
+    profiles a pool keeps what it has. Where two overlap, the one with the narrower window is in force.
 
     The time on the wall decides. A start that is skipped when clocks are set forward counts at the moment of
-    the jump; one that comes twice is granted once. If the clock of the machine is set, the right profile is in
-    force at the next run, and what was granted before is not granted again.
+    the jump; one that comes twice is granted once. If the clock of the machine is set, the right profile is
+    in force at the next run, and what was granted before is not granted again.
 
     With `pacing`, the scheduler also says how much of the demand to admit, so that a budget lasts until its
     profile is over: ask `admits` before work that can wait, or read `throttle`.
@@ -70,11 +86,11 @@ class BudgetTimeScheduler(Controller):
 
     Args:
         budget_coordinator: the coordinator of the pools.
-        timezone: of all times of the day, by its name such as `"Europe/Berlin"`, or a `tzinfo`; the local time
-            of the machine if not given. A pool can have another one.
+        timezone: of all times of the day, by its name such as `"Europe/Berlin"`, or a `tzinfo`; the local
+            time of the machine if not given. A pool can have another one.
         days_mean: what the `days` of a profile filter: `"current"`, the local day of each moment, so that a
-            window from Friday 22:00 to 09:00 ends at midnight if Saturday is not among them; or the day of the
-            `"start"` of a window, so that it goes on to Saturday 09:00.
+            window from Friday 22:00 to 09:00 ends at midnight if Saturday is not among them; or the day of
+            the `"start"` of a window, so that it goes on to Saturday 09:00.
         pacing: how to make budgets last. `"none"` does not. `"even"` expects demand to go on as it has since
             the profile came into force. `"forecast"` learns from the last seven days when demand comes; until
             it has seen one it does as `"even"`.
@@ -134,12 +150,10 @@ class BudgetTimeScheduler(Controller):
         )
         if interval_seconds > _LONGEST_INTERVAL:
             raise ConfigurationError(
-                f"interval_seconds must be at most {_LONGEST_INTERVAL:g}, so that a clock that is set is noticed, "
-                f"not {interval_seconds!r}"
+                f"interval_seconds must be at most {_LONGEST_INTERVAL:g}, so that a clock that is set is "
+                f"noticed, not {interval_seconds!r}"
             )
-        self._zone = arguments.zone(timezone)
-        self._days_mean = _days_mean(days_mean)
-        self._pacing = _pacing(pacing)
+        self._defaults = _Settings().changed(timezone, days_mean, pacing)
         self._plans: dict[str, _Plan] = {}
         self._histories: dict[str, DemandHistory] = {}
         self._declined: dict[str, tuple[str, datetime, str]] = {}
@@ -165,11 +179,11 @@ class BudgetTimeScheduler(Controller):
         Args:
             pool_id: the pool.
             schedule: profiles by name, each a mapping with `"budget"`, an amount; `"start_time"` and
-                `"end_time"`, each a `datetime.time`; `"days"`, numbers from 0 (Monday) to 6 (Sunday), every day
-                if not given; and `"each_day"`, whether windows that follow each other without a gap, as
-                Saturday's and Sunday's, are granted one by one rather than once, False if not given. The end is
-                exclusive; 23:59 is the end of the day; an end before the start is on the next day. A profile
-                that is always in force is granted each day.
+                `"end_time"`, each a `datetime.time`; `"days"`, numbers from 0 (Monday) to 6 (Sunday), every
+                day if not given; and `"each_day"`, whether windows that follow each other without a gap, as
+                Saturday's and Sunday's, are granted one by one rather than once, False if not given. The end
+                is exclusive; 23:59 is the end of the day; an end before the start is on the next day. A
+                profile that is always in force is granted each day.
             timezone: as for the scheduler, for the whole schedule of this pool; as it was if not given.
             days_mean: likewise.
             pacing: likewise.
@@ -183,13 +197,9 @@ class BudgetTimeScheduler(Controller):
         added = {profile.name: profile for profile in arguments.profiles(schedule)}
         with self._editing:
             old = self._plans.get(pool_id)
-            self._plans[pool_id] = self._plan(
-                pool_id,
-                (added if old is None else old.profiles | added).values(),
-                arguments.zone(timezone) if timezone is not None else old.zone if old else self._zone,
-                _days_mean(days_mean) if days_mean is not None else old.days_mean if old else self._days_mean,
-                _pacing(pacing) if pacing is not None else old.pacing if old else self._pacing,
-            )
+            settings = (self._defaults if old is None else old.settings).changed(timezone, days_mean, pacing)
+            profiles = added if old is None else old.profiles | added
+            self._plans[pool_id] = self._plan(pool_id, profiles.values(), settings)
 
     def remove_time_profile(self, pool_id: str, name: str | None = None) -> None:
         """Removes a profile from the schedule of a pool, or the whole schedule. The pool keeps what it has.
@@ -209,9 +219,7 @@ class BudgetTimeScheduler(Controller):
                 known = ", ".join(map(repr, old.profiles))
                 raise ConfigurationError(f"pool {pool_id!r} has no profile {name!r}: there are {known}")
             if left:
-                self._plans[pool_id] = self._plan(
-                    pool_id, left.values(), old.zone, old.days_mean, old.pacing
-                )
+                self._plans[pool_id] = self._plan(pool_id, left.values(), old.settings)
             else:
                 del self._plans[pool_id]
 
@@ -241,7 +249,7 @@ class BudgetTimeScheduler(Controller):
             ConfigurationError: the pool has no schedule.
         """
         plan = self._plan_of(pool_id)
-        return report.text(pool_id, plan.calendar.week, plan.zone)
+        return report.text(pool_id, plan.calendar.week, plan.settings.zone)
 
     # What is in force.
 
@@ -326,9 +334,9 @@ class BudgetTimeScheduler(Controller):
     def throttle(self, pool_id: str) -> float:
         """The share of a pool's demand to admit now, from 0 to 1, so that its budget lasts.
 
-        It is what remains over what the rest of the occurrence is expected to need; 1 without pacing and while no
-        profile is in force. Demand is what was spent and set aside, and what `admits` turned away: what you turn
-        away by a rule of your own is not seen.
+        It is what remains over what the rest of the occurrence is expected to need; 1 without pacing and
+        while no profile is in force. Demand is what was spent and set aside, and what `admits` turned away:
+        what you turn away by a rule of your own is not seen.
 
         Raises:
             UnknownPoolError: no pool of this id exists.
@@ -349,9 +357,9 @@ class BudgetTimeScheduler(Controller):
         Args:
             pool_id: the pool that will pay.
             amount: what the work is expected to cost.
-            key: the same key gets the same answer as long as the share does not change, and is admitted whenever
-                a smaller share would have admitted it: name a user or a conversation to treat its work alike. If
-                not given, lots are drawn.
+            key: the same key gets the same answer as long as the share does not change, and is admitted
+                whenever a smaller share would have admitted it: name a user or a conversation to treat its
+                work alike. If not given, lots are drawn.
 
         Raises:
             UnknownPoolError: no pool of this id exists.
@@ -402,12 +410,14 @@ class BudgetTimeScheduler(Controller):
             self._grants.claim(*entry)
         with self._editing:
             self._histories |= demand
-            for plan in list(self._plans.values()):
-                self._plans[plan.pool_id] = replace(plan, live=self._live(plan.pool_id, plan.pacing))
+            for pool_id, plan in list(self._plans.items()):
+                self._plans[pool_id] = replace(plan, live=self._live(pool_id, plan.settings))
 
     def _repr_html_(self) -> str:
         plans = list(self._plans.values())
-        tables = [report.html(plan.pool_id, plan.calendar.week, plan.zone) for plan in plans[:_POOLS_SHOWN]]
+        tables = [
+            report.html(plan.pool_id, plan.calendar.week, plan.settings.zone) for plan in plans[:_POOLS_SHOWN]
+        ]
         if len(plans) > _POOLS_SHOWN:
             tables.append(f"<p>and {len(plans) - _POOLS_SHOWN} more pools</p>")
         return "".join(tables)
@@ -478,21 +488,19 @@ class BudgetTimeScheduler(Controller):
             return False
         return status == "vetoed" or pool_id in self.budget_coordinator.pinned
 
-    def _plan(
-        self,
-        pool_id: str,
-        profiles: Iterable[TimeProfile],
-        zone: tzinfo | None,
-        days_mean: DaysMean,
-        pacing: Pacing,
-    ) -> _Plan:
-        calendar = Calendar(Week(list(profiles), days_mean), zone)
-        return _Plan(pool_id, zone, days_mean, pacing, calendar, self._live(pool_id, pacing))
+    def _plan(self, pool_id: str, profiles: Iterable[TimeProfile], settings: _Settings) -> _Plan:
+        calendar = Calendar(Week(list(profiles), settings.days_mean), settings.zone)
+        old = self._plans.get(pool_id)
+        if old is not None and old.settings.pacing == settings.pacing:
+            live = old.live  # what it has seen of the day still counts
+        else:
+            live = self._live(pool_id, settings)
+        return _Plan(pool_id, settings, calendar, live)
 
-    def _live(self, pool_id: str, pacing: Pacing) -> LivePacing | None:
-        if pacing == "none":
+    def _live(self, pool_id: str, settings: _Settings) -> LivePacing | None:
+        if settings.pacing == "none":
             return None
-        return LivePacing(pacing, self._histories.setdefault(pool_id, DemandHistory()))
+        return LivePacing(settings.pacing, self._histories.setdefault(pool_id, DemandHistory()))
 
     def _plan_of(self, pool_id: str) -> _Plan:
         plan = self._plans.get(pool_id)

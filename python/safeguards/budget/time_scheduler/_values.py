@@ -126,7 +126,8 @@ class ScheduleIssue:
         when = f"{self.kind} {week_time(self.start)} to {week_time(self.end)}"
         if self.kind == "gap":
             return f"{when}: no profile is in force, the pool keeps what it has"
-        return f"{when}: {self.profiles[0]!r} is in force, narrower than {', '.join(map(repr, self.profiles[1:]))}"
+        wider = ", ".join(map(repr, self.profiles[1:]))
+        return f"{when}: {self.profiles[0]!r} is in force, narrower than {wider}"
 
 
 def week_time(offset: timedelta) -> str:

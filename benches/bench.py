@@ -11,6 +11,7 @@ import allocation
 import cost_benefit
 import footprint
 import hot_path
+import pacing
 import pool_size
 import scaling
 from report import RESULTS, Row, machine, show, write
@@ -26,6 +27,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Memory and import": footprint.rows,
     "Allocation": allocation.rows,
     "Pool sizes": pool_size.rows,
+    "Schedules and pacing": pacing.rows,
     "Cost and benefit": cost_benefit.rows,
 }
 

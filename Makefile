@@ -101,6 +101,10 @@ pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recor
 schedules: $(VENV)/.bench ## Draw the pictures of docs/schedules.md: a week, and paced days
 	$(BIN)/python benches/schedule_pictures.py
 
+.PHONY: forecasts
+forecasts: $(VENV)/.bench ## Measure forecasts beside models of statsforecast; draws docs/forecasting-*.svg
+	$(BIN)/pip install --quiet --group forecast && $(BIN)/python benches/forecasting.py --rivals --pictures
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module
 	cargo fmt --all --check

@@ -1,8 +1,8 @@
 """Pacing on recorded demand: utility of each rule, and what schedules and `admits` cost.
 
-`python benches/pacing.py` measures this section alone. Quality is a figure of the record and has no spread. Before
-anything is timed, a year of transitions is compared with that of a scheduler which is asked for each one anew,
-and a paced day must spend its budget and no more.
+`python benches/pacing.py` measures this section alone. Quality is a figure of the record and has no spread. A
+year of transitions is compared with that of schedulers which are asked for each one anew, and a paced day
+must spend its budget and no more.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from safeguards.types import (
     AlertSeverity,
     BudgetEvent,
     BudgetMetrics,
+    BudgetPrediction,
     Decision,
     RateLimit,
     UsageEvent,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         OperationEstimate,
         OperationShare,
     )
+    from safeguards.budget.pattern_learner import BudgetPatternLearner
     from safeguards.budget.time_scheduler import (
         BudgetTimeScheduler,
         Occurrence,
@@ -53,8 +55,9 @@ if TYPE_CHECKING:
         TimeProfile,
         Transition,
     )
+    from safeguards.budget.usage_patterns import UsageAnomaly, UsagePatterns
     from safeguards.core.controller import Controller
-    from safeguards.core.dynamic_budget import AdaptivePoolSizer
+    from safeguards.core.dynamic_budget import AdaptivePoolSizer, PriorityBasedReallocator
 
 __all__ = [
     "Account",
@@ -69,6 +72,8 @@ __all__ = [
     "BudgetEvent",
     "BudgetExceededError",
     "BudgetMetrics",
+    "BudgetPatternLearner",
+    "BudgetPrediction",
     "BudgetRateLimiter",
     "BudgetTimeScheduler",
     "ConfigurationError",
@@ -85,6 +90,7 @@ __all__ = [
     "Occurrence",
     "OperationEstimate",
     "OperationShare",
+    "PriorityBasedReallocator",
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
@@ -98,7 +104,9 @@ __all__ = [
     "Transition",
     "UnknownAgentError",
     "UnknownPoolError",
+    "UsageAnomaly",
     "UsageEvent",
+    "UsagePatterns",
 ]
 
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.
@@ -106,6 +114,7 @@ _LATER = {
     "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
     "Allocation": "safeguards.budget.cost_benefit",
     "BudgetTimeScheduler": "safeguards.budget.time_scheduler",
+    "BudgetPatternLearner": "safeguards.budget.pattern_learner",
     "Controller": "safeguards.core.controller",
     "CostBenefitAllocator": "safeguards.budget.cost_benefit",
     "Effectiveness": "safeguards.budget.cost_benefit",
@@ -115,6 +124,9 @@ _LATER = {
     "ScheduleIssue": "safeguards.budget.time_scheduler",
     "TimeProfile": "safeguards.budget.time_scheduler",
     "Transition": "safeguards.budget.time_scheduler",
+    "UsageAnomaly": "safeguards.budget.usage_patterns",
+    "UsagePatterns": "safeguards.budget.usage_patterns",
+    "PriorityBasedReallocator": "safeguards.core.dynamic_budget",
 }
 
 

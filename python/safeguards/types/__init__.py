@@ -4,6 +4,7 @@ from safeguards.types.alerts import Alert
 from safeguards.types.decisions import Decision
 from safeguards.types.enums import AgentPriority, AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, UsageEvent
+from safeguards.types.predictions import BudgetPrediction
 
 __all__ = [
     "AgentPriority",
@@ -11,6 +12,7 @@ __all__ = [
     "AlertSeverity",
     "BudgetEvent",
     "BudgetMetrics",
+    "BudgetPrediction",
     "Decision",
     "RateLimit",
     "UsageEvent",

@@ -21,6 +21,7 @@ mod cost_benefit;
 mod decimal_layout;
 mod empty;
 mod error;
+mod forecast;
 mod fork;
 mod ledger;
 mod next_hour;
@@ -28,6 +29,7 @@ mod rate_limiter;
 mod receipt;
 mod reports;
 mod reservation;
+mod sharing;
 
 use pyo3::prelude::*;
 
@@ -47,6 +49,8 @@ mod _native {
     #[pymodule_export]
     use crate::empty::Empty;
     #[pymodule_export]
+    use crate::forecast::{PyUsageLearner, forecast_usage};
+    #[pymodule_export]
     use crate::ledger::PyLedger;
     #[pymodule_export]
     use crate::next_hour::PyNextHour;
@@ -56,4 +60,6 @@ mod _native {
     use crate::receipt::PyReceipt;
     #[pymodule_export]
     use crate::reservation::{PyReservation, Ready};
+    #[pymodule_export]
+    use crate::sharing::{PyMembers, max_min_shares};
 }

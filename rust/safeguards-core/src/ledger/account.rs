@@ -46,10 +46,14 @@ pub(super) struct State {
     pub(super) spent_before: i128,
     /// What the current period began with: what had been granted then, less what was spent.
     pub(super) initial: i128,
-    /// `balance.spent` at which the next threshold is crossed.
-    alarm_at: i128,
+    /// What remains when the next alarm may be due: one comparison tells whether to look for one.
+    pub(super) look_at: i128,
+    /// An agent is told when less than this remains; `i128::MIN` if nobody asks.
+    pub(super) low: i128,
+    /// That less remains was told, and it has not been more since.
+    pub(super) is_low: bool,
     /// Thresholds crossed in this period.
-    alarms: u32,
+    pub(super) alarms: u32,
     pub(super) priority: u8,
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
@@ -87,6 +91,8 @@ pub(super) type ReservationKey = (Monotonic, u64);
 pub(super) struct Pool {
     /// The period, and the budget that each period begins with.
     pub(super) renewal: Option<(Schedule, Amount)>,
+    /// Below what its agents are told to be low.
+    pub(super) low: Option<Amount>,
     /// Slots of the agents right below.
     pub(super) agents: BTreeSet<u32>,
     /// Ids of the pools right below.
@@ -109,7 +115,9 @@ impl Account {
             balance: Balance::default(),
             spent_before: 0,
             initial: 0,
-            alarm_at: i128::MAX,
+            look_at: i128::MIN,
+            low: i128::MIN,
+            is_low: false,
             alarms: 0,
             priority,
             closed: false,
@@ -212,8 +220,8 @@ impl State {
     #[inline]
     pub(super) fn apply(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
         movement.apply(&mut self.balance);
-        if self.balance.spent >= self.alarm_at {
-            self.sound_alarm(account, ledger);
+        if self.balance.remaining <= self.look_at {
+            self.sound_alarms(account, ledger);
         }
     }
 
@@ -241,25 +249,5 @@ impl State {
         self.initial = self.period_granted();
         self.alarms = 0;
         self.arm(ledger);
-    }
-
-    /// Sets the alarm to the next threshold of what the period was granted.
-    pub(super) fn arm(&mut self, ledger: &Ledger) {
-        let granted = self.period_granted();
-        let next = ledger.thresholds.get(self.alarms as usize).filter(|_| granted > 0);
-        self.alarm_at = next.map_or(i128::MAX, |share| self.spent_before + share.of(granted));
-    }
-
-    #[cold]
-    fn sound_alarm(&mut self, account: &Account, ledger: &Ledger) {
-        let mut crossed = None;
-        while self.balance.spent >= self.alarm_at {
-            crossed = ledger.thresholds.get(self.alarms as usize).copied();
-            self.alarms += 1;
-            self.arm(ledger);
-        }
-        if let Some(threshold) = crossed {
-            ledger.report_crossing(account, threshold, self);
-        }
     }
 }

@@ -1,10 +1,15 @@
-//! Thresholds of what is spent, told once each in a period.
+//! Alarms: shares of a budget that are spent, each told once in a period, and agents that run low.
+//!
+//! Both are looked for when what remains falls to a mark, [`State::look_at`]: a threshold of what is spent is one of
+//! what remains, as long as nothing is reserved. Where something is, the look comes early and finds nothing yet.
 
 use std::sync::Arc;
 
 use super::Ledger;
 use super::account::{Account, Kind, State};
 use super::balance::Balance;
+use super::error::LedgerError;
+use crate::amount::Amount;
 use crate::sync::Ordering;
 
 /// A share of a budget, in millionths.
@@ -17,6 +22,20 @@ impl Threshold {
         let scaled = units * self.0 as i128;
         scaled.div_euclid(1_000_000) + (scaled.rem_euclid(1_000_000) != 0) as i128
     }
+}
+
+/// Something that somebody wants to know.
+#[derive(Clone, Debug)]
+pub enum Alarm {
+    /// An account spent more than a share of what its period was granted.
+    Crossing(Crossing),
+    /// An agent has less left than it was [watched](Ledger::watch_low) for.
+    Low {
+        /// The agent's id.
+        agent: Arc<str>,
+        /// What remains, in units.
+        remaining: i128,
+    },
 }
 
 /// An account spent more than a share of what its period was granted.
@@ -36,36 +55,106 @@ pub struct Crossing {
     pub period_spent: i128,
 }
 
-/// Crossings kept until they are taken. Nobody who listens lets them pile up; without a listener the newest
-/// ones are dropped.
+/// Alarms kept until they are taken. Nobody who listens lets them pile up; without a listener the newest ones are
+/// dropped.
 const MAX_PENDING: usize = 4_096;
 
 impl Ledger {
-    pub(super) fn report_crossing(&self, account: &Account, threshold: Threshold, state: &State) {
-        let mut pending = self.crossings.lock();
-        if pending.len() < MAX_PENDING {
-            pending.push(Crossing {
-                account: Arc::clone(&account.id),
-                kind: account.kind,
-                threshold,
-                balance: state.balance,
-                period_granted: state.period_granted(),
-                period_spent: state.balance.spent - state.spent_before,
-            });
+    /// Tells of each agent right below a pool, now or later, of which less than `low` remains after a charge or a
+    /// reservation: once, until its budget is raised or more than that is given back, or until it is watched anew.
+    /// `None` ends it.
+    pub fn watch_low(&self, pool: &str, low: Option<Amount>) -> Result<(), LedgerError> {
+        let pool = self.pool(pool)?;
+        let slots = self.directory.slots();
+        let agents: Vec<_> = {
+            let mut state = pool.lock();
+            let below = state.pool();
+            below.low = low;
+            below.agents.iter().filter_map(|slot| slots.agent(*slot)).collect()
+        };
+        for agent in agents {
+            agent.lock().watch_low(low, self);
         }
-        self.has_crossings.store(true, Ordering::Release);
+        Ok(())
     }
 
-    /// True if thresholds were crossed since [`take_crossings`](Self::take_crossings). One load.
+    fn report(&self, alarm: Alarm) {
+        let mut pending = self.alarms.lock();
+        if pending.len() < MAX_PENDING {
+            pending.push(alarm);
+        }
+        self.has_alarms.store(true, Ordering::Release);
+    }
+
+    /// True if there were alarms since [`take_alarms`](Self::take_alarms). One load.
     #[inline]
-    pub fn has_crossings(&self) -> bool {
-        self.has_crossings.load(Ordering::Acquire)
+    pub fn has_alarms(&self) -> bool {
+        self.has_alarms.load(Ordering::Acquire)
     }
 
-    /// Thresholds crossed since the last call, oldest first.
-    pub fn take_crossings(&self) -> Vec<Crossing> {
-        let mut pending = self.crossings.lock();
-        self.has_crossings.store(false, Ordering::Release);
+    /// Alarms since the last call, oldest first.
+    pub fn take_alarms(&self) -> Vec<Alarm> {
+        let mut pending = self.alarms.lock();
+        self.has_alarms.store(false, Ordering::Release);
         std::mem::take(&mut *pending)
+    }
+}
+
+impl State {
+    pub(super) fn watch_low(&mut self, low: Option<Amount>, ledger: &Ledger) {
+        self.low = low.map_or(i128::MIN, Amount::units);
+        self.is_low = false;
+        self.arm(ledger);
+    }
+
+    /// Sets the mark for the alarms to come. To be called when what was granted has changed.
+    pub(super) fn arm(&mut self, ledger: &Ledger) {
+        self.is_low &= self.balance.remaining < self.low;
+        let crossed = self.next_crossing(ledger).map_or(i128::MIN, |spent| self.balance.granted - spent);
+        let low = if self.is_low { i128::MIN } else { self.low.saturating_sub(1) };
+        self.look_at = crossed.max(low);
+    }
+
+    /// To be called when something was given back: who has enough again is told the next time.
+    #[inline]
+    pub(super) fn calm(&mut self, ledger: &Ledger) {
+        if self.is_low {
+            self.arm(ledger);
+        }
+    }
+
+    /// Units spent at which the next threshold is crossed.
+    fn next_crossing(&self, ledger: &Ledger) -> Option<i128> {
+        let granted = self.period_granted();
+        let next = ledger.thresholds.get(self.alarms as usize).filter(|_| granted > 0)?;
+        Some(self.spent_before + next.of(granted))
+    }
+
+    #[cold]
+    pub(super) fn sound_alarms(&mut self, account: &Account, ledger: &Ledger) {
+        let mut crossed = None;
+        while self.next_crossing(ledger).is_some_and(|spent| self.balance.spent >= spent) {
+            crossed = ledger.thresholds.get(self.alarms as usize).copied();
+            self.alarms += 1;
+        }
+        if let Some(threshold) = crossed {
+            ledger.report(Alarm::Crossing(self.crossing(account, threshold)));
+        }
+        if self.balance.remaining < self.low && !self.is_low {
+            self.is_low = true;
+            ledger.report(Alarm::Low { agent: Arc::clone(&account.id), remaining: self.balance.remaining });
+        }
+        self.arm(ledger);
+    }
+
+    fn crossing(&self, account: &Account, threshold: Threshold) -> Crossing {
+        Crossing {
+            account: Arc::clone(&account.id),
+            kind: account.kind,
+            threshold,
+            balance: self.balance,
+            period_granted: self.period_granted(),
+            period_spent: self.balance.spent - self.spent_before,
+        }
     }
 }

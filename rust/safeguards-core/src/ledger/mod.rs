@@ -2,7 +2,7 @@
 //!
 //! **Locks.** One mutex per account, taken child to root. The whole order, in which every operation takes what
 //! it needs: the idempotency table, the slots of the directory, the turn of the expiry, agents (by slot), pools
-//! (deepest first), the timers, the crossings. Only a batch takes agents below a pool that it has locked, and does
+//! (deepest first), the timers, the alarms. Only a batch takes agents below a pool that it has locked, and does
 //! not wait for them. No lock is held while anything outside this crate runs.
 //!
 //! **Refusals.** Every check of an operation is made before its first change, while the locks of the whole path
@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod grant;
 mod idempotency;
+mod members;
 mod operation;
 mod outcome;
 mod period;
@@ -32,14 +33,15 @@ use crate::clock::Clock;
 use crate::sync::{AtomicBool, Mutex};
 
 pub use account::{Account, Kind, MAX_DEPTH};
-pub use alarm::{Crossing, Threshold};
+pub use alarm::{Alarm, Crossing, Threshold};
 pub use balance::Balance;
 pub use batch::BatchError;
 pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, WindowRefusal};
-pub use event::{Event, EventKind, HistoryLimits, Source, Usage};
+pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use grant::NewPool;
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEYS};
+pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use period::{Period, Schedule};
 pub use rate_limit::WindowSnapshot;
@@ -58,8 +60,8 @@ pub struct Ledger {
     operations: operation::Operations,
     timers: timers::Timers,
     keys: Mutex<idempotency::Keys>,
-    crossings: Mutex<Vec<Crossing>>,
-    has_crossings: AtomicBool,
+    alarms: Mutex<Vec<Alarm>>,
+    has_alarms: AtomicBool,
 }
 
 impl Ledger {
@@ -77,8 +79,8 @@ impl Ledger {
             operations: operation::Operations::new(),
             timers: timers::Timers::new(),
             keys: Mutex::new(idempotency::Keys::default()),
-            crossings: Mutex::new(Vec::new()),
-            has_crossings: AtomicBool::new(false),
+            alarms: Mutex::new(Vec::new()),
+            has_alarms: AtomicBool::new(false),
         }
     }
 

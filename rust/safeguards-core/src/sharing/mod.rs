@@ -1,0 +1,6 @@
+//! Dividing what there is among those who want it, to the last unit.
+
+pub mod max_min;
+pub mod pie;
+
+mod wide;

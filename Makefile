@@ -101,6 +101,10 @@ pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recor
 reallocation: $(VENV)/.bench ## Draw the pictures of docs/reallocation.md from recorded demand
 	$(BIN)/python benches/reallocation_pictures.py
 
+.PHONY: schedules
+schedules: $(VENV)/.bench ## Draw the pictures of docs/schedules.md: a week, and paced days
+	$(BIN)/python benches/schedule_pictures.py
+
 .PHONY: forecasts
 forecasts: $(VENV)/.bench ## Measure forecasts beside models of statsforecast; draws docs/forecasting-*.svg
 	$(BIN)/pip install --quiet --group forecast && $(BIN)/python benches/forecasting.py --rivals --pictures

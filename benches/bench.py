@@ -11,6 +11,7 @@ import allocation
 import cost_benefit
 import footprint
 import hot_path
+import pacing
 import pool_size
 import reallocation
 import scaling
@@ -28,6 +29,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Allocation": allocation.rows,
     "Pool sizes": pool_size.rows,
     "Reallocation": reallocation.rows,
+    "Schedules and pacing": pacing.rows,
     "Cost and benefit": cost_benefit.rows,
 }
 

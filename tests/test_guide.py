@@ -5,30 +5,29 @@ the first block uses and forgets to import, is imported beforehand.
 """
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from safeguards import BudgetCoordinator, NotificationManager
+from safeguards import BudgetCoordinator, ManualClock, NotificationManager
 
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-POOL_SIZING, REALLOCATION, RATE_LIMITING, LEARNING, COST_BENEFIT = 0, 1, 2, 4, 7
+POOL_SIZING, REALLOCATION, RATE_LIMITING, SCHEDULE, LEARNING, COST_BENEFIT = 0, 1, 2, 3, 4, 7
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
-    3: "safeguards.budget.time_scheduler",
     5: "safeguards.budget.rl_optimizer",
     6: "safeguards.budget.multi_resource",
     8: "safeguards.budget.federation",
 }
 
 
-def namespace():
-    coordinator = BudgetCoordinator(NotificationManager())
+def namespace(clock=None):
+    coordinator = BudgetCoordinator(NotificationManager(), clock=clock)
     pool_id = coordinator.create_budget_pool(name="adaptive_pool", initial_budget=Decimal(1000), priority=7)
     for i in range(4):
         coordinator.register_agent(f"agent_{i}", pool_id, initial_budget=Decimal(50))
@@ -60,7 +59,7 @@ def test_all_that_is_built_runs_in_one_namespace():
     for position in range(len(BLOCKS)):
         if position not in NOT_YET_BUILT:
             execute(position, names)
-    for controller in ("pool_sizer", "reallocator"):
+    for controller in ("pool_sizer", "reallocator", "scheduler"):
         assert names[controller].running
         names[controller].stop()
     names["learner"].stop_collection()
@@ -68,6 +67,7 @@ def test_all_that_is_built_runs_in_one_namespace():
         POOL_SIZING,
         REALLOCATION,
         RATE_LIMITING,
+        SCHEDULE,
         LEARNING,
         COST_BENEFIT,
     }
@@ -174,4 +174,35 @@ def test_the_reallocation_block_reallocates():
     assert coordinator.get_budget("agent_0") == 10, "an emergency below 5"
     assert reallocator.get_reserve(pool) == Decimal("193.666666667")
     reallocator.stop()
+    coordinator.verify()
+
+
+@pytest.mark.parametrize(
+    ("weekday", "hour", "profile"),
+    [
+        (0, 0, "night_hours"),
+        (0, 9, "business_hours"),
+        (2, 17, "evening_hours"),
+        (3, 22, "night_hours"),
+        (4, 23, "night_hours"),
+        (5, 0, "weekend"),
+        (6, 23, "weekend"),
+    ],
+)
+def test_the_schedule_block_grants_what_is_in_force_at_any_hour_of_the_week(weekday, hour, profile):
+    monday = datetime(2026, 1, 5).astimezone()  # in local time, as the guide's hours are
+    clock = ManualClock((monday + timedelta(days=weekday, hours=hour)).astimezone(UTC))
+    names = namespace(clock)
+    execute(SCHEDULE, names)
+    scheduler, coordinator, pool = names["scheduler"], names["budget_coordinator"], names["pool_id"]
+    budgets = {"business_hours": 5000, "evening_hours": 2000, "night_hours": 500, "weekend": 1000}
+    assert scheduler.running
+    assert coordinator.get_pool_budget(pool) == budgets[profile]
+    [decision] = scheduler.history
+    assert (decision.inputs["profile"], decision.old, decision.status) == (profile, 1000, "applied")
+    assert scheduler.validate(pool) == []
+    following = scheduler.next_transition(pool)
+    clock.advance(following.time - clock.now())
+    assert coordinator.get_pool_budget(pool) == budgets[following.after]
+    scheduler.stop()
     coordinator.verify()

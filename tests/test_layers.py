@@ -28,6 +28,7 @@ LAYERS = {
     "budget._plots": 4,
     "backtest": 4,
     "budget.cost_benefit.plots": 4,
+    "budget.time_scheduler.plots": 4,
     "stores": 4,
     "integrations": 4,
     "service": 4,

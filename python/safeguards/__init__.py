@@ -48,6 +48,13 @@ if TYPE_CHECKING:
         OperationShare,
     )
     from safeguards.budget.pattern_learner import BudgetPatternLearner
+    from safeguards.budget.time_scheduler import (
+        BudgetTimeScheduler,
+        Occurrence,
+        ScheduleIssue,
+        TimeProfile,
+        Transition,
+    )
     from safeguards.budget.usage_patterns import UsageAnomaly, UsagePatterns
     from safeguards.core.controller import Controller
     from safeguards.core.dynamic_budget import AdaptivePoolSizer, PriorityBasedReallocator
@@ -68,6 +75,7 @@ __all__ = [
     "BudgetPatternLearner",
     "BudgetPrediction",
     "BudgetRateLimiter",
+    "BudgetTimeScheduler",
     "ConfigurationError",
     "Controller",
     "CostBenefitAllocator",
@@ -79,6 +87,7 @@ __all__ = [
     "ManualClock",
     "MissingExtraError",
     "NotificationManager",
+    "Occurrence",
     "OperationEstimate",
     "OperationShare",
     "PriorityBasedReallocator",
@@ -88,8 +97,11 @@ __all__ = [
     "Reservation",
     "ReservationError",
     "SafeguardsError",
+    "ScheduleIssue",
     "SystemClock",
+    "TimeProfile",
     "TraceError",
+    "Transition",
     "UnknownAgentError",
     "UnknownPoolError",
     "UsageAnomaly",
@@ -101,12 +113,17 @@ __all__ = [
 _LATER = {
     "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
     "Allocation": "safeguards.budget.cost_benefit",
+    "BudgetTimeScheduler": "safeguards.budget.time_scheduler",
     "BudgetPatternLearner": "safeguards.budget.pattern_learner",
     "Controller": "safeguards.core.controller",
     "CostBenefitAllocator": "safeguards.budget.cost_benefit",
     "Effectiveness": "safeguards.budget.cost_benefit",
+    "Occurrence": "safeguards.budget.time_scheduler",
     "OperationEstimate": "safeguards.budget.cost_benefit",
     "OperationShare": "safeguards.budget.cost_benefit",
+    "ScheduleIssue": "safeguards.budget.time_scheduler",
+    "TimeProfile": "safeguards.budget.time_scheduler",
+    "Transition": "safeguards.budget.time_scheduler",
     "UsageAnomaly": "safeguards.budget.usage_patterns",
     "UsagePatterns": "safeguards.budget.usage_patterns",
     "PriorityBasedReallocator": "safeguards.core.dynamic_budget",

@@ -184,6 +184,10 @@ class Controller(ABC):
         adjust = coordinator.adjust_pool_budget if decision.kind == "pool" else coordinator.adjust_budget
         adjust(decision.subject, change)
 
+    def _matters(self, decision: Decision) -> bool:
+        """Whether carrying it out would do anything."""
+        return decision.old != decision.new
+
     def _next_delay(self, now: datetime) -> float:  # noqa: ARG002 - for those that follow the wall clock
         """Seconds until the next run."""
         return self.interval_seconds
@@ -233,7 +237,7 @@ class Controller(ABC):
     def _prepared(self, decisions: list[Decision], now: datetime) -> list[Decision]:
         """The decisions that change something, bounded, with a name and a time."""
         named = (replace(self._bounded(d), controller=self._name, time=now) for d in decisions)
-        return [decision for decision in named if decision.old != decision.new]
+        return [decision for decision in named if self._matters(decision)]
 
     def _bounded(self, decision: Decision) -> Decision:
         if self.max_change is None:

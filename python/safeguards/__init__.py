@@ -8,6 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock, SystemClock
+from safeguards.budget.multi_resource import (
+    MultiResourceBudget,
+    ResourceReceipt,
+    ResourceReservation,
+)
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
 from safeguards.core.notification_manager import NotificationManager
@@ -26,6 +31,7 @@ from safeguards.exceptions import (
     TraceError,
     UnknownAgentError,
     UnknownPoolError,
+    UnknownResourceError,
 )
 from safeguards.types import (
     AgentPriority,
@@ -35,6 +41,7 @@ from safeguards.types import (
     BudgetMetrics,
     Decision,
     RateLimit,
+    ResourceMetrics,
     UsageEvent,
 )
 
@@ -73,6 +80,7 @@ __all__ = [
     "InvalidAmountError",
     "ManualClock",
     "MissingExtraError",
+    "MultiResourceBudget",
     "NotificationManager",
     "OperationEstimate",
     "OperationShare",
@@ -81,11 +89,15 @@ __all__ = [
     "Receipt",
     "Reservation",
     "ReservationError",
+    "ResourceMetrics",
+    "ResourceReceipt",
+    "ResourceReservation",
     "SafeguardsError",
     "SystemClock",
     "TraceError",
     "UnknownAgentError",
     "UnknownPoolError",
+    "UnknownResourceError",
     "UsageEvent",
 ]
 

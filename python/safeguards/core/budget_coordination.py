@@ -228,16 +228,41 @@ class BudgetCoordinator(Ledger):
         self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
     ) -> None:
         kind = "pool" if is_pool else "agent"
+        title = f"{kind} {account!r} has spent {share:.0%} of its budget"
+        remedy = "update_pool_budget" if is_pool else "update_budget"
+        self._alert_crossing(title, remedy, account, share, granted, spent, kind=kind)
+
+    def _on_resource_crossing(
+        self, agent: str | None, resource: str, share: float, granted: Decimal, spent: Decimal
+    ) -> None:
+        if agent is None:
+            kind, remedy = "capacity", "set_capacity"
+            title = f"all agents together have spent {share:.0%} of the capacity of {resource!r}"
+        else:
+            kind, remedy = "agent", "MultiResourceBudget.update_budget"
+            title = f"agent {agent!r} has spent {share:.0%} of its budget of {resource!r}"
+        self._alert_crossing(title, remedy, agent, share, granted, spent, kind=kind, resource=resource)
+
+    def _alert_crossing(
+        self,
+        title: str,
+        remedy: str,
+        account: str | None,
+        share: float,
+        granted: Decimal,
+        spent: Decimal,
+        **details: str,
+    ) -> None:
         self.notification_manager.send_alert(
-            f"{kind} {account!r} has spent {share:.0%} of its budget",
-            f"{spent} of {granted} is spent: raise it with update_{'pool_' if is_pool else ''}budget.",
+            title,
+            f"{spent} of {granted} is spent: raise it with {remedy}.",
             AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
             account=account,
             time=self.clock.now(),
-            kind=kind,
             threshold=share,
             granted=granted,
             spent=spent,
+            **details,
         )
 
     def __repr__(self) -> str:

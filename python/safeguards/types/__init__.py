@@ -3,7 +3,7 @@
 from safeguards.types.alerts import Alert
 from safeguards.types.decisions import Decision
 from safeguards.types.enums import AgentPriority, AlertSeverity
-from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, UsageEvent
+from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, ResourceMetrics, UsageEvent
 
 __all__ = [
     "AgentPriority",
@@ -13,5 +13,6 @@ __all__ = [
     "BudgetMetrics",
     "Decision",
     "RateLimit",
+    "ResourceMetrics",
     "UsageEvent",
 ]

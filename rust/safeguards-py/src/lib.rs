@@ -15,6 +15,7 @@
 mod account;
 mod allocation;
 mod amount;
+mod amounts;
 mod arguments;
 mod clock;
 mod cost_benefit;
@@ -28,6 +29,9 @@ mod rate_limiter;
 mod receipt;
 mod reports;
 mod reservation;
+mod resource_receipt;
+mod resource_reservation;
+mod resources;
 
 use pyo3::prelude::*;
 
@@ -56,4 +60,10 @@ mod _native {
     use crate::receipt::PyReceipt;
     #[pymodule_export]
     use crate::reservation::{PyReservation, Ready};
+    #[pymodule_export]
+    use crate::resource_receipt::PyResourceReceipt;
+    #[pymodule_export]
+    use crate::resource_reservation::PyResourceReservation;
+    #[pymodule_export]
+    use crate::resources::PyResourceBudgets;
 }

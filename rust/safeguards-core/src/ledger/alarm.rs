@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, Kind, State};
+use super::account::Kind;
 use super::balance::Balance;
+use super::books::Books;
 use crate::sync::Ordering;
 
 /// A share of a budget, in millionths.
@@ -19,13 +20,15 @@ impl Threshold {
     }
 }
 
-/// An account spent more than a share of what its period was granted.
+/// A budget was spent by more than a share of what its period was granted.
 #[derive(Clone, Debug)]
 pub struct Crossing {
     /// The account's id.
     pub account: Arc<str>,
     /// Agent or pool.
     pub kind: Kind,
+    /// Which of its resources; `None` for its money.
+    pub resource: Option<Arc<str>>,
     /// The highest threshold crossed by the charge.
     pub threshold: Threshold,
     /// The books after the charge.
@@ -41,16 +44,25 @@ pub struct Crossing {
 const MAX_PENDING: usize = 4_096;
 
 impl Ledger {
-    pub(super) fn report_crossing(&self, account: &Account, threshold: Threshold, state: &State) {
+    #[cold]
+    pub(super) fn report_crossing(
+        &self,
+        account: &Arc<str>,
+        kind: Kind,
+        resource: Option<&Arc<str>>,
+        threshold: Threshold,
+        books: &Books,
+    ) {
         let mut pending = self.crossings.lock();
         if pending.len() < MAX_PENDING {
             pending.push(Crossing {
-                account: Arc::clone(&account.id),
-                kind: account.kind,
+                account: Arc::clone(account),
+                kind,
+                resource: resource.map(Arc::clone),
                 threshold,
-                balance: state.balance,
-                period_granted: state.period_granted(),
-                period_spent: state.balance.spent - state.spent_before,
+                balance: books.balance,
+                period_granted: books.period_granted(),
+                period_spent: books.period_spent(),
             });
         }
         self.has_crossings.store(true, Ordering::Release);

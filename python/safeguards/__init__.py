@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock, SystemClock
 from safeguards.budget.multi_resource import (
+    FairShares,
     MultiResourceBudget,
     ResourceReceipt,
     ResourceReservation,
+    fair_shares,
+    fair_tasks,
 )
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
@@ -40,6 +43,7 @@ from safeguards.types import (
     BudgetEvent,
     BudgetMetrics,
     Decision,
+    FairShare,
     RateLimit,
     ResourceMetrics,
     UsageEvent,
@@ -75,6 +79,8 @@ __all__ = [
     "CostBenefitAllocator",
     "Decision",
     "Effectiveness",
+    "FairShare",
+    "FairShares",
     "IdempotencyConflictError",
     "InfeasibleAllocationError",
     "InvalidAmountError",
@@ -99,6 +105,8 @@ __all__ = [
     "UnknownPoolError",
     "UnknownResourceError",
     "UsageEvent",
+    "fair_shares",
+    "fair_tasks",
 ]
 
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.

@@ -1187,6 +1187,29 @@ class ResourceReceipt:
     def __hash__(self) -> int: ...
 
 @final
+class FairAllocation:
+    """Exact shares of agents, by their place among the demands."""
+    def __new__(
+        cls,
+        demands: Mapping[str, Mapping[str, Amount]],
+        capacities: Mapping[str, Amount],
+        weights: Mapping[str, float | Mapping[str, float]] | None,
+        caps: Mapping[str, Amount] | None,
+    ) -> Self: ...
+    def share(self, row: int) -> tuple[Decimal, float, str | None, str | None, dict[str, Decimal]]:
+        """The share of the agent in a row."""
+    def allocated(self) -> dict[str, Decimal]:
+        """How much of each resource is given away."""
+
+def fair_tasks(
+    demands: NDArray[np.float64],
+    capacities: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    caps: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Tasks of agents whose demands stand in the rows of an array."""
+
+@final
 class ManualClock:
     """A clock that stands still until it is told to move: for tests, and for traces that are replayed.
 

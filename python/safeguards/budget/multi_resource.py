@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self, overload
 
-from safeguards._native import ResourceBudgets, ResourceReceipt, ResourceReservation
-from safeguards.exceptions import UnknownResourceError
+from safeguards import _native
+from safeguards._native import FairAllocation, ResourceBudgets, ResourceReceipt, ResourceReservation
+from safeguards.exceptions import ConfigurationError, UnknownResourceError
 from safeguards.types.metrics import BudgetEvent, ResourceMetrics, UsageEvent
+from safeguards.types.shares import FairShare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from decimal import Decimal
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from safeguards._native import Amount
     from safeguards.core.budget_coordination import BudgetCoordinator
 
-__all__ = ["MultiResourceBudget", "ResourceReceipt", "ResourceReservation"]
+__all__ = [
+    "FairShares",
+    "MultiResourceBudget",
+    "ResourceReceipt",
+    "ResourceReservation",
+    "fair_shares",
+    "fair_tasks",
+]
 
 _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
@@ -134,5 +151,159 @@ class MultiResourceBudget(ResourceBudgets):
         """
         self.coordinator.verify()
 
+    @staticmethod
+    def fair_shares(
+        demands: Mapping[str, Mapping[str, Amount]],
+        capacities: Mapping[str, Amount],
+        weights: Mapping[str, float | Mapping[str, float]] | None = None,
+        *,
+        caps: Mapping[str, Amount] | None = None,
+    ) -> FairShares:
+        """Divides capacities fairly among agents, as the function `fair_shares`. Changes no budget."""
+        return fair_shares(demands, capacities, weights, caps=caps)
+
     def __repr__(self) -> str:
         return f"MultiResourceBudget({self.coordinator!r})"
+
+
+def fair_shares(
+    demands: Mapping[str, Mapping[str, Amount]],
+    capacities: Mapping[str, Amount],
+    weights: Mapping[str, float | Mapping[str, float]] | None = None,
+    *,
+    caps: Mapping[str, Amount] | None = None,
+) -> FairShares:
+    """Divides capacities fairly among agents that need the resources in different proportions.
+
+    This is weighted dominant resource fairness. An agent's *dominant share* is the largest part that it has of
+    any resource, divided by its weight. All dominant shares rise together until a resource is used up; the agents
+    that need it have what they get, and the others go on. With equal weights nobody would rather have an equal
+    part of every resource (sharing incentive), nor somebody else's share (envy-freeness); and nobody can get more
+    without somebody getting less (Pareto efficiency). It pays no agent to say that it needs more than it does.
+
+    It is computed by exact progressive filling, from event to event. Shares are rounded down to 9 decimal places,
+    so that they never add up to more than a capacity.
+
+    Args:
+        demands: what one task of each agent takes, by resource type; 0 of what is not named.
+        capacities: what there is of each resource type.
+        weights: how much each agent counts, 1 if not given: a number for all resources, or one for each, from
+            1e-9 to 1e9. An agent of weight 2 gets what two agents get together.
+        caps: the most tasks that an agent can use, if there is a limit; the rest goes to the others.
+
+    Returns:
+        Each agent's `FairShare`, in the order of `demands`.
+
+    Raises:
+        InvalidAmountError: a demand, a capacity or a cap is not an amount.
+        UnknownResourceError: a demand or a weight names a resource without a capacity.
+        ConfigurationError: an agent's tasks take nothing and it has no cap; a weight is out of range; weights or
+            caps name an agent that demands nothing.
+
+    Example:
+        >>> shares = fair_shares(
+        ...     {"A": {"cpu": 1, "memory_gb": 4}, "B": {"cpu": 3, "memory_gb": 1}},
+        ...     {"cpu": 9, "memory_gb": 18},
+        ... )
+        >>> shares["A"].tasks, shares["B"].tasks
+        (Decimal('3'), Decimal('2'))
+        >>> shares["A"].allocation, shares["A"].dominant_resource, shares["A"].limited_by
+        ({'cpu': Decimal('3'), 'memory_gb': Decimal('12')}, 'memory_gb', 'cpu')
+
+    Source:
+        A. Ghodsi, M. Zaharia, B. Hindman, A. Konwinski, S. Shenker, I. Stoica: "Dominant Resource Fairness: Fair
+        Allocation of Multiple Resource Types", NSDI 2011, sections 4.1 and 4.3.
+    """
+    return FairShares(list(demands), FairAllocation(demands, capacities, weights, caps))
+
+
+class FairShares(Mapping[str, FairShare]):
+    """What every agent gets: a mapping from agents to shares, which are made when somebody looks."""
+
+    def __init__(self, agents: list[str], allocation: FairAllocation) -> None:
+        self._agents = agents
+        self._rows = {agent: row for row, agent in enumerate(agents)}
+        self._allocation = allocation
+
+    @property
+    def allocated(self) -> dict[str, Decimal]:
+        """How much of each resource is given away, by resource type. Never more than its capacity."""
+        return self._allocation.allocated()
+
+    def __getitem__(self, agent_id: str) -> FairShare:
+        return FairShare(*self._allocation.share(self._rows[agent_id]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._agents)
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def __repr__(self) -> str:
+        return f"FairShares({len(self)} agents, {len(self.allocated)} resources)"
+
+
+def fair_tasks(
+    demands: ArrayLike,
+    capacities: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    caps: ArrayLike | None = None,
+) -> NDArray[np.float64]:
+    """Tasks of each agent as `fair_shares` finds them, from arrays and not rounded: the form for experiments.
+
+    Args:
+        demands: what one task of each agent takes, shape (agents, resources).
+        capacities: what there is of each resource, shape (resources,).
+        weights: how much each agent counts, shape (agents,) or (agents, resources); equal if not given.
+        caps: the most tasks that an agent can use, shape (agents,); `inf` if there is no limit.
+
+    Returns:
+        Tasks, shape (agents,), dtype float64.
+
+    Raises:
+        ConfigurationError: shapes do not match, a number is negative or not finite, a weight is not from 1e-9 to
+            1e9, or an agent's tasks take nothing and it has no cap.
+
+    Example:
+        >>> fair_tasks([[1, 4], [3, 1]], [9, 18])
+        array([3., 2.])
+    """
+    import numpy as np
+
+    needs = _numbers("demands", demands, 2)
+    total = _numbers("capacities", capacities, 1)
+    agents, resources = needs.shape
+    factors = np.ones((0,)) if weights is None else np.asarray(weights, dtype=np.float64)
+    limits = np.full(agents, np.inf) if caps is None else np.asarray(caps, dtype=np.float64)
+    if factors.ndim == 1 and weights is not None:
+        factors = factors[:, None].repeat(resources, axis=1)
+    _check_shape("capacities", total.shape, (resources,))
+    _check_shape("caps", limits.shape, (agents,))
+    if weights is not None:
+        _check_shape("weights", factors.shape, (agents, resources))
+        if not ((factors >= _LEAST_WEIGHT) & (factors <= 1 / _LEAST_WEIGHT)).all():
+            raise ConfigurationError("weights must be from 1e-9 to 1e9")
+    if not (limits >= 0).all():
+        raise ConfigurationError("caps must not be negative or NaN")
+    return _native.fair_tasks(needs, total, factors.ravel(), limits)
+
+
+_LEAST_WEIGHT = 1e-9
+
+
+def _numbers(argument: str, values: ArrayLike, dimensions: int) -> NDArray[np.float64]:
+    """An array of finite numbers that are not negative."""
+    import numpy as np
+
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != dimensions:
+        raise ConfigurationError(f"{argument} must have {dimensions} dimensions, not {array.ndim}")
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise ConfigurationError(f"{argument} must be finite and not negative")
+    return np.ascontiguousarray(array)
+
+
+def _check_shape(argument: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if shape != expected:
+        raise ConfigurationError(f"{argument} must have the shape {expected} of demands, not {shape}")

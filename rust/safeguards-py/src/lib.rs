@@ -32,6 +32,7 @@ mod reservation;
 mod resource_receipt;
 mod resource_reservation;
 mod resources;
+mod sharing;
 
 use pyo3::prelude::*;
 
@@ -66,4 +67,6 @@ mod _native {
     use crate::resource_reservation::PyResourceReservation;
     #[pymodule_export]
     use crate::resources::PyResourceBudgets;
+    #[pymodule_export]
+    use crate::sharing::{PyFairAllocation, fair_tasks};
 }

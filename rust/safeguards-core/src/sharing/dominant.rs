@@ -1,0 +1,94 @@
+//! Fair shares as exact amounts, which never add up to more than there is.
+
+use twofloat::TwoFloat;
+
+use super::filling::{Claims, Limit, SharingError, fill};
+use crate::amount::{Amount, UNITS_PER_ONE};
+
+/// What each agent gets, rounded down.
+#[derive(Clone, Debug)]
+pub struct Allocation {
+    /// Tasks of each agent, in units of 1e-9.
+    pub tasks: Vec<i128>,
+    /// Amounts, a row for each agent and a column for each resource.
+    pub amounts: Vec<Amount>,
+    /// The resource of which an agent has the largest weighted share, and that share without its weight.
+    pub dominant: Vec<Option<(usize, f64)>>,
+    /// Why it has no more.
+    pub limits: Vec<Limit>,
+}
+
+/// Divides `capacities` among agents that take `demands` (row by row) for each task, with `weights` (row by row,
+/// or none) and at most `caps` tasks each, if any.
+pub fn allocate(
+    capacities: &[Amount],
+    demands: &[Amount],
+    weights: Vec<f64>,
+    caps: &[Option<Amount>],
+) -> Result<Allocation, SharingError> {
+    let claims = Claims {
+        capacities: capacities.iter().copied().map(exactly).collect(),
+        demands: demands.iter().copied().map(exactly).collect(),
+        weights,
+        caps: caps.iter().map(|cap| cap.map_or(TwoFloat::from(f64::INFINITY), tasks)).collect(),
+    };
+    let filling = fill(&claims)?;
+    let rows = || claims.demands.chunks(capacities.len().max(1)).zip(&filling.tasks);
+    let amounts = rows().flat_map(|(row, tasks)| row.iter().map(|demand| amount(*demand * *tasks)));
+    let share = |((row, tasks), dominant): ((&[TwoFloat], &TwoFloat), &Option<usize>)| {
+        let resource = (*dominant)?;
+        let capacity = claims.capacities[resource];
+        Some((resource, if capacity > 0.0 { (row[resource] * *tasks / capacity).hi() } else { 0.0 }))
+    };
+    let mut allocation = Allocation {
+        tasks: filling.tasks.iter().map(|tasks| floor(*tasks * one())).collect(),
+        amounts: amounts.collect(),
+        dominant: rows().zip(&filling.dominant).map(share).collect(),
+        limits: filling.limits,
+    };
+    for (resource, capacity) in capacities.iter().enumerate() {
+        allocation.trim(resource, *capacity, capacities.len());
+    }
+    Ok(allocation)
+}
+
+impl Allocation {
+    /// Takes back what rounding gave of a resource beyond what there is: units of 1e-9, if anything.
+    fn trim(&mut self, resource: usize, capacity: Amount, resources: usize) {
+        let column = || (resource..).step_by(resources);
+        let given = column().map_while(|place| self.amounts.get(place)).map(|amount| amount.units());
+        let mut excess = given.sum::<i128>() - capacity.units();
+        for place in column() {
+            let Some(amount) = self.amounts.get_mut(place).filter(|_| excess > 0) else { return };
+            let less = Amount::from_units(amount.units() - 1);
+            excess -= i128::from(less.is_some());
+            *amount = less.unwrap_or_default();
+        }
+    }
+}
+
+fn one() -> TwoFloat {
+    TwoFloat::from(UNITS_PER_ONE)
+}
+
+/// An amount in units. It has at most 25 digits, and a pair of floats 31.
+fn exactly(amount: Amount) -> TwoFloat {
+    TwoFloat::from(amount.units())
+}
+
+/// An amount of tasks.
+fn tasks(amount: Amount) -> TwoFloat {
+    exactly(amount) / one()
+}
+
+fn amount(units: TwoFloat) -> Amount {
+    Amount::from_units(floor(units)).unwrap_or(Amount::MAX)
+}
+
+/// Rounds down; what is a whole number but for the noise of the computation is that number.
+fn floor(value: TwoFloat) -> i128 {
+    let nearest = value.round();
+    let noise = 1e-9 + value.hi() * 1e-26;
+    let whole = if (value - nearest).abs() <= noise { nearest } else { value.floor() };
+    i128::try_from(whole).unwrap_or(i128::MAX)
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Self, overload
 
 from safeguards import _native
@@ -222,8 +223,11 @@ class FairShares(Mapping[str, FairShare]):
 
     def __init__(self, agents: list[str], allocation: FairAllocation) -> None:
         self._agents = agents
-        self._rows = {agent: row for row, agent in enumerate(agents)}
         self._allocation = allocation
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {agent: row for row, agent in enumerate(self._agents)}
 
     @property
     def allocated(self) -> dict[str, Decimal]:
@@ -262,8 +266,8 @@ def fair_tasks(
         Tasks, shape (agents,), dtype float64.
 
     Raises:
-        ConfigurationError: shapes do not match, a number is negative or not finite, a weight is not from 1e-9 to
-            1e9, or an agent's tasks take nothing and it has no cap.
+        ConfigurationError: shapes do not match, a number is neither 0 nor from 1e-100 to 1e100, a weight is not
+            from 1e-9 to 1e9, or an agent's tasks take nothing and it has no cap.
 
     Example:
         >>> fair_tasks([[1, 4], [3, 1]], [9, 18])
@@ -284,23 +288,23 @@ def fair_tasks(
         _check_shape("weights", factors.shape, (agents, resources))
         if not ((factors >= _LEAST_WEIGHT) & (factors <= 1 / _LEAST_WEIGHT)).all():
             raise ConfigurationError("weights must be from 1e-9 to 1e9")
-    if not (limits >= 0).all():
-        raise ConfigurationError("caps must not be negative or NaN")
+    limits = np.where(np.isinf(limits), limits, _numbers("caps", np.where(np.isposinf(limits), 0, limits), 1))
     return _native.fair_tasks(needs, total, factors.ravel(), limits)
 
 
 _LEAST_WEIGHT = 1e-9
+_LEAST_NUMBER = 1e-100
 
 
 def _numbers(argument: str, values: ArrayLike, dimensions: int) -> NDArray[np.float64]:
-    """An array of finite numbers that are not negative."""
+    """An array of numbers that are 0 or of a size that can be computed with."""
     import numpy as np
 
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != dimensions:
         raise ConfigurationError(f"{argument} must have {dimensions} dimensions, not {array.ndim}")
-    if not (np.isfinite(array) & (array >= 0)).all():
-        raise ConfigurationError(f"{argument} must be finite and not negative")
+    if not ((array == 0) | ((array >= _LEAST_NUMBER) & (array <= 1 / _LEAST_NUMBER))).all():
+        raise ConfigurationError(f"{argument} must be 0 or from 1e-100 to 1e100")
     return np.ascontiguousarray(array)
 
 

@@ -3,7 +3,7 @@
 use twofloat::TwoFloat;
 
 use super::filling::{Claims, Limit, SharingError, fill};
-use crate::amount::{Amount, UNITS_PER_ONE};
+use crate::amount::Amount;
 
 /// What each agent gets, rounded down.
 #[derive(Clone, Debug)]
@@ -67,13 +67,21 @@ impl Allocation {
     }
 }
 
+/// Whole numbers up to it are floats.
+const EXACT: i64 = 1 << 53;
+
 fn one() -> TwoFloat {
-    TwoFloat::from(UNITS_PER_ONE)
+    TwoFloat::from(1e9)
 }
 
-/// An amount in units. It has at most 25 digits, and a pair of floats 31.
+/// An amount in units. It has at most 25 digits, and a pair of floats 31; most have no more than one float.
+#[expect(clippy::cast_precision_loss, reason = "up to 2^53 there is none")]
 fn exactly(amount: Amount) -> TwoFloat {
-    TwoFloat::from(amount.units())
+    let units = amount.units();
+    i64::try_from(units)
+        .ok()
+        .filter(|units| *units <= EXACT)
+        .map_or_else(|| TwoFloat::from(units), |units| TwoFloat::from(units as f64))
 }
 
 /// An amount of tasks.
@@ -85,10 +93,15 @@ fn amount(units: TwoFloat) -> Amount {
     Amount::from_units(floor(units)).unwrap_or(Amount::MAX)
 }
 
-/// Rounds down; what is a whole number but for the noise of the computation is that number.
+/// Rounds down a number that is not negative; what is a whole one but for the noise of the computation stays it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "up to 2^53 there is none")]
 fn floor(value: TwoFloat) -> i128 {
-    let nearest = value.round();
     let noise = 1e-9 + value.hi() * 1e-26;
-    let whole = if (value - nearest).abs() <= noise { nearest } else { value.floor() };
-    i128::try_from(whole).unwrap_or(i128::MAX)
+    if value.hi() >= EXACT as f64 {
+        return i128::try_from((value + noise).floor()).unwrap_or(i128::MAX);
+    }
+    let whole = value.hi() as i64;
+    let rest = (value.hi() - whole as f64) + value.lo();
+    let carry = i64::from(rest + noise >= 1.0) - i64::from(rest + noise < 0.0);
+    i128::from(whole + carry)
 }

@@ -78,8 +78,10 @@ pub fn fill(claims: &Claims) -> Result<Filling, SharingError> {
 /// A filling under way.
 struct Run<'a> {
     claims: &'a Claims,
-    /// Tasks per unit of the level.
+    /// Tasks of each agent per unit of the level.
     pace: Vec<TwoFloat>,
+    /// What they take of each resource, row by row.
+    taken: Vec<TwoFloat>,
     dominant: Vec<Option<usize>>,
     active: Vec<bool>,
     tasks: Vec<TwoFloat>,
@@ -99,6 +101,7 @@ impl<'a> Run<'a> {
         let mut run = Self {
             claims,
             pace: vec![zero; agents],
+            taken: vec![zero; agents * resources],
             dominant: vec![None; agents],
             active: vec![true; agents],
             tasks: vec![zero; agents],
@@ -118,24 +121,42 @@ impl<'a> Run<'a> {
         &self.claims.demands[agent * resources..][..resources]
     }
 
-    fn weight(&self, agent: usize, resource: usize) -> f64 {
-        let weight = self.claims.weights.get(agent * self.claims.capacities.len() + resource);
-        weight.copied().unwrap_or(1.0)
+    /// Tasks per unit of the level that a resource admits, if the agent needs it.
+    fn pace_within(&self, agent: usize, resource: usize) -> TwoFloat {
+        let (width, demand) = (self.claims.capacities.len(), self.demands(agent)[resource]);
+        let pace = self.claims.capacities[resource] / demand;
+        self.claims.weights.get(agent * width + resource).map_or(pace, |weight| pace * *weight)
+    }
+
+    /// The same to 15 digits, many times faster.
+    fn rough_pace_within(&self, agent: usize, resource: usize) -> f64 {
+        let (width, demand) = (self.claims.capacities.len(), self.demands(agent)[resource].hi());
+        let weight = self.claims.weights.get(agent * width + resource).copied().unwrap_or(1.0);
+        self.claims.capacities[resource].hi() / demand * weight
+    }
+
+    /// Resources that an agent needs.
+    fn needs(&self, agent: usize) -> impl Iterator<Item = usize> + use<'a> {
+        let demands = self.demands(agent).iter().enumerate();
+        demands.filter(|(_, demand)| demand.hi() > 0.0).map(|(resource, _)| resource)
     }
 
     /// Finds an agent's dominant resource and with it its pace.
     fn enter(&mut self, agent: usize) -> Result<(), SharingError> {
-        let needed = self.demands(agent).iter().enumerate().filter(|(_, demand)| **demand > 0.0);
-        let paces = needed.map(|(resource, demand)| {
-            (self.claims.capacities[resource] * self.weight(agent, resource) / *demand, resource)
-        });
+        let rough = self.needs(agent).map(|resource| self.rough_pace_within(agent, resource));
+        let Some(least) = rough.reduce(f64::min) else { return self.enter_without_needs(agent) };
+        // Only those that may be the slowest are worth all digits.
+        let close = self.needs(agent).filter(|r| self.rough_pace_within(agent, *r) <= least * (1.0 + 1e-12));
+        let paces = close.map(|resource| (self.pace_within(agent, resource), resource));
         let slowest = paces.reduce(|least, next| if next.0 < least.0 { next } else { least });
         let Some((pace, dominant)) = slowest else { return self.enter_without_needs(agent) };
         self.pace[agent] = pace;
         self.dominant[agent] = Some(dominant);
-        for (resource, demand) in self.demands(agent).iter().enumerate().filter(|(_, demand)| **demand > 0.0)
-        {
-            self.rates[resource] += *demand * pace;
+        let width = self.left.len();
+        for resource in self.needs(agent) {
+            let taken = self.demands(agent)[resource] * pace;
+            self.taken[agent * width + resource] = taken;
+            self.rates[resource] += taken;
             self.takers[resource] += 1;
         }
         Ok(())
@@ -196,26 +217,34 @@ impl<'a> Run<'a> {
     }
 
     fn stop_takers(&mut self, level: TwoFloat, resource: usize) {
+        let width = self.left.len();
+        let mut stopped = vec![TwoFloat::from(0.0); width];
         for agent in 0..self.active.len() {
-            if self.active[agent] && self.demands(agent)[resource] > 0.0 {
+            if self.active[agent] && self.demands(agent)[resource].hi() > 0.0 {
                 self.stop(agent, level * self.pace[agent], Limit::Resource(resource));
+                self.needs(agent).for_each(|other| stopped[other] += self.taken[agent * width + other]);
             }
+        }
+        for (other, stopped) in stopped.into_iter().enumerate() {
+            self.rates[other] -= stopped;
+            self.left[other] -= level * stopped;
         }
     }
 
     fn cap(&mut self, agent: usize) {
-        self.stop(agent, self.claims.caps[agent], Limit::Cap);
+        let (width, cap) = (self.left.len(), self.claims.caps[agent]);
+        self.stop(agent, cap, Limit::Cap);
+        for resource in self.needs(agent) {
+            self.rates[resource] -= self.taken[agent * width + resource];
+            let used = self.demands(agent)[resource] * cap;
+            self.left[resource] -= used;
+        }
     }
 
     fn stop(&mut self, agent: usize, tasks: TwoFloat, limit: Limit) {
         self.active[agent] = false;
         self.tasks[agent] = tasks;
         self.limits[agent] = limit;
-        for (resource, demand) in self.demands(agent).iter().enumerate().filter(|(_, demand)| **demand > 0.0)
-        {
-            self.left[resource] -= *demand * tasks;
-            self.rates[resource] -= *demand * self.pace[agent];
-            self.takers[resource] -= 1;
-        }
+        self.needs(agent).for_each(|resource| self.takers[resource] -= 1);
     }
 }

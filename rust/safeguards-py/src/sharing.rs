@@ -145,18 +145,18 @@ impl Table<'_, '_> {
         for (agent, weight) in &items(given, "weights", "agents to weights")? {
             let row = row_of(&rows, agent, "weights")?;
             let row = &mut weights[row * width..][..width];
-            let argument = place("weights", agent);
+            // The place is put into words only for an error.
+            let argument = || place("weights", agent);
             if let Ok(weight) = weight.extract::<f64>() {
-                row.fill(check_weight(weight, given.py(), &argument)?);
+                row.fill(check_weight(weight, given.py(), argument)?);
                 continue;
             }
-            for (resource, weight) in &items(weight, &argument, "resource types to weights")? {
-                let column = self.column(resource, || argument.clone())?;
-                let argument = place(&argument, resource);
+            for (resource, weight) in &items(weight, &argument(), "resource types to weights")? {
+                let (column, argument) = (self.column(resource, argument)?, || place(&argument(), resource));
                 let weight = weight.extract::<f64>();
                 let weight =
-                    weight.map_err(|_| PyTypeError::new_err(format!("{argument} must be a number")))?;
-                row[column] = check_weight(weight, given.py(), &argument)?;
+                    weight.map_err(|_| PyTypeError::new_err(format!("{} must be a number", argument())))?;
+                row[column] = check_weight(weight, given.py(), argument)?;
             }
         }
         Ok(weights)
@@ -168,7 +168,8 @@ impl Table<'_, '_> {
         let Some(given) = given else { return Ok(caps) };
         let rows = self.rows()?;
         for (agent, cap) in &items(given, "caps", "agents to tasks")? {
-            caps[row_of(&rows, agent, "caps")?] = Some(grant(cap, &place("caps", agent))?);
+            let cap = grant(cap, "caps").or_else(|_| grant(cap, &place("caps", agent)))?;
+            caps[row_of(&rows, agent, "caps")?] = Some(cap);
         }
         Ok(caps)
     }
@@ -198,10 +199,11 @@ fn row_of(rows: &Places<'_>, agent: &Bound<'_, PyString>, argument: &str) -> PyR
     })
 }
 
-fn check_weight(weight: f64, py: Python<'_>, argument: &str) -> PyResult<f64> {
+fn check_weight(weight: f64, py: Python<'_>, argument: impl FnOnce() -> String) -> PyResult<f64> {
     if WEIGHTS.contains(&weight) {
         return Ok(weight);
     }
+    let argument = argument();
     Err(configuration_error(py, format!("{argument} must be a weight from 1e-9 to 1e9, not {weight}")))
 }
 

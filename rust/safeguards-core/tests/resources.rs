@@ -30,8 +30,15 @@ fn world() -> World {
     world
 }
 
+fn bundle_of<'a>(ledger: &Ledger, amounts: impl IntoIterator<Item = (&'a str, Amount)>) -> Bundle {
+    let names = ledger.resource_names();
+    let mut bundle = Bundle::default();
+    amounts.into_iter().for_each(|(name, amount)| bundle.set(names.find(name).unwrap(), amount));
+    bundle
+}
+
 fn bundle(world: &World, amounts: &[(&str, i128)]) -> Bundle {
-    world.ledger.bundle(&world.ann, amounts.iter().map(|(name, wholes)| (*name, whole(*wholes)))).unwrap()
+    bundle_of(&world.ledger, amounts.iter().map(|(name, wholes)| (*name, whole(*wholes))))
 }
 
 fn debit(world: &World, amounts: &[(&str, i128)]) -> Result<(), LedgerError> {
@@ -100,10 +107,10 @@ fn money_and_resources_do_not_touch_each_other() {
 fn an_unknown_resource_is_told_with_those_that_are_known() {
     let world = world();
     world.ledger.set_capacity("tpu", whole(1)).unwrap();
-    for unknown in ["disk", "tpu"] {
-        let outcome = world.ledger.bundle(&world.ann, [("cpu", whole(1)), (unknown, whole(0))]);
-        let outcome = outcome.and_then(|bundle| world.ledger.try_debit_resources(&world.ann, &bundle, NONE));
-        let Err(LedgerError::UnknownResource { account, resource, known }) = outcome else { panic!() };
+    let tpu = debit(&world, &[("cpu", 1), ("tpu", 0)]).unwrap_err();
+    assert_eq!(world.ledger.resource_names().find("disk"), None);
+    for (unknown, error) in [("tpu", tpu), ("disk", world.ledger.unknown_resource(&world.ann, "disk"))] {
+        let LedgerError::UnknownResource { account, resource, known } = error else { panic!("{error}") };
         assert_eq!((&*account, &*resource), ("ann", unknown));
         assert_eq!(known.iter().map(|name| &**name).collect::<Vec<_>>(), NAMES);
     }
@@ -117,6 +124,9 @@ fn a_bundle_names_a_resource_once() {
     let items = || cpu.iter().chain(gpu.iter());
     assert_eq!(Bundle::new(items()).unwrap(), bundle(&world, &[("gpu", 1), ("cpu", 1)]));
     assert_eq!(Bundle::new(items().chain(cpu.iter())), None);
+    let mut set = gpu.clone();
+    items().chain(cpu.iter()).for_each(|(resource, amount)| set.set(resource, amount));
+    assert_eq!(set, bundle(&world, &[("cpu", 1), ("gpu", 1)]));
 }
 
 #[test]
@@ -202,7 +212,7 @@ fn a_capacity_binds_all_agents_together() {
         [found.balance.remaining, found.balance.reserved, found.balance.spent].map(|u| u / UNITS_PER_ONE)
     };
     assert_eq!(books_of_capacity(), [4, 2, 3]);
-    let of_bob = world.ledger.bundle(&bob, [("gpu", whole(4))]).unwrap();
+    let of_bob = bundle(&world, &[("gpu", 4)]);
     world.ledger.try_debit_resources(&bob, &of_bob, NONE).unwrap();
     assert_eq!(books_of_capacity(), [0, 2, 7]);
     let error = debit(&world, &[("cpu", 1), ("gpu", 1)]).unwrap_err();
@@ -301,11 +311,11 @@ struct Model {
 impl Model {
     /// Moves each resource by what must remain of it and the changes of its three balances, all or none.
     fn pass(&mut self, agent: usize, moves: [(Option<i128>, [i128; 3]); 3]) -> bool {
-        let refuses = |books: &Books, needs: Option<i128>| needs.is_some_and(|needs| books.remaining < needs);
+        let lacks = |books: &Books, needs: Option<i128>| needs.is_some_and(|needs| books.remaining < needs);
         let refused = (0..3).any(|r| {
             let needs = moves[r].0;
-            refuses(&self.books[agent][r], needs)
-                || self.capacities[r].as_ref().is_some_and(|books| refuses(books, needs))
+            lacks(&self.books[agent][r], needs)
+                || self.capacities[r].as_ref().is_some_and(|books| lacks(books, needs))
         });
         if !refused {
             for (r, (_, [remaining, reserved, spent])) in moves.into_iter().enumerate() {
@@ -429,13 +439,15 @@ impl Driven {
         ledger.create_pool(pool("team", None, 100)).unwrap();
         let agents = AGENTS.map(|id| ledger.register_agent(id, "team", 5, whole(0)).unwrap());
         let nothing = NAMES.map(|name| (name, Amount::ZERO));
-        AGENTS.into_iter().for_each(|id| ledger.initialize_resources(id, &nothing).unwrap());
+        for id in AGENTS {
+            ledger.initialize_resources(id, &nothing).unwrap();
+        }
         Self { ledger, clock, agents, held: Vec::new() }
     }
 
-    fn bundle(&self, agent: &Account, amounts: [i128; 3]) -> Bundle {
+    fn bundle(&self, amounts: [i128; 3]) -> Bundle {
         let amounts = amounts.map(|x| Amount::from_units(x).unwrap());
-        self.ledger.bundle(agent, NAMES.into_iter().zip(amounts)).unwrap()
+        bundle_of(&self.ledger, NAMES.into_iter().zip(amounts))
     }
 
     /// Does a step here and in the model: both must say the same.
@@ -443,19 +455,20 @@ impl Driven {
         let here = match *step {
             Step::Debit(agent, amounts) => {
                 let agent = &self.agents[agent];
-                self.ledger.try_debit_resources(agent, &self.bundle(agent, amounts), NONE).is_ok()
+                self.ledger.try_debit_resources(agent, &self.bundle(amounts), NONE).is_ok()
             }
             Step::Reserve(agent, amounts, overage, ttl) => {
                 let agent = &self.agents[agent];
-                let (bundle, overage) = (self.bundle(agent, amounts), KINDS[overage]);
+                let (bundle, overage) = (self.bundle(amounts), KINDS[overage]);
                 let ttl_nanos = ttl * TICK;
                 let request = ResourceRequest { bundle: &bundle, ttl_nanos, overage, operation: NONE };
                 let made = self.ledger.reserve_resources(agent, request);
                 made.map(|made| self.held.push(made)).is_ok()
             }
-            Step::Settle(which, charged) => self.held.get(which).is_some_and(|held| {
-                self.ledger.settle_resources(held, &self.bundle(held.agent(), charged)).is_ok()
-            }),
+            Step::Settle(which, charged) => self
+                .held
+                .get(which)
+                .is_some_and(|held| self.ledger.settle_resources(held, &self.bundle(charged)).is_ok()),
             Step::Release(which) => {
                 self.held.get(which).is_some_and(|held| self.ledger.release_resources(held).is_ok())
             }
@@ -574,7 +587,9 @@ fn no_reader_ever_sees_a_part_of_a_debit() {
     };
     let readers: Vec<_> = (0..4).map(|_| reader()).collect();
     let writers: Vec<_> = (0..16).map(writer).collect();
-    writers.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in writers {
+        thread.join().unwrap();
+    }
     done.store(true, Ordering::Relaxed);
     let seen: usize = readers.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert!(seen > 100, "readers saw {seen} moments only");
@@ -592,7 +607,9 @@ fn sixteen_threads_share_a_capacity_to_the_last_unit() {
         ledger.register_agent(&id, "team", 5, whole(0)).unwrap();
         ledger.initialize_resources(&id, &names.map(|name| (name, whole(1_000)))).unwrap();
     }
-    names.iter().for_each(|name| ledger.set_capacity(name, whole(700)).unwrap());
+    for name in names {
+        ledger.set_capacity(name, whole(700)).unwrap();
+    }
     let start = Arc::new(Barrier::new(16));
     let threads: Vec<_> = (0..16_usize)
         .map(|i| {
@@ -601,7 +618,7 @@ fn sixteen_threads_share_a_capacity_to_the_last_unit() {
                 let agent = ledger.agent(&i.to_string()).unwrap();
                 // Sets that overlap, each thread's in another order.
                 let pair = [names[i % 5], names[(i + 1 + i / 5) % 5]].map(|name| (name, whole(1)));
-                let bundle = ledger.bundle(&agent, pair).unwrap();
+                let bundle = bundle_of(&ledger, pair);
                 start.wait();
                 (0..500).filter(|_| ledger.try_debit_resources(&agent, &bundle, NONE).is_ok()).count()
             })

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyMapping, PyString};
 use safeguards_core::amount::Amount;
-use safeguards_core::ledger::{Bundle, Ledger};
+use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError};
 use smallvec::SmallVec;
 
 use crate::amount::{charge, grant, to_decimal};
@@ -14,34 +14,18 @@ use crate::amount::{charge, grant, to_decimal};
 pub(crate) struct Amounts<'a>(SmallVec<[(&'a str, Amount); 4]>);
 
 impl<'a> Amounts<'a> {
-    /// What is charged or set aside: rounded up.
-    #[inline]
-    pub(crate) fn charged(items: &'a Items<'_>, argument: &str) -> PyResult<Self> {
-        Self::read(items, argument, charge)
-    }
-
     /// What is granted: rounded down.
     pub(crate) fn granted(items: &'a Items<'_>, argument: &str) -> PyResult<Self> {
-        Self::read(items, argument, grant)
+        let mut amounts = SmallVec::new();
+        for (name, given) in items {
+            let amount = grant(given, argument).or_else(|_| grant(given, &place(argument, name)))?;
+            amounts.push((name.to_str()?, amount));
+        }
+        Ok(Self(amounts))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, Amount)> {
         self.0.iter().copied()
-    }
-
-    #[inline]
-    fn read(
-        items: &'a Items<'_>,
-        argument: &str,
-        amount: impl Fn(&Bound<'_, PyAny>, &str) -> PyResult<Amount>,
-    ) -> PyResult<Self> {
-        let mut amounts = SmallVec::new();
-        for (name, given) in items {
-            // The place is put into words only for the error.
-            let read = amount(given, argument).or_else(|_| amount(given, &place(argument, name)))?;
-            amounts.push((name.to_str()?, read));
-        }
-        Ok(Self(amounts))
     }
 }
 
@@ -49,6 +33,38 @@ impl<'a> Amounts<'a> {
 #[inline]
 pub(crate) fn by_resource<'py>(value: &Bound<'py, PyAny>, argument: &str) -> PyResult<Items<'py>> {
     items(value, argument, "resource types to amounts")
+}
+
+/// A bundle as Python gave it. The hot path fills it where it stands, since it is too large to be passed around.
+#[derive(Default)]
+pub(crate) struct Given<'a> {
+    bundle: Bundle,
+    /// The first name that is no resource type.
+    unknown: Option<&'a str>,
+}
+
+impl<'a> Given<'a> {
+    /// Reads what is charged or set aside: rounded up.
+    #[inline]
+    pub(crate) fn charge(&mut self, ledger: &Ledger, items: &'a Items<'_>, argument: &str) -> PyResult<()> {
+        let names = ledger.resource_names();
+        for (name, given) in items {
+            // The place is put into words only for the error.
+            let amount = charge(given, argument).or_else(|_| charge(given, &place(argument, name)))?;
+            let name = name.to_str()?;
+            match names.find(name) {
+                Some(resource) => self.bundle.set(resource, amount),
+                None => self.unknown = self.unknown.or(Some(name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The bundle, if every name is a resource type.
+    #[inline]
+    pub(crate) fn bundle(&self, ledger: &Ledger, agent: &Account) -> Result<&Bundle, LedgerError> {
+        self.unknown.map_or(Ok(&self.bundle), |name| Err(ledger.unknown_resource(agent, name)))
+    }
 }
 
 /// `amounts["gpu"]`

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safeguards_core::ledger::{Bundle, ReservationState, ResourceReservation};
 
-use crate::amounts::{Amounts, bundle_to_dict, by_resource};
+use crate::amounts::{Given, bundle_to_dict, by_resource};
 use crate::ledger::{PyLedger, tell_crossings};
 use crate::reservation::{Ready, is_cancellation, state_name, warn_dropped, while_dropped};
 use crate::resource_receipt::PyResourceReceipt;
@@ -175,9 +175,9 @@ impl PyResourceReservation {
     ///     safeguards.exceptions.ReservationError: reservation 1 of agent "bot" was settled for {calls: 0,...
     fn settle(&self, py: Python<'_>, amounts: &Bound<'_, PyAny>) -> PyResult<PyResourceReceipt> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
-        let amounts = Amounts::charged(&items, "amounts")?;
-        let charged = this.answer(py, this.core(py)?.bundle(self.reservation.agent(), amounts.iter()))?;
-        self.settle_bundle(py, &charged)
+        let (core, mut given) = (this.core(py)?, Given::default());
+        given.charge(core, &items, "amounts")?;
+        self.settle_bundle(py, this.answer(py, given.bundle(core, self.reservation.agent()))?)
     }
 
     /// Gives back all that was set aside. A repetition, or one that has expired, changes nothing.

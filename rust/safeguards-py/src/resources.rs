@@ -8,7 +8,7 @@ use pyo3::types::{PyDateTime, PyDict, PyTuple};
 use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError, ResourceRequest, ResourceSnapshot};
 
 use crate::amount::{charge, grant, to_decimal};
-use crate::amounts::{Amounts, by_resource, to_dict};
+use crate::amounts::{Amounts, Given, by_resource, to_dict};
 use crate::arguments::{check_id, float_seconds, operation, terms};
 use crate::clock::from_datetime;
 use crate::ledger::{PyLedger, admitted, tell_crossings};
@@ -49,19 +49,20 @@ impl PyResourceBudgets {
         let core = self.ledger.get().core(py)?;
         let on_cancel = asked.on_cancel.map(|given| by_resource(given, "on_cancel")).transpose()?;
         let (amounts, on_cancel) = (by_resource(asked.amounts, "amounts")?, on_cancel.unwrap_or_default());
-        let amounts = Amounts::charged(&amounts, "amounts")?;
-        let on_cancel = Amounts::charged(&on_cancel, "on_cancel")?;
+        let (mut given, mut cancelled) = (Given::default(), Given::default());
+        given.charge(core, &amounts, "amounts")?;
+        cancelled.charge(core, &on_cancel, "on_cancel")?;
         let (ttl_nanos, overage) = terms(py, asked.ttl_seconds, asked.overage)?;
         let operation = operation(self.ledger.get(), asked.operation_type);
         Ok(core.with_agent(agent_id, |agent| {
-            let bundle = core.bundle(agent, amounts.iter())?;
-            let on_cancel = core.bundle(agent, on_cancel.iter())?;
-            let request = ResourceRequest { bundle: &bundle, ttl_nanos, overage, operation };
+            let on_cancel = cancelled.bundle(core, agent)?;
+            let request =
+                ResourceRequest { bundle: given.bundle(core, agent)?, ttl_nanos, overage, operation };
             let held = match asked.idempotency_key {
                 None => core.reserve_resources(agent, request).map(HeldResources::Alone),
                 Some(key) => core.reserve_resources_keyed(agent, request, key).map(HeldResources::Shared),
             };
-            Ok((held?, on_cancel))
+            Ok((held?, on_cancel.clone()))
         }))
     }
 
@@ -215,8 +216,9 @@ impl PyResourceBudgets {
     ) -> PyResult<bool> {
         let amount = charge(amount, "amount")?;
         let fits = self.of_agent(py, agent_id, |core, agent| {
-            let bundle = core.bundle(agent, std::iter::once((resource_type, amount)))?;
-            admitted(core.check_resources(agent, &bundle))
+            let resource = core.resource_names().find(resource_type);
+            let resource = resource.ok_or_else(|| core.unknown_resource(agent, resource_type))?;
+            admitted(core.check_resources(agent, &Bundle::of(resource, amount)))
         })?;
         Ok(fits.is_some())
     }
@@ -262,13 +264,14 @@ impl PyResourceBudgets {
         idempotency_key: Option<&str>,
     ) -> PyResult<PyResourceReceipt> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
-        let (core, amounts) = (this.core(py)?, Amounts::charged(&items, "amounts")?);
+        let (core, mut given) = (this.core(py)?, Given::default());
+        given.charge(core, &items, "amounts")?;
         let operation = operation(this, operation_type);
         let outcome = core.with_agent(agent_id, |agent| {
-            let bundle = core.bundle(agent, amounts.iter())?;
+            let bundle = given.bundle(core, agent)?;
             match idempotency_key {
-                None => core.debit_resources(agent, &bundle, operation),
-                Some(key) => core.debit_resources_keyed(agent, &bundle, operation, key),
+                None => core.debit_resources(agent, bundle, operation),
+                Some(key) => core.debit_resources_keyed(agent, bundle, operation, key),
             }
         });
         let receipt = this.answer(py, outcome)?;
@@ -299,13 +302,14 @@ impl PyResourceBudgets {
         idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
-        let (core, amounts) = (this.core(py)?, Amounts::charged(&items, "amounts")?);
+        let (core, mut given) = (this.core(py)?, Given::default());
+        given.charge(core, &items, "amounts")?;
         let operation = operation(this, operation_type);
         let outcome = core.with_agent(agent_id, |agent| {
-            let bundle = core.bundle(agent, amounts.iter())?;
+            let bundle = given.bundle(core, agent)?;
             match idempotency_key {
-                None => core.try_debit_resources(agent, &bundle, operation),
-                Some(key) => core.debit_resources_keyed(agent, &bundle, operation, key).map(|_| ()),
+                None => core.try_debit_resources(agent, bundle, operation),
+                Some(key) => core.debit_resources_keyed(agent, bundle, operation, key).map(|_| ()),
             }
         });
         let done = this.answer(py, admitted(outcome))?;

@@ -51,8 +51,8 @@ pub use rate_limit::WindowSnapshot;
 pub use read::{Renewal, Snapshot};
 pub use reservation::{Overage, Request, Reservation, ReservationState};
 pub use resources::{
-    Bundle, ClosedResources, MAX_RESOURCES, ResourceId, ResourceLine, ResourceReceipt, ResourceRequest,
-    ResourceReservation, ResourceSnapshot,
+    Bundle, ClosedResources, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt,
+    ResourceRequest, ResourceReservation, ResourceSnapshot,
 };
 pub use verify::Violation;
 

@@ -19,12 +19,23 @@ impl Bundle {
         is_strict.then_some(Self(amounts))
     }
 
-    /// Adds a resource that is not in it. Those that people write down have the order of their numbers, mostly.
+    /// So much of one resource.
+    #[must_use]
+    pub fn of(resource: ResourceId, amount: Amount) -> Self {
+        Self(SmallVec::from_iter([(resource, amount)]))
+    }
+
+    /// Says how much of a resource. Mostly people name them in the order of their numbers.
     #[inline]
-    pub(super) fn push(&mut self, resource: ResourceId, amount: Amount) {
-        let is_last = self.0.last().is_none_or(|(last, _)| *last < resource);
-        let place = if is_last { self.0.len() } else { self.place(resource).unwrap_or_else(|place| place) };
-        self.0.insert(place, (resource, amount));
+    pub fn set(&mut self, resource: ResourceId, amount: Amount) {
+        if self.0.last().is_none_or(|(last, _)| *last < resource) {
+            self.0.push((resource, amount));
+            return;
+        }
+        match self.place(resource) {
+            Ok(place) => self.0[place].1 = amount,
+            Err(place) => self.0.insert(place, (resource, amount)),
+        }
     }
 
     fn place(&self, resource: ResourceId) -> Result<usize, usize> {

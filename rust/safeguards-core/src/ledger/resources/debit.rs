@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::budget::{Move, Moves, Resources};
-use super::{Bundle, ResourceId};
+use super::{Bundle, ResourceId, ResourceNames};
 use crate::amount::Amount;
 use crate::ledger::Ledger;
 use crate::ledger::account::{Account, State};
@@ -36,22 +36,18 @@ pub struct ResourceLine {
 }
 
 impl Ledger {
-    /// The bundle of amounts by name, each named once, for an agent that has a budget for each of them.
+    /// Where resource types are found by name.
     #[inline]
-    pub fn bundle<'a>(
-        &self,
-        agent: &Account,
-        amounts: impl IntoIterator<Item = (&'a str, Amount)>,
-    ) -> Result<Bundle, LedgerError> {
-        let mut bundle = Bundle::default();
-        match self.resource_types.fill(&mut bundle, amounts) {
-            Ok(()) => Ok(bundle),
-            Err(unknown) => {
-                let state = agent.lock();
-                state.check_open(agent)?;
-                Err(state.unknown_resource(agent, unknown))
-            }
-        }
+    pub fn resource_names(&self) -> ResourceNames<'_> {
+        self.resource_types.names()
+    }
+
+    /// Why a name that is no resource type is nothing that an agent can pay with.
+    #[cold]
+    pub fn unknown_resource(&self, agent: &Account, name: &str) -> LedgerError {
+        let state = agent.lock();
+        let closed = state.check_open(agent).err();
+        closed.unwrap_or_else(|| state.unknown_resource(agent, name))
     }
 
     /// The name of a resource type.

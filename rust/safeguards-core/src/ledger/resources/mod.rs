@@ -18,7 +18,7 @@ pub use bundle::Bundle;
 pub use debit::{ResourceLine, ResourceReceipt};
 pub use read::ResourceSnapshot;
 pub use reservation::{ClosedResources, ResourceRequest, ResourceReservation};
-pub use types::{MAX_RESOURCES, ResourceId};
+pub use types::{MAX_RESOURCES, ResourceId, ResourceNames};
 
 pub(super) use budget::Resources;
 pub(super) use types::ResourceTypes;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use papaya::HashMap;
+use papaya::{HashMap, HashMapRef, LocalGuard};
 use parking_lot::RwLock;
 
-use super::{Bundle, Capacity};
-use crate::amount::Amount;
+use super::Capacity;
 use crate::ledger::error::LedgerError;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -24,6 +23,19 @@ pub(in crate::ledger) struct ResourceTypes {
     ids: HashMap<Arc<str>, ResourceId, RandomState>,
     names: RwLock<Vec<Arc<str>>>,
     capacities: Mutex<Capacities>,
+}
+
+/// Finds resource types by name, several in a row.
+#[derive(Debug)]
+pub struct ResourceNames<'a>(HashMapRef<'a, Arc<str>, ResourceId, RandomState, LocalGuard<'a>>);
+
+impl ResourceNames<'_> {
+    /// The type of this name, if a budget or a capacity was ever set for it.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<ResourceId> {
+        self.0.get(name).copied()
+    }
 }
 
 /// By number. Whoever gives an agent a budget holds the lock, so that no capacity is set meanwhile.
@@ -59,18 +71,9 @@ impl ResourceTypes {
         self.capacities.lock()
     }
 
-    /// Puts amounts by name, each named once, into a bundle. Fails with the first name that is unknown.
     #[inline]
-    pub(super) fn fill<'a>(
-        &self,
-        bundle: &mut Bundle,
-        amounts: impl IntoIterator<Item = (&'a str, Amount)>,
-    ) -> Result<(), &'a str> {
-        let ids = self.ids.pin();
-        for (name, amount) in amounts {
-            bundle.push(*ids.get(name).ok_or(name)?, amount);
-        }
-        Ok(())
+    pub(super) fn names(&self) -> ResourceNames<'_> {
+        ResourceNames(self.ids.pin())
     }
 
     pub(super) fn id(&self, name: &str) -> Option<ResourceId> {

@@ -12,7 +12,14 @@ import pytest
 
 import safeguards
 import sync_stub_docs
-from safeguards import BudgetCoordinator, BudgetRateLimiter, ManualClock, SystemClock, _native
+from safeguards import (
+    BudgetCoordinator,
+    BudgetRateLimiter,
+    ManualClock,
+    MultiResourceBudget,
+    SystemClock,
+    _native,
+)
 
 FLAGS = doctest.ELLIPSIS
 MODULES = [
@@ -49,6 +56,9 @@ def native_namespace():
     classes = {"ManualClock": ManualClock, "SystemClock": SystemClock, "Decimal": Decimal}
     classes |= {"np": np, "NextHour": _native.NextHour}
     times = {"datetime": datetime, "timedelta": timedelta, "UTC": UTC}
+    multi_resource = MultiResourceBudget(windowless)
+    multi_resource.initialize_budgets("bot", {"calls": 100, "seconds": 10})
+    names["multi_resource"] = multi_resource
     return {**names, **classes, **times}, {"coordinator": coordinator, "limiter": limiter}
 
 
@@ -77,6 +87,7 @@ def test_examples_of_the_compiled_module(name):
     tries = run(inspect.cleandoc(NATIVE[name].__doc__ or ""), namespace, name)
     # What a Python class wraps is shown by that class.
     wrapped = name.startswith(("Empty", "Allocation", "simulate_allocation", "split_budget"))
+    wrapped = name.startswith(("Empty", "Allocation", "simulate_allocation", "fair_tasks", "FairAllocation"))
     takes_arguments = inspect.isroutine(NATIVE[name]) and not wrapped
     plain = {"SystemClock.now", "SystemClock.monotonic", "ManualClock.now", "ManualClock.monotonic"}
     if takes_arguments and name not in plain | {"reads_decimals_in_place"}:

@@ -56,6 +56,7 @@ impl PyResourceBudgets {
         let operation = operation(self.ledger.get(), asked.operation_type);
         Ok(core.with_agent(agent_id, |agent| {
             let on_cancel = cancelled.bundle(core, agent)?;
+            core.check_known(agent, on_cancel)?;
             let request =
                 ResourceRequest { bundle: given.bundle(core, agent)?, ttl_nanos, overage, operation };
             let held = match asked.idempotency_key {

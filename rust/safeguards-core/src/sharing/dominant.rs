@@ -33,17 +33,19 @@ pub fn allocate(
         caps: caps.iter().map(|cap| cap.map_or(TwoFloat::from(f64::INFINITY), tasks)).collect(),
     };
     let filling = fill(&claims)?;
-    let rows = || claims.demands.chunks(capacities.len().max(1)).zip(&filling.tasks);
-    let amounts = rows().flat_map(|(row, tasks)| row.iter().map(|demand| amount(*demand * *tasks)));
-    let share = |((row, tasks), dominant): ((&[TwoFloat], &TwoFloat), &Option<usize>)| {
-        let resource = (*dominant)?;
-        let capacity = claims.capacities[resource];
-        Some((resource, if capacity > 0.0 { (row[resource] * *tasks / capacity).hi() } else { 0.0 }))
-    };
+    let row = |agent: usize| &claims.demands[agent * capacities.len()..][..capacities.len()];
+    let each = || filling.tasks.iter().copied().enumerate();
+    let amounts =
+        each().flat_map(|(agent, tasks)| row(agent).iter().map(move |demand| amount(*demand * tasks)));
+    let dominant = each().zip(&filling.dominant).map(|((agent, tasks), resource)| {
+        let resource = (*resource)?;
+        let (used, capacity) = ((row(agent)[resource] * tasks).hi(), claims.capacities[resource].hi());
+        Some((resource, if capacity > 0.0 { used / capacity } else { 0.0 }))
+    });
     let mut allocation = Allocation {
-        tasks: filling.tasks.iter().map(|tasks| floor(*tasks * one())).collect(),
+        tasks: each().map(|(_, tasks)| floor(tasks * 1e9)).collect(),
         amounts: amounts.collect(),
-        dominant: rows().zip(&filling.dominant).map(share).collect(),
+        dominant: dominant.collect(),
         limits: filling.limits,
     };
     for (resource, capacity) in capacities.iter().enumerate() {
@@ -70,10 +72,6 @@ impl Allocation {
 /// Whole numbers up to it are floats.
 const EXACT: i64 = 1 << 53;
 
-fn one() -> TwoFloat {
-    TwoFloat::from(1e9)
-}
-
 /// An amount in units. It has at most 25 digits, and a pair of floats 31; most have no more than one float.
 #[expect(clippy::cast_precision_loss, reason = "up to 2^53 there is none")]
 fn exactly(amount: Amount) -> TwoFloat {
@@ -86,7 +84,7 @@ fn exactly(amount: Amount) -> TwoFloat {
 
 /// An amount of tasks.
 fn tasks(amount: Amount) -> TwoFloat {
-    exactly(amount) / one()
+    exactly(amount) / 1e9
 }
 
 fn amount(units: TwoFloat) -> Amount {
@@ -96,7 +94,7 @@ fn amount(units: TwoFloat) -> Amount {
 /// Rounds down a number that is not negative; what is a whole one but for the noise of the computation stays it.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "up to 2^53 there is none")]
 fn floor(value: TwoFloat) -> i128 {
-    let noise = 1e-9 + value.hi() * 1e-26;
+    let noise = (1e-9 + value.hi() * 1e-26).min(0.5);
     if value.hi() >= EXACT as f64 {
         return i128::try_from((value + noise).floor()).unwrap_or(i128::MAX);
     }

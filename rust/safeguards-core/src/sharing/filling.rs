@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
     /// Tasks per unit of the level that a resource admits, if the agent needs it.
     fn pace_within(&self, agent: usize, resource: usize) -> TwoFloat {
         let (width, demand) = (self.claims.capacities.len(), self.demands(agent)[resource]);
-        let pace = self.claims.capacities[resource] / demand;
+        let pace = quotient(self.claims.capacities[resource], demand);
         self.claims.weights.get(agent * width + resource).map_or(pace, |weight| pace * *weight)
     }
 
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
 
     /// The level at which an agent has all the tasks that it can use.
     fn cap_level(&self, agent: usize) -> TwoFloat {
-        self.claims.caps[agent] / self.pace[agent]
+        quotient(self.claims.caps[agent], self.pace[agent])
     }
 
     /// Active agents that have a cap, by the level at which they reach it.
@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
     /// The level at which the next resource is used up, and which.
     fn next_exhausted(&self) -> Option<(TwoFloat, usize)> {
         let taken = (0..self.left.len()).filter(|resource| self.takers[*resource] > 0);
-        let levels = taken.map(|resource| (self.left[resource] / self.rates[resource], resource));
+        let levels = taken.map(|resource| (quotient(self.left[resource], self.rates[resource]), resource));
         levels.reduce(|least, next| if next.0 < least.0 { next } else { least })
     }
 
@@ -246,5 +246,76 @@ impl<'a> Run<'a> {
         self.tasks[agent] = tasks;
         self.limits[agent] = limit;
         self.needs(agent).for_each(|resource| self.takers[resource] -= 1);
+    }
+}
+
+/// A division digit by digit, sixteen at a time: that of the crate is good to the first sixteen only.
+fn quotient(dividend: TwoFloat, divisor: TwoFloat) -> TwoFloat {
+    let first = dividend.hi() / divisor.hi();
+    let rest = dividend - divisor * first;
+    let second = rest.hi() / divisor.hi();
+    let third = (rest - divisor * second).hi() / divisor.hi();
+    TwoFloat::new_add(first, second) + third
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn quotients_have_thirty_digits(dividend in 1..i128::MAX >> 40, divisor in 1..i128::MAX >> 40) {
+            let (dividend, divisor) = (TwoFloat::from(dividend), TwoFloat::from(divisor));
+            let rest = quotient(dividend, divisor) * divisor - dividend;
+            prop_assert!(rest.abs() <= dividend * 1e-30);
+        }
+    }
+
+    fn claims(demands: &[[f64; 2]], capacities: [f64; 2]) -> Claims {
+        Claims {
+            capacities: capacities.map(TwoFloat::from).to_vec(),
+            demands: demands.iter().flatten().copied().map(TwoFloat::from).collect(),
+            weights: Vec::new(),
+            caps: vec![TwoFloat::from(f64::INFINITY); demands.len()],
+        }
+    }
+
+    fn rounded(filling: &Filling) -> Vec<f64> {
+        filling.tasks.iter().copied().map(f64::from).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_paper() {
+        let filling = fill(&claims(&[[1.0, 4.0], [3.0, 1.0]], [9.0, 18.0])).unwrap();
+        let off = |tasks: TwoFloat, expected: f64| (tasks - expected).abs().hi();
+        assert!(off(filling.tasks[0], 3.0) < 1e-29 && off(filling.tasks[1], 2.0) < 1e-29, "{filling:?}");
+        assert_eq!(filling.dominant, [Some(1), Some(0)]);
+        assert_eq!(filling.limits, [Limit::Resource(0); 2]);
+    }
+
+    #[test]
+    fn who_needs_nothing_that_is_used_up_goes_on() {
+        let filling = fill(&claims(&[[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]], [4.0, 10.0])).unwrap();
+        assert_eq!(rounded(&filling), [2.0, 2.0, 4.0]);
+        let limits = [Limit::Resource(0), Limit::Resource(0), Limit::Resource(1)];
+        assert_eq!(filling.limits, limits);
+    }
+
+    #[test]
+    fn of_what_there_is_nothing_of_nobody_gets_any() {
+        let filling = fill(&claims(&[[1.0, 1.0], [0.0, 1.0]], [0.0, 10.0])).unwrap();
+        assert_eq!(rounded(&filling), [0.0, 10.0]);
+    }
+
+    #[test]
+    fn an_agent_that_takes_nothing_needs_a_cap() {
+        let mut free = claims(&[[1.0, 1.0], [0.0, 0.0]], [5.0, 5.0]);
+        assert_eq!(fill(&free).unwrap_err(), SharingError::Unbounded(1));
+        free.caps = vec![TwoFloat::from(3.0); 2];
+        let filling = fill(&free).unwrap();
+        assert_eq!(rounded(&filling), [3.0, 3.0]);
+        assert_eq!(filling.limits, [Limit::Cap; 2]);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Resources;
-use super::budget::ResourceBudget;
+use super::budget::{Moves, ResourceBudget};
+use super::{Bundle, Resources};
 use crate::clock::Wall;
 use crate::ledger::Ledger;
 use crate::ledger::account::{Account, State};
-use crate::ledger::balance::Balance;
+use crate::ledger::balance::{Balance, Movement};
 use crate::ledger::books::Books;
 use crate::ledger::error::LedgerError;
 use crate::ledger::event::{Event, Usage};
@@ -70,6 +70,13 @@ impl Ledger {
     /// The newest events of a resource of an agent, oldest first.
     pub fn resource_events(&self, agent: &Account, resource: &str) -> Result<Vec<Event>, LedgerError> {
         self.read_resource(agent, resource, |budget| budget.history.events().collect())
+    }
+
+    /// Refuses a bundle with a resource that the agent has no budget for.
+    pub fn check_known(&self, agent: &Account, bundle: &Bundle) -> Result<(), LedgerError> {
+        let state = agent.lock();
+        state.check_open(agent)?;
+        state.locate(agent, bundle, self, Movement::charge, &mut Moves::new())
     }
 
     fn read_resource<R>(

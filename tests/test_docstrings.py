@@ -86,8 +86,8 @@ def test_examples_of_the_compiled_module(name):
         namespace |= limited
     tries = run(inspect.cleandoc(NATIVE[name].__doc__ or ""), namespace, name)
     # What a Python class wraps is shown by that class.
-    wrapped = name.startswith(("Empty", "Allocation", "simulate_allocation", "split_budget"))
-    wrapped = name.startswith(("Empty", "Allocation", "simulate_allocation", "fair_tasks", "FairAllocation"))
+    elsewhere = ("Empty", "Allocation", "simulate_allocation", "split_budget", "fair_tasks", "FairAllocation")
+    wrapped = name.startswith(elsewhere)
     takes_arguments = inspect.isroutine(NATIVE[name]) and not wrapped
     plain = {"SystemClock.now", "SystemClock.monotonic", "ManualClock.now", "ManualClock.monotonic"}
     if takes_arguments and name not in plain | {"reads_decimals_in_place"}:

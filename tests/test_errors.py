@@ -12,8 +12,13 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from safeguards import BudgetCoordinator, BudgetRateLimiter, CostBenefitAllocator, exceptions
-from safeguards import BudgetCoordinator, BudgetRateLimiter, MultiResourceBudget, exceptions
+from safeguards import (
+    BudgetCoordinator,
+    BudgetRateLimiter,
+    CostBenefitAllocator,
+    MultiResourceBudget,
+    exceptions,
+)
 from safeguards.exceptions import (
     BudgetError,
     BudgetExceededError,

@@ -11,6 +11,7 @@ import allocation
 import cost_benefit
 import footprint
 import hot_path
+import multi_resource
 import pool_size
 import scaling
 from report import RESULTS, Row, machine, show, write
@@ -25,6 +26,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Batches": scaling.batches,
     "Memory and import": footprint.rows,
     "Allocation": allocation.rows,
+    "Multi-resource": multi_resource.rows,
     "Pool sizes": pool_size.rows,
     "Cost and benefit": cost_benefit.rows,
 }

@@ -37,12 +37,12 @@ def rows() -> list[Row]:
 def debits() -> list[Row]:
     """A debit of four resources beside one of money, each in a fleet of its own."""
     results = measure(
-        _money("try_debit", "coordinator.try_debit(agent, amount)", lambda n: n),
+        _money("try_debit", "coordinator.try_debit(agent, amount)"),
         _resources("try_debit of 4 resources", "resources.try_debit(agent, amounts)"),
         _resources("try_debit of 4 with capacities", "resources.try_debit(agent, amounts)", capacities=True),
         _resources("try_debit of 1 resource", "resources.try_debit(agent, amounts)", names=1),
         _resources("debit of 4 with receipt", "resources.debit(agent, amounts)"),
-        _money("reserve + settle", "coordinator.reserve(agent, amount).settle(amount)", lambda n: n),
+        _money("reserve + settle", "coordinator.reserve(agent, amount).settle(amount)"),
         _resources("reserve + settle of 4", "resources.reserve(agent, amounts).settle(amounts)"),
     )
     ns = {name: result.ns for name, result in results.items()}
@@ -112,7 +112,7 @@ def prove(matrix: np.ndarray, demands: dict, capacities: dict) -> str:
     return "equal to fractions to 1e-9"
 
 
-def _money(name: str, statement: str, _: object) -> Contender:
+def _money(name: str, statement: str) -> Contender:
     ours = fleet()
     names = {"coordinator": ours.coordinator, "agent": AGENT, "amount": AMOUNT}
     return Contender(name, statement, names, lambda n: ours.prove(AGENT, n), calls=50_000)

@@ -79,7 +79,7 @@ pub(crate) type Items<'py> = SmallVec<[(Bound<'py, PyString>, Bound<'py, PyAny>)
 #[inline]
 pub(crate) fn items<'py>(value: &Bound<'py, PyAny>, argument: &str, maps: &str) -> PyResult<Items<'py>> {
     let Ok(dict) = value.cast::<PyDict>() else { return mapping_items(value, argument, maps) };
-    let mut items = Items::new();
+    let mut items = Items::with_capacity(dict.len());
     with_critical_section(dict, || {
         for (key, value) in dict.iter() {
             items.push((text(key, argument)?, value));

@@ -1,5 +1,6 @@
 //! Fair divisions for Python.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
@@ -41,11 +42,10 @@ impl PyFairAllocation {
         weights: Option<&Bound<'_, PyAny>>,
         caps: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let capacities = by_resource(capacities, "capacities")?;
-        let capacities: Vec<_> = Amounts::granted(&capacities, "capacities")?.iter().collect();
-        let resources = places(capacities.iter().map(|(name, _)| *name));
-        let demands = items(demands, "demands", "agents to what a task takes")?;
-        let table = Table { agents: &demands, resources };
+        let resources = by_resource(capacities, "capacities")?;
+        let capacities: Vec<_> = Amounts::granted(&resources, "capacities")?.iter().collect();
+        let agents = items(demands, "demands", "agents to what a task takes")?;
+        let table = Table { agents: Names::new(&agents), resources: Names::new(&resources) };
         let matrix = table.demands()?;
         let weights = weights.map(|given| table.weights(given)).transpose()?.unwrap_or_default();
         let caps = table.caps(caps)?;
@@ -80,22 +80,50 @@ impl PyFairAllocation {
     }
 }
 
-fn places<'a>(names: impl Iterator<Item = &'a str>) -> Places<'a> {
-    names.enumerate().map(|(place, name)| (name, place)).collect()
+/// Keys of a mapping, and where each stands.
+struct Names<'a, 'py> {
+    items: &'a Items<'py>,
+    /// Made for the first name that does not stand where it was guessed.
+    places: OnceCell<Places<'a>>,
+}
+
+impl<'a, 'py> Names<'a, 'py> {
+    const fn new(items: &'a Items<'py>) -> Self {
+        Self { items, places: OnceCell::new() }
+    }
+
+    /// Where a name stands. Mostly it is the same object at the same place as in another mapping.
+    #[inline]
+    fn find(&self, name: &Bound<'_, PyString>, guess: usize) -> PyResult<Option<usize>> {
+        if self.items.get(guess).is_some_and(|(known, _)| known.is(name)) {
+            return Ok(Some(guess));
+        }
+        Ok(self.places()?.get(name.to_str()?).copied())
+    }
+
+    fn places(&self) -> PyResult<&Places<'a>> {
+        if let Some(places) = self.places.get() {
+            return Ok(places);
+        }
+        let names = self.items.iter().enumerate();
+        let places = names.map(|(place, (name, _))| Ok((name.to_str()?, place))).collect::<PyResult<_>>()?;
+        Ok(self.places.get_or_init(|| places))
+    }
 }
 
 /// Agents and resources, and what is said of them.
 struct Table<'a, 'py> {
-    agents: &'a Items<'py>,
-    resources: Places<'a>,
+    agents: Names<'a, 'py>,
+    resources: Names<'a, 'py>,
 }
 
 impl Table<'_, '_> {
     /// What a task takes, a row for each agent.
     fn demands(&self) -> PyResult<Vec<Amount>> {
-        let width = self.resources.len();
-        let mut matrix = vec![Amount::ZERO; self.agents.len() * width];
-        for ((agent, given), row) in self.agents.iter().zip(matrix.chunks_mut(width.max(1))) {
+        let (agents, width) = (self.agents.items, self.resources.items.len());
+        let mut matrix = vec![Amount::ZERO; agents.len() * width];
+        for ((agent, given), place) in agents.iter().zip(0..) {
+            let row = &mut matrix[place * width..][..width];
             self.read_row(agent, given, row)?;
         }
         Ok(matrix)
@@ -110,23 +138,36 @@ impl Table<'_, '_> {
         // The place is put into words only for an error.
         let argument = || place("demands", agent);
         let row_items = by_resource(given, "demands").or_else(|_| by_resource(given, &argument()))?;
-        for (resource, amount) in &row_items {
-            let column = self.column(resource, argument)?;
+        for (guess, (resource, amount)) in row_items.iter().enumerate() {
+            let column = self.column(resource, guess, argument)?;
             row[column] =
                 charge(amount, "demands").or_else(|_| charge(amount, &place(&argument(), resource)))?;
         }
         Ok(())
     }
 
-    fn column(&self, resource: &Bound<'_, PyString>, argument: impl FnOnce() -> String) -> PyResult<usize> {
-        let name = resource.to_str()?;
-        self.resources.get(name).copied().ok_or_else(|| self.unknown_resource(resource, &argument()))
+    #[inline]
+    fn column(
+        &self,
+        resource: &Bound<'_, PyString>,
+        guess: usize,
+        argument: impl FnOnce() -> String,
+    ) -> PyResult<usize> {
+        let column = self.resources.find(resource, guess)?;
+        column.map_or_else(|| Err(self.unknown_resource(resource, &argument())), Ok)
+    }
+
+    #[inline]
+    fn row(&self, agent: &Bound<'_, PyString>, guess: usize, argument: &str) -> PyResult<usize> {
+        let row = self.agents.find(agent, guess)?;
+        row.map_or_else(|| Err(unknown_agent(agent, argument)), Ok)
     }
 
     #[cold]
     fn unknown_resource(&self, resource: &Bound<'_, PyString>, argument: &str) -> PyErr {
         let py = resource.py();
-        let mut known: Vec<_> = self.resources.keys().copied().collect();
+        let mut known: Vec<_> =
+            self.resources.items.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
         known.sort_unstable();
         let fields = PyDict::new(py);
         let filled = fields.set_item("resource", resource).and_then(|()| fields.set_item("known", &known));
@@ -139,11 +180,10 @@ impl Table<'_, '_> {
 
     /// The weights of agents, equal for all resources or one for each.
     fn weights(&self, given: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
-        let width = self.resources.len();
-        let rows = self.rows()?;
-        let mut weights = vec![1.0; self.agents.len() * width];
-        for (agent, weight) in &items(given, "weights", "agents to weights")? {
-            let row = row_of(&rows, agent, "weights")?;
+        let width = self.resources.items.len();
+        let mut weights = vec![1.0; self.agents.items.len() * width];
+        for (guess, (agent, weight)) in items(given, "weights", "agents to weights")?.iter().enumerate() {
+            let row = self.row(agent, guess, "weights")?;
             let row = &mut weights[row * width..][..width];
             // The place is put into words only for an error.
             let argument = || place("weights", agent);
@@ -151,8 +191,10 @@ impl Table<'_, '_> {
                 row.fill(check_weight(weight, given.py(), argument)?);
                 continue;
             }
-            for (resource, weight) in &items(weight, &argument(), "resource types to weights")? {
-                let (column, argument) = (self.column(resource, argument)?, || place(&argument(), resource));
+            let by_resource = items(weight, &argument(), "resource types to weights")?;
+            for (guess, (resource, weight)) in by_resource.iter().enumerate() {
+                let column = self.column(resource, guess, argument)?;
+                let argument = || place(&argument(), resource);
                 let weight = weight.extract::<f64>();
                 let weight =
                     weight.map_err(|_| PyTypeError::new_err(format!("{} must be a number", argument())))?;
@@ -164,24 +206,18 @@ impl Table<'_, '_> {
 
     /// The most tasks that each agent can use, if it is said.
     fn caps(&self, given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Option<Amount>>> {
-        let mut caps = vec![None; self.agents.len()];
+        let mut caps = vec![None; self.agents.items.len()];
         let Some(given) = given else { return Ok(caps) };
-        let rows = self.rows()?;
-        for (agent, cap) in &items(given, "caps", "agents to tasks")? {
+        for (guess, (agent, cap)) in items(given, "caps", "agents to tasks")?.iter().enumerate() {
             let cap = grant(cap, "caps").or_else(|_| grant(cap, &place("caps", agent)))?;
-            caps[row_of(&rows, agent, "caps")?] = Some(cap);
+            caps[self.row(agent, guess, "caps")?] = Some(cap);
         }
         Ok(caps)
     }
 
-    fn rows(&self) -> PyResult<Places<'_>> {
-        let names = self.agents.iter().map(|(agent, _)| agent.to_str()).collect::<PyResult<Vec<_>>>()?;
-        Ok(places(names.into_iter()))
-    }
-
     fn refuse(&self, py: Python<'_>, error: SharingError) -> PyErr {
         let SharingError::Unbounded(row) = error;
-        let argument = place("demands", &self.agents[row].0);
+        let argument = place("demands", &self.agents.items[row].0);
         configuration_error(
             py,
             format!("{argument} takes nothing of any resource: give it a cap, or leave it out"),
@@ -189,14 +225,13 @@ impl Table<'_, '_> {
     }
 }
 
-fn row_of(rows: &Places<'_>, agent: &Bound<'_, PyString>, argument: &str) -> PyResult<usize> {
-    rows.get(agent.to_str()?).copied().ok_or_else(|| {
-        let name = agent.to_string_lossy();
-        configuration_error(
-            agent.py(),
-            format!("{argument} names {name:?}, which demands nothing: add it to demands"),
-        )
-    })
+#[cold]
+fn unknown_agent(agent: &Bound<'_, PyString>, argument: &str) -> PyErr {
+    let name = agent.to_string_lossy();
+    configuration_error(
+        agent.py(),
+        format!("{argument} names {name:?}, which demands nothing: add it to demands"),
+    )
 }
 
 fn check_weight(weight: f64, py: Python<'_>, argument: impl FnOnce() -> String) -> PyResult<f64> {

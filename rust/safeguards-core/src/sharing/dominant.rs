@@ -35,8 +35,8 @@ pub fn allocate(
     let filling = fill(&claims)?;
     let row = |agent: usize| &claims.demands[agent * capacities.len()..][..capacities.len()];
     let each = || filling.tasks.iter().copied().enumerate();
-    let amounts =
-        each().flat_map(|(agent, tasks)| row(agent).iter().map(move |demand| amount(*demand * tasks)));
+    let mut amounts = Vec::with_capacity(demands.len());
+    each().for_each(|(agent, tasks)| amounts.extend(row(agent).iter().map(|demand| amount(*demand * tasks))));
     let dominant = each().zip(&filling.dominant).map(|((agent, tasks), resource)| {
         let resource = (*resource)?;
         let (used, capacity) = ((row(agent)[resource] * tasks).hi(), claims.capacities[resource].hi());
@@ -44,7 +44,7 @@ pub fn allocate(
     });
     let mut allocation = Allocation {
         tasks: each().map(|(_, tasks)| floor(tasks * 1e9)).collect(),
-        amounts: amounts.collect(),
+        amounts,
         dominant: dominant.collect(),
         limits: filling.limits,
     };

@@ -92,6 +92,8 @@ struct Run<'a> {
     rates: Vec<TwoFloat>,
     /// How many they are.
     takers: Vec<usize>,
+    /// Room to work in.
+    rough: Vec<f64>,
 }
 
 impl<'a> Run<'a> {
@@ -109,6 +111,7 @@ impl<'a> Run<'a> {
             left: claims.capacities.clone(),
             rates: vec![zero; resources],
             takers: vec![0; resources],
+            rough: Vec::with_capacity(resources),
         };
         for agent in 0..agents {
             run.enter(agent)?;
@@ -143,12 +146,15 @@ impl<'a> Run<'a> {
 
     /// Finds an agent's dominant resource and with it its pace.
     fn enter(&mut self, agent: usize) -> Result<(), SharingError> {
-        let rough = self.needs(agent).map(|resource| self.rough_pace_within(agent, resource));
-        let Some(least) = rough.reduce(f64::min) else { return self.enter_without_needs(agent) };
+        let mut rough = std::mem::take(&mut self.rough);
+        rough.clear();
+        rough.extend(self.needs(agent).map(|resource| self.rough_pace_within(agent, resource)));
+        let least = rough.iter().copied().fold(f64::INFINITY, f64::min);
         // Only those that may be the slowest are worth all digits.
-        let close = self.needs(agent).filter(|r| self.rough_pace_within(agent, *r) <= least * (1.0 + 1e-12));
-        let paces = close.map(|resource| (self.pace_within(agent, resource), resource));
+        let close = self.needs(agent).zip(&rough).filter(|(_, pace)| **pace <= least * (1.0 + 1e-12));
+        let paces = close.map(|(resource, _)| (self.pace_within(agent, resource), resource));
         let slowest = paces.reduce(|least, next| if next.0 < least.0 { next } else { least });
+        self.rough = rough;
         let Some((pace, dominant)) = slowest else { return self.enter_without_needs(agent) };
         self.pace[agent] = pace;
         self.dominant[agent] = Some(dominant);

@@ -101,6 +101,10 @@ fair-shares: $(VENV)/.bench ## Draw the picture of docs/multi_resource.md
 pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recorded demand
 	$(BIN)/python benches/pool_size_pictures.py
 
+.PHONY: forecasts
+forecasts: $(VENV)/.bench ## Measure forecasts beside models of statsforecast; draws docs/forecasting-*.svg
+	$(BIN)/pip install --quiet --group forecast && $(BIN)/python benches/forecasting.py --rivals --pictures
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module
 	cargo fmt --all --check

@@ -9,19 +9,18 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from safeguards import BudgetCoordinator, NotificationManager
 
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-POOL_SIZING, REALLOCATION, RATE_LIMITING, MULTI_RESOURCE, COST_BENEFIT = 0, 1, 2, 6, 7
+POOL_SIZING, REALLOCATION, RATE_LIMITING, LEARNING, MULTI_RESOURCE, COST_BENEFIT = 0, 1, 2, 4, 6, 7
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
-    1: "safeguards.core.dynamic_budget",
     3: "safeguards.budget.time_scheduler",
-    4: "safeguards.budget.pattern_learner",
     5: "safeguards.budget.rl_optimizer",
     8: "safeguards.budget.federation",
 }
@@ -56,17 +55,19 @@ def test_blocks_of_later_parts_really_need_them(position):
 
 
 def test_all_that_is_built_runs_in_one_namespace():
-    names = namespace()
+    names = {"NotificationManager": NotificationManager}
     for position in range(len(BLOCKS)):
         if position not in NOT_YET_BUILT:
             execute(position, names)
-        elif position == REALLOCATION:  # later blocks speak of the agents that it registers
-            for i in range(4):
-                names["budget_coordinator"].register_agent(f"agent_{i}", names["pool_id"], initial_budget=50)
-    names["pool_sizer"].stop()
+    for controller in ("pool_sizer", "reallocator"):
+        assert names[controller].running
+        names[controller].stop()
+    names["learner"].stop_collection()
     assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {
         POOL_SIZING,
+        REALLOCATION,
         RATE_LIMITING,
+        LEARNING,
         MULTI_RESOURCE,
         COST_BENEFIT,
     }
@@ -124,6 +125,29 @@ def test_the_pool_sizing_block_sizes():
     assert coordinator.get_pool_budget(pool) == Decimal("499.99")
     assert sizer.evaluate()[0].new == 1080, "58 % of 1200 is used: it shrinks by a tenth"
     sizer.stop()
+
+
+def test_the_learning_block_learns_and_applies_what_it_is_sure_of(capsys):
+    names = namespace() | {"Decimal": Decimal}  # which an earlier block imports
+    execute(LEARNING, names)
+    learner, coordinator = names["learner"], names["budget_coordinator"]
+    assert learner.collecting and not learner.running
+    assert (names["prediction"], bool(names["patterns"])) == (None, False)
+    names["apply_optimized_budgets"]()
+    assert {coordinator.get_budget(agent) for agent in names["agent_ids"]} == {50}
+    # Two weeks of the same every hour for one agent, too little of another, nothing but surprises of a third.
+    now = coordinator.clock.now()
+    hours = [now - timedelta(hours=n) for n in range(336, 0, -1)]
+    learner.load_history("agent_0", hours, [Decimal("0.5")] * 336)
+    learner.load_history("agent_1", hours[-99:], [1] * 99)
+    learner.load_history("agent_2", hours, np.random.default_rng(0).lognormal(0, 3, 336))
+    names["apply_optimized_budgets"]()
+    assert coordinator.get_budget("agent_0") == pytest.approx(Decimal("14.4"), rel=Decimal("0.02"))
+    assert [coordinator.get_budget(f"agent_{i}") for i in (1, 2, 3)] == [50, 50, 50]
+    assert capsys.readouterr().out.startswith("Applied optimized budget of 14.")
+    patterns = learner.analyze_patterns(agent_id="agent_0", time_bucket_minutes=60)
+    assert patterns.mean == pytest.approx(0.5, rel=0.01)
+    learner.stop_collection()
     coordinator.verify()
 
 

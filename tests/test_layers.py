@@ -25,6 +25,7 @@ LAYERS = {
     "core.controller": 3,
     "core.dynamic_budget": 3,
     "budget": 3,
+    "budget._plots": 4,
     "backtest": 4,
     "budget.cost_benefit.plots": 4,
     "stores": 4,

@@ -42,6 +42,7 @@ from safeguards.types import (
     AlertSeverity,
     BudgetEvent,
     BudgetMetrics,
+    BudgetPrediction,
     Decision,
     FairShare,
     RateLimit,
@@ -57,8 +58,10 @@ if TYPE_CHECKING:
         OperationEstimate,
         OperationShare,
     )
+    from safeguards.budget.pattern_learner import BudgetPatternLearner
+    from safeguards.budget.usage_patterns import UsageAnomaly, UsagePatterns
     from safeguards.core.controller import Controller
-    from safeguards.core.dynamic_budget import AdaptivePoolSizer
+    from safeguards.core.dynamic_budget import AdaptivePoolSizer, PriorityBasedReallocator
 
 __all__ = [
     "Account",
@@ -73,6 +76,8 @@ __all__ = [
     "BudgetEvent",
     "BudgetExceededError",
     "BudgetMetrics",
+    "BudgetPatternLearner",
+    "BudgetPrediction",
     "BudgetRateLimiter",
     "ConfigurationError",
     "Controller",
@@ -90,6 +95,7 @@ __all__ = [
     "NotificationManager",
     "OperationEstimate",
     "OperationShare",
+    "PriorityBasedReallocator",
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
@@ -104,7 +110,9 @@ __all__ = [
     "UnknownAgentError",
     "UnknownPoolError",
     "UnknownResourceError",
+    "UsageAnomaly",
     "UsageEvent",
+    "UsagePatterns",
     "fair_shares",
     "fair_tasks",
 ]
@@ -113,11 +121,15 @@ __all__ = [
 _LATER = {
     "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
     "Allocation": "safeguards.budget.cost_benefit",
+    "BudgetPatternLearner": "safeguards.budget.pattern_learner",
     "Controller": "safeguards.core.controller",
     "CostBenefitAllocator": "safeguards.budget.cost_benefit",
     "Effectiveness": "safeguards.budget.cost_benefit",
     "OperationEstimate": "safeguards.budget.cost_benefit",
     "OperationShare": "safeguards.budget.cost_benefit",
+    "UsageAnomaly": "safeguards.budget.usage_patterns",
+    "UsagePatterns": "safeguards.budget.usage_patterns",
+    "PriorityBasedReallocator": "safeguards.core.dynamic_budget",
 }
 
 

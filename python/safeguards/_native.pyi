@@ -22,6 +22,10 @@ _Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decima
 _ResourceSnapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal]
 _Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
 
+_Prediction: TypeAlias = tuple[
+    Decimal, Decimal, Decimal, float, list[float], list[tuple[str, float]], datetime, datetime, int, int
+]
+
 @disjoint_base
 class Ledger:
     """The books behind `BudgetCoordinator`, which inherits every method from here.
@@ -455,6 +459,7 @@ class Ledger:
     def _pool_refusals(self, pool_id: str) -> int: ...
     def _pool_renewal(self, pool_id: str) -> tuple[datetime, datetime, Decimal] | None: ...
     def _agent_snapshot(self, agent_id: str) -> _Snapshot: ...
+    def _watch_low(self, pool_id: str, low: Amount | None) -> None: ...
     def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
     def _usage(self, agent_id: str, start: datetime, end: datetime) -> list[_Usage]: ...
     # The kind is one of `safeguards.types.metrics.EventKind`, which stands above this module.
@@ -1425,6 +1430,47 @@ def simulate_allocation(
     """Runs all trials; the loads as an int64 array of shape (trials, T, Q)."""
 
 @final
+class UsageLearner:
+    """Usage of many agents, and what it says of the future."""
+    def __new__(cls, days: int, min_points: int, timezone: str | None) -> Self: ...
+    def read(self, ledger: Ledger) -> int:
+        """Reads what is new in a ledger; the number of agents that had something."""
+    def load(
+        self,
+        agent_id: str,
+        at: list[int],
+        amounts: Iterable[Amount] | NDArray[np.float64],
+        now: datetime,
+    ) -> None:
+        """Takes note of usage from elsewhere: microseconds since 1970, and amounts."""
+    def usage(self, agent_id: str) -> tuple[datetime, NDArray[np.float64], int] | None:
+        """start, usage of each quarter-hour, data points."""
+    def predict(
+        self, agent_id: str, start: datetime, hours: int, level: float, margin: float
+    ) -> _Prediction | None:
+        """What an agent will need; `None` where too little is known."""
+    def predict_all(
+        self, start: datetime, hours: int, level: float, margin: float
+    ) -> list[tuple[str, _Prediction]]:
+        """What each agent will need of which enough is known."""
+    def agents(self) -> list[str]:
+        """Ids of the agents of which anything is known, sorted."""
+    def bytes(self, agent_id: str) -> int | None:
+        """Memory of an agent."""
+
+def forecast_usage(
+    usage: NDArray[np.float64],
+    first: NDArray[np.int64],
+    *,
+    lead: int,
+    length: int,
+    level: float,
+    margin: float,
+    threads: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Forecasts every agent of a panel; arrays by name."""
+
+@final
 class NextHour:
     """Forecasts the demand of the next step, for many series at once, as the demand streams in.
 
@@ -1596,3 +1642,75 @@ def split_budget(
         InfeasibleAllocationError: the floors cannot be kept.
         ConfigurationError: the lists do not belong together.
     """
+
+def max_min_shares(
+    total: Amount,
+    needs: Sequence[Amount],
+    weights: Sequence[float],
+    *,
+    floors: Sequence[Amount] | None = None,
+    ceilings: Sequence[Amount] | None = None,
+) -> list[Decimal]:
+    """Divides an amount by weighted max-min fairness, to the last unit.
+
+    First everybody is given up to their need: who needs less than their part by weight gets it all, and the
+    others share what is left by weight (Bertsekas & Gallager 1992, "Data Networks", section 6.5.2). What is
+    over then goes out in proportion to the needs; by weight if nobody needs anything. Shares are rounded to
+    1e-9 by largest remainders, of equal ones the first.
+
+    Args:
+        total: what is divided.
+        needs: what each can use.
+        weights: how much each counts, from 1e-9 to 1e9.
+        floors: the least that each gets; nothing if not given. If they add up to more than `total`, each
+            gets its part of it by its floor.
+        ceilings: the most that each gets; no bound if not given.
+
+    Returns:
+        One `Decimal` each. They add up to `total`, or to all ceilings if that is less.
+
+    Raises:
+        InvalidAmountError: something is not an amount.
+        ConfigurationError: the lengths differ, a weight is out of range or a ceiling is below its floor.
+
+    Example:
+        >>> max_min_shares(100, [10, 80, 90], [1, 1, 2])
+        [Decimal('10'), Decimal('30'), Decimal('60')]
+    """
+
+@final
+class PoolMembers:
+    """A pool and the agents right below it, at one instant."""
+    def __new__(cls, ledger: Ledger, pool_id: str) -> Self: ...
+    @property
+    def pie(self) -> Decimal:
+        """What the pool has left."""
+    @property
+    def renews_in(self) -> float | None:
+        """Seconds until the pool is granted its budget anew; None if it has no period."""
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the agents."""
+    @property
+    def priorities(self) -> NDArray[np.uint8]:
+        """Their priorities."""
+    @property
+    def remaining(self) -> NDArray[np.float64]:
+        """What each has left."""
+    @property
+    def spent(self) -> NDArray[np.float64]:
+        """What each has spent so far."""
+    def deal(
+        self,
+        needs: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        fixed: NDArray[np.bool_],
+        rule: tuple[float, float, float | None],
+    ) -> tuple[list[tuple[int, Decimal, Decimal]], Decimal, bool]:
+        """Deals the pool out.
+
+        Takes needs (infinite for all there is), weights, who keeps what it has, and the shares of the rule:
+        floor, reserve, largest change or None. Returns the agents whose budget changes (position, old, new),
+        what is kept back, and whether there is enough for all floors.
+        """
+    def __len__(self) -> int: ...

@@ -128,6 +128,19 @@ def test_progress_goes_from_nothing_to_all(measured, seen):
     assert {report[2][0] for report in seen[:-1]} == {key[0] for key in measured}
 
 
+def test_progress_over_several_capacities_goes_on_and_does_not_begin_anew():
+    seen = []
+    simulation = evaluation.Simulation(
+        tuple(experiment_setting(1, total=20_000.0) for _ in range(3)),
+        FlowStrategy(),
+        {"trials": 60, "n_agents": 20_000},
+    )
+    simulation.run(1, lambda done, in_all: seen.append((done, in_all)))
+    assert len(seen) > 3, "it runs for longer than it takes to report"
+    assert seen == sorted(seen)
+    assert {in_all for _, in_all in seen} == {3 * 20 * 1000}
+
+
 def test_table_1_holds_published_and_measured(parsed, measured):
     rows = parsed.rows["table-1"]
     assert rows[0][:4] == ["Setting", "Strategy", "Published", "Measured"]

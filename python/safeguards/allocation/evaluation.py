@@ -114,10 +114,21 @@ class Simulation:
         options["trials"] = self._share(options.get("trials", 100))
         seed = options.pop("seed", 0)
         results = [
-            simulate(c, self.strategy, seed=seed + n, threads=threads, progress=progress, **options)
+            simulate(
+                c, self.strategy, seed=seed + n, threads=threads, progress=self._part(n, progress), **options
+            )
             for n, c in enumerate(self.capacities)
         ]
         return _measure(results, keep=self.keep)
+
+    def _part(
+        self, n: int, progress: Callable[[int, int], object] | None
+    ) -> Callable[[int, int], object] | None:
+        """Progress of the n-th of its capacities as part of all of them."""
+        if progress is None:
+            return None
+        parts = len(self.capacities)
+        return lambda now, steps: progress(n * steps + now, parts * steps)
 
 
 @dataclass(frozen=True)
@@ -222,7 +233,7 @@ def _within(
     key: Key,
     work: int,
 ) -> Callable[[int, int], object] | None:
-    """Progress of one simulation as part of all; one over several capacities reports when it is over."""
+    """Progress of one simulation as part of all."""
     if progress is None:
         return None
     return lambda now, steps: progress(done + min(work, work * now // steps), in_all, key)

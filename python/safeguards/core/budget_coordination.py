@@ -14,6 +14,7 @@ from safeguards.types.enums import AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta, tzinfo
     from decimal import Decimal
 
@@ -58,6 +59,7 @@ class BudgetCoordinator(Ledger):
     clock: Clock
     _lock: threading.Lock
     _pinned: frozenset[str]
+    _low_listeners: tuple[Callable[[str], None], ...]
 
     def __new__(  # noqa: D102 - the class documents it
         cls,
@@ -82,6 +84,7 @@ class BudgetCoordinator(Ledger):
         self.clock = read_time
         self._lock = threading.Lock()
         self._pinned = frozenset()
+        self._low_listeners = ()
         return self
 
     def create_budget_pool(
@@ -264,6 +267,19 @@ class BudgetCoordinator(Ledger):
             spent=spent,
             **details,
         )
+
+    def _listen_low(self, listener: Callable[[str], None]) -> None:
+        """Calls `listener(agent_id)` for each agent that runs low, of the pools that `_watch_low` watches."""
+        with self._lock:
+            self._low_listeners = (*self._low_listeners, listener)
+
+    def _unlisten_low(self, listener: Callable[[str], None]) -> None:
+        with self._lock:
+            self._low_listeners = tuple(other for other in self._low_listeners if other != listener)
+
+    def _on_low(self, agent_id: str) -> None:
+        for listener in self._low_listeners:
+            listener(agent_id)
 
     def __repr__(self) -> str:
         return _report.line(self)

@@ -83,6 +83,7 @@ class Controller(ABC):
         self._starting = threading.Lock()
         self._turn = threading.RLock()  # one run at a time
         self._applying = threading.RLock()  # what `stop` waits for
+        self._keeping = threading.Lock()  # the history
 
     # What people call.
 
@@ -129,7 +130,7 @@ class Controller(ABC):
     @property
     def history(self) -> list[Decision]:
         """The latest decisions, oldest first, with what became of each."""
-        with self._turn:
+        with self._keeping:
             return list(self._history)
 
     def on_decision(self, callback: Judge) -> None:
@@ -210,7 +211,7 @@ class Controller(ABC):
             self._try_observe(now)
             decisions = [self._carry_out(decision, spell) for decision in self._decide(now)]
             done = [decision for decision in decisions if decision is not None]
-            self._history.extend(done)
+            self._keep(done)
         self._tell(done)
         return done
 
@@ -269,6 +270,10 @@ class Controller(ABC):
         except Exception as error:  # noqa: BLE001 - it is told, and nothing is changed
             self._tell_failure("could not ask a callback, so it left things as they were", error)
             return False
+
+    def _keep(self, decisions: list[Decision]) -> None:
+        with self._keeping:
+            self._history.extend(decisions)
 
     # Telling.
 

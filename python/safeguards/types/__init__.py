@@ -4,6 +4,7 @@ from safeguards.types.alerts import Alert
 from safeguards.types.decisions import Decision
 from safeguards.types.enums import AgentPriority, AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, ResourceMetrics, UsageEvent
+from safeguards.types.predictions import BudgetPrediction
 from safeguards.types.shares import FairShare
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "AlertSeverity",
     "BudgetEvent",
     "BudgetMetrics",
+    "BudgetPrediction",
     "Decision",
     "FairShare",
     "RateLimit",

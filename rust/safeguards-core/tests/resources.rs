@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
-    Account, Bundle, EventKind, Kind, Ledger, LedgerError, OperationId, Overage, ReservationState,
+    Account, Alarm, Bundle, EventKind, Kind, Ledger, LedgerError, OperationId, Overage, ReservationState,
     ResourceRequest, ResourceReservation,
 };
 
@@ -252,8 +252,11 @@ fn thresholds_are_told_of_budgets_and_capacities() {
     world.ledger.initialize_resources("ann", &NAMES.map(|name| (name, whole(10)))).unwrap();
     world.ledger.set_capacity("gpu", whole(5)).unwrap();
     debit(&world, &[("cpu", 8), ("gpu", 5)]).unwrap();
-    let told = world.ledger.take_crossings();
-    let told = told.iter().map(|c| (&*c.account, c.kind, c.resource.as_deref(), c.threshold.0));
+    let alarms = world.ledger.take_alarms();
+    let told = alarms.iter().map(|alarm| match alarm {
+        Alarm::Crossing(c) => (&*c.account, c.kind, c.resource.as_deref(), c.threshold.0),
+        Alarm::Low { agent, .. } => panic!("{agent} runs low"),
+    });
     let expected = [("gpu", Kind::Pool, Some("gpu"), 1_000_000), ("ann", Kind::Agent, Some("cpu"), 800_000)];
     assert_eq!(told.collect::<Vec<_>>(), expected);
 }

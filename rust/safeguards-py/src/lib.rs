@@ -22,6 +22,8 @@ mod cost_benefit;
 mod decimal_layout;
 mod empty;
 mod error;
+mod fair_shares;
+mod forecast;
 mod fork;
 mod ledger;
 mod next_hour;
@@ -52,6 +54,10 @@ mod _native {
     #[pymodule_export]
     use crate::empty::Empty;
     #[pymodule_export]
+    use crate::fair_shares::{PyFairAllocation, fair_tasks};
+    #[pymodule_export]
+    use crate::forecast::{PyUsageLearner, forecast_usage};
+    #[pymodule_export]
     use crate::ledger::PyLedger;
     #[pymodule_export]
     use crate::next_hour::PyNextHour;
@@ -68,5 +74,5 @@ mod _native {
     #[pymodule_export]
     use crate::resources::PyResourceBudgets;
     #[pymodule_export]
-    use crate::sharing::{PyFairAllocation, fair_tasks};
+    use crate::sharing::{PyMembers, max_min_shares};
 }

@@ -9,7 +9,7 @@ use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{Reservation, ReservationState};
 
 use crate::amount::{charge, to_decimal};
-use crate::ledger::{PyLedger, tell_crossings};
+use crate::ledger::{PyLedger, tell_alarms};
 use crate::receipt::PyReceipt;
 
 /// A reservation that this object alone holds, or one that was made under a key and can be held by others.
@@ -72,7 +72,7 @@ impl PyReservation {
         let this = self.ledger.get();
         let receipt = this.answer(py, this.core(py)?.settle(&self.reservation, amount))?;
         self.closed.store(true, Ordering::Relaxed);
-        tell_crossings(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py));
         Ok(PyReceipt(receipt))
     }
 

@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 use safeguards_core::ledger::{Bundle, ReservationState, ResourceReservation};
 
 use crate::amounts::{Given, bundle_to_dict, by_resource};
-use crate::ledger::{PyLedger, tell_crossings};
+use crate::ledger::{PyLedger, tell_alarms};
 use crate::reservation::{Ready, is_cancellation, state_name, warn_dropped, while_dropped};
 use crate::resource_receipt::PyResourceReceipt;
 
@@ -73,7 +73,7 @@ impl PyResourceReservation {
         let this = self.ledger.get();
         let receipt = this.answer(py, this.core(py)?.settle_resources(&self.reservation, charged))?;
         self.closed.store(true, Ordering::Relaxed);
-        tell_crossings(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py));
         Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
     }
 

@@ -11,7 +11,7 @@ use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Given, by_resource, to_dict};
 use crate::arguments::{check_id, float_seconds, operation, terms};
 use crate::clock::from_datetime;
-use crate::ledger::{PyLedger, admitted, tell_crossings};
+use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::reports;
 use crate::resource_receipt::PyResourceReceipt;
 use crate::resource_reservation::{HeldResources, PyResourceReservation};
@@ -276,7 +276,7 @@ impl PyResourceBudgets {
             }
         });
         let receipt = this.answer(py, outcome)?;
-        tell_crossings(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py));
         Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
     }
 
@@ -314,7 +314,7 @@ impl PyResourceBudgets {
             }
         });
         let done = this.answer(py, admitted(outcome))?;
-        tell_crossings(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py));
         Ok(done.is_some())
     }
 

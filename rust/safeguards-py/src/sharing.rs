@@ -1,267 +1,208 @@
-//! Fair divisions for Python.
+//! Dividing a pool for Python: amounts stay exact, figures that are only weighed are floats.
 
-use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::PyTypeError;
+use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
-use safeguards_core::amount::Amount;
-use safeguards_core::sharing::{Allocation, Claims, Limit, SharingError, allocate, fill};
+use safeguards_core::amount::{MAX_UNITS, UNITS_PER_ONE};
+use safeguards_core::ledger::{Account, Members, Snapshot};
+use safeguards_core::sharing::max_min::{self, Claim};
+use safeguards_core::sharing::pie::{self, Billionths, Guest, Rule};
 
-use crate::amount::{charge, grant, to_decimal};
-use crate::amounts::{Amounts, Items, by_resource, items, place, to_dict};
-use crate::error::{configuration_error, exception};
+use crate::amount::{grant, to_decimal};
+use crate::error::configuration_error;
+use crate::ledger::PyLedger;
 
-/// Weights are factors that people can think of.
-const WEIGHTS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
-
-/// Where a name stands among the agents or the resources.
-type Places<'a> = HashMap<&'a str, usize, RandomState>;
-
-/// Exact shares of agents, by their place among the demands.
-#[pyclass(frozen, module = "safeguards._native", name = "FairAllocation")]
-pub(crate) struct PyFairAllocation {
-    resources: Vec<String>,
-    allocation: Allocation,
+/// Divides an amount by weighted max-min fairness, to the last unit.
+///
+/// First everybody is given up to their need: who needs less than their part by weight gets it all, and the
+/// others share what is left by weight (Bertsekas & Gallager 1992, "Data Networks", section 6.5.2). What is
+/// over then goes out in proportion to the needs; by weight if nobody needs anything. Shares are rounded to
+/// 1e-9 by largest remainders, of equal ones the first.
+///
+/// Args:
+///     total: what is divided.
+///     needs: what each can use.
+///     weights: how much each counts, from 1e-9 to 1e9.
+///     floors: the least that each gets; nothing if not given. If they add up to more than `total`, each
+///         gets its part of it by its floor.
+///     ceilings: the most that each gets; no bound if not given.
+///
+/// Returns:
+///     One `Decimal` each. They add up to `total`, or to all ceilings if that is less.
+///
+/// Raises:
+///     InvalidAmountError: something is not an amount.
+///     ConfigurationError: the lengths differ, a weight is out of range or a ceiling is below its floor.
+///
+/// Example:
+///     >>> max_min_shares(100, [10, 80, 90], [1, 1, 2])
+///     [Decimal('10'), Decimal('30'), Decimal('60')]
+#[pyfunction]
+#[pyo3(signature = (total, needs, weights, *, floors=None, ceilings=None))]
+pub(crate) fn max_min_shares<'py>(
+    py: Python<'py>,
+    total: &Bound<'py, PyAny>,
+    needs: Vec<Bound<'py, PyAny>>,
+    weights: Vec<f64>,
+    floors: Option<Vec<Bound<'py, PyAny>>>,
+    ceilings: Option<Vec<Bound<'py, PyAny>>>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let (total, count) = (units(total, "total")?, needs.len());
+    let needs = all_units(&needs, "needs")?;
+    let floors = floors.map_or_else(|| Ok(vec![0; count]), |floors| all_units(&floors, "floors"))?;
+    let unbounded = || Ok(vec![2 * MAX_UNITS.unsigned_abs(); count]);
+    let ceilings = ceilings.map_or_else(unbounded, |ceilings| all_units(&ceilings, "ceilings"))?;
+    for (name, length) in [("weights", weights.len()), ("floors", floors.len()), ("ceilings", ceilings.len())]
+    {
+        check_length(py, name, length, count)?;
+    }
+    let claim = |i: usize| Claim { need: needs[i], weight: 1, floor: floors[i], ceiling: ceilings[i] };
+    let mut claims: Vec<_> = (0..count).map(claim).collect();
+    for (claim, weight) in claims.iter_mut().zip(weights) {
+        claim.weight = check_weight(py, weight)?;
+        if claim.ceiling < claim.floor {
+            return Err(configuration_error(py, "a ceiling must not be below its floor"));
+        }
+    }
+    let shares = py.detach(|| max_min::max_min_shares(total, &claims));
+    shares.units.into_iter().map(|units| to_decimal(py, units.cast_signed())).collect()
 }
 
-/// Tasks, dominant share, dominant resource, what limits, allocation.
-type Share<'py> = (Bound<'py, PyAny>, f64, Option<String>, Option<String>, Bound<'py, PyDict>);
+fn units(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<u128> {
+    Ok(grant(value, argument)?.units().unsigned_abs())
+}
+
+fn all_units(values: &[Bound<'_, PyAny>], argument: &str) -> PyResult<Vec<u128>> {
+    values.iter().map(|value| units(value, argument)).collect()
+}
+
+fn check_length(py: Python<'_>, name: &str, length: usize, expected: usize) -> PyResult<()> {
+    if length == expected {
+        return Ok(());
+    }
+    Err(configuration_error(py, format!("{name} has {length} items where {expected} are divided among")))
+}
+
+fn check_weight(py: Python<'_>, weight: f64) -> PyResult<u128> {
+    if !(1e-9..=1e9).contains(&weight) {
+        return Err(configuration_error(py, format!("a weight must be from 1e-9 to 1e9, not {weight}")));
+    }
+    Ok(u128::from(billionths(weight)))
+}
+
+/// A number from 0 to 1e9 in billionths.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 64 bits")]
+fn billionths(share: f64) -> Billionths {
+    (share * 1e9).round() as Billionths
+}
+
+/// A pool and the agents right below it, at one instant.
+#[pyclass(frozen, module = "safeguards._native", name = "PoolMembers")]
+pub(crate) struct PyMembers(Members);
+
+impl PyMembers {
+    fn column(&self, units: impl Fn(&Snapshot) -> i128) -> Vec<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "figures that are only weighed")]
+        self.0.agents.iter().map(|(_, agent)| units(agent) as f64 / UNITS_PER_ONE as f64).collect()
+    }
+}
 
 #[pymethods]
-impl PyFairAllocation {
-    /// Divides `capacities` among agents that take `demands` for each task.
+impl PyMembers {
     #[new]
-    fn new(
-        py: Python<'_>,
-        demands: &Bound<'_, PyAny>,
-        capacities: &Bound<'_, PyAny>,
-        weights: Option<&Bound<'_, PyAny>>,
-        caps: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        let resources = by_resource(capacities, "capacities")?;
-        let capacities: Vec<_> = Amounts::granted(&resources, "capacities")?.iter().collect();
-        let agents = items(demands, "demands", "agents to what a task takes")?;
-        let table = Table { agents: Names::new(&agents), resources: Names::new(&resources) };
-        let matrix = table.demands()?;
-        let weights = weights.map(|given| table.weights(given)).transpose()?.unwrap_or_default();
-        let caps = table.caps(caps)?;
-        let amounts: Vec<_> = capacities.iter().map(|(_, amount)| *amount).collect();
-        let outcome = py.detach(|| allocate(&amounts, &matrix, weights, &caps));
-        let allocation = outcome.map_err(|error| table.refuse(py, error))?;
-        Ok(Self { resources: capacities.iter().map(|(name, _)| (*name).to_owned()).collect(), allocation })
+    fn new(py: Python<'_>, ledger: &Bound<'_, PyLedger>, pool_id: &str) -> PyResult<Self> {
+        let core = ledger.get().core(py)?;
+        let members = py.detach(|| core.pool_members(pool_id));
+        Ok(Self(ledger.get().answer(py, members)?))
     }
 
-    /// The share of the agent in a row.
-    fn share<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Share<'py>> {
-        let Allocation { tasks, amounts, dominant, limits } = &self.allocation;
-        let width = self.resources.len();
-        let name = |column: usize| self.resources[column].clone();
-        let limit = match limits[row] {
-            Limit::Cap => None,
-            Limit::Resource(column) => Some(name(column)),
+    /// What the pool has left.
+    #[getter]
+    fn pie<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_decimal(py, self.0.pool.balance.remaining)
+    }
+
+    /// Seconds until the pool is granted its budget anew; None if it has no period.
+    #[getter]
+    fn renews_in(&self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "seconds")]
+        self.0.renews_in.map(|nanos| nanos as f64 / 1e9)
+    }
+
+    /// Ids of the agents.
+    #[getter]
+    fn ids(&self) -> Vec<&str> {
+        self.0.agents.iter().map(|(agent, _)| id(agent)).collect()
+    }
+
+    /// Their priorities.
+    #[getter]
+    fn priorities<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u8>> {
+        PyArray1::from_iter(py, self.0.agents.iter().map(|(_, agent)| agent.priority))
+    }
+
+    /// What each has left.
+    #[getter]
+    fn remaining<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_vec(py, self.column(|agent| agent.balance.remaining))
+    }
+
+    /// What each has spent so far.
+    #[getter]
+    fn spent<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_vec(py, self.column(|agent| agent.balance.spent))
+    }
+
+    /// Deals the pool out.
+    ///
+    /// Takes needs (infinite for all there is), weights, who keeps what it has, and the shares of the rule:
+    /// floor, reserve, largest change or None. Returns the agents whose budget changes (position, old, new),
+    /// what is kept back, and whether there is enough for all floors.
+    #[expect(clippy::type_complexity, reason = "a tuple that Python takes apart")]
+    fn deal<'py>(
+        &self,
+        py: Python<'py>,
+        needs: PyReadonlyArray1<'py, f64>,
+        weights: PyReadonlyArray1<'py, f64>,
+        fixed: PyReadonlyArray1<'py, bool>,
+        rule: (f64, f64, Option<f64>),
+    ) -> PyResult<(Vec<(usize, Bound<'py, PyAny>, Bound<'py, PyAny>)>, Bound<'py, PyAny>, bool)> {
+        let columns = [("needs", needs.len()?), ("weights", weights.len()?), ("fixed", fixed.len()?)];
+        for (name, length) in columns {
+            check_length(py, name, length, self.0.agents.len())?;
+        }
+        let columns = needs.as_array().into_iter().zip(weights.as_array()).zip(fixed.as_array());
+        let guests: Vec<_> = columns
+            .zip(&self.0.agents)
+            .map(|(((&need, &weight), &is_fixed), (_, agent))| Guest {
+                remaining: agent.balance.remaining,
+                initial: agent.initial,
+                need,
+                weight,
+                is_fixed,
+            })
+            .collect();
+        let rule = Rule {
+            floor: billionths(rule.0),
+            reserve: billionths(rule.1),
+            max_change: rule.2.map(billionths),
         };
-        let own = amounts[row * width..][..width].iter().map(|amount| amount.units());
-        let allocation = to_dict(py, self.resources.iter().zip(own))?;
-        let (resource, share) =
-            dominant[row].map_or((None, 0.0), |(column, share)| (Some(name(column)), share));
-        Ok((to_decimal(py, tasks[row])?, share, resource, limit, allocation))
-    }
-
-    /// How much of each resource is given away.
-    fn allocated<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let width = self.resources.len();
-        let sum =
-            |column| self.allocation.amounts.iter().skip(column).step_by(width).map(|a| a.units()).sum();
-        to_dict(py, self.resources.iter().zip((0..width).map(sum)))
-    }
-}
-
-/// Keys of a mapping, and where each stands.
-struct Names<'a, 'py> {
-    items: &'a Items<'py>,
-    /// Made for the first name that does not stand where it was guessed.
-    places: OnceCell<Places<'a>>,
-}
-
-impl<'a, 'py> Names<'a, 'py> {
-    const fn new(items: &'a Items<'py>) -> Self {
-        Self { items, places: OnceCell::new() }
-    }
-
-    /// Where a name stands. Mostly it is the same object at the same place as in another mapping.
-    #[inline]
-    fn find(&self, name: &Bound<'_, PyString>, guess: usize) -> PyResult<Option<usize>> {
-        if self.items.get(guess).is_some_and(|(known, _)| known.is(name)) {
-            return Ok(Some(guess));
-        }
-        Ok(self.places()?.get(name.to_str()?).copied())
-    }
-
-    fn places(&self) -> PyResult<&Places<'a>> {
-        if let Some(places) = self.places.get() {
-            return Ok(places);
-        }
-        let names = self.items.iter().enumerate();
-        let places = names.map(|(place, (name, _))| Ok((name.to_str()?, place))).collect::<PyResult<_>>()?;
-        Ok(self.places.get_or_init(|| places))
-    }
-}
-
-/// Agents and resources, and what is said of them.
-struct Table<'a, 'py> {
-    agents: Names<'a, 'py>,
-    resources: Names<'a, 'py>,
-}
-
-impl Table<'_, '_> {
-    /// What a task takes, a row for each agent.
-    fn demands(&self) -> PyResult<Vec<Amount>> {
-        let (agents, width) = (self.agents.items, self.resources.items.len());
-        let mut matrix = vec![Amount::ZERO; agents.len() * width];
-        for ((agent, given), place) in agents.iter().zip(0..) {
-            let row = &mut matrix[place * width..][..width];
-            self.read_row(agent, given, row)?;
-        }
-        Ok(matrix)
-    }
-
-    fn read_row(
-        &self,
-        agent: &Bound<'_, PyString>,
-        given: &Bound<'_, PyAny>,
-        row: &mut [Amount],
-    ) -> PyResult<()> {
-        // The place is put into words only for an error.
-        let argument = || place("demands", agent);
-        let row_items = by_resource(given, "demands").or_else(|_| by_resource(given, &argument()))?;
-        for (guess, (resource, amount)) in row_items.iter().enumerate() {
-            let column = self.column(resource, guess, argument)?;
-            row[column] =
-                charge(amount, "demands").or_else(|_| charge(amount, &place(&argument(), resource)))?;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn column(
-        &self,
-        resource: &Bound<'_, PyString>,
-        guess: usize,
-        argument: impl FnOnce() -> String,
-    ) -> PyResult<usize> {
-        let column = self.resources.find(resource, guess)?;
-        column.map_or_else(|| Err(self.unknown_resource(resource, &argument())), Ok)
-    }
-
-    #[inline]
-    fn row(&self, agent: &Bound<'_, PyString>, guess: usize, argument: &str) -> PyResult<usize> {
-        let row = self.agents.find(agent, guess)?;
-        row.map_or_else(|| Err(unknown_agent(agent, argument)), Ok)
-    }
-
-    #[cold]
-    fn unknown_resource(&self, resource: &Bound<'_, PyString>, argument: &str) -> PyErr {
-        let py = resource.py();
-        let mut known: Vec<_> =
-            self.resources.items.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
-        known.sort_unstable();
-        let fields = PyDict::new(py);
-        let filled = fields.set_item("resource", resource).and_then(|()| fields.set_item("known", &known));
-        let text = format!(
-            "{argument} names resource {:?}, of which there is no capacity: capacities has {known:?}",
-            resource.to_string_lossy()
-        );
-        filled.map_or_else(|error| error, |()| exception(py, "UnknownResourceError", text, &fields))
-    }
-
-    /// The weights of agents, equal for all resources or one for each.
-    fn weights(&self, given: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
-        let width = self.resources.items.len();
-        let mut weights = vec![1.0; self.agents.items.len() * width];
-        for (guess, (agent, weight)) in items(given, "weights", "agents to weights")?.iter().enumerate() {
-            let row = self.row(agent, guess, "weights")?;
-            let row = &mut weights[row * width..][..width];
-            // The place is put into words only for an error.
-            let argument = || place("weights", agent);
-            if let Ok(weight) = weight.extract::<f64>() {
-                row.fill(check_weight(weight, given.py(), argument)?);
-                continue;
-            }
-            let by_resource = items(weight, &argument(), "resource types to weights")?;
-            for (guess, (resource, weight)) in by_resource.iter().enumerate() {
-                let column = self.column(resource, guess, argument)?;
-                let argument = || place(&argument(), resource);
-                let weight = weight.extract::<f64>();
-                let weight =
-                    weight.map_err(|_| PyTypeError::new_err(format!("{} must be a number", argument())))?;
-                row[column] = check_weight(weight, given.py(), argument)?;
+        let division = py.detach(|| pie::deal(self.0.pool.balance.remaining, &guests, rule));
+        let mut changes = Vec::new();
+        for (index, (guest, new)) in guests.iter().zip(division.budgets).enumerate() {
+            if guest.remaining != new {
+                changes.push((index, to_decimal(py, guest.remaining)?, to_decimal(py, new)?));
             }
         }
-        Ok(weights)
+        Ok((changes, to_decimal(py, division.reserve)?, division.floors_hold))
     }
 
-    /// The most tasks that each agent can use, if it is said.
-    fn caps(&self, given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Option<Amount>>> {
-        let mut caps = vec![None; self.agents.items.len()];
-        let Some(given) = given else { return Ok(caps) };
-        for (guess, (agent, cap)) in items(given, "caps", "agents to tasks")?.iter().enumerate() {
-            let cap = grant(cap, "caps").or_else(|_| grant(cap, &place("caps", agent)))?;
-            caps[self.row(agent, guess, "caps")?] = Some(cap);
-        }
-        Ok(caps)
-    }
-
-    fn refuse(&self, py: Python<'_>, error: SharingError) -> PyErr {
-        let SharingError::Unbounded(row) = error;
-        let argument = place("demands", &self.agents.items[row].0);
-        configuration_error(
-            py,
-            format!("{argument} takes nothing of any resource: give it a cap, or leave it out"),
-        )
+    fn __len__(&self) -> usize {
+        self.0.agents.len()
     }
 }
 
-#[cold]
-fn unknown_agent(agent: &Bound<'_, PyString>, argument: &str) -> PyErr {
-    let name = agent.to_string_lossy();
-    configuration_error(
-        agent.py(),
-        format!("{argument} names {name:?}, which demands nothing: add it to demands"),
-    )
-}
-
-fn check_weight(weight: f64, py: Python<'_>, argument: impl FnOnce() -> String) -> PyResult<f64> {
-    if WEIGHTS.contains(&weight) {
-        return Ok(weight);
-    }
-    let argument = argument();
-    Err(configuration_error(py, format!("{argument} must be a weight from 1e-9 to 1e9, not {weight}")))
-}
-
-/// Tasks of agents whose demands stand in the rows of an array.
-#[pyfunction]
-pub(crate) fn fair_tasks<'py>(
-    py: Python<'py>,
-    demands: PyReadonlyArray2<'py, f64>,
-    capacities: PyReadonlyArray1<'py, f64>,
-    weights: PyReadonlyArray1<'py, f64>,
-    caps: PyReadonlyArray1<'py, f64>,
-) -> PyResult<Bound<'py, PyArray1<f64>>> {
-    let claims = Claims {
-        capacities: capacities.as_array().iter().copied().map(Into::into).collect(),
-        demands: demands.as_array().iter().copied().map(Into::into).collect(),
-        weights: weights.as_array().to_vec(),
-        caps: caps.as_array().iter().copied().map(Into::into).collect(),
-    };
-    let filling = py.detach(|| fill(&claims)).map_err(|SharingError::Unbounded(row)| {
-        configuration_error(
-            py,
-            format!("demands[{row}] takes nothing of any resource: give it a cap, or leave it out"),
-        )
-    })?;
-    Ok(filling.tasks.iter().map(|tasks| f64::from(*tasks)).collect::<Vec<_>>().into_pyarray(py))
+fn id(agent: &Arc<Account>) -> &str {
+    agent.id()
 }

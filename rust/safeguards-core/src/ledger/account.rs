@@ -85,6 +85,8 @@ pub(super) type ReservationKey = (Monotonic, u64);
 pub(super) struct Pool {
     /// The period, and the budget that each period begins with.
     pub(super) renewal: Option<(Schedule, Amount)>,
+    /// Below what its agents are told to be low.
+    pub(super) low: Option<Amount>,
     /// Slots of the agents right below.
     pub(super) agents: BTreeSet<u32>,
     /// Ids of the pools right below.
@@ -213,8 +215,8 @@ impl Account {
 impl State {
     #[inline]
     pub(super) fn apply(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
-        if let Some(threshold) = self.books.apply(movement, &ledger.thresholds) {
-            ledger.report_crossing(&account.id, account.kind, None, threshold, &self.books);
+        if let Some(rung) = self.books.apply(movement, &ledger.thresholds) {
+            ledger.report(&account.id, account.kind, None, &self.books, rung);
         }
     }
 

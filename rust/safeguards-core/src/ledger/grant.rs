@@ -65,7 +65,8 @@ impl Ledger {
         self.directory.add_agent(id, |id, slot| {
             let agent = Account::new(id, Kind::Agent, slot, Some(parent), priority);
             self.grant(&mut agent.lock(), budget, EventKind::Update, now);
-            enter_parent(&agent);
+            let low = enter_parent(&agent);
+            agent.lock().watch_low(low, self);
             agent
         })
     }
@@ -207,14 +208,15 @@ impl Ledger {
     }
 }
 
-fn enter_parent(account: &Account) {
-    if let Some(parent) = &account.parent {
-        let mut state = parent.lock();
-        match account.kind {
-            Kind::Agent => drop(state.pool().agents.insert(account.slot)),
-            Kind::Pool => state.pool().pools.push(Arc::clone(&account.id)),
-        }
+/// Makes an account known to the one above. Returns below what agents there are told to be low.
+fn enter_parent(account: &Account) -> Option<Amount> {
+    let mut state = account.parent.as_ref()?.lock();
+    let pool = state.pool();
+    match account.kind {
+        Kind::Agent => drop(pool.agents.insert(account.slot)),
+        Kind::Pool => pool.pools.push(Arc::clone(&account.id)),
     }
+    pool.low
 }
 
 impl State {

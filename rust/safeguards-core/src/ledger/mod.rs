@@ -2,8 +2,9 @@
 //!
 //! **Locks.** One mutex per account, taken child to root. The whole order, in which every operation takes what
 //! it needs: the idempotency tables, the slots of the directory, the table of capacities, the turn of the expiry,
-//! agents (by slot), pools (deepest first) or capacities (by resource), the timers, the crossings. Only a batch takes agents below a pool that it has locked, and does
-//! not wait for them. No lock is held while anything outside this crate runs.
+//! agents (by slot), pools (deepest first) or capacities (by resource), the timers, the alarms. Only a batch takes
+//! agents below a pool that it has locked, and does not wait for them. No lock is held while anything outside this
+//! crate runs.
 //!
 //! **Refusals.** Every check of an operation is made before its first change, while the locks of the whole path
 //! are held: a refusal changes nothing.
@@ -19,6 +20,7 @@ mod error;
 mod event;
 mod grant;
 mod idempotency;
+mod members;
 mod operation;
 mod outcome;
 mod period;
@@ -37,14 +39,15 @@ use crate::clock::Clock;
 use crate::sync::{AtomicBool, Mutex};
 
 pub use account::{Account, Kind, MAX_DEPTH};
-pub use alarm::{Crossing, Threshold};
+pub use alarm::{Alarm, Crossing, Threshold};
 pub use balance::Balance;
 pub use batch::BatchError;
 pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, WindowRefusal};
-pub use event::{Event, EventKind, HistoryLimits, Source, Usage};
+pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use grant::NewPool;
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEYS};
+pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use period::{Period, Schedule};
 pub use rate_limit::WindowSnapshot;
@@ -69,8 +72,8 @@ pub struct Ledger {
     keys: Mutex<idempotency::Keys<Amount, Receipt, Arc<Reservation>>>,
     resource_types: resources::ResourceTypes,
     resource_keys: Mutex<resources::ResourceKeys>,
-    crossings: Mutex<Vec<Crossing>>,
-    has_crossings: AtomicBool,
+    alarms: Mutex<Vec<Alarm>>,
+    has_alarms: AtomicBool,
 }
 
 impl Ledger {
@@ -90,8 +93,8 @@ impl Ledger {
             keys: Mutex::new(idempotency::Keys::default()),
             resource_types: resources::ResourceTypes::new(),
             resource_keys: Mutex::new(idempotency::Keys::default()),
-            crossings: Mutex::new(Vec::new()),
-            has_crossings: AtomicBool::new(false),
+            alarms: Mutex::new(Vec::new()),
+            has_alarms: AtomicBool::new(false),
         }
     }
 

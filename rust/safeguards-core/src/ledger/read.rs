@@ -6,7 +6,7 @@ use super::Ledger;
 use super::account::{Account, Kind, State};
 use super::balance::Balance;
 use super::error::LedgerError;
-use super::event::{Event, Usage};
+use super::event::{Event, Usage, UsageLog};
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;
@@ -102,6 +102,19 @@ impl Ledger {
         Ok(state.history.usage().filter(|usage| (start..end).contains(&usage.start)).collect())
     }
 
+    /// All usage of an agent, or `None` if no event is newer than the one of sequence `seen`. An agent that has
+    /// left still answers.
+    #[must_use]
+    pub fn usage_since(&self, agent: &Account, seen: u64) -> Option<UsageLog> {
+        agent.lock().history.log_since(seen)
+    }
+
+    /// All agents, in the order of [`members`](Self::members).
+    #[must_use]
+    pub fn agents(&self) -> Vec<Arc<Account>> {
+        self.directory.slots().agents().cloned().collect()
+    }
+
     /// The newest events of an account, oldest first.
     pub fn events(&self, account: &Account) -> Result<Vec<Event>, LedgerError> {
         Ok(self.read(account)?.history.events().collect())
@@ -115,7 +128,9 @@ impl Ledger {
         let state = pool.lock();
         let Some(pool) = &state.pool else { return Ok(Vec::new()) };
         Ok(match kind {
-            Kind::Agent => pool.agents.iter().filter_map(|slot| slots.id(*slot)).collect(),
+            Kind::Agent => {
+                pool.agents.iter().filter_map(|slot| Some(Arc::clone(&slots.agent(*slot)?.id))).collect()
+            }
             Kind::Pool => pool.pools.clone(),
         })
     }

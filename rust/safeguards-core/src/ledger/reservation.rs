@@ -213,6 +213,7 @@ impl Ledger {
         // What was set aside has its place in the windows; a fact needs none.
         let must_fit = windows_at.filter(|_| !overdraft).map(|at| (at, beyond));
         self.pass_path(agent, state, &movement, must_fit, now)?;
+        state.calm(self);
         if is_active {
             state.holds().reservations.remove(&key);
         }
@@ -339,6 +340,7 @@ impl Ledger {
         let is_passed = agent.parent.as_ref().is_none_or(|pool| pool.pass(&movement, self, now));
         debug_assert!(is_passed, "nothing refuses what is given back");
         state.apply(&movement, agent, self);
+        state.calm(self);
         state.history.record(now, kind, amount, OperationId::NONE, self.history_limits);
     }
 }

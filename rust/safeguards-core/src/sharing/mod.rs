@@ -1,7 +1,8 @@
-//! Who gets how much of what all want: fair divisions of capacities.
+//! Dividing what there is among those who want it, to the last unit.
 
-mod dominant;
-mod filling;
+pub mod dominant;
+pub mod filling;
+pub mod max_min;
+pub mod pie;
 
-pub use dominant::{Allocation, allocate};
-pub use filling::{Claims, Filling, Limit, SharingError, fill};
+mod wide;

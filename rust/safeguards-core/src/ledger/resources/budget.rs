@@ -64,8 +64,8 @@ impl Resources {
         }
         for m in moves {
             let ResourceBudget { name, books, .. } = &mut self.budgets[m.at];
-            if let Some(threshold) = books.apply(&m.movement, &ledger.thresholds) {
-                ledger.report_crossing(&agent.id, Kind::Agent, Some(name), threshold, books);
+            if let Some(rung) = books.apply(&m.movement, &ledger.thresholds) {
+                ledger.report(&agent.id, Kind::Agent, Some(name), books, rung);
             }
         }
         true
@@ -103,8 +103,8 @@ fn pass_locked(budgets: &[ResourceBudget], moves: &[Move], ledger: &Ledger) -> b
     let Some(capacity) = &budgets[first.at].capacity else { return pass_locked(budgets, rest, ledger) };
     let mut books = capacity.lock();
     let is_passed = first.movement.is_admitted_by(&books.balance) && pass_locked(budgets, rest, ledger);
-    if is_passed && let Some(threshold) = books.apply(&first.movement, &ledger.thresholds) {
-        ledger.report_crossing(&capacity.name, Kind::Pool, Some(&capacity.name), threshold, &books);
+    if is_passed && let Some(rung) = books.apply(&first.movement, &ledger.thresholds) {
+        ledger.report(&capacity.name, Kind::Pool, Some(&capacity.name), &books, rung);
     }
     is_passed
 }

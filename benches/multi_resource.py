@@ -1,7 +1,7 @@
 """Several resources in one step beside one budget, and fair shares of ten thousand agents.
 
-`python benches/multi_resource.py [--json PATH]` measures this section alone. Both sides of a ratio are measured in
-one run. Fair shares are compared with sums in fractions before they are timed.
+`python benches/multi_resource.py [--json PATH]` measures this section alone. Both sides of a ratio are
+measured in one run. Fair shares are compared with sums in fractions before they are timed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Four agents share a cluster: fair shares become budgets, and threads spend them to the last task.
 
-The trainer and the renderer want the few GPUs, the scraper wants processors, the cache wants memory. Each gets the
-same part of what it needs most, and what the others cannot use. The capacities hold the line behind the budgets.
+The trainer and the renderer want the few GPUs, the scraper wants processors, the cache wants memory. Each
+gets the same part of what it needs most, and what the others cannot use. The capacities hold the line behind
+the budgets.
 """
 
 from concurrent.futures import ThreadPoolExecutor

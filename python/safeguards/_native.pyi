@@ -972,7 +972,7 @@ class ResourceBudgets:
         idempotency_key: str | None = None,
         on_cancel: Mapping[str, Amount] | None = None,
     ) -> ResourceReservation:
-        """Sets aside the most that a piece of work can take, all resources or none; settle it for what it took.
+        """Sets aside the most that a piece of work can take, all or none; settle it for what it took.
 
         As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
         unless the body settled or released it itself; an exception releases it; a cancelled task settles
@@ -1079,7 +1079,7 @@ class ResourceBudgets:
 
 @final
 class ResourceReservation:
-    """Resources set aside for one piece of work: made by `reserve`, closed by `settle` or `release`, or by time.
+    """Resources set aside for a piece of work: made by `reserve`, closed by `settle`, `release` or time.
 
     Works with `with` and `async with`; see `MultiResourceBudget.reserve`. One that is dropped while it is
     active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one

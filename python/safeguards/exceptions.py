@@ -147,8 +147,8 @@ class BudgetExceededError(BudgetError):
     """An account on the path from the agent to its topmost pool cannot pay. Nothing was changed.
 
     Attributes:
-        resource: the resource type that could not be paid for; `None` for money. If `account` is `None` as well
-            as `resource` set, it is the capacity that all agents share.
+        resource: the resource type that could not be paid for; `None` for money. If `account` is `None` as
+            well as `resource` set, it is the capacity that all agents share.
     """
 
     fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "resource")

@@ -38,14 +38,15 @@ _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 class MultiResourceBudget(ResourceBudgets):
     """What agents may spend beside their money, by resource type.
 
-    The budgets belong to the agents of the coordinator, as their rate limits do: every `MultiResourceBudget` of
-    one coordinator sees the same ones, `coordinator.verify()` audits them, and an agent that is unregistered
-    takes them with it. They stand under the agent's own lock. So `debit` and `reserve` take all resources or none
-    in one step, and no reader ever sees a part of it; in each budget granted = remaining + reserved + spent at
-    every instant.
+    The budgets belong to the agents of the coordinator, as their rate limits do: every `MultiResourceBudget`
+    of one coordinator sees the same ones, `coordinator.verify()` audits them, and an agent that is
+    unregistered takes them with it. They stand under the agent's own lock. So `debit` and `reserve` take all
+    resources or none in one step, and no reader ever sees a part of it; in each budget granted = remaining +
+    reserved + spent at every instant.
 
-    There are two kinds of limits. An agent's *budget* is what it may spend of a resource. A *capacity*, set for a
-    resource by `set_capacity`, is what all agents together may spend of it; the budgets may add up to more.
+    There are two kinds of limits. An agent's *budget* is what it may spend of a resource. A *capacity*, set
+    for a resource by `set_capacity`, is what all agents together may spend of it; the budgets may add up to
+    more.
 
     Alerts go to the coordinator's `notification_manager`, at its thresholds, for budgets and for capacities.
 
@@ -176,14 +177,15 @@ def fair_shares(
 ) -> FairShares:
     """Divides capacities fairly among agents that need the resources in different proportions.
 
-    This is weighted dominant resource fairness. An agent's *dominant share* is the largest part that it has of
-    any resource, divided by its weight. All dominant shares rise together until a resource is used up; the agents
-    that need it have what they get, and the others go on. With equal weights nobody would rather have an equal
-    part of every resource (sharing incentive), nor somebody else's share (envy-freeness); and nobody can get more
-    without somebody getting less (Pareto efficiency). It pays no agent to say that it needs more than it does.
+    This is weighted dominant resource fairness. An agent's *dominant share* is the largest part that it has
+    of any resource, divided by its weight. All dominant shares rise together until a resource is used up; the
+    agents that need it have what they get, and the others go on. With equal weights nobody would rather have
+    an equal part of every resource (sharing incentive), nor somebody else's share (envy-freeness); and nobody
+    can get more without somebody getting less (Pareto efficiency). It pays no agent to say that it needs more
+    than it does.
 
-    It is computed by exact progressive filling, from event to event. Shares are rounded down to 9 decimal places,
-    so that they never add up to more than a capacity.
+    It is computed by exact progressive filling, from event to event. Shares are rounded down to 9 decimal
+    places, so that they never add up to more than a capacity.
 
     Args:
         demands: what one task of each agent takes, by resource type; 0 of what is not named.
@@ -198,8 +200,8 @@ def fair_shares(
     Raises:
         InvalidAmountError: a demand, a capacity or a cap is not an amount.
         UnknownResourceError: a demand or a weight names a resource without a capacity.
-        ConfigurationError: an agent's tasks take nothing and it has no cap; a weight is out of range; weights or
-            caps name an agent that demands nothing.
+        ConfigurationError: an agent's tasks take nothing and it has no cap; a weight is out of range; weights
+            or caps name an agent that demands nothing.
 
     Example:
         >>> shares = fair_shares(
@@ -212,8 +214,8 @@ def fair_shares(
         ({'cpu': Decimal('3'), 'memory_gb': Decimal('12')}, 'memory_gb', 'cpu')
 
     Source:
-        A. Ghodsi, M. Zaharia, B. Hindman, A. Konwinski, S. Shenker, I. Stoica: "Dominant Resource Fairness: Fair
-        Allocation of Multiple Resource Types", NSDI 2011, sections 4.1 and 4.3.
+        A. Ghodsi, M. Zaharia, B. Hindman, A. Konwinski, S. Shenker, I. Stoica: "Dominant Resource Fairness:
+        Fair Allocation of Multiple Resource Types", NSDI 2011, sections 4.1 and 4.3.
     """
     return FairShares(list(demands), FairAllocation(demands, capacities, weights, caps))
 
@@ -266,8 +268,8 @@ def fair_tasks(
         Tasks, shape (agents,), dtype float64.
 
     Raises:
-        ConfigurationError: shapes do not match, a number is neither 0 nor from 1e-100 to 1e100, a weight is not
-            from 1e-9 to 1e9, or an agent's tasks take nothing and it has no cap.
+        ConfigurationError: shapes do not match, a number is neither 0 nor from 1e-100 to 1e100, a weight is
+            not from 1e-9 to 1e9, or an agent's tasks take nothing and it has no cap.
 
     Example:
         >>> fair_tasks([[1, 4], [3, 1]], [9, 18])

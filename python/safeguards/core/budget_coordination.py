@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards.core import _report
@@ -233,7 +233,9 @@ class BudgetCoordinator(Ledger):
         kind = "pool" if is_pool else "agent"
         title = f"{kind} {account!r} has spent {share:.0%} of its budget"
         remedy = "update_pool_budget" if is_pool else "update_budget"
-        self._alert_crossing(title, remedy, account, share, granted, spent, kind=kind)
+        text = f"{spent} of {granted} is spent: raise it with {remedy}."
+        facts = {"kind": kind, "threshold": share, "granted": granted, "spent": spent}
+        self._alert_crossing(title, text, account, facts)
 
     def _on_resource_crossing(
         self, agent: str | None, resource: str, share: float, granted: Decimal, spent: Decimal
@@ -244,28 +246,14 @@ class BudgetCoordinator(Ledger):
         else:
             kind, remedy = "agent", "MultiResourceBudget.update_budget"
             title = f"agent {agent!r} has spent {share:.0%} of its budget of {resource!r}"
-        self._alert_crossing(title, remedy, agent, share, granted, spent, kind=kind, resource=resource)
+        text = f"{spent} of {granted} is spent: raise it with {remedy}."
+        facts = {"kind": kind, "resource": resource, "threshold": share, "granted": granted, "spent": spent}
+        self._alert_crossing(title, text, agent, facts)
 
-    def _alert_crossing(
-        self,
-        title: str,
-        remedy: str,
-        account: str | None,
-        share: float,
-        granted: Decimal,
-        spent: Decimal,
-        **details: str,
-    ) -> None:
+    def _alert_crossing(self, title: str, text: str, account: str | None, facts: dict[str, Any]) -> None:
+        severity = AlertSeverity.WARNING if facts["threshold"] < 1 else AlertSeverity.ERROR
         self.notification_manager.send_alert(
-            title,
-            f"{spent} of {granted} is spent: raise it with {remedy}.",
-            AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
-            account=account,
-            time=self.clock.now(),
-            threshold=share,
-            granted=granted,
-            spent=spent,
-            **details,
+            title, text, severity, account=account, time=self.clock.now(), **facts
         )
 
     def _listen_low(self, listener: Callable[[str], None]) -> None:

@@ -41,7 +41,7 @@ impl std::ops::Deref for HeldResources {
     }
 }
 
-/// Resources set aside for one piece of work: made by `reserve`, closed by `settle` or `release`, or by time.
+/// Resources set aside for a piece of work: made by `reserve`, closed by `settle`, `release` or time.
 ///
 /// Works with `with` and `async with`; see `MultiResourceBudget.reserve`. One that is dropped while it is
 /// active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one

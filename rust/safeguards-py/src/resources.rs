@@ -318,7 +318,7 @@ impl PyResourceBudgets {
         Ok(done.is_some())
     }
 
-    /// Sets aside the most that a piece of work can take, all resources or none; settle it for what it took.
+    /// Sets aside the most that a piece of work can take, all or none; settle it for what it took.
     ///
     /// As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
     /// unless the body settled or released it itself; an exception releases it; a cancelled task settles

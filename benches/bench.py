@@ -11,6 +11,7 @@ import allocation
 import cost_benefit
 import footprint
 import hot_path
+import multi_resource
 import pacing
 import pool_size
 import reallocation
@@ -27,6 +28,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Batches": scaling.batches,
     "Memory and import": footprint.rows,
     "Allocation": allocation.rows,
+    "Multi-resource": multi_resource.rows,
     "Pool sizes": pool_size.rows,
     "Reallocation": reallocation.rows,
     "Schedules and pacing": pacing.rows,

@@ -64,6 +64,14 @@ PRINTED = {
         "refused: 0.7% of 15,000 requests",
         "load within 5 of the limit: 100% of the time",
     ],
+    "fair_cluster.py": [
+        "trainer        3 tasks, 50.0% of gpu        until gpu is used up",
+        "renderer       6 tasks, 50.0% of gpu        until gpu is used up",
+        "scraper       66 tasks, 68.8% of cpu        until cpu is used up",
+        "cache     28.875 tasks, 77.0% of memory_gb  until memory_gb is used up",
+        "started: trainer 3, renderer 6, scraper 66, cache 28",
+        "left: 0 gpu, 0 cpu, 14 memory_gb",
+    ],
     "guarded_call.py": [
         "WHAT IS A BUDGET? 0.0132",
         "AND A POOL? 0.0088",

@@ -16,12 +16,12 @@ from safeguards import BudgetCoordinator, ManualClock, NotificationManager
 
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-POOL_SIZING, REALLOCATION, RATE_LIMITING, SCHEDULE, LEARNING, COST_BENEFIT = 0, 1, 2, 3, 4, 7
+POOL_SIZING, REALLOCATION, RATE_LIMITING, SCHEDULE, LEARNING = 0, 1, 2, 3, 4
+MULTI_RESOURCE, COST_BENEFIT = 6, 7
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
     5: "safeguards.budget.rl_optimizer",
-    6: "safeguards.budget.multi_resource",
     8: "safeguards.budget.federation",
 }
 
@@ -69,6 +69,7 @@ def test_all_that_is_built_runs_in_one_namespace():
         RATE_LIMITING,
         SCHEDULE,
         LEARNING,
+        MULTI_RESOURCE,
         COST_BENEFIT,
     }
 
@@ -206,3 +207,19 @@ def test_the_schedule_block_grants_what_is_in_force_at_any_hour_of_the_week(week
     assert coordinator.get_pool_budget(pool) == budgets[following.after]
     scheduler.stop()
     coordinator.verify()
+
+
+def test_the_multi_resource_block_budgets_each_resource():
+    names = namespace()
+    execute(MULTI_RESOURCE, names)
+    check, update = names["check_multi_resource_budget"], names["update_multi_resource_budget"]
+    needed = {"api_calls": Decimal(10), "storage_gb": Decimal("2.5")}
+    assert check("agent_0", needed) == (True, "Operation within budget")
+    assert update("agent_0", needed) == {
+        "api_calls": 990,
+        "compute_seconds": 3600,
+        "storage_gb": Decimal("7.5"),
+        "bandwidth_gb": 20,
+    }
+    assert check("agent_0", {"storage_gb": Decimal(8)}) == (False, "Insufficient storage_gb budget")
+    names["budget_coordinator"].verify()

@@ -93,9 +93,17 @@ picture: $(VENV)/.bench $(RIVALS)/.done ## Run 50 calls at once through every gu
 cost-benefit: $(VENV)/.bench ## Draw the pictures of docs/cost_benefit.md from the recorded models
 	$(BIN)/python benches/cost_benefit_pictures.py
 
+.PHONY: fair-shares
+fair-shares: $(VENV)/.bench ## Draw the picture of docs/multi_resource.md
+	$(BIN)/python benches/multi_resource_pictures.py
+
 .PHONY: pool-size
 pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recorded demand
 	$(BIN)/python benches/pool_size_pictures.py
+
+.PHONY: reallocation
+reallocation: $(VENV)/.bench ## Draw the pictures of docs/reallocation.md from recorded demand
+	$(BIN)/python benches/reallocation_pictures.py
 
 .PHONY: schedules
 schedules: $(VENV)/.bench ## Draw the pictures of docs/schedules.md: a week, and paced days

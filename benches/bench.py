@@ -11,8 +11,10 @@ import allocation
 import cost_benefit
 import footprint
 import hot_path
+import multi_resource
 import pacing
 import pool_size
+import reallocation
 import scaling
 from report import RESULTS, Row, machine, show, write
 from rivals import rows as rivals
@@ -26,7 +28,9 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Batches": scaling.batches,
     "Memory and import": footprint.rows,
     "Allocation": allocation.rows,
+    "Multi-resource": multi_resource.rows,
     "Pool sizes": pool_size.rows,
+    "Reallocation": reallocation.rows,
     "Schedules and pacing": pacing.rows,
     "Cost and benefit": cost_benefit.rows,
 }

@@ -12,7 +12,14 @@ import pytest
 
 import safeguards
 import sync_stub_docs
-from safeguards import BudgetCoordinator, BudgetRateLimiter, ManualClock, SystemClock, _native
+from safeguards import (
+    BudgetCoordinator,
+    BudgetRateLimiter,
+    ManualClock,
+    MultiResourceBudget,
+    SystemClock,
+    _native,
+)
 
 FLAGS = doctest.ELLIPSIS
 MODULES = [
@@ -49,6 +56,9 @@ def native_namespace():
     classes = {"ManualClock": ManualClock, "SystemClock": SystemClock, "Decimal": Decimal}
     classes |= {"np": np, "NextHour": _native.NextHour, "max_min_shares": _native.max_min_shares}
     times = {"datetime": datetime, "timedelta": timedelta, "UTC": UTC}
+    multi_resource = MultiResourceBudget(windowless)
+    multi_resource.initialize_budgets("bot", {"calls": 100, "seconds": 10})
+    names["multi_resource"] = multi_resource
     return {**names, **classes, **times}, {"coordinator": coordinator, "limiter": limiter}
 
 
@@ -80,8 +90,10 @@ def test_examples_of_the_compiled_module(name):
         (
             "Empty",
             "Allocation",
+            "FairAllocation",
             "PoolMembers",
             "UsageLearner",
+            "fair_tasks",
             "forecast_usage",
             "simulate_allocation",
             "split_budget",

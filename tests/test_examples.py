@@ -64,6 +64,14 @@ PRINTED = {
         "refused: 0.7% of 15,000 requests",
         "load within 5 of the limit: 100% of the time",
     ],
+    "fair_cluster.py": [
+        "trainer        3 tasks, 50.0% of gpu        until gpu is used up",
+        "renderer       6 tasks, 50.0% of gpu        until gpu is used up",
+        "scraper       66 tasks, 68.8% of cpu        until cpu is used up",
+        "cache     28.875 tasks, 77.0% of memory_gb  until memory_gb is used up",
+        "started: trainer 3, renderer 6, scraper 66, cache 28",
+        "left: 0 gpu, 0 cpu, 14 memory_gb",
+    ],
     "guarded_call.py": [
         "WHAT IS A BUDGET? 0.0132",
         "AND A POOL? 0.0088",
@@ -103,6 +111,10 @@ PRINTED = {
         "auto                               16.2%                      1.31",
         "predictive, 70% use                16.4%                      1.27",
         "predictive, short in 5% of hours    8.0%                      1.98",
+    ],
+    "reallocate.py": [
+        "parts by priority  1200 of 3,360 agent-hours ran out,  2092.80 spent",
+        "reallocated         516 of 3,360 agent-hours ran out,  2506.87 spent, 2,383 grants from the reserve",
     ],
     "tasks.py": [
         "wave 1: 10 of 50 paid for, 0.4 left",

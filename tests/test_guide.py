@@ -16,12 +16,12 @@ from safeguards import BudgetCoordinator, ManualClock, NotificationManager
 
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-POOL_SIZING, REALLOCATION, RATE_LIMITING, SCHEDULE, LEARNING, COST_BENEFIT = 0, 1, 2, 3, 4, 7
+POOL_SIZING, REALLOCATION, RATE_LIMITING, SCHEDULE, LEARNING = 0, 1, 2, 3, 4
+MULTI_RESOURCE, COST_BENEFIT = 6, 7
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
     5: "safeguards.budget.rl_optimizer",
-    6: "safeguards.budget.multi_resource",
     8: "safeguards.budget.federation",
 }
 
@@ -69,6 +69,7 @@ def test_all_that_is_built_runs_in_one_namespace():
         RATE_LIMITING,
         SCHEDULE,
         LEARNING,
+        MULTI_RESOURCE,
         COST_BENEFIT,
     }
 
@@ -151,6 +152,32 @@ def test_the_learning_block_learns_and_applies_what_it_is_sure_of(capsys):
     coordinator.verify()
 
 
+def test_the_reallocation_block_reallocates():
+    names = namespace()
+    coordinator, pool = names["budget_coordinator"], names["pool_id"]
+    for agent in names["agent_ids"]:
+        coordinator.unregister_agent(agent)  # the block registers them itself
+    execute(REALLOCATION, names)
+    reallocator = names["reallocator"]
+    assert reallocator.running
+    assert {coordinator.get_budget(agent) for agent in names["agent_ids"]} == {50}, "it never acts at once"
+    decisions = reallocator.run_once()
+    assert [decision.status for decision in decisions] == ["applied"] * 4
+    budgets = [coordinator.get_budget(agent) for agent in names["agent_ids"]]
+    assert sum(budgets) == 800, "a fifth of the pool is kept in reserve"
+    assert [round(budget, 2) for budget in budgets] == [
+        Decimal("426.67"),
+        Decimal("213.33"),
+        Decimal("106.67"),
+        Decimal("53.33"),
+    ]
+    coordinator.debit("agent_0", 423)
+    assert coordinator.get_budget("agent_0") == 10, "an emergency below 5"
+    assert reallocator.get_reserve(pool) == Decimal("193.666666667")
+    reallocator.stop()
+    coordinator.verify()
+
+
 @pytest.mark.parametrize(
     ("weekday", "hour", "profile"),
     [
@@ -180,3 +207,19 @@ def test_the_schedule_block_grants_what_is_in_force_at_any_hour_of_the_week(week
     assert coordinator.get_pool_budget(pool) == budgets[following.after]
     scheduler.stop()
     coordinator.verify()
+
+
+def test_the_multi_resource_block_budgets_each_resource():
+    names = namespace()
+    execute(MULTI_RESOURCE, names)
+    check, update = names["check_multi_resource_budget"], names["update_multi_resource_budget"]
+    needed = {"api_calls": Decimal(10), "storage_gb": Decimal("2.5")}
+    assert check("agent_0", needed) == (True, "Operation within budget")
+    assert update("agent_0", needed) == {
+        "api_calls": 990,
+        "compute_seconds": 3600,
+        "storage_gb": Decimal("7.5"),
+        "bandwidth_gb": 20,
+    }
+    assert check("agent_0", {"storage_gb": Decimal(8)}) == (False, "Insufficient storage_gb budget")
+    names["budget_coordinator"].verify()

@@ -8,6 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock, SystemClock
+from safeguards.budget.multi_resource import (
+    FairShares,
+    MultiResourceBudget,
+    ResourceReceipt,
+    ResourceReservation,
+    fair_shares,
+    fair_tasks,
+)
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
 from safeguards.core.notification_manager import NotificationManager
@@ -26,6 +34,7 @@ from safeguards.exceptions import (
     TraceError,
     UnknownAgentError,
     UnknownPoolError,
+    UnknownResourceError,
 )
 from safeguards.types import (
     AgentPriority,
@@ -35,7 +44,9 @@ from safeguards.types import (
     BudgetMetrics,
     BudgetPrediction,
     Decision,
+    FairShare,
     RateLimit,
+    ResourceMetrics,
     UsageEvent,
 )
 
@@ -81,11 +92,14 @@ __all__ = [
     "CostBenefitAllocator",
     "Decision",
     "Effectiveness",
+    "FairShare",
+    "FairShares",
     "IdempotencyConflictError",
     "InfeasibleAllocationError",
     "InvalidAmountError",
     "ManualClock",
     "MissingExtraError",
+    "MultiResourceBudget",
     "NotificationManager",
     "Occurrence",
     "OperationEstimate",
@@ -96,6 +110,9 @@ __all__ = [
     "Receipt",
     "Reservation",
     "ReservationError",
+    "ResourceMetrics",
+    "ResourceReceipt",
+    "ResourceReservation",
     "SafeguardsError",
     "ScheduleIssue",
     "SystemClock",
@@ -104,9 +121,12 @@ __all__ = [
     "Transition",
     "UnknownAgentError",
     "UnknownPoolError",
+    "UnknownResourceError",
     "UsageAnomaly",
     "UsageEvent",
     "UsagePatterns",
+    "fair_shares",
+    "fair_tasks",
 ]
 
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.

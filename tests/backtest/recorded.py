@@ -52,6 +52,19 @@ def small_pools():
     return Demand(tuple("ABCDEFGHIJ"), np.stack([active[group].sum(0) for group in groups]))
 
 
+def normalised(demand, hours):
+    """The agents that are active in most hours, each scaled to 1.00 an hour in its first week.
+
+    So an agent counts by how often it runs out, not by how large it is. The worst hour in a thousand is cut.
+    """
+    cost = demand.cost[:, :hours]
+    is_used = cost > 0
+    rows = (is_used[:, :168].mean(1) > 0.3) & (is_used[:, 168:].mean(1) > 0.3)
+    cost = cost[rows] / cost[rows][:, :168].mean(1, keepdims=True)
+    cost = np.minimum(cost, np.quantile(cost, 0.999, axis=1, keepdims=True))
+    return Demand(tuple(np.array(demand.agents)[rows].tolist()), cost)
+
+
 def _table(name, hours):
     """An hour to a line, a series to a column."""
     head, *rows = csv.reader((DATA / name).read_text(encoding="utf-8").splitlines())

@@ -35,7 +35,7 @@ def plot(backtest: ReallocationBacktest, directory: Path) -> list[Path]:
 
 def plot_policies(backtest: ReallocationBacktest) -> Figure:
     """How often agents ran out, and how much demand was unmet, under each policy."""
-    figure, axes = new_axes("Agent-hours that ran out of budget, and demand that was not met")
+    figure, axes = new_axes("Exhausted agent-hours and unmet demand")
     places = range(len(backtest.rows))
     for offset, column, colour, label in (
         (-0.19, "exhausted_share", COLOURS[0], "agent-hours exhausted"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards.core import _report
@@ -231,16 +231,29 @@ class BudgetCoordinator(Ledger):
         self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
     ) -> None:
         kind = "pool" if is_pool else "agent"
+        title = f"{kind} {account!r} has spent {share:.0%} of its budget"
+        remedy = "update_pool_budget" if is_pool else "update_budget"
+        text = f"{spent} of {granted} is spent: raise it with {remedy}."
+        facts = {"kind": kind, "threshold": share, "granted": granted, "spent": spent}
+        self._alert_crossing(title, text, account, facts)
+
+    def _on_resource_crossing(
+        self, agent: str | None, resource: str, share: float, granted: Decimal, spent: Decimal
+    ) -> None:
+        if agent is None:
+            kind, remedy = "capacity", "set_capacity"
+            title = f"all agents together have spent {share:.0%} of the capacity of {resource!r}"
+        else:
+            kind, remedy = "agent", "MultiResourceBudget.update_budget"
+            title = f"agent {agent!r} has spent {share:.0%} of its budget of {resource!r}"
+        text = f"{spent} of {granted} is spent: raise it with {remedy}."
+        facts = {"kind": kind, "resource": resource, "threshold": share, "granted": granted, "spent": spent}
+        self._alert_crossing(title, text, agent, facts)
+
+    def _alert_crossing(self, title: str, text: str, account: str | None, facts: dict[str, Any]) -> None:
+        severity = AlertSeverity.WARNING if facts["threshold"] < 1 else AlertSeverity.ERROR
         self.notification_manager.send_alert(
-            f"{kind} {account!r} has spent {share:.0%} of its budget",
-            f"{spent} of {granted} is spent: raise it with update_{'pool_' if is_pool else ''}budget.",
-            AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
-            account=account,
-            time=self.clock.now(),
-            kind=kind,
-            threshold=share,
-            granted=granted,
-            spent=spent,
+            title, text, severity, account=account, time=self.clock.now(), **facts
         )
 
     def _listen_low(self, listener: Callable[[str], None]) -> None:

@@ -53,7 +53,7 @@ impl PyLedger {
     /// What the core answered, or the exception that says why not.
     #[inline]
     pub(crate) fn answer<R>(&self, py: Python<'_>, outcome: Result<R, LedgerError>) -> PyResult<R> {
-        outcome.map_err(|error| to_py(py, error, self.ledger.clock()))
+        outcome.map_err(|error| to_py(py, error, &self.ledger))
     }
 
     #[inline]
@@ -118,10 +118,17 @@ fn call_on_crossing(ledger: &Bound<'_, PyLedger>, crossing: &Crossing) -> PyResu
     let py = ledger.py();
     let share = f64::from(crossing.threshold.0) / 1e6;
     let (granted, spent) = (to_decimal(py, crossing.period_granted)?, to_decimal(py, crossing.period_spent)?);
-    ledger.call_method1(
-        "_on_crossing",
-        (&*crossing.account, crossing.kind == Kind::Pool, share, granted, spent),
-    )?;
+    let is_pool = crossing.kind == Kind::Pool;
+    match &crossing.resource {
+        None => {
+            ledger.call_method1("_on_crossing", (&*crossing.account, is_pool, share, granted, spent))?;
+        }
+        Some(resource) => {
+            // A capacity belongs to no account that anybody registered.
+            let agent = (!is_pool).then_some(&*crossing.account);
+            ledger.call_method1("_on_resource_crossing", (agent, &**resource, share, granted, spent))?;
+        }
+    }
     Ok(())
 }
 

@@ -15,12 +15,14 @@
 mod account;
 mod allocation;
 mod amount;
+mod amounts;
 mod arguments;
 mod clock;
 mod cost_benefit;
 mod decimal_layout;
 mod empty;
 mod error;
+mod fair_shares;
 mod forecast;
 mod fork;
 mod ledger;
@@ -29,6 +31,9 @@ mod rate_limiter;
 mod receipt;
 mod reports;
 mod reservation;
+mod resource_receipt;
+mod resource_reservation;
+mod resources;
 mod sharing;
 
 use pyo3::prelude::*;
@@ -49,6 +54,8 @@ mod _native {
     #[pymodule_export]
     use crate::empty::Empty;
     #[pymodule_export]
+    use crate::fair_shares::{PyFairAllocation, fair_tasks};
+    #[pymodule_export]
     use crate::forecast::{PyUsageLearner, forecast_usage};
     #[pymodule_export]
     use crate::ledger::PyLedger;
@@ -60,6 +67,12 @@ mod _native {
     use crate::receipt::PyReceipt;
     #[pymodule_export]
     use crate::reservation::{PyReservation, Ready};
+    #[pymodule_export]
+    use crate::resource_receipt::PyResourceReceipt;
+    #[pymodule_export]
+    use crate::resource_reservation::PyResourceReservation;
+    #[pymodule_export]
+    use crate::resources::PyResourceBudgets;
     #[pymodule_export]
     use crate::sharing::{PyMembers, max_min_shares};
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use safeguards_core::ledger::{Event, EventKind, Ledger, Renewal, Snapshot, Source, Usage};
+use safeguards_core::ledger::{
+    Balance, Event, EventKind, Ledger, Renewal, ResourceSnapshot, Snapshot, Source, Usage,
+};
 
 use crate::amount::to_decimal;
 use crate::clock::to_datetime;
@@ -36,6 +38,14 @@ pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bo
 pub(crate) fn renewal<'py>(py: Python<'py>, renewal: &Renewal) -> PyResult<Bound<'py, PyTuple>> {
     let (ends, next_ends) = (to_datetime(py, renewal.ends)?, to_datetime(py, renewal.next_ends)?);
     (ends, next_ends, to_decimal(py, renewal.budget.units())?).into_pyobject(py)
+}
+
+/// granted, remaining, reserved, spent, period granted, period spent.
+pub(crate) fn resource<'py>(py: Python<'py>, snapshot: &ResourceSnapshot) -> PyResult<Bound<'py, PyTuple>> {
+    let Balance { granted, remaining, reserved, spent } = snapshot.balance;
+    let units = [granted, remaining, reserved, spent, snapshot.period_granted, snapshot.period_spent];
+    let decimals = units.map(|units| to_decimal(py, units));
+    PyTuple::new(py, decimals.into_iter().collect::<PyResult<Vec<_>>>()?)
 }
 
 /// start, amount, operation type, source, sequence.

@@ -1,13 +1,14 @@
 //! Alarms: shares of a budget that are spent, each told once in a period, and agents that run low.
 //!
-//! Both are looked for when what remains falls to a mark, [`State::look_at`]: a threshold of what is spent is one of
+//! Both are looked for when what remains falls to a mark, see [`Books`]: a threshold of what is spent is one of
 //! what remains, as long as nothing is reserved. Where something is, the look comes early and finds nothing yet.
 
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, Kind, State};
+use super::account::{Kind, State};
 use super::balance::Balance;
+use super::books::{Books, Rung};
 use super::error::LedgerError;
 use crate::amount::Amount;
 use crate::sync::Ordering;
@@ -38,13 +39,15 @@ pub enum Alarm {
     },
 }
 
-/// An account spent more than a share of what its period was granted.
+/// A budget was spent by more than a share of what its period was granted.
 #[derive(Clone, Debug)]
 pub struct Crossing {
     /// The account's id.
     pub account: Arc<str>,
     /// Agent or pool.
     pub kind: Kind,
+    /// Which of its resources; `None` for its money.
+    pub resource: Option<Arc<str>>,
     /// The highest threshold crossed by the charge.
     pub threshold: Threshold,
     /// The books after the charge.
@@ -78,7 +81,33 @@ impl Ledger {
         Ok(())
     }
 
-    fn report(&self, alarm: Alarm) {
+    /// Tells what a movement has set off.
+    #[cold]
+    pub(super) fn report(
+        &self,
+        account: &Arc<str>,
+        kind: Kind,
+        resource: Option<&Arc<str>>,
+        books: &Books,
+        rung: Rung,
+    ) {
+        if let Some(threshold) = rung.crossed {
+            self.keep(Alarm::Crossing(Crossing {
+                account: Arc::clone(account),
+                kind,
+                resource: resource.map(Arc::clone),
+                threshold,
+                balance: books.balance,
+                period_granted: books.period_granted(),
+                period_spent: books.period_spent(),
+            }));
+        }
+        if rung.is_low {
+            self.keep(Alarm::Low { agent: Arc::clone(account), remaining: books.balance.remaining });
+        }
+    }
+
+    fn keep(&self, alarm: Alarm) {
         let mut pending = self.alarms.lock();
         if pending.len() < MAX_PENDING {
             pending.push(alarm);
@@ -102,59 +131,12 @@ impl Ledger {
 
 impl State {
     pub(super) fn watch_low(&mut self, low: Option<Amount>, ledger: &Ledger) {
-        self.low = low.map_or(i128::MIN, Amount::units);
-        self.is_low = false;
-        self.arm(ledger);
-    }
-
-    /// Sets the mark for the alarms to come. To be called when what was granted has changed.
-    pub(super) fn arm(&mut self, ledger: &Ledger) {
-        self.is_low &= self.balance.remaining < self.low;
-        let crossed = self.next_crossing(ledger).map_or(i128::MIN, |spent| self.balance.granted - spent);
-        let low = if self.is_low { i128::MIN } else { self.low.saturating_sub(1) };
-        self.look_at = crossed.max(low);
+        self.books.watch_low(low.map_or(i128::MIN, Amount::units), &ledger.thresholds);
     }
 
     /// To be called when something was given back: who has enough again is told the next time.
     #[inline]
     pub(super) fn calm(&mut self, ledger: &Ledger) {
-        if self.is_low {
-            self.arm(ledger);
-        }
-    }
-
-    /// Units spent at which the next threshold is crossed.
-    fn next_crossing(&self, ledger: &Ledger) -> Option<i128> {
-        let granted = self.period_granted();
-        let next = ledger.thresholds.get(self.alarms as usize).filter(|_| granted > 0)?;
-        Some(self.spent_before + next.of(granted))
-    }
-
-    #[cold]
-    pub(super) fn sound_alarms(&mut self, account: &Account, ledger: &Ledger) {
-        let mut crossed = None;
-        while self.next_crossing(ledger).is_some_and(|spent| self.balance.spent >= spent) {
-            crossed = ledger.thresholds.get(self.alarms as usize).copied();
-            self.alarms += 1;
-        }
-        if let Some(threshold) = crossed {
-            ledger.report(Alarm::Crossing(self.crossing(account, threshold)));
-        }
-        if self.balance.remaining < self.low && !self.is_low {
-            self.is_low = true;
-            ledger.report(Alarm::Low { agent: Arc::clone(&account.id), remaining: self.balance.remaining });
-        }
-        self.arm(ledger);
-    }
-
-    fn crossing(&self, account: &Account, threshold: Threshold) -> Crossing {
-        Crossing {
-            account: Arc::clone(&account.id),
-            kind: account.kind,
-            threshold,
-            balance: self.balance,
-            period_granted: self.period_granted(),
-            period_spent: self.balance.spent - self.spent_before,
-        }
+        self.books.calm(&ledger.thresholds);
     }
 }

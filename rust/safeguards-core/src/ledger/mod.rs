@@ -1,9 +1,10 @@
 //! Accounts and the money in them.
 //!
 //! **Locks.** One mutex per account, taken child to root. The whole order, in which every operation takes what
-//! it needs: the idempotency table, the slots of the directory, the turn of the expiry, agents (by slot), pools
-//! (deepest first), the timers, the alarms. Only a batch takes agents below a pool that it has locked, and does
-//! not wait for them. No lock is held while anything outside this crate runs.
+//! it needs: the idempotency tables, the slots of the directory, the table of capacities, the turn of the expiry,
+//! agents (by slot), pools (deepest first) or capacities (by resource), the timers, the alarms. Only a batch takes
+//! agents below a pool that it has locked, and does not wait for them. No lock is held while anything outside this
+//! crate runs.
 //!
 //! **Refusals.** Every check of an operation is made before its first change, while the locks of the whole path
 //! are held: a refusal changes nothing.
@@ -12,6 +13,7 @@ mod account;
 mod alarm;
 mod balance;
 mod batch;
+mod books;
 mod debit;
 mod directory;
 mod error;
@@ -25,10 +27,14 @@ mod period;
 mod rate_limit;
 mod read;
 mod reservation;
+mod resources;
 mod sums;
 mod timers;
 mod verify;
 
+use std::sync::Arc;
+
+use crate::amount::Amount;
 use crate::clock::Clock;
 use crate::sync::{AtomicBool, Mutex};
 
@@ -47,6 +53,10 @@ pub use period::{Period, Schedule};
 pub use rate_limit::WindowSnapshot;
 pub use read::{Renewal, Snapshot};
 pub use reservation::{Overage, Request, Reservation, ReservationState};
+pub use resources::{
+    Bundle, ClosedResources, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt,
+    ResourceRequest, ResourceReservation, ResourceSnapshot,
+};
 pub use verify::Violation;
 
 /// All accounts of one process. Every method can be called from any thread.
@@ -59,7 +69,9 @@ pub struct Ledger {
     directory: directory::Directory,
     operations: operation::Operations,
     timers: timers::Timers,
-    keys: Mutex<idempotency::Keys>,
+    keys: Mutex<idempotency::Keys<Amount, Receipt, Arc<Reservation>>>,
+    resource_types: resources::ResourceTypes,
+    resource_keys: Mutex<resources::ResourceKeys>,
     alarms: Mutex<Vec<Alarm>>,
     has_alarms: AtomicBool,
 }
@@ -79,6 +91,8 @@ impl Ledger {
             operations: operation::Operations::new(),
             timers: timers::Timers::new(),
             keys: Mutex::new(idempotency::Keys::default()),
+            resource_types: resources::ResourceTypes::new(),
+            resource_keys: Mutex::new(idempotency::Keys::default()),
             alarms: Mutex::new(Vec::new()),
             has_alarms: AtomicBool::new(false),
         }
@@ -99,7 +113,7 @@ impl Ledger {
 
     /// The name of an operation type, or `None` for [`OperationId::NONE`].
     #[must_use]
-    pub fn operation_name(&self, id: OperationId) -> Option<std::sync::Arc<str>> {
+    pub fn operation_name(&self, id: OperationId) -> Option<Arc<str>> {
         self.operations.name(id)
     }
 }

@@ -75,10 +75,10 @@ impl Ledger {
     pub fn snapshot(&self, account: &Account) -> Result<Snapshot, LedgerError> {
         let state = self.read(account)?;
         Ok(Snapshot {
-            balance: state.balance,
-            period_granted: state.period_granted(),
-            initial: state.initial,
-            period_spent: state.balance.spent - state.spent_before,
+            balance: state.books.balance,
+            period_granted: state.books.period_granted(),
+            initial: state.books.initial,
+            period_spent: state.books.period_spent(),
             priority: state.priority,
             reservations: state.active_reservations(),
         })
@@ -86,7 +86,7 @@ impl Ledger {
 
     /// What an account may still spend, in units: its own remaining budget.
     pub fn remaining(&self, account: &Account) -> Result<i128, LedgerError> {
-        Ok(self.read(account)?.balance.remaining)
+        Ok(self.read(account)?.books.balance.remaining)
     }
 
     /// The least that remains on the path from an agent to its topmost pool, in units.
@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     /// Locks an account with everything done that time has done: reservations expired, budgets renewed.
-    fn read<'a>(&self, account: &'a Account) -> Result<MutexGuard<'a, State>, LedgerError> {
+    pub(super) fn read<'a>(&self, account: &'a Account) -> Result<MutexGuard<'a, State>, LedgerError> {
         self.expire_due();
         let state = match account.kind {
             Kind::Agent => account.lock(),

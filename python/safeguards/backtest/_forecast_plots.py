@@ -50,12 +50,13 @@ def _errors(result: ForecastBacktest) -> Figure:
     figure = _figure(7.2, 2.6)
     axes = figure.subplots()
     rows = result.rows[::-1]
-    ratios = [row.mase_ratio for row in rows]
+    errors = [row.mase if row.mase_ratio is None else row.mase_ratio for row in rows]
+    one = "usual change from day to day" if rows[0].mase_ratio is None else "yesterday repeated"
     colours = [COLOURS[0] if row.covered_share is not None else "#9aa5b1" for row in rows]
-    bars = axes.barh([row.policy for row in rows], ratios, color=colours)
+    bars = axes.barh([row.policy for row in rows], errors, color=colours)
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.axvline(1, color=INK, linewidth=0.8, linestyle="--")
-    axes.set_xlabel(f"error of an hour, {result.horizon} hours ahead (yesterday repeated = 1)")
+    axes.set_xlabel(f"error of an hour, {result.horizon} hours ahead ({one} = 1)")
     _clean(axes)
     return figure
 

@@ -87,6 +87,12 @@ def test_empty_histories_and_no_series():
     assert NextHour(0).forecast().shape == (0,)
 
 
+def test_out_of_next_to_nothing_comes_no_infinity():
+    forecaster = NextHour(2)
+    forecaster.replay(np.array([[5e-324] * 9 + [1e-17], [1e30] * 10]))
+    assert np.isfinite([forecaster.forecast(), forecaster.quantile(1.0)]).all()
+
+
 def test_threads_may_share_one():
     forecaster = NextHour(50)
     rows = np.random.default_rng(4).gamma(2.0, 5.0, (8, 100, 50))

@@ -135,9 +135,10 @@ fn between(last: Option<(f64, f64)>, (middle, log): (f64, f64), wanted: f64) -> 
     last.map_or(log, |(before, from)| from + (log - from) * (wanted - before) / (middle - before))
 }
 
+/// Beyond e^50 the forecast was next to nothing, and the ratio says no more than that.
 #[expect(clippy::cast_possible_truncation, reason = "the logarithm of a ratio is small")]
 fn log(ratio: f64) -> f32 {
-    ratio.ln() as f32
+    ratio.ln().clamp(-50.0, 50.0) as f32
 }
 
 #[expect(

@@ -1,6 +1,7 @@
 """Figures over recorded outcomes are what they should be, and so are their intervals."""
 
 import math
+import tracemalloc
 from datetime import timedelta
 
 import numpy as np
@@ -27,6 +28,17 @@ def test_without_outcomes_it_says_so():
     assert (nothing.value, nothing.lower, nothing.upper, nothing.outcomes) == (None, None, None, 0)
     assert math.isnan(float(nothing))
     assert "in the last 1 day:" in str(recorded([]).evaluate_effectiveness(1, "regret"))
+
+
+def test_memory_is_bounded_however_many_operations_there_are():
+    n = 3_000
+    allocator = recorded([(agent, 1, 1 + agent % 3) for agent in range(n)], n, [None] * n)
+    tracemalloc.start()
+    try:
+        assert allocator.evaluate_effectiveness(7, "regret").lower is not None
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_roi_benefit_and_cost_are_exact_sums():

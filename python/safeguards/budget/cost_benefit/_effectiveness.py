@@ -31,6 +31,8 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 _CONFIDENCE = 0.95
 _RESAMPLES = 2_000
 _MAX_GROUPS = 1_000
+_MIN_GROUPS = 100
+_MOST_CELLS = 10**6
 _MIN_FOR_INTERVAL = 5
 
 
@@ -165,7 +167,8 @@ class _Sample:
 
     Attributes:
         columns: (G, 3 K) sums of groups of outcomes. Up to a thousand outcomes each is a group of its own;
-            more are dealt out to a thousand groups at random, which leaves every variance as it is.
+            more are dealt out to a thousand groups at random, which leaves every variance as it is. Of
+            thousands of operations there are fewer groups, so that memory is bounded.
     """
 
     columns: Figures
@@ -183,12 +186,13 @@ class _Sample:
         own = np.array([index.setdefault(outcome.operation, len(index)) for outcome in outcomes])
         kinds = len(index) if per_operation else 1
         groups = np.arange(len(outcomes))
-        if len(outcomes) > _MAX_GROUPS:
-            groups = np.random.default_rng(0).permutation(groups) % _MAX_GROUPS
+        most = min(_MAX_GROUPS, max(_MIN_GROUPS, _MOST_CELLS // kinds))
+        if len(outcomes) > most:
+            groups = np.random.default_rng(0).permutation(groups) % most
         cells = groups * kinds + (own if per_operation else 0)
         cost = np.array([outcome.cost for outcome in outcomes], dtype=float) / UNITS_PER_ONE
         benefit = np.array([outcome.benefit for outcome in outcomes], dtype=float) / UNITS_PER_ONE
-        shape = (min(len(outcomes), _MAX_GROUPS), kinds)
+        shape = (min(len(outcomes), most), kinds)
         weights = (None, cost, benefit)
         sums = [np.bincount(cells, w, shape[0] * kinds).reshape(shape) for w in weights]
         self.columns = np.concatenate(sums, axis=1).astype(float)
@@ -204,7 +208,8 @@ class _Sample:
         random = np.random.default_rng(seed)
         picks = random.integers(0, size, (_RESAMPLES, size)) + size * np.arange(_RESAMPLES)[:, None]
         counts = np.bincount(picks.ravel(), minlength=_RESAMPLES * size).reshape(_RESAMPLES, size)
-        figures = self.figures(metric, counts @ self.columns)
+        pieces = np.array_split(counts, 1 + _RESAMPLES * self.columns.shape[1] // _MOST_CELLS)
+        figures = np.concatenate([self.figures(metric, piece @ self.columns) for piece in pieces])
         tail = _tail(size)
         lower, upper = np.quantile(figures[np.isfinite(figures)], (tail, 1 - tail))
         return float(lower), float(upper)

@@ -259,7 +259,6 @@ class BudgetPatternLearner(Controller):
         new = _EXACT.multiply(need, SAFETY_MARGIN).quantize(_PLACES, context=_EXACT)
         hours = len(prediction.hourly)
         return Decision(
-            controller=self._name,
             kind="agent",
             subject=prediction.agent_id,
             old=self.budget_coordinator.get_budget(prediction.agent_id),

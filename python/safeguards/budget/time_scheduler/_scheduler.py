@@ -472,7 +472,6 @@ class BudgetTimeScheduler(Controller):
         profile = plan.profiles[occurrence.profile]
         until = plan.calendar.local(occurrence.end)
         return Decision(
-            controller="",
             kind="pool",
             subject=plan.pool_id,
             old=self.budget_coordinator.get_pool_budget(plan.pool_id),

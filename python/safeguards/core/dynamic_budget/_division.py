@@ -83,7 +83,7 @@ class Table:
     ) -> Decision:
         need, weight = float(self.needs[row]), float(self.weights[row])
         figures = {"pool": self.pool_id, "from": source, "need": need, "weight": weight}
-        return Decision("", "agent", self.ids[row], old, new, reason(figures, new), figures)
+        return Decision("agent", self.ids[row], old, new, reason(figures, new), figures)
 
 
 def part_reason(figures: Mapping[str, Any], new: Decimal) -> str:

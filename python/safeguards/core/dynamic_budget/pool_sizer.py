@@ -299,7 +299,7 @@ class AdaptivePoolSizer(Controller):
         new, wanted = self._clamped(wanted), wanted.quantize(_PLACES, context=_EXACT)
         if new != wanted:
             reason += f", at {'least' if new > wanted else 'most'} {new}"
-        return Decision("", "pool", pool_id, old, new, reason, {"later_periods": True, **inputs})
+        return Decision("pool", pool_id, old, new, reason, {"later_periods": True, **inputs})
 
     def _clamped(self, size: Decimal) -> Decimal:
         largest = _LARGEST if self.max_pool_budget is None else self.max_pool_budget

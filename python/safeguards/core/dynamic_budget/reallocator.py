@@ -323,7 +323,7 @@ class PriorityBasedReallocator(Controller):
         weight = float(self._rule.weigh([coordinator.get_agent_priority(agent_id)])[0])
         figures = {"pool": pool_id, "from": RESERVE, "weight": weight}
         wanted = plain(_EXACT.add(old, self._wanted(old)))
-        decision = Decision("", "agent", agent_id, old, wanted, self._why_granted(figures, wanted), figures)
+        decision = Decision("agent", agent_id, old, wanted, self._why_granted(figures, wanted), figures)
         with self._drawing:
             is_first = not self._reserve_of(pool_id).has_drawn(agent_id)
         for bounded in self._prepared([decision], self._now()):

@@ -454,6 +454,7 @@ class Ledger:
     def _pool_refusals(self, pool_id: str) -> int: ...
     def _pool_renewal(self, pool_id: str) -> tuple[datetime, datetime, Decimal] | None: ...
     def _agent_snapshot(self, agent_id: str) -> _Snapshot: ...
+    def _agent_activity(self, agent_id: str) -> tuple[Decimal, Decimal, Decimal, int, int]: ...
     def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
     def _usage(self, agent_id: str, start: datetime, end: datetime) -> list[_Usage]: ...
     # The kind is one of `safeguards.types.metrics.EventKind`, which stands above this module.
@@ -1189,3 +1190,56 @@ def split_budget(
         InfeasibleAllocationError: the floors cannot be kept.
         ConfigurationError: the lists do not belong together.
     """
+
+
+_Places: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+
+@final
+class QTable:
+    """"""
+    def __new__(
+        cls,
+        classes: int,
+        shares: NDArray[np.float64],
+        budgets: NDArray[np.float64],
+        actions: int,
+        values: NDArray[np.float64] | None = None,
+    ) -> Self: ...
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """"""
+    def best(self, at: _Places) -> NDArray[np.int64]:
+        """"""
+    def fit(
+        self,
+        at: _Places,
+        rewards: NDArray[np.float64],
+        to_classes: NDArray[np.int64],
+        to_shares: NDArray[np.float64],
+        to_budgets: NDArray[np.float64],
+        discount: float,
+        sweeps: int,
+    ) -> int:
+        """"""
+    def update(
+        self,
+        at: _Places,
+        actions: NDArray[np.int64],
+        rewards: NDArray[np.float64],
+        to: _Places,
+        learning_rate: float,
+        discount: float,
+    ) -> None:
+        """"""
+    def copy(self) -> Self:
+        """"""
+
+def best_budgets(
+    demand: NDArray[np.float64],
+    tasks: NDArray[np.float64],
+    start: NDArray[np.float64],
+    levels: NDArray[np.float64],
+    max_change: float,
+    rewards: tuple[float, float, float, float],
+) -> NDArray[np.float64]:
+    """"""

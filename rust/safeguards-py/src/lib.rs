@@ -28,6 +28,7 @@ mod rate_limiter;
 mod receipt;
 mod reports;
 mod reservation;
+mod rl;
 
 use pyo3::prelude::*;
 
@@ -56,4 +57,6 @@ mod _native {
     use crate::receipt::PyReceipt;
     #[pymodule_export]
     use crate::reservation::{PyReservation, Ready};
+    #[pymodule_export]
+    use crate::rl::{PyQTable, best_budgets};
 }

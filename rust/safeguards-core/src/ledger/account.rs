@@ -51,6 +51,8 @@ pub(super) struct State {
     /// Thresholds crossed in this period.
     alarms: u32,
     pub(super) priority: u8,
+    /// How often an agent's own budget has refused.
+    pub(super) refusals: u64,
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
     /// When a pool's budget is granted anew.
@@ -112,6 +114,7 @@ impl Account {
             alarm_at: i128::MAX,
             alarms: 0,
             priority,
+            refusals: 0,
             closed: false,
             renews_at: Wall::NEVER,
             history: History::default(),

@@ -112,6 +112,8 @@ pub(super) struct History {
     sequence: u64,
     recent: VecDeque<Entry>,
     sums: Sums,
+    /// Usages that are in the sums.
+    summed: u64,
 }
 
 /// An event without its sequence.
@@ -176,8 +178,14 @@ impl History {
         for (entry, sequence) in self.recent.drain(..rolled).zip(first..) {
             if let Some(usage) = entry.usage(sequence) {
                 self.sums.add(usage, limits.sums);
+                self.summed += 1;
             }
         }
+    }
+
+    /// How many usages there were, from either source.
+    pub(super) fn usage_count(&self) -> u64 {
+        self.summed + self.recent.iter().filter(|entry| entry.usage(0).is_some()).count() as u64
     }
 
     /// Units of all usage from `source`.

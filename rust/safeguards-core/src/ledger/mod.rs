@@ -43,7 +43,7 @@ pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEYS};
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use period::{Period, Schedule};
 pub use rate_limit::WindowSnapshot;
-pub use read::{Renewal, Snapshot};
+pub use read::{Activity, Renewal, Snapshot};
 pub use reservation::{Overage, Request, Reservation, ReservationState};
 pub use verify::Violation;
 

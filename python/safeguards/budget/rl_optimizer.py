@@ -1,0 +1,635 @@
+"""`BudgetRLOptimizer`: budgets of agents that follow a policy learnt from their own history."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from safeguards._native import ManualClock
+from safeguards.budget._rl.history import KEPT, History, Outlook
+from safeguards.budget._rl.policy import Evaluation, Policy, places
+from safeguards.budget._rl.rewards import Reward, RewardFunction, RewardWeights
+from safeguards.budget._rl.step_rule import GROWTH, SHRINK, TARGET, step_changes
+from safeguards.budget._rl.training import (
+    ALWAYS,
+    ENOUGH,
+    FEATURES,
+    Fleet,
+    Settings,
+    Training,
+    feature_value,
+    next_budgets,
+)
+from safeguards.budget._rl.watch import Interval, Watch
+from safeguards.core.controller import Controller
+from safeguards.exceptions import ConfigurationError, UnknownAgentError
+from safeguards.types.decisions import Decision
+from safeguards.types.enums import AlertSeverity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from safeguards.core.budget_coordination import BudgetCoordinator
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["BudgetRLOptimizer", "Evaluation", "Policy", "RewardFunction", "RewardWeights"]
+
+_EXACT = Context(prec=60)
+_PLACES = Decimal("1e-9")
+_DAY = 86_400.0
+_HOUR = 3600.0
+_MINUTE = 60.0
+_MOST_CUSTOM = 3
+_BACKFILLED_AGENTS = 10_000
+"""Fleets up to this size learn from the coordinator's usage history when the optimizer starts."""
+
+
+class _Move(NamedTuple):
+    """A learned change, until it is known what came of it."""
+
+    kind: int
+    share: float
+    budget: float
+    action: int
+    state: dict[str, float]
+    told: dict[str, float]
+
+
+class BudgetRLOptimizer(Controller):
+    """Learns how to change agents' budgets, from what happened, for a reward that you define.
+
+    An agent's budget is what it may spend in one interval. At each run the optimizer decides by how much to
+    change it, by at most `max_budget_change_percentage`, and gives the agent its new budget for the next
+    interval: what remains becomes the new budget, less what is still reserved. A decision's `old` and `new` are
+    budgets of an interval. Pools are left alone: agents' budgets may add up to more than their pool has, and
+    the pool holds them all the same.
+
+    Until a learned policy is better than the step rule on days that were held out, the step rule is in force:
+    above a utilization of 70 % a budget grows by 20 %, below it it shrinks by 10 %. Training needs four days of
+    hours (96 intervals), takes about a second in a thread of its own, and is repeated daily; on a
+    `ManualClock` it runs while the clock is advanced. A new policy is adopted at the run after it.
+
+    How it learns: demand does not depend on the budget, so every interval that was seen says what would have
+    come of any budget and any change of it. Fitted Q-iteration on such hindsight transitions (Sinclair et al.,
+    ICML 2023) values each change by the forecast of the next interval, the busiest interval of the last day and
+    the uncertainty of the forecast. In between the values follow what really happens (Q-learning, with
+    `learning_rate`). See docs/reinforcement_learning.md.
+
+    Args:
+        budget_coordinator: the coordinator whose agents it steers.
+        learning_rate: how far one interval moves a value, between 0 and 1; 0 learns only in training.
+        discount_factor: what the next interval's reward is worth beside this one's, from 0 to below 1.
+        exploration_rate: how often a change next to the best one is tried, between 0 and 1.
+        state_features: what the reward function is told, of `time_of_day` (hours, local time), `day_of_week`
+            (0 is Monday), `agent_priority`, `recent_usage` (spent in the interval before),
+            `remaining_budget_percentage` (share of the budget that was left, 0 to 1). `utilization`,
+            `exhausted` and `completed_tasks` are always told. Without `time_of_day` or `day_of_week` forecasts
+            follow no days or weeks; without `agent_priority` all agents share what was learnt.
+        custom_features: features of your own: a function of agent id and local time for each name. Intervals
+            are told apart by whether they are above the median.
+        seed: of exploration and of the situations that are looked at in training.
+        max_change: as in `Controller`.
+        history_size: as in `Controller`.
+
+    Raises:
+        ConfigurationError: an argument makes no sense, or a feature is unknown.
+
+    Example:
+        >>> from safeguards import BudgetCoordinator
+        >>> coordinator = BudgetCoordinator()
+        >>> team = coordinator.create_budget_pool("team", 1000)
+        >>> bot = coordinator.register_agent("bot", team, initial_budget=50)
+        >>> optimizer = BudgetRLOptimizer(coordinator)
+        >>> receipt = coordinator.debit(bot, 40)
+        >>> [decision] = optimizer.run_once()
+        >>> print(decision.old, decision.new, decision.reason)
+        50 60 80% of 50 is used, above 70%: step rule, +20%
+        >>> coordinator.get_budget(bot)
+        Decimal('60')
+        >>> print(optimizer.get_policy())
+        untrained: step rule in force
+    """
+
+    fallback = "the step rule"
+
+    def __init__(
+        self,
+        budget_coordinator: BudgetCoordinator,
+        learning_rate: float = 0.01,
+        discount_factor: float = 0.9,
+        exploration_rate: float = 0.1,
+        state_features: Sequence[str] = FEATURES[:5],
+        *,
+        custom_features: Mapping[str, Callable[[str, datetime], float]] | None = None,
+        seed: int = 0,
+        max_change: float | None = None,
+        history_size: int = 10_000,
+    ) -> None:
+        import numpy as np
+
+        super().__init__(budget_coordinator, _HOUR, max_change=max_change, history_size=history_size)
+        self.learning_rate = _share("learning_rate", learning_rate)
+        self.discount_factor = _share("discount_factor", discount_factor, below_one=True)
+        self.exploration_rate = _share("exploration_rate", exploration_rate)
+        self.custom_features = dict(custom_features or {})
+        self.state_features = _features(state_features, self.custom_features)
+        self._settings = Settings(
+            Reward(RewardWeights()),
+            state_features=tuple(name for name in self.state_features if name not in self.custom_features),
+            custom=self.custom_features,
+            discount=self.discount_factor,
+            seed=seed,
+        )
+        self._draws = np.random.default_rng(seed)
+        self._policy = Policy(state_features=self.state_features)
+        self._watch = Watch(budget_coordinator)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begins to watch anew."""
+        names = self.state_features
+        self._demand = History(
+            self.interval_seconds, by_day="time_of_day" in names, by_week="day_of_week" in names
+        )
+        self._began = self.budget_coordinator.clock.monotonic()
+        self._open: dict[str, list[float]] = {}
+        self._looks: dict[str, Interval] | None = None
+        self._moves: dict[str, _Move] = {}
+        self._due = self._began
+        self._thread: threading.Thread | None = None
+        self._outcome: list[Policy | Exception] = []
+
+    def configure(
+        self,
+        reward_function: RewardFunction | None = None,
+        training_episodes: int = 1000,
+        max_budget_change_percentage: float = 0.3,
+        update_interval_minutes: float = 60,
+        *,
+        vectorized: bool = False,
+    ) -> None:
+        """Sets what is good, and how it is pursued. The next training follows it; a policy stays until then.
+
+        Args:
+            reward_function: takes a state, an action and the state after it, each a dictionary of floats, and
+                returns how good that is. `action["budget_change"]` is in the budget's units,
+                `action["budget_change_percentage"]` is a share of the budget. It is called once for each
+                transition that is looked at, in one batch for each training. `RewardWeights()`, which is the
+                guide's reward and the default, needs no calls.
+            training_episodes: sweeps of Q-iteration, at most; it ends when nothing changes any more.
+            max_budget_change_percentage: the most that a budget changes at a time, above 0 and at most 1. The
+                step rule is bound by it, too.
+            update_interval_minutes: minutes from one run to the next. What was seen in intervals of another
+                length is forgotten.
+            vectorized: the function takes dictionaries of arrays and returns an array.
+
+        Raises:
+            ConfigurationError: an argument makes no sense. Nothing was changed.
+        """
+        reward = Reward(RewardWeights() if reward_function is None else reward_function, vectorized=vectorized)
+        if isinstance(training_episodes, bool) or not isinstance(training_episodes, int) or training_episodes < 1:
+            raise ConfigurationError(f"training_episodes must be a whole number above 0, not {training_episodes!r}")
+        most = _share("max_budget_change_percentage", max_budget_change_percentage)
+        if not most:
+            raise ConfigurationError("max_budget_change_percentage must be above 0")
+        if not 0 < update_interval_minutes < math.inf:
+            raise ConfigurationError(
+                f"update_interval_minutes must be a number of minutes above 0, not {update_interval_minutes!r}"
+            )
+        with self._turn:
+            self._settings = replace(
+                self._settings, reward=reward, sweeps=training_episodes, max_change=most
+            )
+            self._moves, self._outcome = {}, []
+            self._due = self.budget_coordinator.clock.monotonic()
+            if update_interval_minutes * _MINUTE != self.interval_seconds:
+                self.interval_seconds = update_interval_minutes * _MINUTE
+                self._forget()
+
+    def start(self) -> None:
+        """As `Controller.start`. What the coordinator knows of the last three weeks is learnt from."""
+        with self._turn:
+            if not len(self._demand) and self.interval_seconds >= _HOUR:
+                self._backfill(self._now())
+        super().start()
+
+    def load_history(self, demand: Mapping[str, Sequence[float]], end_time: datetime | None = None) -> None:
+        """Takes a history from elsewhere in place of what was seen so far. The next run trains on it.
+
+        Args:
+            demand: for each agent what it wanted to spend in each interval, oldest first; NaN where that is
+                unknown. All are equally long; the last three weeks of hours (504 intervals) are kept.
+            end_time: when the last interval ended; now, if not given. A naive one is local time.
+
+        Raises:
+            UnknownAgentError: an agent is not registered.
+            ConfigurationError: lengths that differ, or values that are negative or infinite.
+        """
+        import numpy as np
+
+        columns = {agent: np.asarray(values, np.float64) for agent, values in demand.items()}
+        for agent in columns:
+            self.budget_coordinator.get_agent_priority(agent)  # raises for an id that is unknown
+        if len({column.shape for column in columns.values()}) > 1:
+            raise ConfigurationError("every agent needs a history of the same length")
+        rows = np.stack(list(columns.values())) if columns else np.empty((0, 0))
+        if rows.ndim != 2 or (rows < 0).any() or np.isinf(rows).any():  # noqa: PLR2004 - agents and intervals
+            raise ConfigurationError("demand must be rows of numbers that are finite and not negative, or NaN")
+        missed = 0 if end_time is None else (self._now() - end_time.astimezone()).total_seconds()
+        with self._turn:
+            self._forget()
+            self._fill(list(columns), rows, max(0, round(missed / self.interval_seconds)))
+
+    def train(self) -> Policy:
+        """Trains now, in this thread, on everything that is known, and adopts the policy at once.
+
+        Nobody needs to call this: what runs on the interval trains by itself.
+
+        Raises:
+            RewardError: the reward function failed; the policy is the one before.
+            ConfigurationError: too little is known, or a custom feature failed; likewise.
+        """
+        with self._turn:
+            self._adopt(self._training(self._now())())
+            return self._policy
+
+    def get_policy(self) -> Policy:
+        """The policy as it is now, with what was learnt since it was trained. Printed, it is a table."""
+        with self._turn:
+            table = self._policy.table
+            return self._policy if table is None else replace(self._policy, table=table.copy())
+
+    def use_policy(self, policy: Policy) -> None:
+        """Takes a policy from elsewhere, such as one that was saved. The next training replaces it.
+
+        Raises:
+            ConfigurationError: it was learnt with other custom features, or changes budgets by more than is
+                allowed here.
+        """
+        if set(policy.kinds.custom) != set(self.custom_features):
+            raise ConfigurationError(
+                f"the policy was learnt with the custom features {sorted(policy.kinds.custom)}, "
+                f"but there are {sorted(self.custom_features)}"
+            )
+        most = max(map(abs, policy.changes), default=0.0)
+        if most > self._settings.max_change + 1e-9:
+            raise ConfigurationError(
+                f"the policy changes budgets by up to {most:.0%}; "
+                f"max_budget_change_percentage is {self._settings.max_change:.0%}"
+            )
+        with self._turn:
+            table = policy.table
+            self._policy = policy if table is None else replace(policy, table=table.copy())
+            self._moves = {}
+
+    # One run.
+
+    def _run(self, spell: object) -> list[Decision]:
+        with self._turn:
+            try:
+                return super()._run(spell)
+            finally:
+                self._looks = None
+
+    def _observe(self, now: datetime) -> None:
+        self._looks = looks = self._watch.look(and_remember=True)
+        for agent, seen in looks.items():
+            sums = self._open.setdefault(agent, [0.0, 0.0, 0.0])
+            for place, value in enumerate((float(seen.spent), seen.tasks, seen.is_exhausted)):
+                sums[place] += value
+        self._close_interval(looks)
+        self._adopt_trained()
+        self._train_if_due(now)
+        self._learn_from_moves(looks, now)
+
+    def _propose(self, now: datetime) -> list[Decision]:
+        is_dry = self._looks is None
+        looks = self._watch.look() if self._looks is None else self._looks
+        learned = self._learned(looks, now, is_dry=is_dry) if self._policy.is_in_force else {}
+        steps = [agent for agent in looks if agent not in learned]
+        return [*learned.values(), *self._by_step({agent: looks[agent] for agent in steps})]
+
+    def _fall_back(self, now: datetime) -> list[Decision]:  # noqa: ARG002 - it looks at the present only
+        return self._by_step(self._watch.look() if self._looks is None else self._looks)
+
+    def _prepared(self, decisions: list[Decision], now: datetime) -> list[Decision]:
+        """As the base, but a budget that stays as it is is kept: it is given again for the next interval."""
+        named = (replace(self._bounded(d), controller=self._name, time=now) for d in decisions)
+        return [decision for decision in named if decision.new != decision.inputs["left"]]
+
+    def _apply(self, decision: Decision) -> None:
+        """Gives the agent its next budget: a difference to what it had left, so that what is spent meanwhile
+        stays spent."""
+        change = _EXACT.subtract(decision.new, decision.inputs["left"])
+        self.budget_coordinator.adjust_budget(decision.subject, change)
+
+    # Decisions.
+
+    def _by_step(self, looks: Mapping[str, Interval]) -> list[Decision]:
+        import numpy as np
+
+        changes = step_changes(np.array([seen.utilization for seen in looks.values()]))
+        decisions: list[Decision] = []
+        for (agent, seen), change in zip(looks.items(), changes.tolist(), strict=True):
+            side = {GROWTH: "above", -SHRINK: "below"}.get(change, "at")
+            reason = f"{seen.utilization:.0%} of {seen.budget} is used, {side} {TARGET:.0%}: step rule"
+            decisions.append(self._decision(agent, seen, change, reason, {"policy": "step"}))
+        return decisions
+
+    def _learned(
+        self, looks: Mapping[str, Interval], now: datetime, *, is_dry: bool
+    ) -> dict[str, Decision]:
+        """What the policy decides, for the agents of which it knows what to expect."""
+        import numpy as np
+
+        known, outlook, scale, kinds = self._known(looks, now)
+        if not known:
+            return {}
+        budgets = np.array([float(looks[agent].budget) for agent in known])
+        best = self._policy.best(budgets, outlook, kinds)
+        actions = best if is_dry else self._explored(best)
+        wanted = np.array(self._policy.changes)[actions]
+        after = next_budgets(budgets, wanted, scale, self._settings.max_change)
+        numbers, shares, rows = places(budgets, outlook, kinds)
+        decisions: dict[str, Decision] = {}
+        for place, agent in enumerate(known):
+            seen, action = looks[agent], int(actions[place])
+            share = float(outlook.share[place])
+            how = "tried" if action != best[place] else "learned"
+            reason = (
+                f"next: {share:.0%} of the day's peak; budget {budgets[place] / outlook.need[place]:.2g} "
+                f"times the need: {how}"
+            )
+            inputs = {"policy": how, "forecast_share": share, "need": float(outlook.need[place])}
+            decision = self._decision(agent, seen, float(after[place] / budgets[place] - 1), reason, inputs)
+            decisions[agent] = decision
+            if not is_dry:
+                change = float(decision.new - decision.old)
+                told = {"budget_change": change, "budget_change_percentage": change / budgets[place]}
+                state = self._state(agent, seen, now)
+                self._moves[agent] = _Move(
+                    int(numbers[place]), float(shares[place]), float(rows[place]), action, state, told
+                )
+        return decisions
+
+    def _decision(
+        self, agent: str, seen: Interval, change: float, reason: str, inputs: dict[str, Any]
+    ) -> Decision:
+        """A decision within the largest change, to the last digit."""
+        old, most = seen.budget, Decimal(str(self._settings.max_change))
+        factor = _EXACT.create_decimal(repr(round(1.0 + change, 9)))
+        least = _EXACT.multiply(old, 1 - most).quantize(_PLACES, ROUND_CEILING, _EXACT)
+        highest = _EXACT.multiply(old, 1 + most).quantize(_PLACES, ROUND_FLOOR, _EXACT)
+        wanted = _EXACT.multiply(old, factor).quantize(_PLACES, context=_EXACT)
+        new = max(min(max(wanted, least), highest), Decimal(0)).normalize(_EXACT) + 0
+        done = float(new / old) - 1 if old > 0 else 0.0
+        facts = {
+            "utilization": seen.utilization,
+            "exhausted": seen.is_exhausted,
+            "completed_tasks": seen.tasks,
+            "left": seen.left,
+        }
+        return Decision("", "agent", agent, old, new, f"{reason}, {done:+.0%}", facts | inputs)
+
+    def _known(
+        self, looks: Mapping[str, Interval], now: datetime
+    ) -> tuple[list[str], Outlook, Floats, NDArray[np.int64]]:
+        """Agents that have a budget and a forecast, with what is expected of each."""
+        import numpy as np
+
+        agents, outlook = self._demand.agents, self._demand.outlook()
+        is_known = np.isfinite(outlook.need) & np.array(
+            [agent in looks and looks[agent].budget > 0 for agent in agents], np.bool_
+        )
+        known = [agent for agent, is_so in zip(agents, is_known, strict=True) if is_so]
+        outlook = Outlook(*(part[is_known] for part in outlook))
+        priority = np.array([self._priority(agent) for agent in known])
+        local = now.astimezone()
+        custom = {
+            name: np.array([feature_value(name, feature, agent, local) for agent in known])
+            for name, feature in self.custom_features.items()
+        }
+        kinds = self._policy.kinds.of(outlook.spread, priority, custom)
+        return known, outlook, self._demand.scale()[is_known], kinds
+
+    def _explored(self, best: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Now and then a change next to the best one, which is within the largest change as all of them."""
+        import numpy as np
+
+        tries = self._draws.random(len(best)) < self.exploration_rate
+        steps = np.where(self._draws.random(len(best)) < 0.5, -1, 1)  # noqa: PLR2004 - up or down
+        return np.clip(best + np.where(tries, steps, 0), 0, len(self._policy.changes) - 1)
+
+    # What is seen.
+
+    def _close_interval(self, looks: Mapping[str, Interval]) -> None:
+        """Writes down an interval when it is over; one that took longer counts with its average."""
+        import numpy as np
+
+        now = self.budget_coordinator.clock.monotonic()
+        intervals = round((now - self._began) / self.interval_seconds)
+        if intervals < 1:
+            return
+        self._demand.keep(list(looks))
+        sums = np.array([self._open.get(agent, (0, 0, 0)) for agent in self._demand.agents]).reshape(-1, 3)
+        spent, tasks = sums[:, 0] / intervals, sums[:, 1] / intervals
+        self._demand.observe(spent, tasks, sums[:, 2] > 0, missed=intervals - 1)
+        self._began, self._open = now, {}
+
+    def _fill(self, agents: list[str], rows: Floats, missed: int) -> None:
+        import numpy as np
+
+        self._demand.keep(agents)
+        nothing, unknown = np.zeros(len(agents), np.bool_), np.full(len(agents), np.nan)
+        for column in rows[:, -KEPT:].T:
+            self._demand.observe(column, unknown, nothing)
+        for _ in range(min(missed, KEPT)):
+            self._demand.observe(unknown, unknown, nothing)
+
+    def _backfill(self, now: datetime) -> None:
+        """Takes what the coordinator knows of the past: sums of hours."""
+        import numpy as np
+
+        coordinator = self.budget_coordinator
+        agents = coordinator.get_all_agent_ids()
+        if not agents or len(agents) > _BACKFILLED_AGENTS:
+            return
+        step = timedelta(seconds=self.interval_seconds)
+        rows = np.full((len(agents), KEPT), np.nan)
+        for row, agent in zip(rows, agents, strict=True):
+            usage = coordinator.get_agent_usage_history(agent, now - KEPT * step, now)
+            charged = [(KEPT - 1 - (now - e.start) // step, e) for e in usage if e.source == "ledger"]
+            if charged:
+                row[max(charged[0][0], 0) :] = 0.0
+            for place, event in charged:
+                row[max(place, 0)] += float(event.amount)
+        first = int(np.argmax(np.isfinite(rows).any(axis=0)))
+        if np.isfinite(rows).any():
+            self._fill(agents, rows[:, first:], 0)
+
+    def _priority(self, agent: str) -> float:
+        try:
+            return float(self.budget_coordinator.get_agent_priority(agent))
+        except UnknownAgentError:  # it has left since
+            return 5.0
+
+    def _state(self, agent: str, seen: Interval, now: datetime) -> dict[str, float]:
+        """What the reward function is told of an agent."""
+        local = now.astimezone()
+        values = {
+            "time_of_day": local.hour + local.minute / 60 + local.second / 3600,
+            "day_of_week": float(local.weekday()),
+            "agent_priority": self._priority(agent),
+            "recent_usage": float(seen.spent),
+            "remaining_budget_percentage": max(1.0 - seen.utilization, 0.0),
+            "utilization": min(seen.utilization, 1.0),
+            "exhausted": float(seen.is_exhausted),
+            "completed_tasks": float(seen.tasks),
+        }
+        custom = {n: feature_value(n, f, agent, local) for n, f in self.custom_features.items()}
+        names = dict.fromkeys((*self._settings.state_features, *ALWAYS))
+        return {name: values[name] for name in names} | custom
+
+    # Learning.
+
+    def _learn_from_moves(self, looks: Mapping[str, Interval], now: datetime) -> None:
+        """Small steps towards what came of the last decisions."""
+        import numpy as np
+
+        moves, self._moves = self._moves, {}
+        table = self._policy.table
+        if table is None or not moves or not self.learning_rate:
+            return
+        known, outlook, _, kinds = self._known(looks, now)
+        budgets = np.array([float(looks[agent].budget) for agent in known])
+        numbers, shares, rows = places(budgets, outlook, kinds)
+        pairs = [(place, moves[agent], agent) for place, agent in enumerate(known) if agent in moves]
+        if not pairs:
+            return
+        told = [
+            _columns([move.state for _, move, _ in pairs]),
+            _columns([move.told for _, move, _ in pairs]),
+            _columns([self._state(agent, looks[agent], now) for _, _, agent in pairs]),
+        ]
+        rewards = self._settings.reward(*told)[:, 0]
+        there = np.array([place for place, _, _ in pairs])
+        begun = [move for _, move, _ in pairs]
+        table.update(
+            (
+                np.array([move.kind for move in begun]),
+                np.array([move.share for move in begun]),
+                np.array([move.budget for move in begun]),
+            ),
+            np.array([move.action for move in begun]),
+            rewards,
+            (numbers[there], shares[there], rows[there]),
+            self.learning_rate,
+            self.discount_factor,
+        )
+
+    def _training(self, now: datetime) -> Callable[[], Policy]:
+        """A training on what is known now, to be run at once or aside."""
+        import numpy as np
+
+        agents = self._demand.agents
+        priorities = np.array([self._priority(agent) for agent in agents])
+        fleet = Fleet(tuple(agents), priorities, now, self.interval_seconds)
+        recording, settings = self._demand.recording(), self._settings
+        return lambda: Training(recording, fleet, settings).run()
+
+    def _train_if_due(self, now: datetime) -> None:
+        """Begins to train: in a thread of its own, or right here on a clock that is advanced by hand."""
+        clock = self.budget_coordinator.clock
+        is_busy = self._thread is not None and self._thread.is_alive()
+        if len(self._demand) < ENOUGH or clock.monotonic() < self._due or is_busy:
+            return
+        self._due = clock.monotonic() + _DAY
+        self._outcome = outcome = []
+        training = self._training(now)
+        if isinstance(clock, ManualClock):
+            _train(training, outcome)
+        else:
+            self._thread = threading.Thread(
+                target=_train, args=(training, outcome), name="safeguards-training", daemon=True
+            )
+            self._thread.start()
+
+    def _adopt_trained(self) -> None:
+        """Takes what a training has brought, at the run after it."""
+        if not self._outcome:
+            return
+        outcome, self._outcome = self._outcome[0], []
+        if isinstance(outcome, Policy):
+            self._adopt(outcome)
+        else:
+            self._tell_failure("could not train, and keeps the policy it had", outcome)
+
+    def _adopt(self, policy: Policy) -> None:
+        was, self._policy, self._moves = self._policy, policy, {}
+        if was.is_trained and was.is_in_force == policy.is_in_force:
+            return
+        rule = "learned policy" if policy.is_in_force else "step rule"
+        self.budget_coordinator.notification_manager.send_alert(
+            f"{self._name} was trained: {rule} in force",
+            f"learned: {policy.evaluation}",
+            AlertSeverity.INFO,
+            time=self._now(),
+            evaluation=policy.evaluation,
+        )
+
+
+def _train(training: Callable[[], Policy], outcome: list[Policy | Exception]) -> None:
+    """Trains, and leaves what came of it for the next run to find."""
+    try:
+        outcome.append(training())
+    except Exception as error:  # noqa: BLE001 - the next run tells of it
+        outcome.append(error)
+
+
+def _columns(rows: list[dict[str, float]]) -> dict[str, Floats]:
+    import numpy as np
+
+    return {name: np.array([[row[name]] for row in rows]) for name in rows[0]}
+
+
+def _share(name: str, value: float, *, below_one: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, as 0.1, not {value!r}")
+    if not 0 <= value <= 1 or (below_one and value == 1):
+        allowed = "from 0 to below 1" if below_one else "between 0 and 1"
+        raise ConfigurationError(f"{name} must be {allowed}, not {value!r}")
+    return float(value)
+
+
+def _features(names: Sequence[str], custom: Mapping[str, Callable[[str, datetime], float]]) -> tuple[str, ...]:
+    """The names of all features, each once.
+
+    Raises:
+        ConfigurationError: a name is unknown, or a custom feature cannot be used.
+    """
+    if isinstance(names, str):
+        raise ConfigurationError(f"state_features is a list of names, not {names!r}")
+    unknown = [name for name in names if name not in FEATURES and name not in custom]
+    if unknown:
+        raise ConfigurationError(
+            f"unknown state feature {unknown[0]!r}: there are {', '.join(FEATURES)}; "
+            "give one of your own in custom_features"
+        )
+    taken = [name for name in custom if name in FEATURES]
+    if taken:
+        raise ConfigurationError(f"the custom feature {taken[0]!r} has the name of a feature that there is")
+    wrong = [name for name, feature in custom.items() if not callable(feature)]
+    if wrong:
+        raise ConfigurationError(f"the custom feature {wrong[0]!r} cannot be called with agent id and time")
+    if len(custom) > _MOST_CUSTOM:
+        raise ConfigurationError(f"at most {_MOST_CUSTOM} custom features, not {len(custom)}")
+    return tuple(dict.fromkeys((*names, *custom)))

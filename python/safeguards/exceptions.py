@@ -219,7 +219,6 @@ class InfeasibleAllocationError(ConfigurationError):
     """
 
 
-
 class RewardError(BudgetError, ValueError):
     """A reward function raised, or returned what is no finite number. The policy is still the one before.
 

@@ -8,23 +8,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock
 from safeguards.budget._rl.history import KEPT, History, Outlook
+from safeguards.budget._rl.online import Move, learn
 from safeguards.budget._rl.policy import Evaluation, Policy, places
 from safeguards.budget._rl.rewards import Reward, RewardFunction, RewardWeights
-from safeguards.budget._rl.step_rule import GROWTH, SHRINK, TARGET, step_changes
-from safeguards.budget._rl.training import (
+from safeguards.budget._rl.settings import (
     ALWAYS,
-    ENOUGH,
     FEATURES,
-    Fleet,
     Settings,
-    Training,
+    checked_share,
+    feature_names,
     feature_value,
-    next_budgets,
 )
+from safeguards.budget._rl.step_rule import TARGET, step_changes
+from safeguards.budget._rl.training import ENOUGH, Fleet, Training, next_budgets
 from safeguards.budget._rl.watch import Interval, Watch
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError, UnknownAgentError
@@ -48,20 +48,8 @@ _PLACES = Decimal("1e-9")
 _DAY = 86_400.0
 _HOUR = 3600.0
 _MINUTE = 60.0
-_MOST_CUSTOM = 3
 _BACKFILLED_AGENTS = 10_000
 """Fleets up to this size learn from the coordinator's usage history when the optimizer starts."""
-
-
-class _Move(NamedTuple):
-    """A learned change, until it is known what came of it."""
-
-    kind: int
-    share: float
-    budget: float
-    action: int
-    state: dict[str, float]
-    told: dict[str, float]
 
 
 class BudgetRLOptimizer(Controller):
@@ -92,8 +80,8 @@ class BudgetRLOptimizer(Controller):
         state_features: what the reward function is told, of `time_of_day` (hours, local time), `day_of_week`
             (0 is Monday), `agent_priority`, `recent_usage` (spent in the interval before),
             `remaining_budget_percentage` (share of the budget that was left, 0 to 1). `utilization`,
-            `exhausted` and `completed_tasks` are always told. Without `time_of_day` or `day_of_week` forecasts
-            follow no days or weeks; without `agent_priority` all agents share what was learnt.
+            `exhausted` and `completed_tasks` are always told. Without `time_of_day` or `day_of_week`
+            forecasts follow no days or weeks; without `agent_priority` all agents share what was learnt.
         custom_features: features of your own: a function of agent id and local time for each name. Intervals
             are told apart by whether they are above the median.
         seed: of exploration and of the situations that are looked at in training.
@@ -137,11 +125,11 @@ class BudgetRLOptimizer(Controller):
         import numpy as np
 
         super().__init__(budget_coordinator, _HOUR, max_change=max_change, history_size=history_size)
-        self.learning_rate = _share("learning_rate", learning_rate)
-        self.discount_factor = _share("discount_factor", discount_factor, below_one=True)
-        self.exploration_rate = _share("exploration_rate", exploration_rate)
+        self.learning_rate = checked_share("learning_rate", learning_rate)
+        self.discount_factor = checked_share("discount_factor", discount_factor, below_one=True)
+        self.exploration_rate = checked_share("exploration_rate", exploration_rate)
         self.custom_features = dict(custom_features or {})
-        self.state_features = _features(state_features, self.custom_features)
+        self.state_features = feature_names(state_features, self.custom_features)
         self._settings = Settings(
             Reward(RewardWeights()),
             state_features=tuple(name for name in self.state_features if name not in self.custom_features),
@@ -163,7 +151,7 @@ class BudgetRLOptimizer(Controller):
         self._began = self.budget_coordinator.clock.monotonic()
         self._open: dict[str, list[float]] = {}
         self._looks: dict[str, Interval] | None = None
-        self._moves: dict[str, _Move] = {}
+        self._moves: dict[str, Move] = {}
         self._due = self._began
         self._thread: threading.Thread | None = None
         self._outcome: list[Policy | Exception] = []
@@ -195,20 +183,26 @@ class BudgetRLOptimizer(Controller):
         Raises:
             ConfigurationError: an argument makes no sense. Nothing was changed.
         """
-        reward = Reward(RewardWeights() if reward_function is None else reward_function, vectorized=vectorized)
-        if isinstance(training_episodes, bool) or not isinstance(training_episodes, int) or training_episodes < 1:
-            raise ConfigurationError(f"training_episodes must be a whole number above 0, not {training_episodes!r}")
-        most = _share("max_budget_change_percentage", max_budget_change_percentage)
+        reward = Reward(
+            RewardWeights() if reward_function is None else reward_function, vectorized=vectorized
+        )
+        if (
+            isinstance(training_episodes, bool)
+            or not isinstance(training_episodes, int)
+            or training_episodes < 1
+        ):
+            raise ConfigurationError(
+                f"training_episodes must be a whole number above 0, not {training_episodes!r}"
+            )
+        most = checked_share("max_budget_change_percentage", max_budget_change_percentage)
         if not most:
             raise ConfigurationError("max_budget_change_percentage must be above 0")
         if not 0 < update_interval_minutes < math.inf:
             raise ConfigurationError(
-                f"update_interval_minutes must be a number of minutes above 0, not {update_interval_minutes!r}"
+                f"update_interval_minutes must be a number above 0, not {update_interval_minutes!r}"
             )
         with self._turn:
-            self._settings = replace(
-                self._settings, reward=reward, sweeps=training_episodes, max_change=most
-            )
+            self._settings = replace(self._settings, reward=reward, sweeps=training_episodes, max_change=most)
             self._moves, self._outcome = {}, []
             self._due = self.budget_coordinator.clock.monotonic()
             if update_interval_minutes * _MINUTE != self.interval_seconds:
@@ -243,7 +237,9 @@ class BudgetRLOptimizer(Controller):
             raise ConfigurationError("every agent needs a history of the same length")
         rows = np.stack(list(columns.values())) if columns else np.empty((0, 0))
         if rows.ndim != 2 or (rows < 0).any() or np.isinf(rows).any():  # noqa: PLR2004 - agents and intervals
-            raise ConfigurationError("demand must be rows of numbers that are finite and not negative, or NaN")
+            raise ConfigurationError(
+                "demand must be rows of numbers that are finite and not negative, or NaN"
+            )
         missed = 0 if end_time is None else (self._now() - end_time.astimezone()).total_seconds()
         with self._turn:
             self._forget()
@@ -327,8 +323,7 @@ class BudgetRLOptimizer(Controller):
         return [decision for decision in named if decision.new != decision.inputs["left"]]
 
     def _apply(self, decision: Decision) -> None:
-        """Gives the agent its next budget: a difference to what it had left, so that what is spent meanwhile
-        stays spent."""
+        """Gives the agent its next budget: the difference to what it had left at the look."""
         change = _EXACT.subtract(decision.new, decision.inputs["left"])
         self.budget_coordinator.adjust_budget(decision.subject, change)
 
@@ -340,14 +335,12 @@ class BudgetRLOptimizer(Controller):
         changes = step_changes(np.array([seen.utilization for seen in looks.values()]))
         decisions: list[Decision] = []
         for (agent, seen), change in zip(looks.items(), changes.tolist(), strict=True):
-            side = {GROWTH: "above", -SHRINK: "below"}.get(change, "at")
+            side = "above" if change > 0 else "below" if change < 0 else "at"
             reason = f"{seen.utilization:.0%} of {seen.budget} is used, {side} {TARGET:.0%}: step rule"
             decisions.append(self._decision(agent, seen, change, reason, {"policy": "step"}))
         return decisions
 
-    def _learned(
-        self, looks: Mapping[str, Interval], now: datetime, *, is_dry: bool
-    ) -> dict[str, Decision]:
+    def _learned(self, looks: Mapping[str, Interval], now: datetime, *, is_dry: bool) -> dict[str, Decision]:
         """What the policy decides, for the agents of which it knows what to expect."""
         import numpy as np
 
@@ -376,7 +369,7 @@ class BudgetRLOptimizer(Controller):
                 change = float(decision.new - decision.old)
                 told = {"budget_change": change, "budget_change_percentage": change / budgets[place]}
                 state = self._state(agent, seen, now)
-                self._moves[agent] = _Move(
+                self._moves[agent] = Move(
                     int(numbers[place]), float(shares[place]), float(rows[place]), action, state, told
                 )
         return decisions
@@ -510,31 +503,16 @@ class BudgetRLOptimizer(Controller):
         if table is None or not moves or not self.learning_rate:
             return
         known, outlook, _, kinds = self._known(looks, now)
+        moved = np.array([agent in moves for agent in known], np.bool_)
+        agents = [agent for agent in known if agent in moves]
         budgets = np.array([float(looks[agent].budget) for agent in known])
         numbers, shares, rows = places(budgets, outlook, kinds)
-        pairs = [(place, moves[agent], agent) for place, agent in enumerate(known) if agent in moves]
-        if not pairs:
-            return
-        told = [
-            _columns([move.state for _, move, _ in pairs]),
-            _columns([move.told for _, move, _ in pairs]),
-            _columns([self._state(agent, looks[agent], now) for _, _, agent in pairs]),
-        ]
-        rewards = self._settings.reward(*told)[:, 0]
-        there = np.array([place for place, _, _ in pairs])
-        begun = [move for _, move, _ in pairs]
-        table.update(
-            (
-                np.array([move.kind for move in begun]),
-                np.array([move.share for move in begun]),
-                np.array([move.budget for move in begun]),
-            ),
-            np.array([move.action for move in begun]),
-            rewards,
-            (numbers[there], shares[there], rows[there]),
-            self.learning_rate,
-            self.discount_factor,
-        )
+        there = (numbers[moved], shares[moved], rows[moved])
+        states = [self._state(agent, looks[agent], now) for agent in agents]
+        settings = self._settings
+        if agents:
+            begun = [moves[agent] for agent in agents]
+            learn(table, settings.reward, begun, states, there, learning_rate=self.learning_rate, discount=settings.discount)
 
     def _training(self, now: datetime) -> Callable[[], Policy]:
         """A training on what is known now, to be run at once or aside."""
@@ -553,7 +531,8 @@ class BudgetRLOptimizer(Controller):
         if len(self._demand) < ENOUGH or clock.monotonic() < self._due or is_busy:
             return
         self._due = clock.monotonic() + _DAY
-        self._outcome = outcome = []
+        outcome: list[Policy | Exception] = []
+        self._outcome = outcome
         training = self._training(now)
         if isinstance(clock, ManualClock):
             _train(training, outcome)
@@ -593,43 +572,3 @@ def _train(training: Callable[[], Policy], outcome: list[Policy | Exception]) ->
         outcome.append(training())
     except Exception as error:  # noqa: BLE001 - the next run tells of it
         outcome.append(error)
-
-
-def _columns(rows: list[dict[str, float]]) -> dict[str, Floats]:
-    import numpy as np
-
-    return {name: np.array([[row[name]] for row in rows]) for name in rows[0]}
-
-
-def _share(name: str, value: float, *, below_one: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, as 0.1, not {value!r}")
-    if not 0 <= value <= 1 or (below_one and value == 1):
-        allowed = "from 0 to below 1" if below_one else "between 0 and 1"
-        raise ConfigurationError(f"{name} must be {allowed}, not {value!r}")
-    return float(value)
-
-
-def _features(names: Sequence[str], custom: Mapping[str, Callable[[str, datetime], float]]) -> tuple[str, ...]:
-    """The names of all features, each once.
-
-    Raises:
-        ConfigurationError: a name is unknown, or a custom feature cannot be used.
-    """
-    if isinstance(names, str):
-        raise ConfigurationError(f"state_features is a list of names, not {names!r}")
-    unknown = [name for name in names if name not in FEATURES and name not in custom]
-    if unknown:
-        raise ConfigurationError(
-            f"unknown state feature {unknown[0]!r}: there are {', '.join(FEATURES)}; "
-            "give one of your own in custom_features"
-        )
-    taken = [name for name in custom if name in FEATURES]
-    if taken:
-        raise ConfigurationError(f"the custom feature {taken[0]!r} has the name of a feature that there is")
-    wrong = [name for name, feature in custom.items() if not callable(feature)]
-    if wrong:
-        raise ConfigurationError(f"the custom feature {wrong[0]!r} cannot be called with agent id and time")
-    if len(custom) > _MOST_CUSTOM:
-        raise ConfigurationError(f"at most {_MOST_CUSTOM} custom features, not {len(custom)}")
-    return tuple(dict.fromkeys((*names, *custom)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeguards._native import NextHour
 
@@ -90,7 +90,7 @@ class History:
         self.by_day, self.by_week = by_day, by_week
         self.agents: list[str] = []
         self._forecaster = NextHour(0, seasons=self._seasons())
-        self._steps: deque[dict[str, Floats]] = deque(maxlen=KEPT)
+        self._steps: deque[dict[str, NDArray[Any]]] = deque(maxlen=KEPT)
         self._peaks: deque[Floats] = deque(maxlen=max(2, min(round(_DAY / interval_seconds), KEPT)))
         self._total, self._known = np.zeros(0), np.zeros(0)
 
@@ -100,7 +100,7 @@ class History:
     def _seasons(self) -> list[int]:
         wanted = [(_DAY, self.by_day), (_WEEK, self.by_week)]
         lengths = {round(length / self.interval_seconds) for length, is_wanted in wanted if is_wanted}
-        return sorted(length for length in lengths if 2 <= length <= _LONGEST_SEASON)
+        return sorted(length for length in lengths if 1 < length <= _LONGEST_SEASON)
 
     def keep(self, agents: Sequence[str]) -> None:
         """Follows these agents from now on. Who is new has no past; who is gone is forgotten."""
@@ -114,7 +114,9 @@ class History:
         new = [agent for agent in agents if agent not in known]
         self._forecaster.extend(len(new))
         self.agents += new
-        self._total, self._known = (_padded(part, len(self.agents), 0.0) for part in (self._total, self._known))
+        self._total, self._known = (
+            _padded(part, len(self.agents), 0.0) for part in (self._total, self._known)
+        )
 
     def _forget(self, kept: NDArray[np.bool_]) -> None:
         self._forecaster.retain(kept)
@@ -177,7 +179,10 @@ class History:
         """Mean demand of each agent; 0 if nothing is known of it."""
         import numpy as np
 
-        return np.divide(self._total, self._known, out=np.zeros(len(self.agents)), where=self._known > 0)
+        scale: Floats = np.divide(
+            self._total, self._known, out=np.zeros(len(self.agents)), where=self._known > 0
+        )
+        return scale
 
     def recording(self) -> Recording:
         """Everything that is kept, as arrays."""
@@ -187,7 +192,8 @@ class History:
 
         def stacked(name: str) -> Floats:
             columns = [_padded(step[name], n) for step in self._steps]
-            return np.stack(columns, axis=1).astype(np.float64) if columns else np.empty((n, 0))
+            stack = np.stack(columns, axis=1) if columns else np.empty((n, 0))
+            return stack.astype(np.float64)
 
         demand = stacked("demand")
         outlook = Outlook(*(stacked(name) for name in Outlook._fields))
@@ -200,7 +206,8 @@ def _padded(column: Floats, length: int, value: float = float("nan")) -> Floats:
 
     if len(column) == length:
         return column
-    return np.concatenate([column, np.full(length - len(column), value, column.dtype)])
+    padded: Floats = np.concatenate([column, np.full(length - len(column), value, column.dtype)])
+    return padded
 
 
 def _scale(demand: Floats) -> Floats:

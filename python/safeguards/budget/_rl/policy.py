@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,8 @@ from safeguards._native import QTable
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -60,8 +61,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         return (
-            f"{self.learned:.2f} a time on {self.intervals} held-out intervals, the step rule {self.step:.2f}, "
-            f"doing nothing {self.nothing:.2f} (standard error of the difference {self.standard_error:.2f})"
+            f"mean reward {self.learned:.2f}, step rule {self.step:.2f}, doing nothing {self.nothing:.2f} on the "
+            f"last {self.intervals} intervals, held out (standard error of the gain {self.standard_error:.2f})"
         )
 
 
@@ -100,7 +101,7 @@ class Kinds:
 
     def name(self, number: int) -> str:
         """What people call a kind."""
-        words = []
+        words: list[str] = []
         for name, bounds in reversed(self._axes):
             number, place = divmod(number, len(bounds) + 1)
             if bounds:

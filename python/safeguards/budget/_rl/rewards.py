@@ -58,7 +58,11 @@ class RewardWeights:
                 raise ConfigurationError(f"{field.name} must be finite, not {value!r}")
 
     def __call__(
-        self, state: Mapping[str, Any], action: Mapping[str, Any], next_state: Mapping[str, Any], /
+        self,
+        state: Mapping[str, Any],  # noqa: ARG002 - it depends on what happened only
+        action: Mapping[str, Any],
+        next_state: Mapping[str, Any],
+        /,
     ) -> Any:
         """The reward of one transition, or of many whose values are arrays."""
         return (
@@ -108,7 +112,7 @@ class Reward:
         else:
             rewards = np.array(self._one_by_one(state, action, next_state, shape), np.float64).reshape(shape)
         if not np.isfinite(rewards).all():
-            place = np.unravel_index(int(np.argmin(np.isfinite(rewards))), shape)
+            place = divmod(int(np.argmin(np.isfinite(rewards))), shape[1])
             parts = [_at(columns, place) for columns in (state, action, next_state)]
             raise _refusal(f"returned {rewards[place]}", parts, float(rewards[place]))
         return rewards
@@ -132,14 +136,16 @@ class Reward:
         common = _rows({name: column for name, column in next_state.items() if column.shape[1] == 1})
         own = {name: column for name, column in next_state.items() if column.shape[1] > 1}
         actions, outcomes = _cells(action, shape), _cells(own, shape)
-        function, rewards, width = self.function, [], shape[1]
+        function, width = self.function, shape[1]
+        rewards: list[float] = []
         try:
             for place, (done, outcome) in enumerate(zip(actions, outcomes, strict=True)):
                 row = place // width
                 rewards.append(float(function(states[row], done, common[row] | outcome)))
         except Exception as error:
             row = len(rewards) // width
-            parts = [states[row], _at(action, divmod(len(rewards), width)), common[row] | outcome]
+            place = divmod(len(rewards), width)
+            parts = [states[row], _at(action, place), common[row] | _at(own, place)]
             raise _refusal(f"raised {type(error).__name__}: {error}", parts) from error
         return rewards
 

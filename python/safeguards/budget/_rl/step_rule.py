@@ -1,20 +1,23 @@
-"""The guide's step rule, for many agents at once."""
+"""The step rule of `AdaptivePoolSizer`, for many agents at once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from safeguards.core.dynamic_budget._pool_rules import GROWTH_RATE, SHRINK_RATE, SizingRule
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["GROWTH", "SHRINK", "TARGET", "step_changes"]
+__all__ = ["TARGET", "step_changes"]
 
-TARGET, GROWTH, SHRINK = 0.7, 0.2, 0.1
+TARGET = SizingRule().utilization_target
 
 
 def step_changes(utilization: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Changes of budgets: +20 % above a utilization of 70 %, else -10 %; nothing where it is exactly that."""
+    """Changes of budgets: +20 % above a utilization of 70 %, -10 % below it, nothing at it."""
     import numpy as np
 
-    return np.where(utilization > TARGET, GROWTH, np.where(utilization < TARGET, -SHRINK, 0.0))
+    grown = np.where(utilization > TARGET, GROWTH_RATE, 0.0)
+    return np.where(utilization < TARGET, -SHRINK_RATE, grown)

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from safeguards.budget._rl.history import Outlook
 from safeguards.budget._rl.policy import Evaluation, Kinds, Policy, new_table, places
+from safeguards.budget._rl.settings import ALWAYS, feature_value
 from safeguards.budget._rl.step_rule import step_changes
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     import numpy as np
     from numpy.typing import NDArray
 
     from safeguards.budget._rl.history import Recording
-    from safeguards.budget._rl.rewards import Reward
+    from safeguards.budget._rl.settings import Settings
 
     Floats = NDArray[np.float64]
-    CustomFeature = Callable[[str, datetime], float]
 
-__all__ = ["ALWAYS", "ENOUGH", "FEATURES", "Fleet", "Settings", "Training", "next_budgets", "outcome"]
-
-FEATURES = (
-    "time_of_day",
-    "day_of_week",
-    "agent_priority",
-    "recent_usage",
-    "remaining_budget_percentage",
-    "utilization",
-    "exhausted",
-    "completed_tasks",
-)
-ALWAYS = ("utilization", "exhausted", "completed_tasks")
-"""What every reward function is told: the guide's reads them."""
+__all__ = ["ENOUGH", "START", "Fleet", "Training", "next_budgets", "outcome"]
 
 ENOUGH = 96
 """Intervals that training needs: four days of hours."""
@@ -45,7 +33,6 @@ LEAST, MOST = 0.1, 20.0
 START = 1.4
 """The budget that comparisons begin with, as a multiple of the mean demand."""
 
-_ACTIONS = 7
 _POINTS, _SLOW_POINTS = 160_000, 100_000
 """Situations that are learnt from, at most; fewer if a Python function is called for each."""
 _PER_INTERVAL = (2, 96)
@@ -53,35 +40,6 @@ _WARM_UP = 24
 """Intervals at the beginning that say little: nothing was known when they came."""
 _HELD_OUT = 0.25
 _DAY = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How training is done.
-
-    Attributes:
-        reward: what an interval was worth.
-        state_features: what the reward function is told.
-        custom: features of one's own, by name.
-        sweeps: of Q-iteration, at most.
-        discount: what the next interval's reward is worth.
-        max_change: the most that a budget changes at a time, as a share of it.
-        seed: of the situations that are looked at.
-    """
-
-    reward: Reward
-    state_features: tuple[str, ...] = FEATURES[:5]
-    custom: Mapping[str, CustomFeature] = field(default_factory=dict[str, "CustomFeature"])
-    sweeps: int = 1000
-    discount: float = 0.9
-    max_change: float = 0.3
-    seed: int = 0
-
-    @property
-    def changes(self) -> tuple[float, ...]:
-        """The actions, as shares of a budget: even steps from the most down to the most up."""
-        half = _ACTIONS // 2
-        return tuple(round(self.max_change * step / half, 12) for step in range(-half, half + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +146,7 @@ class Training:
         numbers = self._numbers(kinds)
         here, there = _at(recording.outlook, agents, hours), _at(recording.outlook, agents, hours + 1)
         place = places(budgets, here, numbers[agents, hours])
-        next_kind, next_share, next_budget = places(
-            after, _column(there), numbers[agents, hours + 1]
-        )
+        next_kind, next_share, next_budget = places(after, _column(there), numbers[agents, hours + 1])
         sweeps = table.fit(
             place, rewards, next_kind, next_share[:, 0], next_budget, settings.discount, settings.sweeps
         )
@@ -234,7 +190,9 @@ class Training:
         usable[:, : _WARM_UP - 1] = False
         agents, hours = np.nonzero(usable)
         if not len(agents):
-            raise ConfigurationError("there is nothing to learn from: no agent spent anything, or hardly ever")
+            raise ConfigurationError(
+                "there is nothing to learn from: no agent spent anything, or hardly ever"
+            )
         return agents, hours + 1
 
     def _situations(
@@ -298,7 +256,9 @@ class Training:
 
         starts = self.fleet.starts(self.recording.intervals)
         feature = self.settings.custom[name]
-        return np.array([[feature_value(name, feature, agent, at) for at in starts] for agent in self.fleet.agents])
+        return np.array(
+            [[feature_value(name, feature, agent, at) for at in starts] for agent in self.fleet.agents]
+        )
 
     # The held-out days.
 
@@ -318,14 +278,17 @@ class Training:
             change[is_known] = changes[policy.best(budgets[is_known], known, numbers[is_known, hour])]
             return change
 
-        results = [
-            self._compete(rule, begin, scale)
-            for rule in (learned, lambda _hour, _budgets, used: step_changes(used), lambda _h, b, _u: 0.0 * b)
-        ]
+        def step(_hour: int, _budgets: Floats, used: Floats) -> Floats:
+            return step_changes(used)
+
+        def nothing(_hour: int, budgets: Floats, _used: Floats) -> Floats:
+            return np.zeros(len(budgets))
+
+        results = [self._compete(rule, begin, scale) for rule in (learned, step, nothing)]
         gain = _by_day(results[0] - results[1], self.fleet.interval_seconds)
         error = float(np.std(gain, ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else float("inf")
         means = [float(np.nanmean(result)) for result in results]
-        return Evaluation(*means, self.recording.intervals - begin, error)
+        return Evaluation(means[0], means[1], means[2], self.recording.intervals - begin, error)
 
     def _compete(self, rule: Callable[[int, Floats, Floats], Floats], begin: int, scale: Floats) -> Floats:
         """Rewards of each agent in each held-out interval; NaN where demand is unknown."""
@@ -350,23 +313,6 @@ class Training:
                 used[here] = told[2]["utilization"][:, 0]
             budgets = after
         return rewards
-
-
-def feature_value(name: str, feature: CustomFeature, agent: str, at: datetime) -> float:
-    """A custom feature's value.
-
-    Raises:
-        ConfigurationError: it raised, or is no finite number.
-    """
-    try:
-        value = float(feature(agent, at))
-    except Exception as error:
-        raise ConfigurationError(
-            f"the feature {name!r} raised {type(error).__name__} for agent {agent!r} at {at}: {error}"
-        ) from error
-    if not abs(value) < float("inf"):
-        raise ConfigurationError(f"the feature {name!r} is {value} for agent {agent!r} at {at}")
-    return value
 
 
 def _bounds(values: Floats, levels: Sequence[float]) -> tuple[float, ...]:

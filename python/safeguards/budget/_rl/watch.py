@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,14 +64,13 @@ class Watch:
     def _books(self, agents: Iterable[str]) -> dict[str, _Books]:
         books: dict[str, _Books] = {}
         for agent in agents:
-            try:
-                books[agent] = _Books(*self._coordinator._agent_activity(agent))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            except UnknownAgentError:  # it has left since
-                continue
+            with suppress(UnknownAgentError):  # it has left since
+                activity = self._coordinator._agent_activity(agent)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+                books[agent] = _Books(*activity)
         return books
 
     def look(self, *, and_remember: bool = False) -> dict[str, Interval]:
-        """Every agent since the last look that was remembered. An agent that is new began with nothing spent."""
+        """Every agent since the last look that was remembered. A new agent began with nothing spent."""
         nothing = _Books(Decimal(0), Decimal(0), Decimal(0), 0, 0)
         now = self._books(self._coordinator.get_all_agent_ids())
         seen = {agent: _since(self._seen.get(agent, nothing), books) for agent, books in now.items()}

@@ -21,7 +21,7 @@ $(VENV)/.run: $(BIN)/maturin $(NATIVE)
 # Everything that the tests and the linters need on top.
 $(VENV)/.dev: $(BIN)/maturin $(NATIVE)
 	$(BIN)/pip install --quiet --group test --group lint
-	$(BIN)/maturin develop --release --quiet --extras cli,plot,ray
+	$(BIN)/maturin develop --release --quiet --extras cli,plot,ray,rl
 	@touch $@ $(VENV)/.run
 
 .PHONY: run

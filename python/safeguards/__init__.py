@@ -22,6 +22,7 @@ from safeguards.exceptions import (
     MissingExtraError,
     RateLimitExceededError,
     ReservationError,
+    RewardError,
     SafeguardsError,
     TraceError,
     UnknownAgentError,
@@ -46,6 +47,13 @@ if TYPE_CHECKING:
         OperationEstimate,
         OperationShare,
     )
+    from safeguards.budget.rl_optimizer import (
+        BudgetPolicy,
+        BudgetRLOptimizer,
+        PolicyEvaluation,
+        RewardFunction,
+        RewardWeights,
+    )
     from safeguards.core.controller import Controller
     from safeguards.core.dynamic_budget import AdaptivePoolSizer
 
@@ -62,6 +70,8 @@ __all__ = [
     "BudgetEvent",
     "BudgetExceededError",
     "BudgetMetrics",
+    "BudgetPolicy",
+    "BudgetRLOptimizer",
     "BudgetRateLimiter",
     "ConfigurationError",
     "Controller",
@@ -76,11 +86,15 @@ __all__ = [
     "NotificationManager",
     "OperationEstimate",
     "OperationShare",
+    "PolicyEvaluation",
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
     "Reservation",
     "ReservationError",
+    "RewardError",
+    "RewardFunction",
+    "RewardWeights",
     "SafeguardsError",
     "SystemClock",
     "TraceError",
@@ -93,11 +107,16 @@ __all__ = [
 _LATER = {
     "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
     "Allocation": "safeguards.budget.cost_benefit",
+    "BudgetPolicy": "safeguards.budget.rl_optimizer",
+    "BudgetRLOptimizer": "safeguards.budget.rl_optimizer",
     "Controller": "safeguards.core.controller",
     "CostBenefitAllocator": "safeguards.budget.cost_benefit",
     "Effectiveness": "safeguards.budget.cost_benefit",
     "OperationEstimate": "safeguards.budget.cost_benefit",
     "OperationShare": "safeguards.budget.cost_benefit",
+    "PolicyEvaluation": "safeguards.budget.rl_optimizer",
+    "RewardFunction": "safeguards.budget.rl_optimizer",
+    "RewardWeights": "safeguards.budget.rl_optimizer",
 }
 
 

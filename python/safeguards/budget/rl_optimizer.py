@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from safeguards._native import ManualClock
 from safeguards.budget._rl.history import KEPT, History, Outlook
 from safeguards.budget._rl.online import Move, learn
-from safeguards.budget._rl.policy import Evaluation, Policy, places
+from safeguards.budget._rl.policy import BudgetPolicy, PolicyEvaluation, places
 from safeguards.budget._rl.rewards import Reward, RewardFunction, RewardWeights
 from safeguards.budget._rl.settings import (
     ALWAYS,
@@ -32,7 +31,7 @@ from safeguards.types.decisions import Decision
 from safeguards.types.enums import AlertSeverity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["BudgetRLOptimizer", "Evaluation", "Policy", "RewardFunction", "RewardWeights"]
+__all__ = ["BudgetPolicy", "BudgetRLOptimizer", "PolicyEvaluation", "RewardFunction", "RewardWeights"]
 
 _EXACT = Context(prec=60)
 _PLACES = Decimal("1e-9")
@@ -57,20 +56,20 @@ class BudgetRLOptimizer(Controller):
 
     An agent's budget is what it may spend in one interval. At each run the optimizer decides by how much to
     change it, by at most `max_budget_change_percentage`, and gives the agent its new budget for the next
-    interval: what remains becomes the new budget, less what is still reserved. A decision's `old` and `new` are
-    budgets of an interval. Pools are left alone: agents' budgets may add up to more than their pool has, and
-    the pool holds them all the same.
+    interval: what remains becomes the new budget, less what is still reserved. A decision's `old` and `new`
+    are budgets of an interval. Pools are left alone: agents' budgets may add up to more than their pool has,
+    and the pool holds them all the same.
 
     Until a learned policy is better than the step rule on days that were held out, the step rule is in force:
-    above a utilization of 70 % a budget grows by 20 %, below it it shrinks by 10 %. Training needs four days of
-    hours (96 intervals), takes about a second in a thread of its own, and is repeated daily; on a
+    above a utilization of 70 % a budget grows by 20 %, below it it shrinks by 10 %. Training needs four days
+    of hours (96 intervals), takes about a second in a thread of its own, and is repeated daily; on a
     `ManualClock` it runs while the clock is advanced. A new policy is adopted at the run after it.
 
     How it learns: demand does not depend on the budget, so every interval that was seen says what would have
-    come of any budget and any change of it. Fitted Q-iteration on such hindsight transitions (Sinclair et al.,
-    ICML 2023) values each change by the forecast of the next interval, the busiest interval of the last day and
-    the uncertainty of the forecast. In between the values follow what really happens (Q-learning, with
-    `learning_rate`). See docs/reinforcement_learning.md.
+    come of any budget and any change of it. Fitted Q-iteration on such hindsight transitions (Sinclair et
+    al., ICML 2023) values each change by the forecast of the next interval, the busiest interval of the last
+    day and the uncertainty of the forecast. In between the values follow what really happens (Q-learning,
+    with `learning_rate`). See docs/reinforcement_learning.md.
 
     Args:
         budget_coordinator: the coordinator whose agents it steers.
@@ -138,7 +137,7 @@ class BudgetRLOptimizer(Controller):
             seed=seed,
         )
         self._draws = np.random.default_rng(seed)
-        self._policy = Policy(state_features=self.state_features)
+        self._policy = BudgetPolicy(state_features=self.state_features)
         self._watch = Watch(budget_coordinator)
         self._forget()
 
@@ -154,7 +153,7 @@ class BudgetRLOptimizer(Controller):
         self._moves: dict[str, Move] = {}
         self._due = self._began
         self._thread: threading.Thread | None = None
-        self._outcome: list[Policy | Exception] = []
+        self._outcome: list[BudgetPolicy | Exception] = []
 
     def configure(
         self,
@@ -245,7 +244,7 @@ class BudgetRLOptimizer(Controller):
             self._forget()
             self._fill(list(columns), rows, max(0, round(missed / self.interval_seconds)))
 
-    def train(self) -> Policy:
+    def train(self) -> BudgetPolicy:
         """Trains now, in this thread, on everything that is known, and adopts the policy at once.
 
         Nobody needs to call this: what runs on the interval trains by itself.
@@ -258,13 +257,13 @@ class BudgetRLOptimizer(Controller):
             self._adopt(self._training(self._now())())
             return self._policy
 
-    def get_policy(self) -> Policy:
+    def get_policy(self) -> BudgetPolicy:
         """The policy as it is now, with what was learnt since it was trained. Printed, it is a table."""
         with self._turn:
             table = self._policy.table
             return self._policy if table is None else replace(self._policy, table=table.copy())
 
-    def use_policy(self, policy: Policy) -> None:
+    def use_policy(self, policy: BudgetPolicy) -> None:
         """Takes a policy from elsewhere, such as one that was saved. The next training replaces it.
 
         Raises:
@@ -512,9 +511,10 @@ class BudgetRLOptimizer(Controller):
         settings = self._settings
         if agents:
             begun = [moves[agent] for agent in agents]
-            learn(table, settings.reward, begun, states, there, learning_rate=self.learning_rate, discount=settings.discount)
+            rates = {"learning_rate": self.learning_rate, "discount": settings.discount}
+            learn(table, settings.reward, begun, states, there, **rates)
 
-    def _training(self, now: datetime) -> Callable[[], Policy]:
+    def _training(self, now: datetime) -> Callable[[], BudgetPolicy]:
         """A training on what is known now, to be run at once or aside."""
         import numpy as np
 
@@ -531,7 +531,7 @@ class BudgetRLOptimizer(Controller):
         if len(self._demand) < ENOUGH or clock.monotonic() < self._due or is_busy:
             return
         self._due = clock.monotonic() + _DAY
-        outcome: list[Policy | Exception] = []
+        outcome: list[BudgetPolicy | Exception] = []
         self._outcome = outcome
         training = self._training(now)
         if isinstance(clock, ManualClock):
@@ -547,12 +547,12 @@ class BudgetRLOptimizer(Controller):
         if not self._outcome:
             return
         outcome, self._outcome = self._outcome[0], []
-        if isinstance(outcome, Policy):
+        if isinstance(outcome, BudgetPolicy):
             self._adopt(outcome)
         else:
             self._tell_failure("could not train, and keeps the policy it had", outcome)
 
-    def _adopt(self, policy: Policy) -> None:
+    def _adopt(self, policy: BudgetPolicy) -> None:
         was, self._policy, self._moves = self._policy, policy, {}
         if was.is_trained and was.is_in_force == policy.is_in_force:
             return
@@ -566,7 +566,7 @@ class BudgetRLOptimizer(Controller):
         )
 
 
-def _train(training: Callable[[], Policy], outcome: list[Policy | Exception]) -> None:
+def _train(training: Callable[[], BudgetPolicy], outcome: list[BudgetPolicy | Exception]) -> None:
     """Trains, and leaves what came of it for the next run to find."""
     try:
         outcome.append(training())

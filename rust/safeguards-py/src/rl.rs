@@ -40,11 +40,11 @@ fn situations((classes, shares, budgets): &Places<'_>) -> PyResult<Vec<core::Sit
     Ok(columns.map(situation).collect())
 }
 
-/// The value of each action in each situation: a class, and a place on an axis of shares and on one of budgets.
+/// The value of each action in each situation: a class, and a place on each of two axes.
 ///
-/// Between the nodes of the axes values are interpolated; beyond the ends they are those of the end. Situations
-/// are three arrays: classes (int64), shares and budgets. See `safeguards.budget.rl_optimizer`, which learns
-/// with it.
+/// Between the nodes of the axes values are interpolated; beyond the ends they are those of the end.
+/// Situations are three arrays: classes (int64), places on the axis of shares and on that of budgets.
+/// `safeguards.budget.rl_optimizer` learns with it.
 ///
 /// Args:
 ///     classes: how many.
@@ -109,8 +109,9 @@ impl PyQTable {
         Ok(PyArray1::from_iter(py, best.into_iter().map(usize::cast_signed).map(|action| action as i64)))
     }
 
-    /// Learns from what every action does in n situations, by fitted Q-iteration (Ernst, Geurts & Wehenkel 2005).
-    /// What it knew before is forgotten.
+    /// Learns from what every action does in n situations; what it knew before is forgotten.
+    ///
+    /// It is fitted Q-iteration (Ernst, Geurts & Wehenkel, 2005).
     ///
     /// Args:
     ///     at: the situations.
@@ -130,7 +131,8 @@ impl PyQTable {
     /// Example:
     ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
     ///     >>> here, zero = np.zeros(1), np.zeros(1, np.int64)
-    ///     >>> _ = table.fit((zero, here, here), np.array([[1.0, 3.0]]), zero, here, np.zeros((1, 2)), 0.5, 100)
+    ///     >>> rewards, stay = np.array([[1.0, 3.0]]), np.zeros((1, 2))
+    ///     >>> _ = table.fit((zero, here, here), rewards, zero, here, stay, 0.5, 100)
     ///     >>> table.values[0, 0, 0].round(2)  # 3 at each step from now on is worth 3 + 3/2 + 3/4 ...
     ///     array([4., 6.])
     #[expect(clippy::too_many_arguments, reason = "arrays, one for each part of a transition")]
@@ -213,8 +215,8 @@ impl PyQTable {
 ///     start: each agent's budget before the first step; of the levels, the nearest is taken.
 ///     levels: the budgets there are, above 0, rising.
 ///     max_change: the most that a budget changes at a time, as a share of it.
-///     rewards: for the share of the budget that is used, for demand above the budget, for each task, for each
-///         unit of change.
+///     rewards: for the share of the budget that is used, for demand above the budget, for each task, for
+///         each unit of change.
 ///
 /// Returns:
 ///     The budget of each agent in each step, of the shape of `demand`.

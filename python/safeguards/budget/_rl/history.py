@@ -81,16 +81,19 @@ class History:
         interval_seconds: the length of an interval.
         by_day: days resemble each other.
         by_week: weeks do.
+        kept: intervals that are kept.
     """
 
-    def __init__(self, interval_seconds: float, *, by_day: bool = True, by_week: bool = True) -> None:
+    def __init__(
+        self, interval_seconds: float, *, by_day: bool = True, by_week: bool = True, kept: int = KEPT
+    ) -> None:
         import numpy as np
 
         self.interval_seconds = interval_seconds
         self.by_day, self.by_week = by_day, by_week
         self.agents: list[str] = []
         self._forecaster = NextHour(0, seasons=self._seasons())
-        self._steps: deque[dict[str, NDArray[Any]]] = deque(maxlen=KEPT)
+        self._steps: deque[dict[str, NDArray[Any]]] = deque(maxlen=kept)
         self._peaks: deque[Floats] = deque(maxlen=max(2, min(round(_DAY / interval_seconds), KEPT)))
         self._total, self._known = np.zeros(0), np.zeros(0)
 
@@ -124,7 +127,7 @@ class History:
         self._total, self._known = self._total[kept], self._known[kept]
         self._peaks = deque((_padded(peak, len(kept))[kept] for peak in self._peaks), self._peaks.maxlen)
         steps = ({name: _padded(c, len(kept))[kept] for name, c in step.items()} for step in self._steps)
-        self._steps = deque(steps, KEPT)
+        self._steps = deque(steps, self._steps.maxlen)
 
     def observe(self, spent: Floats, tasks: Floats, is_cut: NDArray[np.bool_], *, missed: int = 0) -> None:
         """Takes one interval of all agents, in the order of `agents`.
@@ -192,8 +195,8 @@ class History:
 
         def stacked(name: str) -> Floats:
             columns = [_padded(step[name], n) for step in self._steps]
-            stack = np.stack(columns, axis=1) if columns else np.empty((n, 0))
-            return stack.astype(np.float64)
+            stack: Floats = np.stack(columns, axis=1, dtype=np.float64) if columns else np.empty((n, 0))
+            return stack
 
         demand = stacked("demand")
         outlook = Outlook(*(stacked(name) for name in Outlook._fields))
@@ -215,7 +218,8 @@ def _scale(demand: Floats) -> Floats:
 
     is_known = ~np.isnan(demand)
     total, known = np.where(is_known, demand, 0.0).sum(axis=1), is_known.sum(axis=1)
-    return np.divide(total, known, out=np.zeros(len(demand)), where=known > 0)
+    scale: Floats = np.divide(total, known, out=np.zeros(len(demand)), where=known > 0)
+    return scale
 
 
 def _counted(tasks: Floats, demand: Floats) -> Floats:

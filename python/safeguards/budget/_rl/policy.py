@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Evaluation", "Kinds", "Policy"]
+__all__ = ["BudgetPolicy", "Kinds", "PolicyEvaluation"]
 
 FORMAT = 1
 """Of the file. It goes up when files of before can no longer be read."""
@@ -37,7 +37,7 @@ _SHOWN_BUDGETS = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class PolicyEvaluation:
     """How rules did on days that were held out: mean reward of an agent in an interval.
 
     Attributes:
@@ -61,8 +61,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         return (
-            f"mean reward {self.learned:.2f}, step rule {self.step:.2f}, doing nothing {self.nothing:.2f} on the "
-            f"last {self.intervals} intervals, held out (standard error of the gain {self.standard_error:.2f})"
+            f"mean reward {self.learned:.2f}, step rule {self.step:.2f}, doing nothing {self.nothing:.2f} "
+            f"on the last {self.intervals} intervals, held out (standard error {self.standard_error:.2f})"
         )
 
 
@@ -120,13 +120,13 @@ def _word(name: str, bounds: tuple[float, ...], place: int) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Policy:
+class BudgetPolicy:
     """Which change of an agent's budget is best, by what is expected of its next interval.
 
     Printed, it says what is in force and why, and shows the learned changes as tables: one for each kind of
     demand, by the forecast (as a share of the busiest interval of the last day) and by the budget (as a
-    multiple of the *need*: the geometric mean of what the next interval stays within nine times out of ten, and
-    of that busiest interval). `save` and `load` keep it in a JSON file.
+    multiple of the *need*: the geometric mean of what the next interval stays within nine times out of ten,
+    and of that busiest interval). `save` and `load` keep it in a JSON file.
 
     Attributes:
         state_features: what was told to the reward function.
@@ -139,7 +139,7 @@ class Policy:
         sweeps: sweeps of Q-iteration.
 
     Example:
-        >>> print(Policy())
+        >>> print(BudgetPolicy())
         untrained: step rule in force
     """
 
@@ -147,7 +147,7 @@ class Policy:
     changes: tuple[float, ...] = ()
     kinds: Kinds = field(default_factory=Kinds)
     discount_factor: float = 0.9
-    evaluation: Evaluation | None = None
+    evaluation: PolicyEvaluation | None = None
     trained: datetime | None = None
     intervals: int = 0
     sweeps: int = 0
@@ -196,11 +196,11 @@ class Policy:
         from safeguards.budget._rl.history import Outlook
 
         shown = np.array(_SHOWN_BUDGETS)
-        lines = [f"{self.kinds.name(number)}: change of the budget, by budget / need"]
+        lines: list[str] = [f"{self.kinds.name(number)}: change of the budget, by budget / need"]
         lines.append("next, of the day's peak " + "".join(f"{budget:>6g}" for budget in _SHOWN_BUDGETS))
         for share in SHARES:
             outlook = Outlook(np.ones(len(shown)), np.full(len(shown), share), np.ones(len(shown)))
-            best = self.best(shown, outlook, np.full(len(shown), number, np.int64))
+            best: list[int] = self.best(shown, outlook, np.full(len(shown), number, np.int64)).tolist()
             cells = "".join(_percent(self.changes[action]) for action in best)
             lines.append(f"{share:>23.0%} {cells}")
         return lines
@@ -223,7 +223,7 @@ class Policy:
             "discount_factor": self.discount_factor,
             "evaluation": None
             if evaluation is None
-            else {name: getattr(evaluation, name) for name in Evaluation.__dataclass_fields__},
+            else {name: getattr(evaluation, name) for name in PolicyEvaluation.__dataclass_fields__},
             "trained": None if self.trained is None else self.trained.isoformat(),
             "intervals": self.intervals,
             "sweeps": self.sweeps,
@@ -261,7 +261,7 @@ class Policy:
             changes=changes,
             kinds=kinds,
             discount_factor=float(plain["discount_factor"]),
-            evaluation=None if plain["evaluation"] is None else Evaluation(**plain["evaluation"]),
+            evaluation=None if plain["evaluation"] is None else PolicyEvaluation(**plain["evaluation"]),
             trained=None if plain["trained"] is None else datetime.fromisoformat(plain["trained"]),
             intervals=int(plain["intervals"]),
             sweeps=int(plain["sweeps"]),

@@ -144,8 +144,8 @@ class Reward:
                 rewards.append(float(function(states[row], done, common[row] | outcome)))
         except Exception as error:
             row = len(rewards) // width
-            place = divmod(len(rewards), width)
-            parts = [states[row], _at(action, place), common[row] | _at(own, place)]
+            where = divmod(len(rewards), width)
+            parts = [states[row], _at(action, where), common[row] | _at(own, where)]
             raise _refusal(f"raised {type(error).__name__}: {error}", parts) from error
         return rewards
 

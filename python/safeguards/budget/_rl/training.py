@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from safeguards.budget._rl.history import Outlook
-from safeguards.budget._rl.policy import Evaluation, Kinds, Policy, new_table, places
+from safeguards.budget._rl.policy import BudgetPolicy, Kinds, PolicyEvaluation, new_table, places
 from safeguards.budget._rl.settings import ALWAYS, feature_value
 from safeguards.budget._rl.step_rule import step_changes
 from safeguards.exceptions import ConfigurationError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ENOUGH", "START", "Fleet", "Training", "next_budgets", "outcome"]
+__all__ = ["ENOUGH", "START", "WARM_UP", "Fleet", "Training", "next_budgets", "outcome"]
 
 ENOUGH = 96
 """Intervals that training needs: four days of hours."""
@@ -36,7 +36,7 @@ START = 1.4
 _POINTS, _SLOW_POINTS = 160_000, 100_000
 """Situations that are learnt from, at most; fewer if a Python function is called for each."""
 _PER_INTERVAL = (2, 96)
-_WARM_UP = 24
+WARM_UP = 24
 """Intervals at the beginning that say little: nothing was known when they came."""
 _HELD_OUT = 0.25
 _DAY = 86_400.0
@@ -104,7 +104,7 @@ class Training:
         self._calendar = self._features_of_time()
         self._custom = {name: self._values_of(name) for name in settings.custom}
 
-    def run(self) -> Policy:
+    def run(self) -> BudgetPolicy:
         """Learns from everything, after it was tried on held-out days.
 
         Raises:
@@ -130,7 +130,7 @@ class Training:
 
     # What is learnt from.
 
-    def fit(self, end: int) -> Policy:
+    def fit(self, end: int) -> BudgetPolicy:
         """What the first `end` intervals teach."""
         import numpy as np
 
@@ -141,7 +141,7 @@ class Training:
         changes = np.array(settings.changes)
         scale = recording.scale[agents, None]
         after = next_budgets(budgets[:, None], changes[None, :], scale, settings.max_change)
-        rewards = settings.reward(*self._transition(recording, agents, hours, budgets, after))
+        rewards = settings.reward(*self.transition(agents, hours, budgets, after))
         table = new_table(kinds, len(changes))
         numbers = self._numbers(kinds)
         here, there = _at(recording.outlook, agents, hours), _at(recording.outlook, agents, hours + 1)
@@ -150,7 +150,7 @@ class Training:
         sweeps = table.fit(
             place, rewards, next_kind, next_share[:, 0], next_budget, settings.discount, settings.sweeps
         )
-        return Policy(
+        return BudgetPolicy(
             state_features=settings.state_features,
             changes=settings.changes,
             kinds=kinds,
@@ -187,7 +187,7 @@ class Training:
         is_known = np.isfinite(recording.demand) & np.isfinite(recording.outlook.need)
         is_known &= recording.scale[:, None] > 0
         usable = is_known[:, 1:-1] & is_known[:, 2:] & np.isfinite(recording.demand[:, :-2])
-        usable[:, : _WARM_UP - 1] = False
+        usable[:, : WARM_UP - 1] = False
         agents, hours = np.nonzero(usable)
         if not len(agents):
             raise ConfigurationError(
@@ -213,16 +213,11 @@ class Training:
 
     # What a reward function is told.
 
-    def _transition(
-        self,
-        recording: Recording,
-        agents: NDArray[np.int64],
-        hours: NDArray[np.int64],
-        budgets: Floats,
-        after: Floats,
+    def transition(
+        self, agents: NDArray[np.int64], hours: NDArray[np.int64], budgets: Floats, after: Floats
     ) -> tuple[dict[str, Floats], dict[str, Floats], dict[str, Floats]]:
         """State, action and next state of n budgets under k changes, as columns of width 1 or k."""
-        demand, tasks = recording.demand, recording.tasks
+        demand, tasks = self.recording.demand, self.recording.tasks
         before = outcome(demand[agents, hours - 1, None], tasks[agents, hours - 1, None], budgets[:, None])
         then = outcome(demand[agents, hours, None], tasks[agents, hours, None], after)
         action = {
@@ -262,7 +257,7 @@ class Training:
 
     # The held-out days.
 
-    def evaluate(self, policy: Policy, begin: int) -> Evaluation:
+    def evaluate(self, policy: BudgetPolicy, begin: int) -> PolicyEvaluation:
         """Lets the policy, the step rule and budgets that stay as they are compete from `begin` on."""
         import numpy as np
 
@@ -288,7 +283,7 @@ class Training:
         gain = _by_day(results[0] - results[1], self.fleet.interval_seconds)
         error = float(np.std(gain, ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else float("inf")
         means = [float(np.nanmean(result)) for result in results]
-        return Evaluation(means[0], means[1], means[2], self.recording.intervals - begin, error)
+        return PolicyEvaluation(means[0], means[1], means[2], self.recording.intervals - begin, error)
 
     def _compete(self, rule: Callable[[int, Floats, Floats], Floats], begin: int, scale: Floats) -> Floats:
         """Rewards of each agent in each held-out interval; NaN where demand is unknown."""
@@ -306,9 +301,7 @@ class Training:
                 np.isfinite(recording.demand[agents, hour]) & np.isfinite(recording.demand[agents, hour - 1])
             ]
             if len(here):
-                told = self._transition(
-                    recording, here, np.full(len(here), hour), budgets[here], after[here, None]
-                )
+                told = self.transition(here, np.full(len(here), hour), budgets[here], after[here, None])
                 rewards[here, hour - begin] = settings.reward(*told)[:, 0]
                 used[here] = told[2]["utilization"][:, 0]
             budgets = after

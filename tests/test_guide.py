@@ -16,13 +16,13 @@ from safeguards import BudgetCoordinator, NotificationManager
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 POOL_SIZING, REALLOCATION, RATE_LIMITING, COST_BENEFIT = 0, 1, 2, 7
+LEARNING = 5
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
     1: "safeguards.core.dynamic_budget",
     3: "safeguards.budget.time_scheduler",
     4: "safeguards.budget.pattern_learner",
-    5: "safeguards.budget.rl_optimizer",
     6: "safeguards.budget.multi_resource",
     8: "safeguards.budget.federation",
 }
@@ -65,7 +65,13 @@ def test_all_that_is_built_runs_in_one_namespace():
             for i in range(4):
                 names["budget_coordinator"].register_agent(f"agent_{i}", names["pool_id"], initial_budget=50)
     names["pool_sizer"].stop()
-    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {POOL_SIZING, RATE_LIMITING, COST_BENEFIT}
+    names["rl_optimizer"].stop()
+    assert set(range(len(BLOCKS))) - NOT_YET_BUILT.keys() == {
+        POOL_SIZING,
+        RATE_LIMITING,
+        LEARNING,
+        COST_BENEFIT,
+    }
 
 
 def test_the_rate_limiting_block_limits():
@@ -120,4 +126,24 @@ def test_the_pool_sizing_block_sizes():
     assert coordinator.get_pool_budget(pool) == Decimal("499.99")
     assert sizer.evaluate()[0].new == 1080, "58 % of 1200 is used: it shrinks by a tenth"
     sizer.stop()
+    coordinator.verify()
+
+
+def test_the_learning_block_begins_with_the_step_rule(capsys):
+    names = namespace()
+    execute(LEARNING, names)
+    coordinator, optimizer = names["budget_coordinator"], names["rl_optimizer"]
+    assert capsys.readouterr().out == "Learned allocation policy: untrained: step rule in force\n"
+    assert (optimizer.running, optimizer.interval_seconds) == (True, 3600)
+    coordinator.debit("agent_0", 40)
+    decisions = {decision.subject: decision for decision in optimizer.evaluate()}
+    assert {agent: decision.new for agent, decision in decisions.items()} == {
+        "agent_0": 60,
+        "agent_1": 45,
+        "agent_2": 45,
+        "agent_3": 45,
+    }
+    assert decisions["agent_0"].reason == "80% of 50 is used, above 70%: step rule, +20%"
+    assert coordinator.get_budget("agent_0") == 10
+    optimizer.stop()
     coordinator.verify()

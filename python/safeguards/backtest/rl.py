@@ -272,7 +272,7 @@ def _rows(demand: Floats, budgets: dict[str, Floats], weights: RewardWeights) ->
     nothing, most = facts["nothing"][0], facts["clairvoyant"][0]
     gap = most - nothing
     rows: list[RlRow] = []
-    for name, (reward, exhausted, utilization) in facts.items():
-        closed = (reward - nothing) / gap if gap > 0 else 0.0
-        rows.append(RlRow(name, reward, exhausted, utilization, closed))
+    for name, (mean, full, used_up) in facts.items():
+        closed = (mean - nothing) / gap if gap > 0 else 0.0
+        rows.append(RlRow(name, mean, full, used_up, closed))
     return rows

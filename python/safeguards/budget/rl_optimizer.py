@@ -459,7 +459,7 @@ class BudgetRLOptimizer(Controller):
         rows = np.full((len(agents), KEPT), np.nan)
         for row, agent in zip(rows, agents, strict=True):
             usage = coordinator.get_agent_usage_history(agent, now - KEPT * step, now)
-            charged = [(KEPT - 1 - (now - e.start) // step, e) for e in usage if e.source == "ledger"]
+            charged = [(KEPT + (e.start - now) // step, e) for e in usage if e.source == "ledger"]
             if charged:
                 row[max(charged[0][0], 0) :] = 0.0
             for place, event in charged:

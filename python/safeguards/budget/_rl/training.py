@@ -123,10 +123,10 @@ class Training:
         return replace(self.fit(intervals), evaluation=evaluation, trained=self.fleet.end)
 
     def _held_out(self, intervals: int) -> int:
-        """A quarter of the history, in whole days if it has four."""
+        """About a quarter of the history, in whole days if it has four."""
         per_day = max(1, round(_DAY / self.fleet.interval_seconds))
-        quarter = int(intervals * _HELD_OUT)
-        return quarter // per_day * per_day or quarter
+        quarter = intervals * _HELD_OUT
+        return round(quarter / per_day) * per_day or round(quarter)
 
     # What is learnt from.
 

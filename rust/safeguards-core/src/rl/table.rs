@@ -59,10 +59,23 @@ impl Grid {
     /// The four cells around a situation, with weights that add up to 1.
     #[inline]
     pub(super) fn corners(&self, situation: Situation) -> [(usize, f64); 4] {
-        let (row, up) = self.shares.place(situation.share);
-        let (column, right) = self.budgets.place(situation.budget);
+        self.corners_at(
+            situation.class,
+            self.shares.place(situation.share),
+            self.budgets.place(situation.budget),
+        )
+    }
+
+    /// As [`corners`](Self::corners), of a class and places on both axes.
+    #[inline]
+    pub(super) fn corners_at(
+        &self,
+        class: usize,
+        (row, up): (usize, f64),
+        (column, right): (usize, f64),
+    ) -> [(usize, f64); 4] {
         let width = self.budgets.nodes().len();
-        let first = (situation.class * self.shares.nodes().len() + row) * width + column;
+        let first = (class * self.shares.nodes().len() + row) * width + column;
         [
             (first, (1.0 - up) * (1.0 - right)),
             (first + 1, (1.0 - up) * right),

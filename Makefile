@@ -97,6 +97,10 @@ cost-benefit: $(VENV)/.bench ## Draw the pictures of docs/cost_benefit.md from t
 pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recorded demand
 	$(BIN)/python benches/pool_size_pictures.py
 
+.PHONY: learned-budgets
+learned-budgets: $(VENV)/.bench ## Draw the pictures of docs/reinforcement_learning.md from recorded demand
+	$(BIN)/python benches/rl_pictures.py
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module
 	cargo fmt --all --check

@@ -12,6 +12,7 @@ import cost_benefit
 import footprint
 import hot_path
 import pool_size
+import rl
 import scaling
 from report import RESULTS, Row, machine, show, write
 from rivals import rows as rivals
@@ -27,6 +28,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Allocation": allocation.rows,
     "Pool sizes": pool_size.rows,
     "Cost and benefit": cost_benefit.rows,
+    "Learned budgets": rl.rows,
 }
 
 

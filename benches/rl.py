@@ -1,7 +1,7 @@
-"""Learned budgets: how much of the gap to clairvoyance they close on recorded demand, and what training takes.
+"""Learned budgets: the gap to clairvoyance that they close on recorded demand, and what training takes.
 
-`python benches/rl.py` measures this section alone. Shares spread over seeds, times over rounds. Before anything
-is timed, the guide's reward as a Python function has taught what its weights teach, on the same situations.
+`python benches/rl.py` measures this section alone. Shares spread over seeds, times over rounds. Before
+anything is timed, the guide's reward as a Python function has taught what its weights teach.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def quality() -> list[Row]:
         exhausted = np.mean([result.row("learned").exhausted_share for result in results])
         opened = sum(result.learned.is_in_force for result in results)
         note = (
-            f"step rule {step.closed_share:.2f}; exhausted {exhausted:.1%} of hours, step {step.exhausted_share:.1%}; "
+            f"step {step.closed_share:.2f}; exhausted {exhausted:.1%} of hours, step {step.exhausted_share:.1%}; "
             f"gate open {opened} of {SEEDS}"
         )
         found.append(Row(f"gap closed, {name}", learned, "share", bar, note=note))
@@ -74,9 +74,28 @@ def training() -> list[Row]:
     called = [seconds(function) for _ in range(3)]
     size = f"{AGENTS} agents, two weeks of hours"
     return [
-        Row(f"training, {size}, RewardWeights", Spread(tuple(plain)), "s", 1.0, "most", note="with its held-out trial"),
-        Row(f"training, {size}, the guide's function", Spread(tuple(called)), "s", 10.0, "most", note="likewise"),
-        Row(f"one run, {AGENTS} agents, learned policy", Spread(tuple(runs())), "ms", note="observe, decide, apply"),
+        Row(
+            f"training, {size}, RewardWeights",
+            Spread(tuple(plain)),
+            "s",
+            1.0,
+            "most",
+            note="with its held-out trial",
+        ),
+        Row(
+            f"training, {size}, the guide's function",
+            Spread(tuple(called)),
+            "s",
+            10.0,
+            "most",
+            note="likewise",
+        ),
+        Row(
+            f"one run, {AGENTS} agents, learned policy",
+            Spread(tuple(runs())),
+            "ms",
+            note="observe, decide, apply",
+        ),
     ]
 
 
@@ -127,4 +146,6 @@ def runs() -> list[float]:
 
 if __name__ == "__main__":
     facts = machine()
-    show(f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}", {"Learned budgets": rows()})
+    show(
+        f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}", {"Learned budgets": rows()}
+    )

@@ -47,7 +47,8 @@ def native_namespace():
     windowless.register_agent("bot", "team", initial_budget=1)
     names = {"clock": clock, "coordinator": windowless, "amount_units": _native.amount_units}
     classes = {"ManualClock": ManualClock, "SystemClock": SystemClock, "Decimal": Decimal}
-    classes |= {"np": np, "NextHour": _native.NextHour}
+    classes |= {"np": np, "NextHour": _native.NextHour, "QTable": _native.QTable}
+    classes |= {"best_budgets": _native.best_budgets}
     times = {"datetime": datetime, "timedelta": timedelta, "UTC": UTC}
     return {**names, **classes, **times}, {"coordinator": coordinator, "limiter": limiter}
 

@@ -1305,7 +1305,13 @@ class QTable:
             array([0. , 0.3])
         """
     def copy(self) -> Self:
-        """A table with the same values, which learns on its own."""
+        """A table with the same values, which learns on its own.
+
+        Example:
+            >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
+            >>> (table.copy().values == table.values).all()
+            np.True_
+        """
 
 def best_budgets(
     demand: NDArray[np.float64],

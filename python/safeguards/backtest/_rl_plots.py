@@ -45,16 +45,9 @@ def plot_policies(backtest: RlBacktest) -> Figure:
         colour = COLOURS[0] if row.policy == "learned" else COLOURS[4]
         axes.barh(place, row.closed_share, color=colour, alpha=0.7, height=0.6, gid=f"closed-{row.policy}")
         text = f"{row.closed_share:.0%}, exhausted in {row.exhausted_share:.0%} of hours"
-        is_long = row.closed_share > 0.5  # noqa: PLR2004 - half of the axis: the words go inside
-        axes.text(
-            row.closed_share + (-0.01 if is_long else 0.01),
-            place,
-            text,
-            va="center",
-            ha="right" if is_long else "left",
-            fontsize=9,
-            color=INK,
-        )
+        axes.text(row.closed_share + 0.015, place, text, va="center", fontsize=9, color=INK)
+    axes.set_xlim(min(0.0, *(row.closed_share for row in shown)), 1.6)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_yticks(range(len(shown)), [row.policy for row in shown])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.grid(visible=False, axis="y")
@@ -110,7 +103,9 @@ def plot_policy(policy: BudgetPolicy, kind: int = 0) -> Figure:
     best = policy.best(across, outlook, np.full(len(up), kind, np.int64))
     change = np.array(policy.changes)[best].reshape(len(shares), len(budgets))
     most = max(map(abs, policy.changes))
-    mesh = axes.pcolormesh(budgets, shares, change, cmap="PuOr", vmin=-most, vmax=most, shading="nearest")
+    mesh = axes.pcolormesh(
+        budgets, shares, change, cmap="PuOr", vmin=-most, vmax=most, shading="nearest", rasterized=True
+    )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"])

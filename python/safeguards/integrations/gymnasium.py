@@ -73,7 +73,7 @@ class BudgetEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         >>> env = BudgetEnv(Demand(("office",), np.tile(day, 14)[None]), episode_hours=24)
         >>> observation, info = env.reset(seed=1)
         >>> observation, reward, terminated, truncated, info = env.step(3)  # the budget stays
-        >>> info["agent"], env.action_space.n, observation.shape
+        >>> info["agent"], int(env.action_space.n), observation.shape
         ('office', 7, (8,))
     """
 

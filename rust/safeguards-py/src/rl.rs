@@ -202,6 +202,11 @@ impl PyQTable {
     }
 
     /// A table with the same values, which learns on its own.
+    ///
+    /// Example:
+    ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
+    ///     >>> (table.copy().values == table.values).all()
+    ///     np.True_
     fn copy(&self) -> Self {
         Self(Mutex::new(self.0.lock().clone()))
     }

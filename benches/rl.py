@@ -60,7 +60,7 @@ def quality() -> list[Row]:
         exhausted = np.mean([result.row("learned").exhausted_share for result in results])
         opened = sum(result.learned.is_in_force for result in results)
         note = (
-            f"step {step.closed_share:.2f}; exhausted {exhausted:.1%} of hours, step {step.exhausted_share:.1%}; "
+            f"step {step.closed_share:.2f}; exhausted {exhausted:.1%}, step {step.exhausted_share:.1%}; "
             f"gate open {opened} of {SEEDS}"
         )
         found.append(Row(f"gap closed, {name}", learned, "share", bar, note=note))

@@ -1,8 +1,8 @@
 """Two weeks of a real LLM service pass in seconds: budgets by the step rule, and by what was learnt.
 
 What twelve tenants wanted was recorded; each hour's demand comes as ten equal requests, and those that do not
-fit are refused. The optimizer begins with the step rule, trains in the night, and takes over when its policy was
-better on days that it had not learnt from. The clock is moved by hand.
+fit are refused. The optimizer begins with the step rule, trains in the night, and takes over when its policy
+was better on days that it had not learnt from. The clock is moved by hand.
 """
 
 from pathlib import Path

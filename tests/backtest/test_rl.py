@@ -1,5 +1,7 @@
 """Learned budgets on recorded demand: how good they are, and that nobody sees what comes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from safeguards.backtest import Demand
 from safeguards.backtest.rl import backtest_rl
 
 from . import recorded
+
+PAGE = Path(__file__).parents[2] / "docs" / "reinforcement_learning.md"
 
 
 def begun(demand, hours):
@@ -32,6 +36,24 @@ def test_how_much_of_the_gap_is_closed(name):
     assert np.std(closed) <= 0.02, closed
     for result in results:
         assert result.row("gated").closed_share >= result.row("step").closed_share - 0.02
+
+
+TABLE = {
+    "tenants of an LLM service (ServeGen)": "tenants of an LLM service",
+    "pools of about six of them": "small pools",
+    "tweets about ten companies (NAB), 500 hours": "tweets",
+    "taxis in New York (NAB)": "a city",
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_row_of_the_page(name):
+    result = backtest_rl(RECORDS[TABLE[name]][0]())
+    step, learned = result.row("step"), result.row("learned")
+    closed = [f"{row.closed_share:.2f}" for row in (step, learned)]
+    exhausted = [f"{row.exhausted_share * 100:.1f} %" for row in (step, learned)]
+    row = f"| {name} | {len(result.demand.agents)} | {' | '.join([*closed, *exhausted])} |"
+    assert row in PAGE.read_text(encoding="utf-8").splitlines(), row
 
 
 def test_the_two_baselines_are_those_of_the_definition():

@@ -93,6 +93,10 @@ picture: $(VENV)/.bench $(RIVALS)/.done ## Run 50 calls at once through every gu
 cost-benefit: $(VENV)/.bench ## Draw the pictures of docs/cost_benefit.md from the recorded models
 	$(BIN)/python benches/cost_benefit_pictures.py
 
+.PHONY: fair-shares
+fair-shares: $(VENV)/.bench ## Draw the picture of docs/multi_resource.md
+	$(BIN)/python benches/multi_resource_pictures.py
+
 .PHONY: pool-size
 pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recorded demand
 	$(BIN)/python benches/pool_size_pictures.py
@@ -100,6 +104,18 @@ pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recor
 .PHONY: learned-budgets
 learned-budgets: $(VENV)/.bench ## Draw the pictures of docs/reinforcement_learning.md from recorded demand
 	$(BIN)/python benches/rl_pictures.py
+
+.PHONY: reallocation
+reallocation: $(VENV)/.bench ## Draw the pictures of docs/reallocation.md from recorded demand
+	$(BIN)/python benches/reallocation_pictures.py
+
+.PHONY: schedules
+schedules: $(VENV)/.bench ## Draw the pictures of docs/schedules.md: a week, and paced days
+	$(BIN)/python benches/schedule_pictures.py
+
+.PHONY: forecasts
+forecasts: $(VENV)/.bench ## Measure forecasts beside models of statsforecast; draws docs/forecasting-*.svg
+	$(BIN)/pip install --quiet --group forecast && $(BIN)/python benches/forecasting.py --rivals --pictures
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module

@@ -11,7 +11,10 @@ import allocation
 import cost_benefit
 import footprint
 import hot_path
+import multi_resource
+import pacing
 import pool_size
+import reallocation
 import rl
 import scaling
 from report import RESULTS, Row, machine, show, write
@@ -26,7 +29,10 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Batches": scaling.batches,
     "Memory and import": footprint.rows,
     "Allocation": allocation.rows,
+    "Multi-resource": multi_resource.rows,
     "Pool sizes": pool_size.rows,
+    "Reallocation": reallocation.rows,
+    "Schedules and pacing": pacing.rows,
     "Cost and benefit": cost_benefit.rows,
     "Learned budgets": rl.rows,
 }

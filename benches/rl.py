@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 
@@ -105,11 +106,12 @@ def optimizer(agents: int, hours: int) -> BudgetRLOptimizer:
     coordinator.create_budget_pool("team", 10**9)
     cost = recorded.m_large().cost
     busiest = np.argsort(-(cost > 0).sum(axis=1))[:agents]
-    history = {f"agent_{row}": cost[row, :hours].tolist() for row in busiest}
-    for agent in history:
-        coordinator.register_agent(agent, "team", initial_budget=1)
-    found = BudgetRLOptimizer(coordinator)
-    found.load_history(history)
+    found, now = BudgetRLOptimizer(coordinator), coordinator.clock.now()
+    times = [now - timedelta(hours=n) for n in range(hours, 0, -1)]
+    for row in busiest:
+        coordinator.register_agent(f"agent_{row}", "team", initial_budget=1)
+        found.load_history(f"agent_{row}", times, cost[row, :hours])
+    found.run_once()  # takes the history
     return found
 
 

@@ -12,7 +12,14 @@ import pytest
 
 import safeguards
 import sync_stub_docs
-from safeguards import BudgetCoordinator, BudgetRateLimiter, ManualClock, SystemClock, _native
+from safeguards import (
+    BudgetCoordinator,
+    BudgetRateLimiter,
+    ManualClock,
+    MultiResourceBudget,
+    SystemClock,
+    _native,
+)
 
 FLAGS = doctest.ELLIPSIS
 MODULES = [
@@ -47,9 +54,12 @@ def native_namespace():
     windowless.register_agent("bot", "team", initial_budget=1)
     names = {"clock": clock, "coordinator": windowless, "amount_units": _native.amount_units}
     classes = {"ManualClock": ManualClock, "SystemClock": SystemClock, "Decimal": Decimal}
-    classes |= {"np": np, "NextHour": _native.NextHour, "QTable": _native.QTable}
-    classes |= {"best_budgets": _native.best_budgets}
+    classes |= {"np": np, "NextHour": _native.NextHour, "max_min_shares": _native.max_min_shares}
+    classes |= {"QTable": _native.QTable, "best_budgets": _native.best_budgets}
     times = {"datetime": datetime, "timedelta": timedelta, "UTC": UTC}
+    multi_resource = MultiResourceBudget(windowless)
+    multi_resource.initialize_budgets("bot", {"calls": 100, "seconds": 10})
+    names["multi_resource"] = multi_resource
     return {**names, **classes, **times}, {"coordinator": coordinator, "limiter": limiter}
 
 
@@ -77,7 +87,19 @@ def test_examples_of_the_compiled_module(name):
         namespace |= limited
     tries = run(inspect.cleandoc(NATIVE[name].__doc__ or ""), namespace, name)
     # What a Python class wraps is shown by that class.
-    wrapped = name.startswith(("Empty", "Allocation", "simulate_allocation", "split_budget"))
+    wrapped = name.startswith(
+        (
+            "Empty",
+            "Allocation",
+            "FairAllocation",
+            "PoolMembers",
+            "UsageLearner",
+            "fair_tasks",
+            "forecast_usage",
+            "simulate_allocation",
+            "split_budget",
+        )
+    )
     takes_arguments = inspect.isroutine(NATIVE[name]) and not wrapped
     plain = {"SystemClock.now", "SystemClock.monotonic", "ManualClock.now", "ManualClock.monotonic"}
     if takes_arguments and name not in plain | {"reads_decimals_in_place"}:

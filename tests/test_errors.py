@@ -12,7 +12,13 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from safeguards import BudgetCoordinator, BudgetRateLimiter, CostBenefitAllocator, exceptions
+from safeguards import (
+    BudgetCoordinator,
+    BudgetRateLimiter,
+    CostBenefitAllocator,
+    MultiResourceBudget,
+    exceptions,
+)
 from safeguards.exceptions import (
     BudgetError,
     BudgetExceededError,
@@ -25,6 +31,7 @@ from safeguards.exceptions import (
     SafeguardsError,
     UnknownAgentError,
     UnknownPoolError,
+    UnknownResourceError,
 )
 
 TREE = {
@@ -36,6 +43,7 @@ TREE = {
     "ReservationError": (BudgetError,),
     "UnknownAgentError": (BudgetError, KeyError),
     "UnknownPoolError": (BudgetError, KeyError),
+    "UnknownResourceError": (BudgetError, KeyError),
     "InvalidAmountError": (BudgetError, ValueError),
     "IdempotencyConflictError": (BudgetError,),
     "ConfigurationError": (BudgetError, ValueError),
@@ -59,8 +67,14 @@ def test_no_error_is_one_that_clients_retry_on_their_own(cls):
 
 def filled(cls):
     values = {name: Decimal("0.10") for name in cls.fields}
-    texts = dict.fromkeys(("account", "argument", "value", "idempotency_key", "state"), "text")
-    others = {"retry_after": 1.5, "time_window": 60.0, "reservation": 7, "violations": [("bot", "wrong")]}
+    texts = dict.fromkeys(("account", "argument", "value", "idempotency_key", "state", "resource"), "text")
+    others = {
+        "retry_after": 1.5,
+        "time_window": 60.0,
+        "reservation": 7,
+        "violations": [("bot", "wrong")],
+        "known": ["cpu"],
+    }
     values |= {name: value for name, value in (texts | others).items() if name in values}
     return cls("what happened: what to do", **values)
 
@@ -134,6 +148,7 @@ def provoked(coordinator, limiter):
     handles = np.array([10_000], dtype=np.uint32)
     yield UnknownAgentError, c.debit, "nobody", 1
     yield UnknownPoolError, c.get_pool_budget, "nowhere"
+    yield UnknownResourceError, MultiResourceBudget(c).debit, "bot", {"tokens": 1}
     yield UnknownAgentError, c.debit_many, handles, np.array([1])
     yield ConfigurationError, c.register_agent, "bot", "team"
     yield ConfigurationError, lambda: c.create_budget_pool("team", 1, pool_id="team")
@@ -194,6 +209,7 @@ def test_the_fields_of_a_refused_budget(coordinator):
         "requested": Decimal("0.3"),
         "available": Decimal("0.25"),
         "retry_after": None,
+        "resource": None,
     }
     assert str(error) == (
         'agent "bot" cannot pay 0.3: 0.25 of 1 remain (0.25 spent, 0.5 reserved); '

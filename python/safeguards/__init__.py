@@ -8,6 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock, SystemClock
+from safeguards.budget.multi_resource import (
+    FairShares,
+    MultiResourceBudget,
+    ResourceReceipt,
+    ResourceReservation,
+    fair_shares,
+    fair_tasks,
+)
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
 from safeguards.core.notification_manager import NotificationManager
@@ -27,6 +35,7 @@ from safeguards.exceptions import (
     TraceError,
     UnknownAgentError,
     UnknownPoolError,
+    UnknownResourceError,
 )
 from safeguards.types import (
     AgentPriority,
@@ -34,8 +43,11 @@ from safeguards.types import (
     AlertSeverity,
     BudgetEvent,
     BudgetMetrics,
+    BudgetPrediction,
     Decision,
+    FairShare,
     RateLimit,
+    ResourceMetrics,
     UsageEvent,
 )
 
@@ -47,6 +59,7 @@ if TYPE_CHECKING:
         OperationEstimate,
         OperationShare,
     )
+    from safeguards.budget.pattern_learner import BudgetPatternLearner
     from safeguards.budget.rl_optimizer import (
         BudgetPolicy,
         BudgetRLOptimizer,
@@ -54,8 +67,16 @@ if TYPE_CHECKING:
         RewardFunction,
         RewardWeights,
     )
+    from safeguards.budget.time_scheduler import (
+        BudgetTimeScheduler,
+        Occurrence,
+        ScheduleIssue,
+        TimeProfile,
+        Transition,
+    )
+    from safeguards.budget.usage_patterns import UsageAnomaly, UsagePatterns
     from safeguards.core.controller import Controller
-    from safeguards.core.dynamic_budget import AdaptivePoolSizer
+    from safeguards.core.dynamic_budget import AdaptivePoolSizer, PriorityBasedReallocator
 
 __all__ = [
     "Account",
@@ -70,37 +91,56 @@ __all__ = [
     "BudgetEvent",
     "BudgetExceededError",
     "BudgetMetrics",
+    "BudgetPatternLearner",
     "BudgetPolicy",
+    "BudgetPrediction",
     "BudgetRLOptimizer",
     "BudgetRateLimiter",
+    "BudgetTimeScheduler",
     "ConfigurationError",
     "Controller",
     "CostBenefitAllocator",
     "Decision",
     "Effectiveness",
+    "FairShare",
+    "FairShares",
     "IdempotencyConflictError",
     "InfeasibleAllocationError",
     "InvalidAmountError",
     "ManualClock",
     "MissingExtraError",
+    "MultiResourceBudget",
     "NotificationManager",
+    "Occurrence",
     "OperationEstimate",
     "OperationShare",
     "PolicyEvaluation",
+    "PriorityBasedReallocator",
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
     "Reservation",
     "ReservationError",
+    "ResourceMetrics",
+    "ResourceReceipt",
+    "ResourceReservation",
     "RewardError",
     "RewardFunction",
     "RewardWeights",
     "SafeguardsError",
+    "ScheduleIssue",
     "SystemClock",
+    "TimeProfile",
     "TraceError",
+    "Transition",
     "UnknownAgentError",
     "UnknownPoolError",
+    "UnknownResourceError",
+    "UsageAnomaly",
     "UsageEvent",
+    "UsagePatterns",
+    "fair_shares",
+    "fair_tasks",
 ]
 
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.
@@ -109,14 +149,23 @@ _LATER = {
     "Allocation": "safeguards.budget.cost_benefit",
     "BudgetPolicy": "safeguards.budget.rl_optimizer",
     "BudgetRLOptimizer": "safeguards.budget.rl_optimizer",
+    "BudgetTimeScheduler": "safeguards.budget.time_scheduler",
+    "BudgetPatternLearner": "safeguards.budget.pattern_learner",
     "Controller": "safeguards.core.controller",
     "CostBenefitAllocator": "safeguards.budget.cost_benefit",
     "Effectiveness": "safeguards.budget.cost_benefit",
+    "Occurrence": "safeguards.budget.time_scheduler",
     "OperationEstimate": "safeguards.budget.cost_benefit",
     "OperationShare": "safeguards.budget.cost_benefit",
     "PolicyEvaluation": "safeguards.budget.rl_optimizer",
     "RewardFunction": "safeguards.budget.rl_optimizer",
     "RewardWeights": "safeguards.budget.rl_optimizer",
+    "ScheduleIssue": "safeguards.budget.time_scheduler",
+    "TimeProfile": "safeguards.budget.time_scheduler",
+    "Transition": "safeguards.budget.time_scheduler",
+    "UsageAnomaly": "safeguards.budget.usage_patterns",
+    "UsagePatterns": "safeguards.budget.usage_patterns",
+    "PriorityBasedReallocator": "safeguards.core.dynamic_budget",
 }
 
 

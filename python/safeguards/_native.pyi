@@ -3,7 +3,7 @@
 Docstrings are copies of those of the compiled module (`make stub-docs`); a test compares them.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import TracebackType
@@ -19,7 +19,12 @@ Amount: TypeAlias = Decimal | int | str
 Clock: TypeAlias = ManualClock | SystemClock
 _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
 _Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int, int]
+_ResourceSnapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal]
 _Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
+
+_Prediction: TypeAlias = tuple[
+    Decimal, Decimal, Decimal, float, list[float], list[tuple[str, float]], datetime, datetime, int, int
+]
 
 @disjoint_base
 class Ledger:
@@ -455,6 +460,7 @@ class Ledger:
     def _pool_renewal(self, pool_id: str) -> tuple[datetime, datetime, Decimal] | None: ...
     def _agent_snapshot(self, agent_id: str) -> _Snapshot: ...
     def _agent_activity(self, agent_id: str) -> tuple[Decimal, Decimal, Decimal, int, int]: ...
+    def _watch_low(self, pool_id: str, low: Amount | None) -> None: ...
     def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
     def _usage(self, agent_id: str, start: datetime, end: datetime) -> list[_Usage]: ...
     # The kind is one of `safeguards.types.metrics.EventKind`, which stands above this module.
@@ -801,6 +807,412 @@ class RateLimiter:
     def _remove_rate_limit(self, agent_id: str, time_window: timedelta | None) -> int: ...
     def _windows(self, agent_id: str) -> list[tuple[float, Decimal, Decimal]]: ...
 
+@disjoint_base
+class ResourceBudgets:
+    """The budgets behind `MultiResourceBudget`, which inherits every method from here.
+
+    Examples of its methods start from a `multi_resource` of a `coordinator` whose agent `"bot"` may spend 100
+    `"calls"` and 10 `"seconds"`.
+
+    Args:
+        budget_coordinator: the coordinator of the agents.
+    """
+    def __new__(cls, budget_coordinator: Ledger) -> Self: ...
+    def initialize_budgets(self, agent_id: str, budgets: Mapping[str, Amount]) -> None:
+        """Gives an agent these resources and no others. Called again it replaces them: the books begin anew.
+
+        Args:
+            agent_id: the agent.
+            budgets: what it may spend, by resource type; more than 9 decimal places are rounded down.
+
+        Raises:
+            InvalidAmountError: a budget is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            ConfigurationError: a resource type is empty or longer than 512 bytes, it is the 1,025th, or
+                reservations of the agent's resources are active.
+
+        Example:
+            >>> multi_resource.initialize_budgets("bot", {"calls": 50, "gigabytes": "2.5"})
+            >>> multi_resource.get_budgets("bot")
+            {'calls': Decimal('50'), 'gigabytes': Decimal('2.5')}
+        """
+    def update_budget(self, agent_id: str, resource_type: str, budget: Amount) -> None:
+        """Makes `budget` of a resource remain for an agent. Reservations are untouched.
+
+        Args:
+            agent_id: the agent.
+            resource_type: one of its resources.
+            budget: what it may spend from now on; more than 9 decimal places are rounded down.
+
+        Raises:
+            InvalidAmountError: `budget` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            UnknownResourceError: the agent has no budget for this resource.
+
+        Example:
+            >>> multi_resource.update_budget("bot", "calls", 5)
+            >>> multi_resource.get_budget("bot", "calls")
+            Decimal('5')
+        """
+    def get_budget(self, agent_id: str, resource_type: str) -> Decimal:
+        """What an agent has left of a resource, negative only after an overdraft.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+            UnknownResourceError: the agent has no budget for this resource.
+
+        Example:
+            >>> multi_resource.get_budget("bot", "seconds")
+            Decimal('10')
+        """
+    def get_budgets(self, agent_id: str) -> dict[str, Decimal]:
+        """What an agent has left of each of its resources, all at one instant.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> multi_resource.get_budgets("bot")
+            {'calls': Decimal('100'), 'seconds': Decimal('10')}
+        """
+    def get_resource_types(self, agent_id: str) -> list[str]:
+        """The resource types that an agent has budgets for, in the order in which they were first named.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> multi_resource.get_resource_types("bot")
+            ['calls', 'seconds']
+        """
+    def has_sufficient_budget(self, agent_id: str, resource_type: str, amount: Amount) -> bool:
+        """Whether a debit of `amount` would be admitted now, by the agent's budget and by the capacity.
+
+        It may no longer be a moment later: `try_debit` asks and charges in one step.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            UnknownResourceError: the agent has no budget for this resource.
+
+        Example:
+            >>> multi_resource.has_sufficient_budget("bot", "seconds", 10)
+            True
+            >>> multi_resource.has_sufficient_budget("bot", "minutes", 1)
+            Traceback (most recent call last):
+            safeguards.exceptions.UnknownResourceError: agent "bot" has no budget for resource "minutes"...
+        """
+    def debit(
+        self,
+        agent_id: str,
+        amounts: Mapping[str, Amount],
+        *,
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResourceReceipt:
+        """Charges an agent several resources in one step: all of them or none. Nobody ever sees a part of it.
+
+        Args:
+            agent_id: the agent.
+            amounts: how much of which resource types; more than 9 decimal places are rounded up.
+            operation_type: what for; the usage history can be read by it.
+            idempotency_key: a repetition with the same key, agent, amounts and operation type has no effect
+                and the first receipt. The keys are not those of the coordinator's debits: one request may
+                use its key for both.
+
+        Returns:
+            What was charged, and what remains of these resources.
+
+        Raises:
+            InvalidAmountError: an amount is not one.
+            UnknownAgentError: no agent of this id is registered.
+            UnknownResourceError: the agent has no budget for one of the resources.
+            BudgetExceededError: a budget or a capacity cannot pay; `resource` says which, and nothing was
+                changed.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> multi_resource.debit("bot", {"calls": 1, "seconds": "2.5"})
+            ResourceReceipt(amounts={calls: 1, seconds: 2.5}, remaining={calls: 99, seconds: 7.5})
+            >>> multi_resource.debit("bot", {"calls": 1, "seconds": 8})
+            Traceback (most recent call last):
+            safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 8 of "seconds": 7.5 of 10...
+            >>> multi_resource.get_budget("bot", "calls")
+            Decimal('99')
+        """
+    def try_debit(
+        self,
+        agent_id: str,
+        amounts: Mapping[str, Amount],
+        *,
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> bool:
+        """As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
+
+        Raises:
+            InvalidAmountError: an amount is not one.
+            UnknownAgentError: no agent of this id is registered.
+            UnknownResourceError: the agent has no budget for one of the resources.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> multi_resource.try_debit("bot", {"calls": 1, "seconds": 8})
+            True
+            >>> multi_resource.try_debit("bot", {"calls": 1, "seconds": 8})
+            False
+        """
+    def reserve(
+        self,
+        agent_id: str,
+        amounts: Mapping[str, Amount],
+        *,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        on_cancel: Mapping[str, Amount] | None = None,
+    ) -> ResourceReservation:
+        """Sets aside the most that a piece of work can take, all or none; settle it for what it took.
+
+        As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
+        unless the body settled or released it itself; an exception releases it; a cancelled task settles
+        `on_cancel`.
+
+        Args:
+            agent_id: the agent.
+            amounts: the most of each resource type; more than 9 decimal places are rounded up.
+            ttl_seconds: seconds until it is given back by itself, above 0.
+            overage: what settling for more of a resource may do. `"allow_with_overdraft"` charges it,
+                whatever remains: what was spent is a fact. `"allow_if_available"` charges it if every budget
+                and capacity has room for the excess. `"reject"` refuses it.
+            operation_type: what for.
+            idempotency_key: a repetition with the same key, agent, amounts and operation type returns the
+                same reservation.
+            on_cancel: what a cancelled `with` block settles for; nothing if not given.
+
+        Raises:
+            InvalidAmountError: an amount is not one.
+            UnknownAgentError: no agent of this id is registered.
+            UnknownResourceError: the agent has no budget for one of the resources.
+            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> with multi_resource.reserve("bot", {"calls": 1, "seconds": 8}) as reservation:
+            ...     receipt = reservation.settle({"calls": 1, "seconds": "2.5"})
+            >>> multi_resource.get_budgets("bot")
+            {'calls': Decimal('99'), 'seconds': Decimal('7.5')}
+        """
+    def try_reserve(
+        self,
+        agent_id: str,
+        amounts: Mapping[str, Amount],
+        *,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        on_cancel: Mapping[str, Amount] | None = None,
+    ) -> ResourceReservation | None:
+        """As `reserve`, but returns None if a budget or a capacity refuses.
+
+        Raises:
+            InvalidAmountError: an amount is not one.
+            UnknownAgentError: no agent of this id is registered.
+            UnknownResourceError: the agent has no budget for one of the resources.
+            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            IdempotencyConflictError: the key was used for another operation.
+
+        Example:
+            >>> multi_resource.try_reserve("bot", {"calls": 1, "seconds": 11}) is None
+            True
+        """
+    def set_capacity(self, resource_type: str, capacity: Amount) -> None:
+        """Makes `capacity` of a resource remain for all agents together, whatever their budgets add up to.
+
+        From then on every debit and reservation passes it in the same step as the agent's budget. The first
+        time counts what the agents have reserved by then, and stops all of them for that long.
+
+        Args:
+            resource_type: the resource type; no agent need have it yet.
+            capacity: what all may spend from now on; more than 9 decimal places are rounded down.
+
+        Raises:
+            InvalidAmountError: `capacity` is not an amount.
+            ConfigurationError: the resource type is empty or too long, or the 1,025th.
+
+        Example:
+            >>> multi_resource.set_capacity("calls", 30)
+            >>> multi_resource.debit("bot", {"calls": 40})
+            Traceback (most recent call last):
+            safeguards.exceptions.BudgetExceededError: all agents together cannot pay 40 of "calls": 30...
+        """
+    def remove_capacity(self, resource_type: str) -> bool:
+        """Lets agents spend a resource within their own budgets only.
+
+        Returns:
+            Whether a capacity was set.
+
+        Example:
+            >>> multi_resource.set_capacity("calls", 30)
+            >>> multi_resource.remove_capacity("calls"), multi_resource.remove_capacity("calls")
+            (True, False)
+        """
+    def get_capacity(self, resource_type: str) -> Decimal | None:
+        """What all agents together may still spend of a resource; None if no capacity is set.
+
+        Example:
+            >>> multi_resource.set_capacity("calls", 30)
+            >>> multi_resource.try_debit("bot", {"calls": 1})
+            True
+            >>> multi_resource.get_capacity("calls"), multi_resource.get_capacity("seconds")
+            (Decimal('29'), None)
+        """
+    def _metrics(self, agent_id: str, resource_type: str) -> _ResourceSnapshot: ...
+    def _all_metrics(self, agent_id: str) -> dict[str, _ResourceSnapshot]: ...
+    def _capacity_metrics(self, resource_type: str) -> _ResourceSnapshot | None: ...
+    def _usage(self, agent_id: str, resource_type: str, start: datetime, end: datetime) -> list[_Usage]: ...
+    def _events(
+        self, agent_id: str, resource_type: str
+    ) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
+
+@final
+class ResourceReservation:
+    """Resources set aside for a piece of work: made by `reserve`, closed by `settle`, `release` or time.
+
+    Works with `with` and `async with`; see `MultiResourceBudget.reserve`. One that is dropped while it is
+    active stays set aside until its time to live is over, and warns with a `ResourceWarning`. Two of one
+    reservation, as repetitions with an idempotency key return, are equal.
+
+    Example:
+        >>> reservation = multi_resource.reserve("bot", {"calls": 1, "seconds": 8})
+        >>> multi_resource.get_budget("bot", "seconds")
+        Decimal('2')
+        >>> reservation.settle({"calls": 1, "seconds": "2.5"}).remaining["seconds"]
+        Decimal('7.5')
+        >>> reservation
+        ResourceReservation(1, agent="bot", amounts={calls: 1, seconds: 8}, settled)
+    """
+    @property
+    def amounts(self) -> dict[str, Decimal]:
+        """What was set aside, by resource type."""
+    @property
+    def agent_id(self) -> str:
+        """Id of the agent that it was made for."""
+    @property
+    def number(self) -> int:
+        """Its number among the agent's reservations of resources: 1, 2, 3 and so on."""
+    @property
+    def state(self) -> Literal["active", "settled", "released", "expired"]:
+        """Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`."""
+    @property
+    def receipt(self) -> ResourceReceipt | None:
+        """What it was settled for; None if it was not."""
+    def settle(self, amounts: Mapping[str, Amount]) -> ResourceReceipt:
+        """Charges what the work has taken and gives the rest back, of all resources in one step.
+
+        A repetition with the same amounts has no effect. After the time to live is over it still charges what
+        it is told, under the overage policy, as a late settlement: what was spent is a fact.
+
+        Args:
+            amounts: what it has taken of each resource type; nothing of those that are not named. More than 9
+                decimal places are rounded up. It may name resources of the agent that were not reserved:
+                then all of it is beyond what was reserved.
+
+        Raises:
+            InvalidAmountError: an amount is not one.
+            UnknownResourceError: the agent has no budget for one of the resources.
+            ReservationError: it was released, or settled for other amounts.
+            BudgetExceededError: it took more of a resource than was reserved, and the overage policy refuses;
+                it stays active.
+
+        Example:
+            >>> reservation = multi_resource.reserve("bot", {"calls": 1, "seconds": 8})
+            >>> reservation.settle({"seconds": "2.5"}).amounts
+            {'calls': Decimal('0'), 'seconds': Decimal('2.5')}
+            >>> reservation.settle({"seconds": 3})
+            Traceback (most recent call last):
+            safeguards.exceptions.ReservationError: reservation 1 of agent "bot" was settled for {calls: 0,...
+        """
+    def release(self) -> None:
+        """Gives back all that was set aside. A repetition, or one that has expired, changes nothing.
+
+        Raises:
+            ReservationError: it was settled.
+
+        Example:
+            >>> reservation = multi_resource.reserve("bot", {"calls": 1, "seconds": 8})
+            >>> reservation.release()
+            >>> reservation.state, multi_resource.get_budget("bot", "seconds")
+            ('released', Decimal('10'))
+        """
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _class: type[BaseException] | None,
+        exception: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> Literal[False]: ...
+    def __aenter__(self) -> _Ready[Self]: ...
+    def __aexit__(
+        self,
+        _class: type[BaseException] | None,
+        exception: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> _Ready[Literal[False]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class ResourceReceipt:
+    """What a debit or a settlement of resources has done. Amounts become `Decimal`s when somebody looks.
+
+    Equal to another with the same values; hashable.
+
+    Example:
+        >>> receipt = multi_resource.debit("bot", {"calls": 1, "seconds": "2.5"})
+        >>> receipt.amounts
+        {'calls': Decimal('1'), 'seconds': Decimal('2.5')}
+        >>> receipt.remaining["seconds"], receipt.sequences["seconds"]
+        (Decimal('7.5'), 2)
+    """
+    @property
+    def amounts(self) -> dict[str, Decimal]:
+        """What was charged, by resource type. A settlement names what was reserved or charged."""
+    @property
+    def remaining(self) -> dict[str, Decimal]:
+        """What the agent had left right after it, of each of these resources."""
+    @property
+    def sequences(self) -> dict[str, int]:
+        """Position of the event in the agent's history of each resource: 1, 2, 3 and so on."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class FairAllocation:
+    """Exact shares of agents, by their place among the demands."""
+    def __new__(
+        cls,
+        demands: Mapping[str, Mapping[str, Amount]],
+        capacities: Mapping[str, Amount],
+        weights: Mapping[str, float | Mapping[str, float]] | None,
+        caps: Mapping[str, Amount] | None,
+    ) -> Self: ...
+    def share(self, row: int) -> tuple[Decimal, float, str | None, str | None, dict[str, Decimal]]:
+        """The share of the agent in a row."""
+    def allocated(self) -> dict[str, Decimal]:
+        """How much of each resource is given away."""
+
+def fair_tasks(
+    demands: NDArray[np.float64],
+    capacities: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    caps: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Tasks of agents whose demands stand in the rows of an array."""
+
 @final
 class ManualClock:
     """A clock that stands still until it is told to move: for tests, and for traces that are replayed.
@@ -1017,6 +1429,47 @@ def simulate_allocation(
     progress: Callable[[int], object] | None,
 ) -> NDArray[np.int64]:
     """Runs all trials; the loads as an int64 array of shape (trials, T, Q)."""
+
+@final
+class UsageLearner:
+    """Usage of many agents, and what it says of the future."""
+    def __new__(cls, days: int, min_points: int, timezone: str | None) -> Self: ...
+    def read(self, ledger: Ledger) -> int:
+        """Reads what is new in a ledger; the number of agents that had something."""
+    def load(
+        self,
+        agent_id: str,
+        at: list[int],
+        amounts: Iterable[Amount] | NDArray[np.float64],
+        now: datetime,
+    ) -> None:
+        """Takes note of usage from elsewhere: microseconds since 1970, and amounts."""
+    def usage(self, agent_id: str) -> tuple[datetime, NDArray[np.float64], int] | None:
+        """start, usage of each quarter-hour, data points."""
+    def predict(
+        self, agent_id: str, start: datetime, hours: int, level: float, margin: float
+    ) -> _Prediction | None:
+        """What an agent will need; `None` where too little is known."""
+    def predict_all(
+        self, start: datetime, hours: int, level: float, margin: float
+    ) -> list[tuple[str, _Prediction]]:
+        """What each agent will need of which enough is known."""
+    def agents(self) -> list[str]:
+        """Ids of the agents of which anything is known, sorted."""
+    def bytes(self, agent_id: str) -> int | None:
+        """Memory of an agent."""
+
+def forecast_usage(
+    usage: NDArray[np.float64],
+    first: NDArray[np.int64],
+    *,
+    lead: int,
+    length: int,
+    level: float,
+    margin: float,
+    threads: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Forecasts every agent of a panel; arrays by name."""
 
 @final
 class NextHour:
@@ -1344,3 +1797,75 @@ def best_budgets(
         >>> best_budgets(demand, demand, np.array([1.0]), levels, 0.3, (50.0, -100.0, 10.0, -0.1))
         array([[1.3 , 1.69, 2.  ]])
     """
+
+def max_min_shares(
+    total: Amount,
+    needs: Sequence[Amount],
+    weights: Sequence[float],
+    *,
+    floors: Sequence[Amount] | None = None,
+    ceilings: Sequence[Amount] | None = None,
+) -> list[Decimal]:
+    """Divides an amount by weighted max-min fairness, to the last unit.
+
+    First everybody is given up to their need: who needs less than their part by weight gets it all, and the
+    others share what is left by weight (Bertsekas & Gallager 1992, "Data Networks", section 6.5.2). What is
+    over then goes out in proportion to the needs; by weight if nobody needs anything. Shares are rounded to
+    1e-9 by largest remainders, of equal ones the first.
+
+    Args:
+        total: what is divided.
+        needs: what each can use.
+        weights: how much each counts, from 1e-9 to 1e9.
+        floors: the least that each gets; nothing if not given. If they add up to more than `total`, each
+            gets its part of it by its floor.
+        ceilings: the most that each gets; no bound if not given.
+
+    Returns:
+        One `Decimal` each. They add up to `total`, or to all ceilings if that is less.
+
+    Raises:
+        InvalidAmountError: something is not an amount.
+        ConfigurationError: the lengths differ, a weight is out of range or a ceiling is below its floor.
+
+    Example:
+        >>> max_min_shares(100, [10, 80, 90], [1, 1, 2])
+        [Decimal('10'), Decimal('30'), Decimal('60')]
+    """
+
+@final
+class PoolMembers:
+    """A pool and the agents right below it, at one instant."""
+    def __new__(cls, ledger: Ledger, pool_id: str) -> Self: ...
+    @property
+    def pie(self) -> Decimal:
+        """What the pool has left."""
+    @property
+    def renews_in(self) -> float | None:
+        """Seconds until the pool is granted its budget anew; None if it has no period."""
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the agents."""
+    @property
+    def priorities(self) -> NDArray[np.uint8]:
+        """Their priorities."""
+    @property
+    def remaining(self) -> NDArray[np.float64]:
+        """What each has left."""
+    @property
+    def spent(self) -> NDArray[np.float64]:
+        """What each has spent so far."""
+    def deal(
+        self,
+        needs: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        fixed: NDArray[np.bool_],
+        rule: tuple[float, float, float | None],
+    ) -> tuple[list[tuple[int, Decimal, Decimal]], Decimal, bool]:
+        """Deals the pool out.
+
+        Takes needs (infinite for all there is), weights, who keeps what it has, and the shares of the rule:
+        floor, reserve, largest change or None. Returns the agents whose budget changes (position, old, new),
+        what is kept back, and whether there is enough for all floors.
+        """
+    def __len__(self) -> int: ...

@@ -10,6 +10,7 @@
         ├── ReservationError             settled or released before, with another outcome
         ├── UnknownAgentError            also a KeyError
         ├── UnknownPoolError             also a KeyError
+        ├── UnknownResourceError         also a KeyError
         ├── InvalidAmountError           also a ValueError
         ├── IdempotencyConflictError     a key was used for another operation
         ├── ConfigurationError           also a ValueError
@@ -47,6 +48,7 @@ __all__ = [
     "TraceError",
     "UnknownAgentError",
     "UnknownPoolError",
+    "UnknownResourceError",
 ]
 
 
@@ -144,7 +146,16 @@ class BudgetError(SafeguardsError):
 
 
 class BudgetExceededError(BudgetError):
-    """An account on the path from the agent to its topmost pool cannot pay. Nothing was changed."""
+    """An account on the path from the agent to its topmost pool cannot pay. Nothing was changed.
+
+    Attributes:
+        resource: the resource type that could not be paid for; `None` for money. If `account` is `None` as
+            well as `resource` set, it is the capacity that all agents share.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "resource")
+
+    resource: str | None
 
 
 class RateLimitExceededError(BudgetError):
@@ -179,6 +190,20 @@ class UnknownAgentError(BudgetError, KeyError):
 
 class UnknownPoolError(BudgetError, KeyError):
     """No pool of this id exists."""
+
+
+class UnknownResourceError(BudgetError, KeyError):
+    """The agent has no budget for this resource type.
+
+    Attributes:
+        resource: the resource type that was named.
+        known: the resource types that there are.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "resource", "known")
+
+    resource: str | None
+    known: list[str] | None
 
 
 class InvalidAmountError(BudgetError, ValueError):

@@ -15,6 +15,23 @@ def m_large():
     return Demand.read_csv(DATA / "servegen_m-large_hourly.csv.gz")
 
 
+def m_large_slots():
+    """The same tenants every 10 minutes, in USD. Tokens that are unpublished are as in the tenant's mean."""
+    with np.load(DATA / "servegen_m-large.npz") as file:
+        requests = file["req_per_s"].astype(float) * 600
+        tokens = [file[name].astype(float) for name in ("mean_input_tokens", "mean_output_tokens")]
+    prices = (2.5e-6, 10e-6)
+    return requests * sum(price * _completed(mean) for price, mean in zip(prices, tokens, strict=True))
+
+
+def _completed(means):
+    published = np.isfinite(means)
+    times = published.sum(1, keepdims=True)
+    of_tenant = np.where(published, means, 0).sum(1, keepdims=True) / np.maximum(times, 1)
+    is_known = published.any(1, keepdims=True)
+    return np.where(published, means, np.where(is_known, of_tenant, np.median(of_tenant[is_known])))
+
+
 def nab_tweets():
     """Ten companies, 55 days: tweets an hour that mention them."""
     return _table("nab_tweets_hourly.csv", 1320)
@@ -33,6 +50,19 @@ def small_pools():
     active = active / active.mean(1, keepdims=True)
     groups = np.array_split(np.random.default_rng(0).permutation(len(active)), 10)
     return Demand(tuple("ABCDEFGHIJ"), np.stack([active[group].sum(0) for group in groups]))
+
+
+def normalised(demand, hours):
+    """The agents that are active in most hours, each scaled to 1.00 an hour in its first week.
+
+    So an agent counts by how often it runs out, not by how large it is. The worst hour in a thousand is cut.
+    """
+    cost = demand.cost[:, :hours]
+    is_used = cost > 0
+    rows = (is_used[:, :168].mean(1) > 0.3) & (is_used[:, 168:].mean(1) > 0.3)
+    cost = cost[rows] / cost[rows][:, :168].mean(1, keepdims=True)
+    cost = np.minimum(cost, np.quantile(cost, 0.999, axis=1, keepdims=True))
+    return Demand(tuple(np.array(demand.agents)[rows].tolist()), cost)
 
 
 def _table(name, hours):

@@ -29,7 +29,7 @@ class Raiser(Controller):
         agents = sorted(coordinator.get_all_agent_ids())
         budgets = {agent: coordinator.get_budget(agent) for agent in agents}
         return [
-            Decision("", "agent", agent, old, max(old + step, Decimal(0)), "a test")
+            Decision("agent", agent, old, max(old + step, Decimal(0)), "a test")
             for agent, old in budgets.items()
         ]
 

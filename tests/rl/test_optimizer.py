@@ -2,6 +2,7 @@
 
 import threading
 import time
+from datetime import timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -59,8 +60,12 @@ def live(coordinator, clock, demand, begin=0):
         clock.advance(HOUR)
 
 
-def history(demand):
-    return dict(zip(AGENTS, demand.tolist(), strict=True))
+def load(optimizer, demand):
+    """As if it had been wanted up to now, an amount an hour."""
+    now, hours = optimizer.budget_coordinator.clock.now(), demand.shape[1]
+    times = [now - timedelta(hours=n) for n in range(hours, 0, -1)]
+    for agent, row in zip(AGENTS, demand, strict=True):
+        optimizer.load_history(agent, times, row)
 
 
 def errors(coordinator):
@@ -239,7 +244,7 @@ def test_small_steps_between_trainings(fleet, clock):
     """Values move with what happens, and only with a learning rate."""
     for rate, moves in ((0.0, False), (0.5, True)):
         optimizer = BudgetRLOptimizer(fleet, learning_rate=rate)
-        optimizer.load_history(history(office(days=7)))
+        load(optimizer, office(days=7))
         before = optimizer.train().values
         optimizer._due = float("inf")
         with optimizer:
@@ -263,7 +268,7 @@ def test_a_policy_that_is_handed_out_stays_as_it_is(two_weeks):
 
 def test_a_history_is_loaded_and_trained_on_at_the_next_run(fleet, clock):
     optimizer = BudgetRLOptimizer(fleet)
-    optimizer.load_history(history(office(days=7)))
+    load(optimizer, office(days=7))
     with optimizer:
         assert not optimizer.get_policy().is_trained, "nothing trains in the foreground"
         clock.advance(HOUR)
@@ -280,7 +285,9 @@ def test_the_coordinators_own_history_is_learnt_from(coordinator, clock):
         coordinator.update_budget(agent, 10**6)
     live(coordinator, clock, office(days=7))
     optimizer = BudgetRLOptimizer(coordinator)
+    live(coordinator, clock, office(days=1))  # the rest of it is seen in the first run, as a gap and a mean
     with optimizer:
+        optimizer._take_loaded()
         recorded = optimizer._demand.recording()
         assert recorded.intervals == 7 * 24
         # The latest 64 events stand in their own hours; what is older is summed by the hour.
@@ -290,19 +297,37 @@ def test_the_coordinators_own_history_is_learnt_from(coordinator, clock):
 
 
 def test_a_history_that_makes_no_sense(fleet):
-    optimizer = BudgetRLOptimizer(fleet)
-    for bad, message in (
-        ({"agent_0": [1.0], "agent_1": [1.0, 2.0]}, "the same length"),
-        ({"agent_0": [-1.0]}, "not negative"),
-        ({"agent_0": [float("inf")]}, "finite"),
-        ({"agent_0": [[1.0]]}, "rows of numbers"),
+    optimizer, now = BudgetRLOptimizer(fleet), fleet.clock.now()
+    for times, amounts, message in (
+        ([now], [1.0, 2.0], "1 timestamps, but 2 amounts"),
+        ([now], [-1.0], "not negative, not -1.0"),
+        ([now], [float("nan")], "not nan"),
+        ([now], [float("inf")], "must be finite"),
+        ([now], ["much"], "amounts must be numbers, not 'much'"),
     ):
         with pytest.raises(ConfigurationError, match=message):
-            optimizer.load_history(bad)
+            optimizer.load_history("agent_0", times, amounts)
     with pytest.raises(UnknownAgentError):
-        optimizer.load_history({"ghost": [1.0]})
+        optimizer.load_history("ghost", [now], [1])
     with pytest.raises(ConfigurationError, match="needs a history of 96 intervals; 0 are known"):
         optimizer.train()
+
+
+def test_loaded_points_are_summed_by_interval(fleet, clock):
+    optimizer, now = BudgetRLOptimizer(fleet), clock.now()
+    hour = timedelta(hours=1)
+    times = [now - hour, now - 3 * hour, now - 0.5 * hour, now - 600 * hour, now, now - 2.5 * hour]
+    optimizer.load_history("agent_0", times, ["1", Decimal(2), 4, 8, 16, 32.0])
+    optimizer.load_history(
+        "agent_1", np.array([now.replace(tzinfo=None)], "datetime64[us]") - 7200 * 10**6, [5]
+    )
+    optimizer._take_loaded()
+    demand = optimizer._demand.recording().demand
+    np.testing.assert_array_equal(demand[0, -4:], [0, 34, 0, 5])
+    assert demand.shape == (2, 504)
+    clock.advance(HOUR)
+    optimizer.run_once()
+    assert optimizer._demand.recording().intervals == 504
 
 
 # Policies from elsewhere.
@@ -333,7 +358,7 @@ def test_a_policy_that_does_not_fit(two_weeks, fleet):
 
 def test_a_reward_that_fails_leaves_the_policy(fleet, clock):
     optimizer = BudgetRLOptimizer(fleet)
-    optimizer.load_history(history(office(days=7)))
+    load(optimizer, office(days=7))
     values = optimizer.train().values
     for bad in (lambda s, a, n: s["mood"], lambda s, a, n: float("nan")):
         optimizer.configure(reward_function=bad)
@@ -350,7 +375,7 @@ def test_a_reward_that_fails_leaves_the_policy(fleet, clock):
 
 def test_the_largest_change_binds_a_policy_of_before(fleet, clock):
     optimizer = BudgetRLOptimizer(fleet)
-    optimizer.load_history(history(office(days=7)))
+    load(optimizer, office(days=7))
     optimizer.train()
     optimizer.configure(max_budget_change_percentage=0.05)
     decisions = optimizer.run_once()
@@ -377,7 +402,7 @@ def test_a_feature_that_fails_falls_back_to_the_step_rule(fleet, clock):
         return 1.0 if works[0] else 1 / 0
 
     optimizer = BudgetRLOptimizer(fleet, custom_features={"mood": feature})
-    optimizer.load_history(history(office(days=7)))
+    load(optimizer, office(days=7))
     optimizer.train()
     works[0] = False
     optimizer._due = float("inf")
@@ -443,7 +468,7 @@ def test_other_intervals(fleet, clock):
 
 def test_the_number_of_sweeps_is_bounded(fleet):
     optimizer = BudgetRLOptimizer(fleet)
-    optimizer.load_history(history(office(days=7)))
+    load(optimizer, office(days=7))
     optimizer.configure(RewardWeights(), training_episodes=5)
     assert optimizer.train().sweeps == 5
 
@@ -462,7 +487,7 @@ def test_it_trains_in_a_thread_of_its_own():
 
     optimizer = BudgetRLOptimizer(coordinator)
     optimizer.configure(slow, update_interval_minutes=60)
-    optimizer.load_history(history(office(agents=4, days=4)))
+    load(optimizer, office(agents=4, days=4))
     begun = time.monotonic()
     optimizer.run_once()
     optimizer.run_once()  # it does not wait, and does not begin a second training
@@ -481,7 +506,7 @@ def test_a_training_for_a_reward_of_before_is_not_adopted():
     may_go_on = threading.Event()
     optimizer = BudgetRLOptimizer(coordinator)
     optimizer.configure(lambda *_: float(may_go_on.wait(30)))
-    optimizer.load_history(history(office(agents=4, days=4)))
+    load(optimizer, office(agents=4, days=4))
     optimizer.run_once()
     training = optimizer._thread
     optimizer.configure(RewardWeights())

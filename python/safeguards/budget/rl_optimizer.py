@@ -10,7 +10,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock
-from safeguards.budget._rl.history import KEPT, History, Outlook
+from safeguards.budget._rl.history import KEPT, History, Outlook, by_interval, loaded_points
 from safeguards.budget._rl.online import Move, learn
 from safeguards.budget._rl.policy import BudgetPolicy, PolicyEvaluation, places
 from safeguards.budget._rl.rewards import Reward, RewardFunction, RewardWeights
@@ -143,17 +143,19 @@ class BudgetRLOptimizer(Controller):
 
     def _forget(self) -> None:
         """Begins to watch anew."""
-        names = self.state_features
-        self._demand = History(
-            self.interval_seconds, by_day="time_of_day" in names, by_week="day_of_week" in names
-        )
-        self._began = self.budget_coordinator.clock.monotonic()
+        self._demand = self._new_history()
+        self._loaded: dict[str, Floats] = {}
+        self._began, self._began_at = self.budget_coordinator.clock.monotonic(), self._now()
         self._open: dict[str, list[float]] = {}
         self._looks: dict[str, Interval] | None = None
         self._moves: dict[str, Move] = {}
         self._due = self._began
         self._thread: threading.Thread | None = None
         self._outcome: list[BudgetPolicy | Exception] = []
+
+    def _new_history(self) -> History:
+        names = self.state_features
+        return History(self.interval_seconds, by_day="time_of_day" in names, by_week="day_of_week" in names)
 
     def configure(
         self,
@@ -212,37 +214,34 @@ class BudgetRLOptimizer(Controller):
         """As `Controller.start`. What the coordinator knows of the last three weeks is learnt from."""
         with self._turn:
             if not len(self._demand) and self.interval_seconds >= _HOUR:
-                self._backfill(self._now())
+                self._backfill(self._began_at)
         super().start()
 
-    def load_history(self, demand: Mapping[str, Sequence[float]], end_time: datetime | None = None) -> None:
-        """Takes a history from elsewhere in place of what was seen so far. The next run trains on it.
+    def load_history(
+        self, agent_id: str, timestamps: Sequence[datetime], amounts: Sequence[float | Decimal | str]
+    ) -> None:
+        """Takes an agent's history from elsewhere in place of what was seen of it. The next run trains on it.
+
+        Intervals between the points are taken as known: nothing was wanted in them. What the coordinator has
+        in its own usage history is read by `start` and need not be loaded.
 
         Args:
-            demand: for each agent what it wanted to spend in each interval, oldest first; NaN where that is
-                unknown. All are equally long; the last three weeks of hours (504 intervals) are kept.
-            end_time: when the last interval ended; now, if not given. A naive one is local time.
+            agent_id: the agent.
+            timestamps: when, as `datetime`s or a numpy array of `datetime64`, in any order; naive ones are
+                local time. Points more than 504 intervals (three weeks of hours) ago are left out.
+            amounts: how much was wanted at each of them. Here floats are welcome: histories are measured.
 
         Raises:
-            UnknownAgentError: an agent is not registered.
-            ConfigurationError: lengths that differ, or values that are negative or infinite.
+            UnknownAgentError: the agent is not registered.
+            ConfigurationError: lengths that differ, or amounts that are no finite number from 0 on.
         """
-        import numpy as np
-
-        columns = {agent: np.asarray(values, np.float64) for agent, values in demand.items()}
-        for agent in columns:
-            self.budget_coordinator.get_agent_priority(agent)  # raises for an id that is unknown
-        if len({column.shape for column in columns.values()}) > 1:
-            raise ConfigurationError("every agent needs a history of the same length")
-        rows = np.stack(list(columns.values())) if columns else np.empty((0, 0))
-        if rows.ndim != 2 or (rows < 0).any() or np.isinf(rows).any():  # noqa: PLR2004 - agents and intervals
-            raise ConfigurationError(
-                "demand must be rows of numbers that are finite and not negative, or NaN"
-            )
-        missed = 0 if end_time is None else (self._now() - end_time.astimezone()).total_seconds()
+        self.budget_coordinator.get_agent_priority(agent_id)  # raises for an id that is unknown
+        points = loaded_points(timestamps, amounts)
         with self._turn:
-            self._forget()
-            self._fill(list(columns), rows, max(0, round(missed / self.interval_seconds)))
+            self._began, self._began_at = self.budget_coordinator.clock.monotonic(), self._now()
+            self._loaded[agent_id] = by_interval(points, self._began_at, self.interval_seconds)
+            self._open = {}
+            self._due = self._began
 
     def train(self) -> BudgetPolicy:
         """Trains now, in this thread, on everything that is known, and adopts the policy at once.
@@ -254,6 +253,7 @@ class BudgetRLOptimizer(Controller):
             ConfigurationError: too little is known, or a custom feature failed; likewise.
         """
         with self._turn:
+            self._take_loaded()
             self._adopt(self._training(self._now())())
             return self._policy
 
@@ -301,6 +301,7 @@ class BudgetRLOptimizer(Controller):
             sums = self._open.setdefault(agent, [0.0, 0.0, 0.0])
             for place, value in enumerate((float(seen.spent), seen.tasks, seen.is_exhausted)):
                 sums[place] += value
+        self._take_loaded()
         self._close_interval(looks)
         self._adopt_trained()
         self._train_if_due(now)
@@ -390,7 +391,14 @@ class BudgetRLOptimizer(Controller):
             "completed_tasks": seen.tasks,
             "left": seen.left,
         }
-        return Decision("", "agent", agent, old, new, f"{reason}, {done:+.0%}", facts | inputs)
+        return Decision(
+            kind="agent",
+            subject=agent,
+            old=old,
+            new=new,
+            reason=f"{reason}, {done:+.0%}",
+            inputs=facts | inputs,
+        )
 
     def _known(
         self, looks: Mapping[str, Interval], now: datetime
@@ -435,38 +443,42 @@ class BudgetRLOptimizer(Controller):
         sums = np.array([self._open.get(agent, (0, 0, 0)) for agent in self._demand.agents]).reshape(-1, 3)
         spent, tasks = sums[:, 0] / intervals, sums[:, 1] / intervals
         self._demand.observe(spent, tasks, sums[:, 2] > 0, missed=intervals - 1)
-        self._began, self._open = now, {}
+        self._began, self._began_at, self._open = now, self._now(), {}
 
-    def _fill(self, agents: list[str], rows: Floats, missed: int) -> None:
-        import numpy as np
+    def _backfill(self, end: datetime) -> None:
+        """Takes what the coordinator knows of the past: the latest charges, and sums of hours.
 
-        self._demand.keep(agents)
-        nothing, unknown = np.zeros(len(agents), np.bool_), np.full(len(agents), np.nan)
-        for column in rows[:, -KEPT:].T:
-            self._demand.observe(column, unknown, nothing)
-        for _ in range(min(missed, KEPT)):
-            self._demand.observe(unknown, unknown, nothing)
-
-    def _backfill(self, now: datetime) -> None:
-        """Takes what the coordinator knows of the past: sums of hours."""
-        import numpy as np
-
+        It ends where watching began: what was spent since is in the interval that is open.
+        """
         coordinator = self.budget_coordinator
         agents = coordinator.get_all_agent_ids()
-        if not agents or len(agents) > _BACKFILLED_AGENTS:
+        if len(agents) > _BACKFILLED_AGENTS:
             return
-        step = timedelta(seconds=self.interval_seconds)
+        begin = end - timedelta(seconds=KEPT * self.interval_seconds)
+        for agent in agents:
+            usage = coordinator.get_agent_usage_history(agent, begin, end)
+            points = [(event.start, float(event.amount)) for event in usage if event.source == "ledger"]
+            if points and agent not in self._loaded:
+                self._loaded[agent] = by_interval(points, end, self.interval_seconds)
+
+    def _take_loaded(self) -> None:
+        """Puts loaded histories in front, as if they had been seen."""
+        import numpy as np
+
+        if not self._loaded:
+            return
+        seen, loaded, self._loaded = self._demand.recording().demand, self._loaded, {}
+        agents = list(dict.fromkeys((*self._demand.agents, *loaded)))
         rows = np.full((len(agents), KEPT), np.nan)
-        for row, agent in zip(rows, agents, strict=True):
-            usage = coordinator.get_agent_usage_history(agent, now - KEPT * step, now)
-            charged = [(KEPT + (e.start - now) // step, e) for e in usage if e.source == "ledger"]
-            if charged:
-                row[max(charged[0][0], 0) :] = 0.0
-            for place, event in charged:
-                row[max(place, 0)] += float(event.amount)
+        rows[: len(seen), KEPT - seen.shape[1] :] = seen
+        for agent, row in loaded.items():
+            rows[agents.index(agent)] = row
+        self._demand = self._new_history()
+        self._demand.keep(agents)
+        nothing, unknown = np.zeros(len(agents), np.bool_), np.full(len(agents), np.nan)
         first = int(np.argmax(np.isfinite(rows).any(axis=0)))
-        if np.isfinite(rows).any():
-            self._fill(agents, rows[:, first:], 0)
+        for column in rows[:, first:].T:
+            self._demand.observe(column, unknown, nothing)
 
     def _priority(self, agent: str) -> float:
         try:

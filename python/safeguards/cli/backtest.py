@@ -88,6 +88,8 @@ def _columns(row: Any) -> Mapping[str, Any]:
 
 
 def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:.1%}" if name.endswith(("share", "rate")) else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards.core import _report
@@ -14,6 +14,7 @@ from safeguards.types.enums import AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta, tzinfo
     from decimal import Decimal
 
@@ -58,6 +59,7 @@ class BudgetCoordinator(Ledger):
     clock: Clock
     _lock: threading.Lock
     _pinned: frozenset[str]
+    _low_listeners: tuple[Callable[[str], None], ...]
 
     def __new__(  # noqa: D102 - the class documents it
         cls,
@@ -82,6 +84,7 @@ class BudgetCoordinator(Ledger):
         self.clock = read_time
         self._lock = threading.Lock()
         self._pinned = frozenset()
+        self._low_listeners = ()
         return self
 
     def create_budget_pool(
@@ -228,17 +231,43 @@ class BudgetCoordinator(Ledger):
         self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
     ) -> None:
         kind = "pool" if is_pool else "agent"
+        title = f"{kind} {account!r} has spent {share:.0%} of its budget"
+        remedy = "update_pool_budget" if is_pool else "update_budget"
+        text = f"{spent} of {granted} is spent: raise it with {remedy}."
+        facts = {"kind": kind, "threshold": share, "granted": granted, "spent": spent}
+        self._alert_crossing(title, text, account, facts)
+
+    def _on_resource_crossing(
+        self, agent: str | None, resource: str, share: float, granted: Decimal, spent: Decimal
+    ) -> None:
+        if agent is None:
+            kind, remedy = "capacity", "set_capacity"
+            title = f"all agents together have spent {share:.0%} of the capacity of {resource!r}"
+        else:
+            kind, remedy = "agent", "MultiResourceBudget.update_budget"
+            title = f"agent {agent!r} has spent {share:.0%} of its budget of {resource!r}"
+        text = f"{spent} of {granted} is spent: raise it with {remedy}."
+        facts = {"kind": kind, "resource": resource, "threshold": share, "granted": granted, "spent": spent}
+        self._alert_crossing(title, text, agent, facts)
+
+    def _alert_crossing(self, title: str, text: str, account: str | None, facts: dict[str, Any]) -> None:
+        severity = AlertSeverity.WARNING if facts["threshold"] < 1 else AlertSeverity.ERROR
         self.notification_manager.send_alert(
-            f"{kind} {account!r} has spent {share:.0%} of its budget",
-            f"{spent} of {granted} is spent: raise it with update_{'pool_' if is_pool else ''}budget.",
-            AlertSeverity.WARNING if share < 1 else AlertSeverity.ERROR,
-            account=account,
-            time=self.clock.now(),
-            kind=kind,
-            threshold=share,
-            granted=granted,
-            spent=spent,
+            title, text, severity, account=account, time=self.clock.now(), **facts
         )
+
+    def _listen_low(self, listener: Callable[[str], None]) -> None:
+        """Calls `listener(agent_id)` for each agent that runs low, of the pools that `_watch_low` watches."""
+        with self._lock:
+            self._low_listeners = (*self._low_listeners, listener)
+
+    def _unlisten_low(self, listener: Callable[[str], None]) -> None:
+        with self._lock:
+            self._low_listeners = tuple(other for other in self._low_listeners if other != listener)
+
+    def _on_low(self, agent_id: str) -> None:
+        for listener in self._low_listeners:
+            listener(agent_id)
 
     def __repr__(self) -> str:
         return _report.line(self)

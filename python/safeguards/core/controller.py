@@ -83,6 +83,7 @@ class Controller(ABC):
         self._starting = threading.Lock()
         self._turn = threading.RLock()  # one run at a time
         self._applying = threading.RLock()  # what `stop` waits for
+        self._keeping = threading.Lock()  # the history
 
     # What people call.
 
@@ -129,7 +130,7 @@ class Controller(ABC):
     @property
     def history(self) -> list[Decision]:
         """The latest decisions, oldest first, with what became of each."""
-        with self._turn:
+        with self._keeping:
             return list(self._history)
 
     def on_decision(self, callback: Judge) -> None:
@@ -183,6 +184,10 @@ class Controller(ABC):
         adjust = coordinator.adjust_pool_budget if decision.kind == "pool" else coordinator.adjust_budget
         adjust(decision.subject, change)
 
+    def _matters(self, decision: Decision) -> bool:
+        """Whether carrying it out would do anything."""
+        return decision.old != decision.new
+
     def _next_delay(self, now: datetime) -> float:  # noqa: ARG002 - for those that follow the wall clock
         """Seconds until the next run."""
         return self.interval_seconds
@@ -210,7 +215,7 @@ class Controller(ABC):
             self._try_observe(now)
             decisions = [self._carry_out(decision, spell) for decision in self._decide(now)]
             done = [decision for decision in decisions if decision is not None]
-            self._history.extend(done)
+            self._keep(done)
         self._tell(done)
         return done
 
@@ -232,7 +237,7 @@ class Controller(ABC):
     def _prepared(self, decisions: list[Decision], now: datetime) -> list[Decision]:
         """The decisions that change something, bounded, with a name and a time."""
         named = (replace(self._bounded(d), controller=self._name, time=now) for d in decisions)
-        return [decision for decision in named if decision.old != decision.new]
+        return [decision for decision in named if self._matters(decision)]
 
     def _bounded(self, decision: Decision) -> Decision:
         if self.max_change is None:
@@ -269,6 +274,10 @@ class Controller(ABC):
         except Exception as error:  # noqa: BLE001 - it is told, and nothing is changed
             self._tell_failure("could not ask a callback, so it left things as they were", error)
             return False
+
+    def _keep(self, decisions: list[Decision]) -> None:
+        with self._keeping:
+            self._history.extend(decisions)
 
     # Telling.
 

@@ -3,7 +3,9 @@
 from safeguards.types.alerts import Alert
 from safeguards.types.decisions import Decision
 from safeguards.types.enums import AgentPriority, AlertSeverity
-from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, UsageEvent
+from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, ResourceMetrics, UsageEvent
+from safeguards.types.predictions import BudgetPrediction
+from safeguards.types.shares import FairShare
 
 __all__ = [
     "AgentPriority",
@@ -11,7 +13,10 @@ __all__ = [
     "AlertSeverity",
     "BudgetEvent",
     "BudgetMetrics",
+    "BudgetPrediction",
     "Decision",
+    "FairShare",
     "RateLimit",
+    "ResourceMetrics",
     "UsageEvent",
 ]

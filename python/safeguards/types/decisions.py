@@ -20,7 +20,6 @@ class Decision:
     """A change of one budget that a controller wants, and what became of it.
 
     Attributes:
-        controller: name of the controller.
         kind: whether the subject is an agent or a pool.
         subject: id of the agent or pool.
         old: the budget before.
@@ -28,6 +27,7 @@ class Decision:
             changing stays spent.
         reason: why, in a sentence.
         inputs: the figures that led to it, by name.
+        controller: name of the controller, which fills it in, as it does all below.
         time: when it was decided, aware, in UTC.
         status: `"proposed"` by a dry run; `"applied"`; `"vetoed"` by a callback; `"pinned"`, because its
             subject is; `"failed"`, for the reason in `error`.
@@ -37,26 +37,26 @@ class Decision:
         >>> from datetime import UTC, datetime
         >>> from decimal import Decimal
         >>> decision = Decision(
-        ...     controller="AdaptivePoolSizer",
         ...     kind="pool",
         ...     subject="team",
         ...     old=Decimal(1000),
         ...     new=Decimal(1200),
         ...     reason="82% of it is used, above the target of 70%",
         ...     inputs={"utilization": 0.82},
+        ...     controller="AdaptivePoolSizer",
         ...     time=datetime(2026, 3, 2, 9, tzinfo=UTC),
         ... )
         >>> print(decision)
         2026-03-02 09:00 AdaptivePoolSizer: pool 'team' 1000 -> 1200 (proposed): 82% of it is used, above ...
     """
 
-    controller: str
     kind: Literal["agent", "pool"]
     subject: str
     old: Decimal
     new: Decimal
     reason: str
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    controller: str = ""
     time: datetime | None = None
     status: DecisionStatus = "proposed"
     error: str | None = None

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from typing import Literal
 
-__all__ = ["BudgetEvent", "BudgetMetrics", "EventKind", "RateLimit", "UsageEvent"]
+__all__ = ["BudgetEvent", "BudgetMetrics", "EventKind", "RateLimit", "ResourceMetrics", "UsageEvent"]
 
 # Whatever context the caller computes in: this one holds every amount exactly.
 _ARITHMETIC = Context(prec=60)
@@ -60,10 +60,43 @@ class BudgetMetrics:
 
         Above 1 after an overdraft; 0 if nothing was granted.
         """
-        if not self.period_granted:
-            return 0.0
-        used = _ARITHMETIC.add(self.period_spent, self.reserved)
-        return float(_ARITHMETIC.divide(used, self.period_granted))
+        return _utilization(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceMetrics:
+    """The books of a resource at one instant: `granted == remaining + reserved + spent`.
+
+    Attributes:
+        granted: all that was granted, less what was taken back.
+        remaining: what may still be spent; negative only after an overdraft.
+        reserved: set aside by active reservations.
+        spent: charged so far.
+        period_granted: granted in the current period, which begins whenever the budget is set.
+        period_spent: charged in the current period.
+    """
+
+    granted: Decimal
+    remaining: Decimal
+    reserved: Decimal
+    spent: Decimal
+    period_granted: Decimal
+    period_spent: Decimal
+
+    @property
+    def utilization(self) -> float:
+        """Share of the period's budget that is used: `(spent + reserved) / granted` of the period.
+
+        Above 1 after an overdraft; 0 if nothing was granted.
+        """
+        return _utilization(self)
+
+
+def _utilization(metrics: BudgetMetrics | ResourceMetrics) -> float:
+    if not metrics.period_granted:
+        return 0.0
+    used = _ARITHMETIC.add(metrics.period_spent, metrics.reserved)
+    return float(_ARITHMETIC.divide(used, metrics.period_granted))
 
 
 @dataclass(frozen=True, slots=True)

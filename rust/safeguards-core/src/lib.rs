@@ -15,6 +15,7 @@ pub mod forecast;
 pub mod ledger;
 pub mod portfolio;
 pub mod rl;
+pub mod sharing;
 pub mod window;
 
 mod sync;

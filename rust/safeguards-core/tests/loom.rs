@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use common::{TTL, ledger, pool, request, whole};
 use loom::thread;
+use safeguards_core::amount::Amount;
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
-    Account, Balance, EventKind, Ledger, LedgerError, OperationId, Overage, Request, Reservation,
-    ReservationState,
+    Account, Balance, Bundle, EventKind, Ledger, LedgerError, OperationId, Overage, Request, Reservation,
+    ReservationState, ResourceRequest,
 };
 use safeguards_core::window::Precision;
 
@@ -357,6 +358,85 @@ fn the_same_key_from_two_threads_charges_once() {
         |w, (), one, other| {
             assert_eq!(one, other);
             assert_eq!(on_path(w), [(7, 0, 3); 2]);
+        },
+    );
+}
+
+/// Two units of cpu and one of gpu for `ann`.
+fn with_resources() -> (Arc<World>, [Bundle; 2]) {
+    let world = World::new(10);
+    world.ledger.initialize_resources("ann", &[("cpu", whole(2)), ("gpu", whole(1))]).unwrap();
+    let names = world.ledger.resource_names();
+    let [cpu, gpu] = ["cpu", "gpu"].map(|name| Bundle::of(names.find(name).unwrap(), whole(1)));
+    drop(names);
+    let both = Bundle::new(cpu.iter().chain(gpu.iter())).unwrap();
+    (world, [gpu, both])
+}
+
+/// `remaining, reserved, spent` of each of ann's resources, in wholes.
+fn resources(world: &World) -> Vec<[i128; 3]> {
+    let found = world.ledger.resources(&world.ann).unwrap();
+    let books = found.iter().map(|one| [one.balance.remaining, one.balance.reserved, one.balance.spent]);
+    books.map(|books| books.map(|units| units / whole(1).units())).collect()
+}
+
+#[test]
+fn of_two_debits_of_resources_one_gets_the_last_unit() {
+    explore(
+        with_resources,
+        |w, [gpu, _]| w.ledger.try_debit_resources(&w.ann, gpu, NONE).is_ok(),
+        |w, [_, both]| w.ledger.try_debit_resources(&w.ann, both, NONE).is_ok(),
+        |w, _, one, two| {
+            assert!(one ^ two);
+            assert_eq!(resources(w), [if two { [1, 0, 1] } else { [2, 0, 0] }, [0, 0, 1]]);
+        },
+    );
+}
+
+#[test]
+fn a_reader_sees_all_of_a_debit_or_nothing() {
+    explore(
+        with_resources,
+        |w, [_, both]| w.ledger.try_debit_resources(&w.ann, both, NONE).unwrap(),
+        |w, _| resources(w),
+        |_, _, (), seen| {
+            assert!(seen == [[2, 0, 0], [1, 0, 0]] || seen == [[1, 0, 1], [0, 0, 1]], "{seen:?}");
+        },
+    );
+}
+
+#[test]
+fn a_first_capacity_meets_a_debit() {
+    explore(
+        with_resources,
+        |w, [_, both]| w.ledger.try_debit_resources(&w.ann, both, NONE).is_ok(),
+        |w, _| w.ledger.set_capacity("gpu", Amount::ZERO).unwrap(),
+        |w, _, is_paid, ()| {
+            // Whichever came first: it counts what was spent before, and nothing can be after.
+            let capacity = w.ledger.capacity("gpu").unwrap().balance;
+            assert_eq!((capacity.remaining, capacity.spent), (0, whole(i128::from(is_paid)).units()));
+        },
+    );
+}
+
+#[test]
+fn a_settlement_of_resources_meets_the_end_of_its_time() {
+    explore(
+        || {
+            let (world, [_, both]) = with_resources();
+            let overage = Overage::AllowWithOverdraft;
+            let request = ResourceRequest { bundle: &both, ttl_nanos: TTL, overage, operation: NONE };
+            let reservation = world.ledger.reserve_resources(&world.ann, request).unwrap();
+            (world, (reservation, both))
+        },
+        |w, _| {
+            w.over();
+            w.ledger.expire()
+        },
+        |w, (held, both)| drop(w.ledger.settle_resources(held, both).unwrap()),
+        |w, _, expired, ()| {
+            assert!(expired <= 1);
+            assert_eq!(resources(w), [[1, 0, 1], [0, 0, 1]]);
         },
     );
 }

@@ -13,7 +13,7 @@ use common::{Books, HOUR, SECOND, TTL, World, amount, pool, request, whole};
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
-    Closed, Crossing, EventKind, Kind, LedgerError, MAX_DEPTH, MAX_KEY_AGE_NANOS, MAX_KEYS, NewPool,
+    Alarm, Closed, Crossing, EventKind, Kind, LedgerError, MAX_DEPTH, MAX_KEY_AGE_NANOS, MAX_KEYS, NewPool,
     OperationId, Overage, Period, Request, Reservation, ReservationState, Schedule, Source, Threshold,
 };
 use safeguards_core::window::Precision;
@@ -938,6 +938,44 @@ fn later_periods_can_be_given_another_budget() {
 }
 
 #[test]
+fn a_pool_tells_when_it_is_renewed_and_with_what() {
+    let world = with_renewal(Period::Daily);
+    world.ledger.set_period_budget("hourly", whole(4)).unwrap();
+    world.advance(30 * HOUR);
+    let renewal = world.ledger.renewal("hourly").unwrap().unwrap();
+    assert_eq!((renewal.ends, renewal.next_ends), (Wall(48 * HOUR), Wall(72 * HOUR)));
+    assert_eq!(renewal.budget, whole(4));
+    assert_eq!(world.ledger.renewal("root").unwrap(), None);
+    assert!(matches!(world.ledger.renewal("nowhere"), Err(LedgerError::UnknownPool(_))));
+}
+
+#[test]
+fn the_pool_that_refuses_counts_it_and_nobody_else_does() {
+    let world = with_renewal(Period::Hourly);
+    let refusals = |id| world.ledger.refusals(id).unwrap();
+    world.debit(8).unwrap();
+    for refused in 1..=3 {
+        assert_eq!(refused_by(world.debit(3)).0, "hourly");
+        assert_eq!((refusals("hourly"), refusals("root")), (refused, 0));
+    }
+    assert_eq!(refused_by(world.debit(101)).0, "cat");
+    assert_eq!(refusals("hourly"), 3, "its own budget refused the agent");
+    world.ledger.update_pool_budget("root", whole(1)).unwrap();
+    assert_eq!(refused_by(world.debit(2)).0, "root");
+    assert_eq!((refusals("hourly"), refusals("root")), (3, 1));
+}
+
+#[test]
+fn agents_below_a_pool_are_counted_at_any_depth() {
+    let world = World::new();
+    world.ledger.register_agent("bob", "root", 5, whole(1)).unwrap();
+    let counts = ["root", "team"].map(|id| world.ledger.agents_below(id).unwrap());
+    assert_eq!(counts, [2, 1]);
+    world.ledger.unregister_agent("ann").unwrap();
+    assert_eq!(world.ledger.agents_below("root").unwrap(), 1);
+}
+
+#[test]
 fn a_period_has_a_length() {
     let world = World::new();
     for nanos in [0, -1, i64::MIN] {
@@ -950,17 +988,23 @@ fn a_period_has_a_length() {
 
 // ---------------------------------------------------------------------------------------------- thresholds
 
+fn taken(world: &World) -> Vec<Alarm> {
+    let expects_some = world.ledger.has_alarms();
+    let alarms = world.ledger.take_alarms();
+    assert_eq!(expects_some, !alarms.is_empty());
+    assert!(!world.ledger.has_alarms());
+    alarms
+}
+
 /// Account and threshold of each crossing that was not told yet, and what the period had spent by then.
 fn told(world: &World) -> Vec<(String, u32, i128)> {
-    let expects_some = world.ledger.has_crossings();
-    let crossings = world.ledger.take_crossings();
-    assert_eq!(expects_some, !crossings.is_empty());
-    assert!(!world.ledger.has_crossings());
-    let tell = |crossing: Crossing| {
-        let Crossing { account, threshold: Threshold(share), period_spent, .. } = crossing;
-        (account.to_string(), share, period_spent / UNITS_PER_ONE)
+    let tell = |alarm| match alarm {
+        Alarm::Crossing(Crossing { account, threshold: Threshold(share), period_spent, .. }) => {
+            (account.to_string(), share, period_spent / UNITS_PER_ONE)
+        }
+        Alarm::Low { agent, .. } => panic!("nobody asked whether {agent} is low"),
     };
-    crossings.into_iter().map(tell).collect()
+    taken(world).into_iter().map(tell).collect()
 }
 
 #[test]
@@ -1012,4 +1056,133 @@ fn more_thresholds_than_a_byte_counts() {
     world.debit(10).unwrap();
     assert_eq!(told(&world).last(), Some(&("ann".into(), 1_000_000, 10)));
     world.assert_sound();
+}
+
+/// Agent, and what remains, of each alarm that was not told yet.
+fn lows(world: &World) -> Vec<(String, i128)> {
+    let tell = |alarm| match alarm {
+        Alarm::Low { agent, remaining } => (agent.to_string(), remaining / UNITS_PER_ONE),
+        Alarm::Crossing(crossing) => panic!("there are no thresholds: {crossing:?}"),
+    };
+    taken(world).into_iter().map(tell).collect()
+}
+
+fn low(agent: &str, remaining: i128) -> Vec<(String, i128)> {
+    vec![(agent.into(), remaining)]
+}
+
+#[test]
+fn an_agent_that_runs_low_is_told_once_until_it_has_enough_again() {
+    let world = World::new();
+    world.ledger.watch_low("team", Some(whole(5))).unwrap();
+    world.debit(5).unwrap();
+    assert_eq!(lows(&world), []);
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), low("ann", 4));
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), []);
+    world.ledger.adjust_budget("ann", UNITS_PER_ONE).unwrap(); // not enough yet
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), []);
+    world.ledger.adjust_budget("ann", 2 * UNITS_PER_ONE).unwrap();
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), low("ann", 4));
+    world.ledger.update_budget("ann", whole(4)).unwrap();
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), []);
+    world.ledger.watch_low("team", None).unwrap();
+    world.ledger.update_budget("ann", whole(9)).unwrap();
+    world.debit(8).unwrap();
+    assert_eq!(lows(&world), []);
+    assert!(matches!(world.ledger.watch_low("nobody", None), Err(LedgerError::UnknownPool(_))));
+}
+
+#[test]
+fn what_is_low_when_the_watch_begins_is_told_at_the_next_charge() {
+    let world = World::new();
+    world.debit(7).unwrap();
+    world.ledger.watch_low("team", Some(whole(5))).unwrap();
+    assert_eq!(lows(&world), []);
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), low("ann", 2));
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), []);
+    world.ledger.watch_low("team", Some(whole(5))).unwrap(); // anew
+    world.debit(1).unwrap();
+    assert_eq!(lows(&world), low("ann", 0));
+}
+
+#[test]
+fn agents_that_join_later_are_watched_as_well() {
+    let world = World::new();
+    world.ledger.watch_low("team", Some(whole(5))).unwrap();
+    let bob = world.ledger.register_agent("bob", "team", 5, whole(6)).unwrap();
+    let other = world.ledger.register_agent("other", "root", 5, whole(6)).unwrap();
+    world.ledger.debit_account(&other, whole(2), NONE).unwrap();
+    world.ledger.debit_account(&bob, whole(2), NONE).unwrap();
+    assert_eq!(lows(&world), low("bob", 4));
+}
+
+#[test]
+fn a_reservation_makes_low_and_its_release_ends_it() {
+    let world = World::new();
+    world.ledger.watch_low("team", Some(whole(5))).unwrap();
+    let reservation = reserve(&world, 6);
+    assert_eq!(lows(&world), low("ann", 4));
+    world.ledger.release(&reservation).unwrap();
+    let reservation = reserve(&world, 7);
+    assert_eq!(lows(&world), low("ann", 3));
+    world.ledger.settle(&reservation, whole(1)).unwrap();
+    assert_eq!(lows(&world), []);
+    world.debit(5).unwrap();
+    assert_eq!(lows(&world), low("ann", 4));
+}
+
+#[test]
+fn a_threshold_waits_until_what_is_reserved_is_spent() {
+    let world = World::with_thresholds(&[500_000]);
+    let reservation = reserve(&world, 8);
+    for _ in 0..2 {
+        world.debit(1).unwrap();
+    }
+    assert_eq!(told(&world), []);
+    world.ledger.settle(&reservation, whole(3)).unwrap();
+    assert_eq!(told(&world), [("ann".into(), 500_000, 5)]);
+}
+
+#[test]
+fn one_charge_can_cross_a_threshold_and_make_low() {
+    let world = World::with_thresholds(&[500_000]);
+    world.ledger.watch_low("team", Some(whole(5))).unwrap();
+    world.debit(6).unwrap();
+    let alarms = taken(&world);
+    assert!(matches!(&alarms[..], [Alarm::Crossing(_), Alarm::Low { .. }]), "{alarms:?}");
+}
+
+// ------------------------------------------------------------------------------------------------- members
+
+#[test]
+fn members_of_a_pool_are_the_agents_right_below() {
+    let world = World::new();
+    world.ledger.register_agent("bob", "team", 8, whole(3)).unwrap();
+    world.ledger.register_agent("other", "root", 5, whole(6)).unwrap();
+    world.debit(4).unwrap();
+    let members = world.ledger.pool_members("team").unwrap();
+    let seen: Vec<_> =
+        members.agents.iter().map(|(a, s)| (&**a.id(), s.balance.remaining, s.priority)).collect();
+    assert_eq!(seen, [("ann", 6 * UNITS_PER_ONE, 5), ("bob", 3 * UNITS_PER_ONE, 8)]);
+    assert_eq!(members.pool.balance.spent, 4 * UNITS_PER_ONE);
+    assert_eq!(members.renews_in, None);
+    world.ledger.unregister_agent("ann").unwrap();
+    assert_eq!(world.ledger.pool_members("team").unwrap().agents.len(), 1);
+}
+
+#[test]
+fn members_know_when_their_pool_is_granted_anew() {
+    let world = World::new();
+    let schedule = Some(Schedule::new(Period::Every(10 * HOUR), jiff::tz::TimeZone::UTC, Wall(0)));
+    world.ledger.create_pool(NewPool { schedule, ..pool("often", None, 1) }).unwrap();
+    world.advance(4 * HOUR);
+    assert_eq!(world.ledger.pool_members("often").unwrap().renews_in, Some(6 * HOUR));
+    assert!(matches!(world.ledger.pool_members("nobody"), Err(LedgerError::UnknownPool(_))));
 }

@@ -33,18 +33,22 @@ impl<'a> Asked<'a> {
         key: Option<&'a str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let py = amount.py();
-        let request = Request {
-            amount: charge(amount, "amount")?,
-            ttl_nanos: to_nanos(ttl_seconds).ok_or_else(|| {
-                configuration_error(py, format!("ttl_seconds must be positive and finite, not {ttl_seconds}"))
-            })?,
-            overage: to_overage(py, overage)?,
-            operation: operation(ledger, operation_type),
-        };
+        let amount_asked = charge(amount, "amount")?;
+        let (ttl_nanos, overage) = terms(amount.py(), ttl_seconds, overage)?;
+        let operation = operation(ledger, operation_type);
+        let request = Request { amount: amount_asked, ttl_nanos, overage, operation };
         let on_cancel = on_cancel.map_or(Ok(Amount::ZERO), |value| charge(value, "on_cancel"))?;
         Ok(Self { request, key, on_cancel })
     }
+}
+
+/// How long a reservation lives, in nanoseconds, and what may be settled beyond it.
+#[inline]
+pub(crate) fn terms(py: Python<'_>, ttl_seconds: f64, overage: &str) -> PyResult<(i64, Overage)> {
+    let ttl_nanos = to_nanos(ttl_seconds).ok_or_else(|| {
+        configuration_error(py, format!("ttl_seconds must be positive and finite, not {ttl_seconds}"))
+    })?;
+    Ok((ttl_nanos, to_overage(py, overage)?))
 }
 
 /// Positive nanoseconds of finite seconds.

@@ -1,13 +1,18 @@
 //! One map from the core's errors to the tree in `safeguards.exceptions`.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use safeguards_core::amount::{Amount, Units};
 use safeguards_core::clock::{Clock, Wall};
-use safeguards_core::ledger::{BudgetRefusal, Closed, Kind, LedgerError, WindowRefusal};
+use safeguards_core::ledger::{
+    BudgetRefusal, Closed, ClosedResources, Kind, Ledger, LedgerError, WindowRefusal,
+};
 
 use crate::amount::to_decimal;
+use crate::resource_receipt::in_words;
 
 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
@@ -25,11 +30,11 @@ pub(crate) fn configuration_error(py: Python<'_>, message: impl Into<String>) ->
 
 /// The exception that says what the core said, and what to do next.
 #[cold]
-pub(crate) fn to_py(py: Python<'_>, error: LedgerError, clock: &Clock) -> PyErr {
-    build(py, error, clock).unwrap_or_else(|failed| failed)
+pub(crate) fn to_py(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyErr {
+    build(py, error, ledger).unwrap_or_else(|failed| failed)
 }
 
-fn build(py: Python<'_>, error: LedgerError, clock: &Clock) -> PyResult<PyErr> {
+fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr> {
     let fields = PyDict::new(py);
     let (name, message) = match error {
         LedgerError::UnknownAgent(id) => {
@@ -44,6 +49,9 @@ fn build(py: Python<'_>, error: LedgerError, clock: &Clock) -> PyResult<PyErr> {
             "UnknownAgentError",
             format!("handle {handle} names no registered agent: ask handle(agent_id) for the current one"),
         ),
+        LedgerError::UnknownResource { account, resource, known } => {
+            ("UnknownResourceError", unknown_resource(&fields, &account, &resource, &known)?)
+        }
         LedgerError::Configuration(text) => ("ConfigurationError", text),
         LedgerError::IdempotencyConflict(key) => {
             fields.set_item("idempotency_key", &*key)?;
@@ -52,10 +60,14 @@ fn build(py: Python<'_>, error: LedgerError, clock: &Clock) -> PyResult<PyErr> {
             ("IdempotencyConflictError", format!("idempotency key {key:?} {text}"))
         }
         LedgerError::ReservationClosed { account, number, closed } => {
-            ("ReservationError", closed_reservation(&fields, &account, number, closed)?)
+            ("ReservationError", closed_reservation(&fields, &account, number, &closed.into())?)
+        }
+        LedgerError::ResourceReservationClosed { account, number, closed } => {
+            let closed = AlreadyClosed::resources(&closed, ledger);
+            ("ReservationError", closed_reservation(&fields, &account, number, &closed)?)
         }
         LedgerError::BudgetExceeded(refusal) => {
-            ("BudgetExceededError", refused_budget(&fields, &refusal, clock)?)
+            ("BudgetExceededError", refused_budget(&fields, &refusal, ledger.clock())?)
         }
         LedgerError::OverReserved { refusal, reserved } => {
             ("BudgetExceededError", over_reserved(&fields, &refusal, reserved)?)
@@ -67,47 +79,119 @@ fn build(py: Python<'_>, error: LedgerError, clock: &Clock) -> PyResult<PyErr> {
     Ok(exception(py, name, message, &fields))
 }
 
+fn unknown_resource(
+    fields: &Bound<'_, PyDict>,
+    account: &str,
+    resource: &str,
+    known: &[Arc<str>],
+) -> PyResult<String> {
+    fields.set_item("account", account)?;
+    fields.set_item("resource", resource)?;
+    fields.set_item("known", known.iter().map(|name| &**name).collect::<Vec<_>>())?;
+    let advice = if known.is_empty() {
+        "it has none: call initialize_budgets first".to_owned()
+    } else {
+        format!("it has {}", known.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
+    };
+    Ok(format!("agent {account:?} has no budget for resource {resource:?}: {advice}"))
+}
+
+/// How a reservation was closed, in words.
+struct AlreadyClosed {
+    state: &'static str,
+    text: String,
+}
+
+impl From<Closed> for AlreadyClosed {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Settled(receipt) => Self::settled(&receipt.amount.to_string()),
+            Closed::Released => Self::released(),
+            Closed::Expired => Self::expired(),
+        }
+    }
+}
+
+impl AlreadyClosed {
+    fn resources(closed: &ClosedResources, ledger: &Ledger) -> Self {
+        match closed {
+            ClosedResources::Settled(receipt) => Self::settled(&in_words(ledger, receipt)),
+            ClosedResources::Released => Self::released(),
+            ClosedResources::Expired => Self::expired(),
+        }
+    }
+
+    fn settled(amount: &str) -> Self {
+        let text = format!("was settled for {amount} before: what it cost beyond can be debited");
+        Self { state: "settled", text }
+    }
+
+    fn released() -> Self {
+        let text = "was released before: what it cost since can be debited".into();
+        Self { state: "released", text }
+    }
+
+    fn expired() -> Self {
+        Self { state: "expired", text: "has expired: reserve again, with a longer ttl_seconds".into() }
+    }
+}
+
 fn closed_reservation(
     fields: &Bound<'_, PyDict>,
     account: &str,
     number: u64,
-    closed: Closed,
+    closed: &AlreadyClosed,
 ) -> PyResult<String> {
-    let (state, text) = match closed {
-        Closed::Settled(receipt) => {
-            let text =
-                format!("was settled for {} before: what it cost beyond can be debited", receipt.amount);
-            ("settled", text)
-        }
-        Closed::Released => ("released", "was released before: what it cost since can be debited".into()),
-        Closed::Expired => ("expired", "has expired: reserve again, with a longer ttl_seconds".into()),
-    };
     fields.set_item("account", account)?;
     fields.set_item("reservation", number)?;
-    fields.set_item("state", state)?;
-    Ok(format!("reservation {number} of agent {account:?} {text}"))
+    fields.set_item("state", closed.state)?;
+    Ok(format!("reservation {number} of agent {account:?} {}", closed.text))
+}
+
+/// What an account may spend, in words: `5`, or `5 of "gpu"`.
+fn requested_in_words(refusal: &BudgetRefusal) -> String {
+    let requested = Units(refusal.requested);
+    refusal.resource.as_ref().map_or_else(|| requested.to_string(), |name| format!("{requested} of {name:?}"))
+}
+
+fn set_books(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, reserved: i128) -> PyResult<()> {
+    let BudgetRefusal { account, balance, spent_before, requested, .. } = refusal;
+    let (limit, spent) = (balance.granted - spent_before, balance.spent - spent_before);
+    set_amounts(fields, account, limit, spent, reserved, *requested)?;
+    fields.set_item("budget", to_decimal(fields.py(), balance.remaining)?)?;
+    if let Some(resource) = &refusal.resource {
+        fields.set_item("resource", &**resource)?;
+    }
+    Ok(())
 }
 
 fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, clock: &Clock) -> PyResult<String> {
-    let BudgetRefusal { account, balance, requested, .. } = refusal;
+    let BudgetRefusal { account, balance, .. } = refusal;
     let (limit, spent) = (balance.granted - refusal.spent_before, balance.spent - refusal.spent_before);
-    set_amounts(fields, account, limit, spent, balance.reserved, *requested)?;
-    fields.set_item("budget", to_decimal(fields.py(), balance.remaining)?)?;
+    set_books(fields, refusal, balance.reserved)?;
     fields.set_item("available", to_decimal(fields.py(), balance.remaining.max(0))?)?;
-    let (name, advice) = match refusal.kind {
-        Kind::Agent => ("agent", "raise it with update_budget or transfer".to_owned()),
-        Kind::Pool if refusal.renews_at == Wall::NEVER => {
-            ("pool", "raise it with update_pool_budget".to_owned())
+    let (who, advice) = match (refusal.kind, &refusal.resource) {
+        (Kind::Agent, None) => {
+            (format!("agent {account:?}"), "raise it with update_budget or transfer".into())
         }
-        Kind::Pool => {
+        (Kind::Agent, Some(_)) => (format!("agent {account:?}"), "raise it with update_budget".into()),
+        (Kind::Pool, Some(_)) => {
+            // It belongs to no account that anybody registered.
+            fields.del_item("account")?;
+            ("all agents together".into(), "raise it with set_capacity".into())
+        }
+        (Kind::Pool, None) if refusal.renews_at == Wall::NEVER => {
+            (format!("pool {account:?}"), "raise it with update_pool_budget".into())
+        }
+        (Kind::Pool, None) => {
             let wait = seconds(refusal.renews_at.0.saturating_sub(clock.wall().0).max(0));
             fields.set_item("retry_after", wait)?;
-            ("pool", format!("it is granted anew in {wait:.0} s"))
+            (format!("pool {account:?}"), format!("it is granted anew in {wait:.0} s"))
         }
     };
     Ok(format!(
-        "{name} {account:?} cannot pay {}: {} of {} remain ({} spent, {} reserved); {advice}",
-        Units(*requested),
+        "{who} cannot pay {}: {} of {} remain ({} spent, {} reserved); {advice}",
+        requested_in_words(refusal),
         Units(balance.remaining),
         Units(limit),
         Units(spent),
@@ -116,15 +200,13 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, clock: &C
 }
 
 fn over_reserved(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, reserved: Amount) -> PyResult<String> {
-    let BudgetRefusal { account, balance, requested, .. } = refusal;
-    let (limit, spent) = (balance.granted - refusal.spent_before, balance.spent - refusal.spent_before);
-    set_amounts(fields, account, limit, spent, reserved.units(), *requested)?;
-    fields.set_item("budget", to_decimal(fields.py(), balance.remaining)?)?;
+    set_books(fields, refusal, reserved.units())?;
     fields.set_item("available", to_decimal(fields.py(), reserved.units())?)?;
     Ok(format!(
-        "agent {account:?} reserved {reserved} and cannot settle {}: its overage policy is \"reject\"; settle at \
+        "agent {:?} reserved {reserved} and cannot settle {}: its overage policy is \"reject\"; settle at \
          most {reserved} and debit the rest",
-        Units(*requested),
+        refusal.account,
+        requested_in_words(refusal),
     ))
 }
 

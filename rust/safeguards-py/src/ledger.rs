@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{
-    Account, Crossing, HistoryLimits, Kind, Ledger, LedgerError, NewPool, OperationId, Receipt, Schedule,
-    Threshold,
+    Account, Alarm, Crossing, HistoryLimits, Kind, Ledger, LedgerError, NewPool, OperationId, Receipt,
+    Schedule, Threshold,
 };
 
 use crate::account::PyAccount;
@@ -53,7 +53,7 @@ impl PyLedger {
     /// What the core answered, or the exception that says why not.
     #[inline]
     pub(crate) fn answer<R>(&self, py: Python<'_>, outcome: Result<R, LedgerError>) -> PyResult<R> {
-        outcome.map_err(|error| to_py(py, error, self.ledger.clock()))
+        outcome.map_err(|error| to_py(py, error, &self.ledger))
     }
 
     #[inline]
@@ -93,18 +93,22 @@ pub(crate) fn admitted<R>(outcome: Result<R, LedgerError>) -> Result<Option<R>, 
     }
 }
 
-/// Calls `_on_crossing` of the coordinator for each threshold that was crossed. Never fails a debit.
+/// Calls `_on_crossing` or `_on_low` of the coordinator for each alarm. Never fails a debit.
 #[inline]
-pub(crate) fn tell_crossings(ledger: &Bound<'_, PyLedger>) {
-    if ledger.get().ledger.has_crossings() {
-        call_on_crossings(ledger);
+pub(crate) fn tell_alarms(ledger: &Bound<'_, PyLedger>) {
+    if ledger.get().ledger.has_alarms() {
+        call_on_alarms(ledger);
     }
 }
 
 #[cold]
-fn call_on_crossings(ledger: &Bound<'_, PyLedger>) {
-    for crossing in ledger.get().ledger.take_crossings() {
-        if let Err(error) = call_on_crossing(ledger, &crossing) {
+fn call_on_alarms(ledger: &Bound<'_, PyLedger>) {
+    for alarm in ledger.get().ledger.take_alarms() {
+        let told = match &alarm {
+            Alarm::Crossing(crossing) => call_on_crossing(ledger, crossing),
+            Alarm::Low { agent, .. } => ledger.call_method1("_on_low", (&**agent,)).map(|_| ()),
+        };
+        if let Err(error) = told {
             error.write_unraisable(ledger.py(), Some(ledger));
         }
     }
@@ -114,10 +118,17 @@ fn call_on_crossing(ledger: &Bound<'_, PyLedger>, crossing: &Crossing) -> PyResu
     let py = ledger.py();
     let share = f64::from(crossing.threshold.0) / 1e6;
     let (granted, spent) = (to_decimal(py, crossing.period_granted)?, to_decimal(py, crossing.period_spent)?);
-    ledger.call_method1(
-        "_on_crossing",
-        (&*crossing.account, crossing.kind == Kind::Pool, share, granted, spent),
-    )?;
+    let is_pool = crossing.kind == Kind::Pool;
+    match &crossing.resource {
+        None => {
+            ledger.call_method1("_on_crossing", (&*crossing.account, is_pool, share, granted, spent))?;
+        }
+        Some(resource) => {
+            // A capacity belongs to no account that anybody registered.
+            let agent = (!is_pool).then_some(&*crossing.account);
+            ledger.call_method1("_on_resource_crossing", (agent, &**resource, share, granted, spent))?;
+        }
+    }
     Ok(())
 }
 
@@ -199,7 +210,7 @@ impl PyLedger {
         let operation = operation(this, operation_type);
         let debit = |agent: &Arc<Account>| this.debit_account(agent, amount, operation, idempotency_key);
         let receipt = this.answer(py, core.with_agent(agent_id, debit))?;
-        tell_crossings(slf);
+        tell_alarms(slf);
         Ok(PyReceipt(receipt))
     }
 
@@ -229,7 +240,7 @@ impl PyLedger {
         let operation = operation(this, operation_type);
         let debit = |agent: &Arc<Account>| this.debit_account(agent, amount, operation, idempotency_key);
         let done = this.answer(py, admitted(core.with_agent(agent_id, debit)))?;
-        tell_crossings(slf);
+        tell_alarms(slf);
         Ok(done.is_some())
     }
 
@@ -282,6 +293,7 @@ impl PyLedger {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, core.with_agent(agent_id, reserve))?;
+        tell_alarms(slf);
         Ok(PyReservation::new(slf, reservation, asked.on_cancel))
     }
 
@@ -314,6 +326,7 @@ impl PyLedger {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, admitted(core.with_agent(agent_id, reserve)))?;
+        tell_alarms(slf);
         Ok(reservation.map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel)))
     }
 
@@ -353,7 +366,7 @@ impl PyLedger {
         let (handles, units) = (to_vec::<u32>(handles, "handles")?, to_vec::<i64>(units, "units")?);
         let outcome = py.detach(|| core.debit_many(&handles, &units, operation));
         let admitted = this.answer(py, outcome.map_err(|batch| batch.error))?;
-        tell_crossings(slf);
+        tell_alarms(slf);
         Ok(admitted.into_pyarray(py))
     }
 
@@ -717,6 +730,11 @@ impl PyLedger {
     fn _pool_renewal<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let renewal = self.answer(py, self.core(py)?.renewal(pool_id))?;
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
+    }
+
+    fn _watch_low(&self, py: Python<'_>, pool_id: &str, low: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let low = low.map(|low| grant(low, "low")).transpose()?;
+        self.answer(py, self.core(py)?.watch_low(pool_id, low))
     }
 
     fn _agent_snapshot<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {

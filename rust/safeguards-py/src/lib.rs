@@ -15,12 +15,15 @@
 mod account;
 mod allocation;
 mod amount;
+mod amounts;
 mod arguments;
 mod clock;
 mod cost_benefit;
 mod decimal_layout;
 mod empty;
 mod error;
+mod fair_shares;
+mod forecast;
 mod fork;
 mod ledger;
 mod next_hour;
@@ -28,7 +31,11 @@ mod rate_limiter;
 mod receipt;
 mod reports;
 mod reservation;
+mod resource_receipt;
+mod resource_reservation;
+mod resources;
 mod rl;
+mod sharing;
 
 use pyo3::prelude::*;
 
@@ -48,6 +55,10 @@ mod _native {
     #[pymodule_export]
     use crate::empty::Empty;
     #[pymodule_export]
+    use crate::fair_shares::{PyFairAllocation, fair_tasks};
+    #[pymodule_export]
+    use crate::forecast::{PyUsageLearner, forecast_usage};
+    #[pymodule_export]
     use crate::ledger::PyLedger;
     #[pymodule_export]
     use crate::next_hour::PyNextHour;
@@ -58,5 +69,13 @@ mod _native {
     #[pymodule_export]
     use crate::reservation::{PyReservation, Ready};
     #[pymodule_export]
+    use crate::resource_receipt::PyResourceReceipt;
+    #[pymodule_export]
+    use crate::resource_reservation::PyResourceReservation;
+    #[pymodule_export]
+    use crate::resources::PyResourceBudgets;
+    #[pymodule_export]
     use crate::rl::{PyQTable, best_budgets};
+    #[pymodule_export]
+    use crate::sharing::{PyMembers, max_min_shares};
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use safeguards_core::ledger::{Activity, Event, EventKind, Ledger, Renewal, Snapshot, Source, Usage};
+use safeguards_core::ledger::{
+    Activity, Balance, Event, EventKind, Ledger, Renewal, ResourceSnapshot, Snapshot, Source, Usage,
+};
 
 use crate::amount::to_decimal;
 use crate::clock::to_datetime;
@@ -49,6 +51,14 @@ pub(crate) fn activity<'py>(py: Python<'py>, activity: &Activity) -> PyResult<Bo
         activity.refusals,
     )
         .into_pyobject(py)
+}
+
+/// granted, remaining, reserved, spent, period granted, period spent.
+pub(crate) fn resource<'py>(py: Python<'py>, snapshot: &ResourceSnapshot) -> PyResult<Bound<'py, PyTuple>> {
+    let Balance { granted, remaining, reserved, spent } = snapshot.balance;
+    let units = [granted, remaining, reserved, spent, snapshot.period_granted, snapshot.period_spent];
+    let decimals = units.map(|units| to_decimal(py, units));
+    PyTuple::new(py, decimals.into_iter().collect::<PyResult<Vec<_>>>()?)
 }
 
 /// start, amount, operation type, source, sequence.

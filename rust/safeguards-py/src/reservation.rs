@@ -9,7 +9,7 @@ use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{Reservation, ReservationState};
 
 use crate::amount::{charge, to_decimal};
-use crate::ledger::{PyLedger, tell_crossings};
+use crate::ledger::{PyLedger, tell_alarms};
 use crate::receipt::PyReceipt;
 
 /// A reservation that this object alone holds, or one that was made under a key and can be held by others.
@@ -72,7 +72,7 @@ impl PyReservation {
         let this = self.ledger.get();
         let receipt = this.answer(py, this.core(py)?.settle(&self.reservation, amount))?;
         self.closed.store(true, Ordering::Relaxed);
-        tell_crossings(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py));
         Ok(PyReceipt(receipt))
     }
 
@@ -95,8 +95,17 @@ impl PyReservation {
     }
 }
 
+pub(crate) const fn state_name(state: ReservationState) -> &'static str {
+    match state {
+        ReservationState::Active => "active",
+        ReservationState::Settled => "settled",
+        ReservationState::Released => "released",
+        ReservationState::Expired => "expired",
+    }
+}
+
 /// Whether a task was cancelled. Whoever cancels tasks has imported `asyncio`.
-fn is_cancellation(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(crate) fn is_cancellation(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
     let modules = exception.py().import("sys")?.getattr("modules")?;
     match modules.call_method1("get", ("asyncio.exceptions",))? {
         asyncio if asyncio.is_none() => Ok(false),
@@ -127,12 +136,7 @@ impl PyReservation {
     /// Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`.
     #[getter]
     fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(match self.state_now(py)? {
-            ReservationState::Active => "active",
-            ReservationState::Settled => "settled",
-            ReservationState::Released => "released",
-            ReservationState::Expired => "expired",
-        })
+        Ok(state_name(self.state_now(py)?))
     }
 
     /// What it was settled for; None if it was not.
@@ -206,7 +210,7 @@ impl PyReservation {
     }
 
     fn __aenter__(slf: Bound<'_, Self>) -> PyResult<Ready> {
-        Ok(Ready(Self::__enter__(slf)?.into_any().unbind()))
+        Ok(Ready::new(Self::__enter__(slf)?.into_any()))
     }
 
     fn __aexit__(
@@ -217,7 +221,7 @@ impl PyReservation {
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ready> {
         self.leave(py, exception)?;
-        Ok(Ready(false.into_pyobject(py)?.to_owned().into_any().unbind()))
+        Ok(Ready::new(false.into_pyobject(py)?.to_owned().into_any()))
     }
 
     fn __eq__(&self, other: &Self) -> bool {
@@ -237,16 +241,31 @@ impl PyReservation {
 impl Drop for PyReservation {
     fn drop(&mut self) {
         if !*self.closed.get_mut() && self.reservation.is_last() {
-            // No interpreter, no warning: the process is ending.
-            Python::try_attach(|py| {
-                // Whoever unwinds a stack drops what is on it while an exception is on its way.
-                let pending = PyErr::take(py);
-                self.warn(py);
-                if let Some(pending) = pending {
-                    pending.restore(py);
-                }
-            });
+            while_dropped(|py| self.warn(py));
         }
+    }
+}
+
+/// Does something for an object that is being dropped, whatever exception is on its way.
+pub(crate) fn while_dropped(act: impl FnOnce(Python<'_>)) {
+    // No interpreter, no warning: the process is ending.
+    Python::try_attach(|py| {
+        // Whoever unwinds a stack drops what is on it while an exception is on its way.
+        let pending = PyErr::take(py);
+        act(py);
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    });
+}
+
+/// Warns of what was reserved and then forgotten.
+pub(crate) fn warn_dropped(py: Python<'_>, reservation: &str, what: &str) {
+    let text =
+        format!("{reservation} was dropped without settle or release: its {what} set aside until it expires");
+    let text = std::ffi::CString::new(text).unwrap_or_default();
+    if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
+        error.write_unraisable(py, None);
     }
 }
 
@@ -257,16 +276,9 @@ impl PyReservation {
         let Ok(core) = self.ledger.get().core(py) else { return };
         core.let_expire(&self.reservation);
         if core.reservation_state(&self.reservation) == ReservationState::Active {
-            let text = format!(
-                "reservation {} of agent {:?} ({}) was dropped without settle or release: its money stays set aside until it expires",
-                self.number(),
-                self.agent_id(),
-                self.reservation.amount(),
-            );
-            let text = std::ffi::CString::new(text).unwrap_or_default();
-            if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
-                error.write_unraisable(py, None);
-            }
+            let (number, agent, amount) = (self.number(), self.agent_id(), self.reservation.amount());
+            let reservation = format!("reservation {number} of agent {agent:?} ({amount})");
+            warn_dropped(py, &reservation, "money stays");
         }
     }
 }
@@ -274,6 +286,12 @@ impl PyReservation {
 /// An awaitable that has its result already: what `async with` awaits.
 #[pyclass(frozen, module = "safeguards._native", name = "_Ready")]
 pub(crate) struct Ready(Py<PyAny>);
+
+impl Ready {
+    pub(crate) fn new(result: Bound<'_, PyAny>) -> Self {
+        Self(result.unbind())
+    }
+}
 
 #[pymethods]
 impl Ready {

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeguards._native import NextHour
+from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+    from decimal import Decimal
 
     import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-__all__ = ["KEPT", "History", "Outlook", "Recording"]
+__all__ = ["KEPT", "History", "Outlook", "Recording", "by_interval", "loaded_points"]
 
 KEPT = 504
 """Intervals that are kept: three weeks of hours."""
@@ -236,3 +240,47 @@ def _counted(tasks: Floats, demand: Floats) -> Floats:
     per_unit = np.divide(1.0, scale, out=np.zeros(len(scale)), where=scale > 0)
     per_unit = np.divide(count, cost, out=per_unit, where=(cost > 0) & (count > 0))
     return np.where(is_counted, tasks, demand * per_unit[:, None])
+
+
+def loaded_points(
+    timestamps: Sequence[datetime], amounts: Sequence[float | Decimal | str]
+) -> list[tuple[datetime, float]]:
+    """Points of a history as they were given, checked.
+
+    Raises:
+        ConfigurationError: lengths that differ, or amounts that are no finite number from 0 on.
+    """
+    import numpy as np
+
+    if len(timestamps) != len(amounts):
+        raise ConfigurationError(f"{len(timestamps)} timestamps, but {len(amounts)} amounts")
+    times: list[datetime] = (
+        timestamps.astype("datetime64[us]").tolist()
+        if isinstance(timestamps, np.ndarray)
+        else list(timestamps)
+    )
+    points: list[tuple[datetime, float]] = []
+    for at, amount in zip(times, amounts, strict=True):
+        try:
+            value = float(amount)
+        except (TypeError, ValueError):
+            raise ConfigurationError(f"amounts must be numbers, not {amount!r}") from None
+        if not 0 <= value < float("inf"):
+            raise ConfigurationError(f"amounts must be finite and not negative, not {amount!r}")
+        points.append((at.astimezone(), value))
+    return points
+
+
+def by_interval(points: Sequence[tuple[datetime, float]], end: datetime, interval_seconds: float) -> Floats:
+    """Sums of the last `KEPT` intervals before `end`; NaN before the first point."""
+    import numpy as np
+
+    row = np.full(KEPT, np.nan)
+    step = timedelta(seconds=interval_seconds)
+    places = [(KEPT + (at - end) // step, value) for at, value in points]
+    inside = [(place, value) for place, value in places if 0 <= place < KEPT]
+    if inside:
+        row[max(min(place for place, _ in places), 0) :] = 0.0
+    for place, value in inside:
+        row[place] += value
+    return row

@@ -1,5 +1,6 @@
-"""Budgets that follow demand: how large a pool is."""
+"""Budgets that follow demand: how large a pool is, and who has how much of it."""
 
 from safeguards.core.dynamic_budget.pool_sizer import AdaptivePoolSizer
+from safeguards.core.dynamic_budget.reallocator import PriorityBasedReallocator
 
-__all__ = ["AdaptivePoolSizer"]
+__all__ = ["AdaptivePoolSizer", "PriorityBasedReallocator"]

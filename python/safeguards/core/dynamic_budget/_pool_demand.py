@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from safeguards.core.budget_coordination import BudgetCoordinator
     from safeguards.types.metrics import BudgetMetrics
 
-__all__ = ["DemandTracker", "Ended", "Look", "Renewal"]
+__all__ = ["DemandTracker", "Ended", "Look", "Renewal", "renewal_of"]
 
 _EXACT = Context(prec=60)
 _DAY = 86_400
@@ -138,7 +138,8 @@ class DemandTracker:
         """
         known = self._pools.get(pool_id)
         if known is not None:
-            known.comparison = Comparison(rule)
+            if known.comparison.rule != rule:
+                known.comparison = Comparison(rule)
             return
         look = _look(coordinator, pool_id, None)
         is_longer = look.renewal is not None and look.renewal.length > self._interval
@@ -192,10 +193,6 @@ class DemandTracker:
         periods = self._pools[pool_id].periods
         return float("nan") if periods is None else _expected(periods, probability)[0]
 
-    def steps(self, pool_id: str) -> int:
-        """Steps of which the demand was seen, and a forecast before it."""
-        return self._pools[pool_id].comparison.steps
-
     def is_forecast_better(self, pool_id: str) -> bool:
         """Whether the forecast would have served this pool better than the step rule, on its own history."""
         return self._pools[pool_id].comparison.is_forecast_better
@@ -226,7 +223,8 @@ class DemandTracker:
         needs = self._needs()
         _observe(self._steps, demand, [pool.is_cut for pool in pools], steps)
         for pool, spent, wanted, need in zip(pools, demand, self._steps.latest(), needs, strict=True):
-            if steps == 1 and spent >= 0:
+            is_unknown = spent == 0 and pool.is_cut  # empty all the time: nothing could show
+            if steps == 1 and spent >= 0 and not is_unknown:
                 pool.comparison.add(float(wanted), need)
         for pool in pools:
             pool.began, pool.spent_before, pool.is_cut = now, pool.seen.metrics.spent, False
@@ -249,7 +247,7 @@ class DemandTracker:
 def _look(coordinator: BudgetCoordinator, pool_id: str, seen: Look | None) -> Look:
     metrics = coordinator.get_pool_metrics(pool_id)
     refusals = coordinator._pool_refusals(pool_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    renewal = _renewal(coordinator, pool_id)
+    renewal = renewal_of(coordinator, pool_id)
     return Look(metrics, refusals, renewal, _ended(seen, metrics, renewal))
 
 
@@ -264,7 +262,8 @@ def _ended(seen: Look | None, metrics: BudgetMetrics, renewal: Renewal | None) -
     return Ended(periods, granted, max(spent, 0.0), float(metrics.reserved))
 
 
-def _renewal(coordinator: BudgetCoordinator, pool_id: str) -> Renewal | None:
+def renewal_of(coordinator: BudgetCoordinator, pool_id: str) -> Renewal | None:
+    """The period of a pool; None if it has none, or one without end."""
     found = coordinator._pool_renewal(pool_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - one library
     if found is None or found[1] <= found[0]:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -127,8 +127,8 @@ class Comparison:
 
     def __init__(self, rule: SizingRule) -> None:
         self.rule = rule
-        self._demand = deque[float](maxlen=_RECENT)
-        self._sizes = deque[tuple[float, float]](maxlen=_RECENT)
+        # Of late: what was wanted, what the step rule would have given, what the forecast would have.
+        self._demand, self._by_step, self._by_forecast = array("d"), array("d"), array("d")
         self._step = self._predictive = 0.0
         self._seen, self._total = 0, 0.0
         self.is_forecast_better = False
@@ -143,8 +143,7 @@ class Comparison:
         rule = self.rule
         self._predictive = rule.bounded(self._predictive, need) if self._predictive else need
         if self._step:
-            self._demand.append(demand)
-            self._sizes.append((self._step, self._predictive))
+            self._note(demand)
         self._seen, self._total = self._seen + 1, self._total + demand
         mean = self._total / self._seen
         if mean > 0:
@@ -155,17 +154,18 @@ class Comparison:
             self._compare()
 
     @property
-    def steps(self) -> int:
-        """Steps taken."""
-        return self._seen
-
-    @property
     def largest(self) -> float:
         """The largest demand of late."""
         return max(self._demand, default=0.0)
 
+    def _note(self, demand: float) -> None:
+        columns = (self._demand, self._by_step, self._by_forecast)
+        for column, value in zip(columns, (demand, self._step, self._predictive), strict=True):
+            column.append(value)
+            del column[:-_RECENT]
+
     def _compare(self) -> None:
-        step, predictive = zip(*self._sizes, strict=True)
         target = self.rule.utilization_target
-        left = [unmet_share(tuple(self._demand), sizes, target) for sizes in (step, predictive)]
-        self.is_forecast_better = left[1] < _BETTER * left[0]
+        by_step = unmet_share(self._demand, self._by_step, target)
+        by_forecast = unmet_share(self._demand, self._by_forecast, target)
+        self.is_forecast_better = by_forecast < _BETTER * by_step

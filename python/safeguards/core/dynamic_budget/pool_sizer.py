@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from safeguards._native import amount_units
 from safeguards.core.controller import Controller
-from safeguards.core.dynamic_budget._pool_demand import DemandTracker, Look
+from safeguards.core.dynamic_budget._pool_demand import DemandTracker, Look, renewal_of
 from safeguards.core.dynamic_budget._pool_rules import SizingRule
 from safeguards.exceptions import ConfigurationError, UnknownPoolError
 from safeguards.types.decisions import Decision
@@ -128,7 +128,9 @@ class AdaptivePoolSizer(Controller):
         policy: Policy = "auto",
         exhaustion_rate: float | None = None,
     ) -> None:
-        """Sizes a pool from now on, or by other rules. What is known of its demand is kept.
+        """Sizes a pool from now on, or by other rules.
+
+        What is known of its demand is kept; `"auto"` compares anew if something is changed.
 
         Args:
             pool_id: the pool.
@@ -238,7 +240,7 @@ class AdaptivePoolSizer(Controller):
         super()._apply(decision)
         coordinator, pool_id = self.budget_coordinator, decision.subject
         if decision.inputs["later_periods"]:
-            renewal = self._tracker.look(coordinator, pool_id).renewal
+            renewal = renewal_of(coordinator, pool_id)
             if renewal is not None:
                 change = _EXACT.subtract(decision.new, decision.old)
                 coordinator.update_period_budget(pool_id, self._clamped(_EXACT.add(renewal.budget, change)))
@@ -297,7 +299,7 @@ class AdaptivePoolSizer(Controller):
         new, wanted = self._clamped(wanted), wanted.quantize(_PLACES, context=_EXACT)
         if new != wanted:
             reason += f", at {'least' if new > wanted else 'most'} {new}"
-        return Decision("", "pool", pool_id, old, new, reason, {"later_periods": True, **inputs})
+        return Decision("pool", pool_id, old, new, reason, {"later_periods": True, **inputs})
 
     def _clamped(self, size: Decimal) -> Decimal:
         largest = _LARGEST if self.max_pool_budget is None else self.max_pool_budget

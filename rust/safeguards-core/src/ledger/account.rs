@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Ledger;
-use super::balance::{Balance, Movement};
+use super::balance::Movement;
+use super::books::Books;
 use super::error::BudgetRefusal;
 use super::event::History;
 use super::period::Schedule;
+use super::resources::{Bundle, Resources};
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 use crate::sync::{Mutex, MutexGuard};
@@ -41,15 +43,7 @@ pub struct Account {
 /// What the lock of an account protects.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) balance: Balance,
-    /// `balance.spent` when the current period began: at creation, or when the budget was last set.
-    pub(super) spent_before: i128,
-    /// What the current period began with: what had been granted then, less what was spent.
-    pub(super) initial: i128,
-    /// `balance.spent` at which the next threshold is crossed.
-    alarm_at: i128,
-    /// Thresholds crossed in this period.
-    alarms: u32,
+    pub(super) books: Books,
     pub(super) priority: u8,
     /// How often an agent's own budget has refused.
     pub(super) refusals: u64,
@@ -61,6 +55,7 @@ pub(super) struct State {
     // Boxed, because few accounts need any of them.
     pub(super) limits: Option<Box<Limits>>,
     pub(super) holds: Option<Box<Holds>>,
+    pub(super) resources: Option<Box<Resources>>,
     pub(super) pool: Option<Box<Pool>>,
 }
 
@@ -77,6 +72,9 @@ pub(super) struct Limits {
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     pub(super) reservations: BTreeMap<ReservationKey, Amount>,
+    pub(super) resources: BTreeMap<ReservationKey, Arc<Bundle>>,
+    /// Reservations of resources that were ever made.
+    pub(super) resource_reservations: u64,
     /// When the ledger's timers look at them: latest first, each once.
     pub(super) timers: Vec<Monotonic>,
 }
@@ -89,6 +87,8 @@ pub(super) type ReservationKey = (Monotonic, u64);
 pub(super) struct Pool {
     /// The period, and the budget that each period begins with.
     pub(super) renewal: Option<(Schedule, Amount)>,
+    /// Below what its agents are told to be low.
+    pub(super) low: Option<Amount>,
     /// Slots of the agents right below.
     pub(super) agents: BTreeSet<u32>,
     /// Ids of the pools right below.
@@ -103,16 +103,19 @@ impl Holds {
     pub(super) fn timer_at(&self) -> Monotonic {
         self.timers.last().copied().unwrap_or(Monotonic::NEVER)
     }
+
+    /// When the next reservation expires.
+    pub(super) fn next_deadline(&self) -> Monotonic {
+        let money = self.reservations.first_key_value().map(|(key, _)| key.0);
+        let resources = self.resources.first_key_value().map(|(key, _)| key.0);
+        money.into_iter().chain(resources).min().unwrap_or(Monotonic::NEVER)
+    }
 }
 
 impl Account {
     pub(super) fn new(id: Arc<str>, kind: Kind, slot: u32, parent: Option<Arc<Self>>, priority: u8) -> Self {
         let state = State {
-            balance: Balance::default(),
-            spent_before: 0,
-            initial: 0,
-            alarm_at: i128::MAX,
-            alarms: 0,
+            books: Books::default(),
             priority,
             refusals: 0,
             closed: false,
@@ -120,6 +123,7 @@ impl Account {
             history: History::default(),
             limits: None,
             holds: None,
+            resources: None,
             pool: None,
         };
         Self { id, kind, slot, parent, state: Mutex::new(state) }
@@ -172,7 +176,7 @@ impl Account {
     /// held, and done on the way back, so that all of them move or none. False if one of them refuses.
     pub(super) fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall) -> bool {
         let mut state = self.lock_renewed(ledger, now);
-        let is_passed = movement.is_admitted_by(&state.balance)
+        let is_passed = movement.is_admitted_by(&state.books.balance)
             && self.parent.as_ref().is_none_or(|pool| pool.pass(movement, ledger, now));
         if is_passed {
             state.apply(movement, self, ledger);
@@ -188,7 +192,7 @@ impl Account {
         now: Wall,
     ) -> Result<(), Box<BudgetRefusal>> {
         let mut state = self.lock_renewed(ledger, now);
-        if !movement.is_admitted_by(&state.balance) {
+        if !movement.is_admitted_by(&state.books.balance) {
             if let Some(pool) = &mut state.pool {
                 pool.refusals += 1;
             }
@@ -198,13 +202,13 @@ impl Account {
     }
 
     #[cold]
-    #[expect(clippy::unnecessary_box_returns, reason = "it travels through results, which stay small")]
     pub(super) fn refusal(&self, state: &State, requested: i128) -> Box<BudgetRefusal> {
         Box::new(BudgetRefusal {
             account: Arc::clone(&self.id),
             kind: self.kind,
-            balance: state.balance,
-            spent_before: state.spent_before,
+            resource: None,
+            balance: state.books.balance,
+            spent_before: state.books.spent_before,
             renews_at: state.renews_at,
             requested,
         })
@@ -214,9 +218,8 @@ impl Account {
 impl State {
     #[inline]
     pub(super) fn apply(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
-        movement.apply(&mut self.balance);
-        if self.balance.spent >= self.alarm_at {
-            self.sound_alarm(account, ledger);
+        if let Some(rung) = self.books.apply(movement, &ledger.thresholds) {
+            ledger.report(&account.id, account.kind, None, &self.books, rung);
         }
     }
 
@@ -230,39 +233,5 @@ impl State {
 
     pub(super) fn holds(&mut self) -> &mut Holds {
         self.holds.get_or_insert_default()
-    }
-
-    /// What was granted in the current period.
-    pub(super) const fn period_granted(&self) -> i128 {
-        self.balance.granted - self.spent_before
-    }
-
-    /// Makes `units` remain and begins a period.
-    pub(super) fn begin_period(&mut self, units: i128, ledger: &Ledger) {
-        self.balance.set_remaining(units);
-        self.spent_before = self.balance.spent;
-        self.initial = self.period_granted();
-        self.alarms = 0;
-        self.arm(ledger);
-    }
-
-    /// Sets the alarm to the next threshold of what the period was granted.
-    pub(super) fn arm(&mut self, ledger: &Ledger) {
-        let granted = self.period_granted();
-        let next = ledger.thresholds.get(self.alarms as usize).filter(|_| granted > 0);
-        self.alarm_at = next.map_or(i128::MAX, |share| self.spent_before + share.of(granted));
-    }
-
-    #[cold]
-    fn sound_alarm(&mut self, account: &Account, ledger: &Ledger) {
-        let mut crossed = None;
-        while self.balance.spent >= self.alarm_at {
-            crossed = ledger.thresholds.get(self.alarms as usize).copied();
-            self.alarms += 1;
-            self.arm(ledger);
-        }
-        if let Some(threshold) = crossed {
-            ledger.report_crossing(account, threshold, self);
-        }
     }
 }

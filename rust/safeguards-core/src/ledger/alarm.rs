@@ -1,10 +1,16 @@
-//! Thresholds of what is spent, told once each in a period.
+//! Alarms: shares of a budget that are spent, each told once in a period, and agents that run low.
+//!
+//! Both are looked for when what remains falls to a mark, see [`Books`]: a threshold of what is spent is one of
+//! what remains, as long as nothing is reserved. Where something is, the look comes early and finds nothing yet.
 
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, Kind, State};
+use super::account::{Kind, State};
 use super::balance::Balance;
+use super::books::{Books, Rung};
+use super::error::LedgerError;
+use crate::amount::Amount;
 use crate::sync::Ordering;
 
 /// A share of a budget, in millionths.
@@ -19,13 +25,29 @@ impl Threshold {
     }
 }
 
-/// An account spent more than a share of what its period was granted.
+/// Something that somebody wants to know.
+#[derive(Clone, Debug)]
+pub enum Alarm {
+    /// An account spent more than a share of what its period was granted.
+    Crossing(Crossing),
+    /// An agent has less left than it was [watched](Ledger::watch_low) for.
+    Low {
+        /// The agent's id.
+        agent: Arc<str>,
+        /// What remains, in units.
+        remaining: i128,
+    },
+}
+
+/// A budget was spent by more than a share of what its period was granted.
 #[derive(Clone, Debug)]
 pub struct Crossing {
     /// The account's id.
     pub account: Arc<str>,
     /// Agent or pool.
     pub kind: Kind,
+    /// Which of its resources; `None` for its money.
+    pub resource: Option<Arc<str>>,
     /// The highest threshold crossed by the charge.
     pub threshold: Threshold,
     /// The books after the charge.
@@ -36,36 +58,85 @@ pub struct Crossing {
     pub period_spent: i128,
 }
 
-/// Crossings kept until they are taken. Nobody who listens lets them pile up; without a listener the newest
-/// ones are dropped.
+/// Alarms kept until they are taken. Nobody who listens lets them pile up; without a listener the newest ones are
+/// dropped.
 const MAX_PENDING: usize = 4_096;
 
 impl Ledger {
-    pub(super) fn report_crossing(&self, account: &Account, threshold: Threshold, state: &State) {
-        let mut pending = self.crossings.lock();
-        if pending.len() < MAX_PENDING {
-            pending.push(Crossing {
-                account: Arc::clone(&account.id),
-                kind: account.kind,
-                threshold,
-                balance: state.balance,
-                period_granted: state.period_granted(),
-                period_spent: state.balance.spent - state.spent_before,
-            });
+    /// Tells of each agent right below a pool, now or later, of which less than `low` remains after a charge or a
+    /// reservation: once, until its budget is raised or more than that is given back, or until it is watched anew.
+    /// `None` ends it.
+    pub fn watch_low(&self, pool: &str, low: Option<Amount>) -> Result<(), LedgerError> {
+        let pool = self.pool(pool)?;
+        let slots = self.directory.slots();
+        let agents: Vec<_> = {
+            let mut state = pool.lock();
+            let below = state.pool();
+            below.low = low;
+            below.agents.iter().filter_map(|slot| slots.agent(*slot)).collect()
+        };
+        for agent in agents {
+            agent.lock().watch_low(low, self);
         }
-        self.has_crossings.store(true, Ordering::Release);
+        Ok(())
     }
 
-    /// True if thresholds were crossed since [`take_crossings`](Self::take_crossings). One load.
+    /// Tells what a movement has set off.
+    #[cold]
+    pub(super) fn report(
+        &self,
+        account: &Arc<str>,
+        kind: Kind,
+        resource: Option<&Arc<str>>,
+        books: &Books,
+        rung: Rung,
+    ) {
+        if let Some(threshold) = rung.crossed {
+            self.keep(Alarm::Crossing(Crossing {
+                account: Arc::clone(account),
+                kind,
+                resource: resource.map(Arc::clone),
+                threshold,
+                balance: books.balance,
+                period_granted: books.period_granted(),
+                period_spent: books.period_spent(),
+            }));
+        }
+        if rung.is_low {
+            self.keep(Alarm::Low { agent: Arc::clone(account), remaining: books.balance.remaining });
+        }
+    }
+
+    fn keep(&self, alarm: Alarm) {
+        let mut pending = self.alarms.lock();
+        if pending.len() < MAX_PENDING {
+            pending.push(alarm);
+        }
+        self.has_alarms.store(true, Ordering::Release);
+    }
+
+    /// True if there were alarms since [`take_alarms`](Self::take_alarms). One load.
     #[inline]
-    pub fn has_crossings(&self) -> bool {
-        self.has_crossings.load(Ordering::Acquire)
+    pub fn has_alarms(&self) -> bool {
+        self.has_alarms.load(Ordering::Acquire)
     }
 
-    /// Thresholds crossed since the last call, oldest first.
-    pub fn take_crossings(&self) -> Vec<Crossing> {
-        let mut pending = self.crossings.lock();
-        self.has_crossings.store(false, Ordering::Release);
+    /// Alarms since the last call, oldest first.
+    pub fn take_alarms(&self) -> Vec<Alarm> {
+        let mut pending = self.alarms.lock();
+        self.has_alarms.store(false, Ordering::Release);
         std::mem::take(&mut *pending)
+    }
+}
+
+impl State {
+    pub(super) fn watch_low(&mut self, low: Option<Amount>, ledger: &Ledger) {
+        self.books.watch_low(low.map_or(i128::MIN, Amount::units), &ledger.thresholds);
+    }
+
+    /// To be called when something was given back: who has enough again is told the next time.
+    #[inline]
+    pub(super) fn calm(&mut self, ledger: &Ledger) {
+        self.books.calm(&ledger.thresholds);
     }
 }

@@ -143,7 +143,7 @@ impl Batch<'_> {
         let is_plain = !state.closed && !item.amount.is_zero();
         if !is_plain
             || !state.admits(&movement, must_fit)
-            || !pools.iter().all(|(_, pool)| movement.is_admitted_by(&pool.balance))
+            || !pools.iter().all(|(_, pool)| movement.is_admitted_by(&pool.books.balance))
         {
             return false;
         }

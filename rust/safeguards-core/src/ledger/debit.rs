@@ -7,7 +7,7 @@ use super::account::{Account, State};
 use super::balance::Movement;
 use super::error::LedgerError;
 use super::event::EventKind;
-use super::idempotency::{Admitted, Payload, Phase};
+use super::idempotency::{Admitted, Payload, Phase, once};
 use super::operation::OperationId;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
@@ -60,8 +60,9 @@ impl Ledger {
         operation: OperationId,
         key: &str,
     ) -> Result<Receipt, LedgerError> {
-        let payload = Payload { agent: Arc::clone(agent), amount, operation, phase: Phase::Debit };
-        match self.once(key, payload, || self.debit_account(agent, amount, operation).map(Admitted::Debit))? {
+        let payload = Payload { agent: Arc::clone(agent), what: amount, operation, phase: Phase::Debit };
+        let debit = || self.debit_account(agent, amount, operation).map(Admitted::Debit);
+        match once(&self.keys, &self.clock, key, payload, debit)? {
             Admitted::Debit(receipt) => Ok(receipt),
             Admitted::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
         }
@@ -119,7 +120,7 @@ impl Ledger {
         must_fit: Option<(Monotonic, Amount)>,
         now: Wall,
     ) -> Result<(), LedgerError> {
-        if !movement.is_admitted_by(&state.balance) {
+        if !movement.is_admitted_by(&state.books.balance) {
             state.refusals += 1;
             return Err(agent.refusal(state, movement.needs()).into());
         }
@@ -150,7 +151,8 @@ impl State {
     /// Whether this agent's budget and, for an amount that `must_fit`, its windows admit a movement.
     #[inline]
     pub(super) fn admits(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
-        movement.is_admitted_by(&self.balance) && must_fit.is_none_or(|(at, amount)| self.fits(at, amount))
+        movement.is_admitted_by(&self.books.balance)
+            && must_fit.is_none_or(|(at, amount)| self.fits(at, amount))
     }
 
     #[inline]
@@ -174,6 +176,6 @@ impl State {
     }
 
     pub(super) const fn receipt(&self, amount: Amount) -> Receipt {
-        Receipt { amount, remaining: self.balance.remaining, sequence: self.history.sequence() }
+        Receipt { amount, remaining: self.books.balance.remaining, sequence: self.history.sequence() }
     }
 }

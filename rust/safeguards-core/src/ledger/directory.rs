@@ -50,10 +50,9 @@ impl Slots {
         }
     }
 
-    /// The id of the agent in a slot.
-    pub(super) fn id(&self, slot: u32) -> Option<Arc<str>> {
-        let agent = self.slots.get(slot as usize)?.account.as_ref()?;
-        Some(Arc::clone(&agent.id))
+    /// The agent in a slot.
+    pub(super) fn agent(&self, slot: u32) -> Option<&Arc<Account>> {
+        self.slots.get(slot as usize)?.account.as_ref()
     }
 
     /// All agents, in the order in which their locks are taken.

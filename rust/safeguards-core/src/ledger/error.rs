@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::account::Kind;
 use super::balance::Balance;
 use super::debit::Receipt;
+use super::resources::ClosedResources;
 use crate::amount::{Amount, Units};
 use crate::clock::{Monotonic, Wall};
 
@@ -15,6 +16,8 @@ pub struct BudgetRefusal {
     pub account: Arc<str>,
     /// Agent or pool.
     pub kind: Kind,
+    /// Which of its resources; `None` for its money. A pool of a resource is what all agents share.
+    pub resource: Option<Arc<str>>,
     /// Its books.
     pub balance: Balance,
     /// What it had spent when its current period began, in units.
@@ -69,6 +72,16 @@ pub enum LedgerError {
     /// No agent of this handle.
     #[error("handle {0} names no registered agent")]
     UnknownHandle(u32),
+    /// The agent has no budget for a resource.
+    #[error("agent {account:?} has no budget for resource {resource:?}")]
+    UnknownResource {
+        /// The agent.
+        account: Arc<str>,
+        /// The resource that was named.
+        resource: Arc<str>,
+        /// Those that it has.
+        known: Vec<Arc<str>>,
+    },
     /// An argument makes no sense.
     #[error("{0}")]
     Configuration(String),
@@ -84,6 +97,16 @@ pub enum LedgerError {
         number: u64,
         /// How it was closed.
         closed: Closed,
+    },
+    /// A reservation of resources was closed before, with another outcome.
+    #[error("reservation {number} of resources of {account:?} is closed")]
+    ResourceReservationClosed {
+        /// The agent.
+        account: Arc<str>,
+        /// Number of the reservation.
+        number: u64,
+        /// How it was closed.
+        closed: ClosedResources,
     },
     /// An account on the path cannot pay.
     #[error("{:?} cannot pay {}: {} remain", .0.account, Units(.0.requested), Units(.0.balance.remaining))]

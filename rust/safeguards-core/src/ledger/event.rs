@@ -116,6 +116,19 @@ pub(super) struct History {
     summed: u64,
 }
 
+/// All usage of one account, for those who come back for what is new.
+#[derive(Clone, Debug, Default)]
+pub struct UsageLog {
+    /// Of the newest event.
+    pub sequence: u64,
+    /// How many usages there were.
+    pub count: u64,
+    /// Older usage, oldest first; each starts its hour.
+    pub sums: Vec<Usage>,
+    /// The latest usages as they were, oldest first.
+    pub recent: Vec<Usage>,
+}
+
 /// An event without its sequence.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -165,9 +178,23 @@ impl History {
 
     /// Usage by time, sums first. A sum stands at the start of its hour.
     pub(super) fn usage(&self) -> impl Iterator<Item = Usage> {
-        let first = self.first_sequence();
-        let recent = self.recent.iter().zip(first..);
-        self.sums.iter().chain(recent.filter_map(|(entry, sequence)| entry.usage(sequence)))
+        self.sums.iter().chain(self.recent_usage())
+    }
+
+    fn recent_usage(&self) -> impl Iterator<Item = Usage> {
+        let recent = self.recent.iter().zip(self.first_sequence()..);
+        recent.filter_map(|(entry, sequence)| entry.usage(sequence))
+    }
+
+    /// All usage, or `None` if no event is newer than `seen`.
+    pub(super) fn log_since(&self, seen: u64) -> Option<UsageLog> {
+        if self.sequence == seen {
+            return None;
+        }
+        let (sums, recent): (Vec<Usage>, Vec<Usage>) =
+            (self.sums.iter().collect(), self.recent_usage().collect());
+        let count = self.summed + recent.len() as u64;
+        Some(UsageLog { sequence: self.sequence, count, sums, recent })
     }
 
     /// Makes room for events: for a quarter of them at once, so that most events only write themselves down.

@@ -65,7 +65,8 @@ impl Ledger {
         self.directory.add_agent(id, |id, slot| {
             let agent = Account::new(id, Kind::Agent, slot, Some(parent), priority);
             self.grant(&mut agent.lock(), budget, EventKind::Update, now);
-            enter_parent(&agent);
+            let low = enter_parent(&agent);
+            agent.lock().watch_low(low, self);
             agent
         })
     }
@@ -76,7 +77,7 @@ impl Ledger {
         self.expire_due();
         self.directory.remove_agent(id, |agent| {
             let mut state = agent.lock();
-            let active = state.active_reservations();
+            let active = state.active_reservations() + state.active_resource_reservations();
             if active > 0 {
                 return Err(LedgerError::Configuration(format!(
                     "agent {id:?} has {active} active reservations: settle, release or let them expire first"
@@ -133,9 +134,9 @@ impl Ledger {
     }
 
     fn adjust(&self, state: &mut State, change: i128, now: Wall) -> i128 {
-        let change = change.max(-state.balance.remaining.max(0));
+        let change = change.max(-state.books.balance.remaining.max(0));
         if let Some(moved) = Amount::from_units(change.abs()).filter(|moved| !moved.is_zero()) {
-            state.move_grant(change, self);
+            state.books.move_grant(change, &self.thresholds);
             let kind = if change > 0 { EventKind::Raise } else { EventKind::Lower };
             state.history.record(now, kind, moved, OperationId::NONE, self.history_limits);
         }
@@ -158,7 +159,7 @@ impl Ledger {
     }
 
     fn grant(&self, state: &mut State, budget: Amount, kind: EventKind, now: Wall) {
-        state.begin_period(budget.units(), self);
+        state.books.begin_period(budget.units(), &self.thresholds);
         state.history.record(now, kind, budget, OperationId::NONE, self.history_limits);
     }
 
@@ -194,42 +195,37 @@ impl Ledger {
         giver.check_open(from)?;
         taker.check_open(to)?;
         let units = amount.units();
-        if giver.balance.remaining < units {
+        if giver.books.balance.remaining < units {
             return Err(from.refusal(&giver, units).into());
         }
         if units > 0 {
-            giver.move_grant(-units, self);
+            giver.books.move_grant(-units, &self.thresholds);
             giver.history.record(now, EventKind::TransferOut, amount, OperationId::NONE, self.history_limits);
-            taker.move_grant(units, self);
+            taker.books.move_grant(units, &self.thresholds);
             taker.history.record(now, EventKind::TransferIn, amount, OperationId::NONE, self.history_limits);
         }
         Ok(())
     }
 }
 
-fn enter_parent(account: &Account) {
-    if let Some(parent) = &account.parent {
-        let mut state = parent.lock();
-        match account.kind {
-            Kind::Agent => drop(state.pool().agents.insert(account.slot)),
-            Kind::Pool => state.pool().pools.push(Arc::clone(&account.id)),
-        }
+/// Makes an account known to the one above. Returns below what agents there are told to be low.
+fn enter_parent(account: &Account) -> Option<Amount> {
+    let mut state = account.parent.as_ref()?.lock();
+    let pool = state.pool();
+    match account.kind {
+        Kind::Agent => drop(pool.agents.insert(account.slot)),
+        Kind::Pool => pool.pools.push(Arc::clone(&account.id)),
     }
+    pool.low
 }
 
 impl State {
-    /// Moves what was granted, and so what remains, within the current period.
-    fn move_grant(&mut self, units: i128, ledger: &Ledger) {
-        self.balance.set_remaining(self.balance.remaining + units);
-        self.arm(ledger);
-    }
-
     /// Grants a pool the budget of the period that `now` is in. What is still reserved counts against it, so that
     /// no period spends more than its budget, or than was reserved when it began; what was left before is gone,
     /// an overdraft as well.
     #[cold]
     pub(super) fn renew(&mut self, ledger: &Ledger, now: Wall) {
-        let reserved = self.balance.reserved;
+        let reserved = self.books.balance.reserved;
         let Some((schedule, budget)) = self.pool.as_ref().and_then(|pool| pool.renewal.as_ref()) else {
             self.renews_at = Wall::NEVER;
             return;

@@ -1,9 +1,10 @@
 //! Accounts and the money in them.
 //!
 //! **Locks.** One mutex per account, taken child to root. The whole order, in which every operation takes what
-//! it needs: the idempotency table, the slots of the directory, the turn of the expiry, agents (by slot), pools
-//! (deepest first), the timers, the crossings. Only a batch takes agents below a pool that it has locked, and does
-//! not wait for them. No lock is held while anything outside this crate runs.
+//! it needs: the idempotency tables, the slots of the directory, the table of capacities, the turn of the expiry,
+//! agents (by slot), pools (deepest first) or capacities (by resource), the timers, the alarms. Only a batch takes
+//! agents below a pool that it has locked, and does not wait for them. No lock is held while anything outside this
+//! crate runs.
 //!
 //! **Refusals.** Every check of an operation is made before its first change, while the locks of the whole path
 //! are held: a refusal changes nothing.
@@ -12,39 +13,50 @@ mod account;
 mod alarm;
 mod balance;
 mod batch;
+mod books;
 mod debit;
 mod directory;
 mod error;
 mod event;
 mod grant;
 mod idempotency;
+mod members;
 mod operation;
 mod outcome;
 mod period;
 mod rate_limit;
 mod read;
 mod reservation;
+mod resources;
 mod sums;
 mod timers;
 mod verify;
 
+use std::sync::Arc;
+
+use crate::amount::Amount;
 use crate::clock::Clock;
 use crate::sync::{AtomicBool, Mutex};
 
 pub use account::{Account, Kind, MAX_DEPTH};
-pub use alarm::{Crossing, Threshold};
+pub use alarm::{Alarm, Crossing, Threshold};
 pub use balance::Balance;
 pub use batch::BatchError;
 pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, WindowRefusal};
-pub use event::{Event, EventKind, HistoryLimits, Source, Usage};
+pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use grant::NewPool;
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEYS};
+pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use period::{Period, Schedule};
 pub use rate_limit::WindowSnapshot;
 pub use read::{Activity, Renewal, Snapshot};
 pub use reservation::{Overage, Request, Reservation, ReservationState};
+pub use resources::{
+    Bundle, ClosedResources, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt,
+    ResourceRequest, ResourceReservation, ResourceSnapshot,
+};
 pub use verify::Violation;
 
 /// All accounts of one process. Every method can be called from any thread.
@@ -57,9 +69,11 @@ pub struct Ledger {
     directory: directory::Directory,
     operations: operation::Operations,
     timers: timers::Timers,
-    keys: Mutex<idempotency::Keys>,
-    crossings: Mutex<Vec<Crossing>>,
-    has_crossings: AtomicBool,
+    keys: Mutex<idempotency::Keys<Amount, Receipt, Arc<Reservation>>>,
+    resource_types: resources::ResourceTypes,
+    resource_keys: Mutex<resources::ResourceKeys>,
+    alarms: Mutex<Vec<Alarm>>,
+    has_alarms: AtomicBool,
 }
 
 impl Ledger {
@@ -77,8 +91,10 @@ impl Ledger {
             operations: operation::Operations::new(),
             timers: timers::Timers::new(),
             keys: Mutex::new(idempotency::Keys::default()),
-            crossings: Mutex::new(Vec::new()),
-            has_crossings: AtomicBool::new(false),
+            resource_types: resources::ResourceTypes::new(),
+            resource_keys: Mutex::new(idempotency::Keys::default()),
+            alarms: Mutex::new(Vec::new()),
+            has_alarms: AtomicBool::new(false),
         }
     }
 
@@ -97,7 +113,7 @@ impl Ledger {
 
     /// The name of an operation type, or `None` for [`OperationId::NONE`].
     #[must_use]
-    pub fn operation_name(&self, id: OperationId) -> Option<std::sync::Arc<str>> {
+    pub fn operation_name(&self, id: OperationId) -> Option<Arc<str>> {
         self.operations.name(id)
     }
 }

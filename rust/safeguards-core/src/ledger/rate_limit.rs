@@ -155,7 +155,7 @@ impl State {
     /// Whether `amount` fits into every window of the agent, beside what is reserved.
     #[inline]
     pub(super) fn fits(&mut self, now: Monotonic, amount: Amount) -> bool {
-        let held = self.balance.reserved;
+        let held = self.books.balance.reserved;
         let mut windows = self.limits.iter_mut().flat_map(|limits| &mut limits.windows);
         amount.is_zero() || windows.all(|window| window.fits(now, held, amount))
     }
@@ -168,7 +168,7 @@ impl State {
         now: Monotonic,
         amount: Amount,
     ) -> Result<(), WindowRefusal> {
-        let held = self.balance.reserved;
+        let held = self.books.balance.reserved;
         let Some(limits) = self.limits.as_deref_mut().filter(|_| !amount.is_zero()) else { return Ok(()) };
         match limits.windows.iter_mut().position(|window| !window.fits(now, held, amount)) {
             None => Ok(()),

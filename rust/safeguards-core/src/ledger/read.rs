@@ -6,7 +6,7 @@ use super::Ledger;
 use super::account::{Account, Kind, State};
 use super::balance::Balance;
 use super::error::LedgerError;
-use super::event::{Event, Usage};
+use super::event::{Event, Usage, UsageLog};
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;
@@ -86,10 +86,10 @@ impl Ledger {
     pub fn snapshot(&self, account: &Account) -> Result<Snapshot, LedgerError> {
         let state = self.read(account)?;
         Ok(Snapshot {
-            balance: state.balance,
-            period_granted: state.period_granted(),
-            initial: state.initial,
-            period_spent: state.balance.spent - state.spent_before,
+            balance: state.books.balance,
+            period_granted: state.books.period_granted(),
+            initial: state.books.initial,
+            period_spent: state.books.period_spent(),
             priority: state.priority,
             reservations: state.active_reservations(),
         })
@@ -99,12 +99,12 @@ impl Ledger {
     pub fn activity(&self, agent: &Account) -> Result<Activity, LedgerError> {
         let state = self.read(agent)?;
         let (usages, refusals) = (state.history.usage_count(), state.refusals);
-        Ok(Activity { balance: state.balance, usages, refusals })
+        Ok(Activity { balance: state.books.balance, usages, refusals })
     }
 
     /// What an account may still spend, in units: its own remaining budget.
     pub fn remaining(&self, account: &Account) -> Result<i128, LedgerError> {
-        Ok(self.read(account)?.balance.remaining)
+        Ok(self.read(account)?.books.balance.remaining)
     }
 
     /// The least that remains on the path from an agent to its topmost pool, in units.
@@ -120,6 +120,19 @@ impl Ledger {
         Ok(state.history.usage().filter(|usage| (start..end).contains(&usage.start)).collect())
     }
 
+    /// All usage of an agent, or `None` if no event is newer than the one of sequence `seen`. An agent that has
+    /// left still answers.
+    #[must_use]
+    pub fn usage_since(&self, agent: &Account, seen: u64) -> Option<UsageLog> {
+        agent.lock().history.log_since(seen)
+    }
+
+    /// All agents, in the order of [`members`](Self::members).
+    #[must_use]
+    pub fn agents(&self) -> Vec<Arc<Account>> {
+        self.directory.slots().agents().cloned().collect()
+    }
+
     /// The newest events of an account, oldest first.
     pub fn events(&self, account: &Account) -> Result<Vec<Event>, LedgerError> {
         Ok(self.read(account)?.history.events().collect())
@@ -133,7 +146,9 @@ impl Ledger {
         let state = pool.lock();
         let Some(pool) = &state.pool else { return Ok(Vec::new()) };
         Ok(match kind {
-            Kind::Agent => pool.agents.iter().filter_map(|slot| slots.id(*slot)).collect(),
+            Kind::Agent => {
+                pool.agents.iter().filter_map(|slot| Some(Arc::clone(&slots.agent(*slot)?.id))).collect()
+            }
             Kind::Pool => pool.pools.clone(),
         })
     }
@@ -183,7 +198,7 @@ impl Ledger {
     }
 
     /// Locks an account with everything done that time has done: reservations expired, budgets renewed.
-    fn read<'a>(&self, account: &'a Account) -> Result<MutexGuard<'a, State>, LedgerError> {
+    pub(super) fn read<'a>(&self, account: &'a Account) -> Result<MutexGuard<'a, State>, LedgerError> {
         self.expire_due();
         let state = match account.kind {
             Kind::Agent => account.lock(),

@@ -1,5 +1,6 @@
 //! Two-phase debits: set aside the most it can cost, charge what it did cost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Ledger;
@@ -8,7 +9,7 @@ use super::balance::Movement;
 use super::debit::Receipt;
 use super::error::{Closed, LedgerError};
 use super::event::EventKind;
-use super::idempotency::{Admitted, Payload, Phase};
+use super::idempotency::{Admitted, Payload, Phase, once};
 use super::operation::OperationId;
 use super::outcome::Outcome;
 use super::timers::Timer;
@@ -115,11 +116,9 @@ impl Ledger {
         key: &str,
     ) -> Result<Arc<Reservation>, LedgerError> {
         let Request { amount, operation, .. } = request;
-        let payload = Payload { agent: Arc::clone(agent), amount, operation, phase: Phase::Reserve };
-        let admitted = self.once(key, payload, || {
-            self.reserve(agent, request).map(|reservation| Admitted::Reserve(Arc::new(reservation)))
-        })?;
-        match admitted {
+        let payload = Payload { agent: Arc::clone(agent), what: amount, operation, phase: Phase::Reserve };
+        let reserve = || self.reserve(agent, request).map(|made| Admitted::Reserve(Arc::new(made)));
+        match once(&self.keys, &self.clock, key, payload, reserve)? {
             Admitted::Reserve(reservation) => Ok(reservation),
             Admitted::Debit(_) => unreachable!("a key's payload tells debits from reservations"),
         }
@@ -157,13 +156,18 @@ impl Ledger {
         })
     }
 
-    /// Writes an active reservation into the books of an agent, and a timer if it is the next to expire.
+    /// Writes an active reservation into the books of an agent.
     fn hold(&self, agent: &Arc<Account>, state: &mut State, key: ReservationKey, amount: Amount) {
+        state.holds().reservations.insert(key, amount);
+        self.wake(agent, state, key.0);
+    }
+
+    /// Sets a timer for an agent, unless one waits that is due no later.
+    pub(super) fn wake(&self, agent: &Arc<Account>, state: &mut State, at: Monotonic) {
         let holds = state.holds();
-        holds.reservations.insert(key, amount);
-        if key.0 < holds.timer_at() {
-            holds.timers.push(key.0);
-            self.timers.push(Timer { at: key.0, account: Arc::clone(agent) });
+        if at < holds.timer_at() {
+            holds.timers.push(at);
+            self.timers.push(Timer { at, account: Arc::clone(agent) });
         }
     }
 
@@ -209,6 +213,7 @@ impl Ledger {
         // What was set aside has its place in the windows; a fact needs none.
         let must_fit = windows_at.filter(|_| !overdraft).map(|at| (at, beyond));
         self.pass_path(agent, state, &movement, must_fit, now)?;
+        state.calm(self);
         if is_active {
             state.holds().reservations.remove(&key);
         }
@@ -308,20 +313,16 @@ impl Ledger {
         state.holds().timers.retain(|at| *at != timer.at);
         let wall = self.clock.wall();
         let mut expired = 0;
-        let next = loop {
-            match state.holds().reservations.first_key_value() {
-                Some((&key, _)) if key.0 <= now => {
-                    self.give_back(agent, &mut state, key, EventKind::Expire, wall);
-                }
-                first => break first.map_or(Monotonic::NEVER, |(key, _)| key.0),
-            }
+        while let Some(key) = first_due(&state.holds().reservations, now) {
+            self.give_back(agent, &mut state, key, EventKind::Expire, wall);
             expired += 1;
-        };
-        // A later timer that waits already is not set again.
-        if next < state.holds().timer_at() {
-            state.holds().timers.push(next);
-            self.timers.push(Timer { at: next, account: Arc::clone(agent) });
         }
+        while let Some(key) = first_due(&state.holds().resources, now) {
+            self.give_back_resources(agent, &mut state, key, EventKind::Expire, wall);
+            expired += 1;
+        }
+        let next = state.holds().next_deadline();
+        self.wake(agent, &mut state, next);
         expired
     }
 
@@ -339,8 +340,14 @@ impl Ledger {
         let is_passed = agent.parent.as_ref().is_none_or(|pool| pool.pass(&movement, self, now));
         debug_assert!(is_passed, "nothing refuses what is given back");
         state.apply(&movement, agent, self);
+        state.calm(self);
         state.history.record(now, kind, amount, OperationId::NONE, self.history_limits);
     }
+}
+
+/// The first of the reservations, if its time is over.
+fn first_due<Held>(reservations: &BTreeMap<ReservationKey, Held>, now: Monotonic) -> Option<ReservationKey> {
+    reservations.first_key_value().map(|(key, _)| *key).filter(|key| key.0 <= now)
 }
 
 impl State {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Ledger;
 use super::account::{Account, State};
+use super::books::Books;
 use super::event::Source;
+use super::resources::Totals;
 use crate::sync::MutexGuard;
 use crate::window::Window;
 
@@ -24,10 +26,12 @@ impl Ledger {
     /// - granted = remaining + reserved + spent;
     /// - an agent's reserved is the sum of its active reservations, its usage history the sum of its spending;
     /// - a pool's reserved is the sum of what is reserved right below it, and its spent covers theirs;
-    /// - windows agree with their buckets.
+    /// - windows agree with their buckets;
+    /// - the same of each resource of an agent, and of a capacity as of a pool.
     #[must_use]
     pub fn verify(&self) -> Vec<Violation> {
         let slots = self.directory.slots();
+        let capacities = self.resource_types.capacities();
         let mut pools = self.directory.pools();
         pools.sort_by_key(|pool| std::cmp::Reverse(pool.depth()));
         let agents: Vec<_> = slots.agents().map(|agent| (agent, agent.lock())).collect();
@@ -35,31 +39,38 @@ impl Ledger {
 
         let mut violations = Vec::new();
         let mut below: HashMap<*const Account, (i128, i128)> = HashMap::new();
+        let mut totals = Totals::default();
         for (agent, state) in &agents {
-            report(agent, agent_faults(state), &mut violations);
+            report(&agent.id, agent_faults(state), &mut violations);
+            totals.check_agent(agent, state, &mut violations);
             add_below(agent, state, &mut below);
         }
         for (pool, state) in &pools {
             let (reserved, spent) = below.get(&Arc::as_ptr(pool)).copied().unwrap_or_default();
-            report(pool, pool_faults(state, reserved, spent), &mut violations);
+            report(&pool.id, pool_faults(state, reserved, spent), &mut violations);
             add_below(pool, state, &mut below);
         }
+        totals.check_capacities(&capacities, &mut violations);
         violations
     }
 }
 
-type Fault = Option<String>;
+pub(super) type Fault = Option<String>;
 
-fn report(account: &Arc<Account>, faults: impl IntoIterator<Item = Fault>, violations: &mut Vec<Violation>) {
+pub(super) fn report(
+    account: &Arc<str>,
+    faults: impl IntoIterator<Item = Fault>,
+    violations: &mut Vec<Violation>,
+) {
     let found = faults.into_iter().flatten();
-    violations.extend(found.map(|text| Violation { account: Arc::clone(&account.id), text }));
+    violations.extend(found.map(|text| Violation { account: Arc::clone(account), text }));
 }
 
 fn add_below(account: &Account, state: &State, below: &mut HashMap<*const Account, (i128, i128)>) {
     if let Some(parent) = &account.parent {
         let (reserved, spent) = below.entry(Arc::as_ptr(parent)).or_default();
-        *reserved += state.balance.reserved;
-        *spent += state.balance.spent;
+        *reserved += state.books.balance.reserved;
+        *spent += state.books.balance.spent;
     }
 }
 
@@ -69,27 +80,27 @@ fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
     let spent = state.history.total(Source::Ledger);
     let windows_agree = state.limits.iter().all(|limits| limits.windows.iter().all(Window::is_consistent));
     [
-        unbalanced(state),
-        differs("reserved", state.balance.reserved, "active reservations", reserved),
-        differs("spent", state.balance.spent, "usage history", spent),
+        unbalanced(&state.books),
+        differs("reserved", state.books.balance.reserved, "active reservations", reserved),
+        differs("spent", state.books.balance.spent, "usage history", spent),
         (!windows_agree).then(|| "a window does not agree with its buckets".into()),
     ]
 }
 
 fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [Fault; 3] {
     // More than what is below: agents that were unregistered leave their spending behind.
-    let uncovered = state.balance.spent < spent;
+    let uncovered = state.books.balance.spent < spent;
     [
-        unbalanced(state),
-        differs("reserved", state.balance.reserved, "reserved below", reserved),
-        uncovered.then(|| format!("spent {} does not cover {spent} spent below", state.balance.spent)),
+        unbalanced(&state.books),
+        differs("reserved", state.books.balance.reserved, "reserved below", reserved),
+        uncovered.then(|| format!("spent {} does not cover {spent} spent below", state.books.balance.spent)),
     ]
 }
 
-fn unbalanced(state: &State) -> Fault {
-    (!state.balance.is_balanced()).then(|| format!("books do not balance: {:?}", state.balance))
+pub(super) fn unbalanced(books: &Books) -> Fault {
+    (!books.balance.is_balanced()).then(|| format!("books do not balance: {:?}", books.balance))
 }
 
-fn differs(name: &str, value: i128, other_name: &str, other: i128) -> Fault {
+pub(super) fn differs(name: &str, value: i128, other_name: &str, other: i128) -> Fault {
     (value != other).then(|| format!("{name} {value} is not {other_name} {other}"))
 }

@@ -1,0 +1,341 @@
+"""How well the pattern learner would have foreseen a recorded demand, beside simple rules."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# numpy leaves parts of its annotations open.
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from safeguards._native import forecast_usage
+from safeguards.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from safeguards.backtest.demand import Demand
+
+    Floats = NDArray[np.float64]
+    Rule = Callable[[Floats, NDArray[np.int64]], Floats]
+
+__all__ = ["ForecastBacktest", "ForecastRow", "backtest_forecast"]
+
+LEARNER = "pattern learner"
+YESTERDAY = "yesterday"
+BINS = 10
+"""Bins of equal width in which confidence is compared with what came."""
+
+_DAY = 24
+_WEEK = 168
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRow:
+    """One way of forecasting.
+
+    Attributes:
+        policy: its name.
+        mase: mean absolute error of an hour over its usual change from one day to the next (Hyndman
+            & Koehler 2006), mean over agents and origins.
+        mase_ratio: `mase` over that of repeating yesterday: below 1 is better.
+        total_error: mean absolute error of the window's total, over the mean total.
+        covered_share: share of windows whose total was within the interval; None if there is no interval.
+        calibration_error: mean distance between confidence and the share of windows for which it came true,
+            over ten bins of confidence, weighted by their windows; None if there is no confidence.
+        hours: hours that were forecast, over all agents.
+    """
+
+    policy: str
+    mase: float
+    mase_ratio: float
+    total_error: float
+    covered_share: float | None
+    calibration_error: float | None
+    hours: int
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastBacktest:
+    """What was foreseen, and what came.
+
+    Attributes:
+        agents: ids of the agents that took part.
+        left_out: agents that did not, because they were active in too few hours.
+        horizon: hours of a window.
+        lead: hours between what was known and the window.
+        level: share of windows that the interval was to hold.
+        margin: the confidence was that of need of at most `margin` times the forecast.
+        rows: one for each policy, the best first.
+        origins: hours after which the forecasts were made.
+        actual: float64 (origins, agents): the windows' totals.
+        predicted: float64 (origins, agents): the learner's medians.
+        lower: float64 (origins, agents): lower ends of its intervals.
+        upper: float64 (origins, agents): upper ends.
+        confidence: float64 (origins, agents): its confidence.
+    """
+
+    agents: tuple[str, ...]
+    left_out: int
+    horizon: int
+    lead: int
+    level: float
+    margin: float
+    rows: list[ForecastRow]
+    origins: NDArray[np.int64] = field(repr=False)
+    actual: Floats = field(repr=False)
+    predicted: Floats = field(repr=False)
+    lower: Floats = field(repr=False)
+    upper: Floats = field(repr=False)
+    confidence: Floats = field(repr=False)
+
+    def row(self, policy: str = LEARNER) -> ForecastRow:
+        """The row of a policy."""
+        return next(row for row in self.rows if row.policy == policy)
+
+    def reliability(self) -> list[tuple[float, float, int]]:
+        """For each bin of confidence that has windows: mean confidence, share that came true, windows."""
+        return _reliability(self.confidence, self.actual <= self.margin * self.predicted)
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in one sentence."""
+        learner, best_rule = self.row(), next(row for row in self.rows if row.policy != LEARNER)
+        side = "smaller" if learner.mase <= best_rule.mase else "larger"
+        change = abs(1 - learner.mase / best_rule.mase)
+        return (
+            f"the pattern learner's errors are {change:.0%} {side} than those of the best simple rule "
+            f"({best_rule.policy}); its {self.level:.0%} interval held {learner.covered_share:.0%}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "kind": "forecast",
+            "agents": len(self.agents),
+            "left_out": self.left_out,
+            "origins": len(self.origins),
+            "horizon": self.horizon,
+            "lead": self.lead,
+            "level": self.level,
+            "margin": self.margin,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def plot(self, directory: Path, *, file_format: Literal["png", "svg"] = "png") -> list[Path]:
+        """Writes pictures: the policies' errors, some agents' days, and confidence against what came.
+
+        Args:
+            directory: where to; it must be there.
+            file_format: which kind of picture.
+
+        Returns:
+            The files.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from safeguards.backtest._forecast_plots import draw
+
+        return draw(self, directory, file_format)
+
+    def __str__(self) -> str:
+        head = f"{'policy':<32}{'MASE':>8}{'ratio':>8}{'total':>8}{'coverage':>10}{'calibration':>13}"
+        return "\n".join([head, *map(_line, self.rows)])
+
+
+def _line(row: ForecastRow) -> str:
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    errors = f"{row.mase:8.3f}{row.mase_ratio:8.3f}{row.total_error:8.3f}"
+    return f"{row.policy:<32}{errors}{share(row.covered_share):>10}{share(row.calibration_error):>13}"
+
+
+def backtest_forecast(
+    demand: Demand,
+    *,
+    horizon: int = 24,
+    lead: int = 0,
+    window_days: int = 14,
+    min_activity: float = 0.3,
+    level: float = 0.8,
+    margin: float = 1.2,
+    threads: int = 0,
+) -> ForecastBacktest:
+    """Forecasts every day of a recorded demand from what was known before it.
+
+    The first origin is at the end of the first history window, or in the middle of the demand if that is
+    earlier; one follows every 24 hours.
+
+    Args:
+        demand: what agents needed.
+        horizon: hours of a window.
+        lead: hours between what is known and the window.
+        window_days: days of history that each forecast may use.
+        min_activity: only agents that need something in more than this share of the hours of each half. The
+            error of one that hardly ever does means nothing in units of its usual change.
+        level: share of windows that the interval is to hold.
+        margin: confidence is that of need of at most `margin` times the forecast.
+        threads: threads of the forecasts; 0 for one per core. The result does not depend on it.
+
+    Raises:
+        ConfigurationError: there are too few hours or agents, or an argument makes no sense.
+    """
+    import numpy as np
+
+    agents, cost = _active(demand, min_activity)
+    history = window_days * _DAY
+    first = min(history, cost.shape[1] // 2 // _DAY * _DAY)
+    origins = np.arange(first, cost.shape[1] - lead - horizon + 1, _DAY)
+    if first < _DAY or not len(origins):
+        raise ConfigurationError(
+            f"{cost.shape[1]} hours are too few: half of them must be a day at least, and the window of "
+            f"{lead} + {horizon} hours must fit behind it"
+        )
+    rules = _rules()
+    errors: dict[str, list[Floats]] = {name: [] for name in (LEARNER, *rules)}
+    totals: dict[str, list[Floats]] = {name: [] for name in (LEARNER, *rules)}
+    found: dict[str, list[Floats]] = {
+        name: [] for name in ("median", "lower", "upper", "confidence", "actual")
+    }
+    for origin in origins.tolist():
+        past = np.ascontiguousarray(cost[:, max(0, origin - history) : origin])
+        came = cost[:, origin + lead : origin + lead + horizon]
+        forecast = forecast_usage(
+            past,
+            np.zeros(len(past), dtype=np.int64),
+            lead=lead,
+            length=horizon,
+            level=level,
+            margin=margin,
+            threads=threads,
+        )
+        scale = _usual_change(past)
+        for name, rule in rules.items():
+            hourly = rule(past, np.arange(lead, lead + horizon))
+            errors[name].append(np.abs(hourly - came).mean(axis=1) / scale)
+            totals[name].append(hourly.sum(axis=1))
+        errors[LEARNER].append(np.abs(forecast["hourly"] - came).mean(axis=1) / scale)
+        totals[LEARNER].append(forecast["median"])
+        for name, values in found.items():
+            values.append(came.sum(axis=1) if name == "actual" else forecast[name])
+    arrays = {name: np.array(values) for name, values in found.items()}
+    hours = len(origins) * cost.shape[0] * horizon
+    rows = _rows(errors, totals, arrays, margin, hours)
+    return ForecastBacktest(
+        agents=agents,
+        left_out=len(demand.agents) - len(agents),
+        horizon=horizon,
+        lead=lead,
+        level=level,
+        margin=margin,
+        rows=rows,
+        origins=origins,
+        actual=arrays["actual"],
+        predicted=arrays["median"],
+        lower=arrays["lower"],
+        upper=arrays["upper"],
+        confidence=arrays["confidence"],
+    )
+
+
+def _active(demand: Demand, min_activity: float) -> tuple[tuple[str, ...], Floats]:
+    import numpy as np
+
+    cost = np.asarray(demand.cost, dtype=np.float64)
+    middle = cost.shape[1] // 2
+    halves = (cost[:, :middle], cost[:, middle:])
+    active = np.all([(half > 0).mean(axis=1) > min_activity for half in halves], axis=0)
+    if not active.any():
+        raise ConfigurationError(
+            f"no agent needs anything in more than {min_activity:.0%} of the hours of each half: "
+            "lower min_activity"
+        )
+    return tuple(agent for agent, is_in in zip(demand.agents, active, strict=True) if is_in), cost[active]
+
+
+def _rules() -> dict[str, Rule]:
+    """What people do without a forecaster: from the past, the hours that are so many hours ahead."""
+
+    def repeat(period: int) -> Rule:
+        def rule(past: Floats, ahead: NDArray[np.int64]) -> Floats:
+            known = min(period, past.shape[1] // _DAY * _DAY)
+            return past[:, -known:][:, ahead % known]
+
+        return rule
+
+    def mean_of_the_hour(past: Floats, ahead: NDArray[np.int64]) -> Floats:
+        days = min(past.shape[1] // _DAY, 7)
+        by_day = past[:, -days * _DAY :].reshape(len(past), days, _DAY)
+        means: Floats = by_day.mean(axis=1)[:, ahead % _DAY]
+        return means
+
+    def mean_of_the_day(past: Floats, ahead: NDArray[np.int64]) -> Floats:
+        import numpy as np
+
+        return np.repeat(past[:, -_DAY:].mean(axis=1, keepdims=True), len(ahead), axis=1)
+
+    return {
+        YESTERDAY: repeat(_DAY),
+        "last week": repeat(_WEEK),
+        "mean of the hour over 7 days": mean_of_the_hour,
+        "mean of the last day": mean_of_the_day,
+    }
+
+
+def _usual_change(past: Floats) -> Floats:
+    """Mean change of an hour from one day to the next; NaN where nothing ever changed."""
+    import numpy as np
+
+    change = np.abs(past[:, _DAY:] - past[:, :-_DAY]).mean(axis=1)
+    return np.where(change > 0, change, np.nan)
+
+
+def _rows(
+    errors: dict[str, list[Floats]],
+    totals: dict[str, list[Floats]],
+    found: dict[str, Floats],
+    margin: float,
+    hours: int,
+) -> list[ForecastRow]:
+    import numpy as np
+
+    actual = found["actual"]
+    mase = {name: float(np.nanmean(values)) for name, values in errors.items()}
+    came_true = actual <= margin * found["median"]
+    within = (found["lower"] <= actual) & (actual <= found["upper"])
+    rows = [
+        ForecastRow(
+            policy=name,
+            mase=mase[name],
+            mase_ratio=mase[name] / mase[YESTERDAY],
+            total_error=float(np.abs(np.array(totals[name]) - actual).mean() / actual.mean()),
+            covered_share=float(within.mean()) if name == LEARNER else None,
+            calibration_error=_calibration_error(found["confidence"], came_true) if name == LEARNER else None,
+            hours=hours,
+        )
+        for name in errors
+    ]
+    return sorted(rows, key=lambda row: row.mase)
+
+
+def _reliability(confidence: Floats, came_true: NDArray[np.bool_]) -> list[tuple[float, float, int]]:
+    import numpy as np
+
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    found = [(bins == number) for number in range(BINS)]
+    return [
+        (float(confidence[own].mean()), float(came_true[own].mean()), int(own.sum()))
+        for own in found
+        if own.any()
+    ]
+
+
+def _calibration_error(confidence: Floats, came_true: NDArray[np.bool_]) -> float:
+    bins = _reliability(confidence, came_true)
+    return sum(abs(said - came) * count for said, came, count in bins) / confidence.size

@@ -1,0 +1,301 @@
+"""How should a day's budget have been spread over its hours? Rules of pacing on recorded demand."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# numpy leaves parts of its annotations open.
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from safeguards.backtest.demand import Demand
+from safeguards.budget.time_scheduler._pacing import DAYS, SLOTS_PER_DAY, DemandHistory, Pace
+from safeguards.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Shares = NDArray[np.float64]
+
+__all__ = ["PacingBacktest", "PacingRow", "backtest_pacing"]
+
+RULES = ("none", "even", "forecast")
+
+_HOURS = 24
+_BLACKED_OUT = 0.05
+_QUANTILE = 0.1
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class PacingRow:
+    """One rule, over all days of all agents.
+
+    Attributes:
+        rule: its name, as `pacing` of `BudgetTimeScheduler`.
+        utility_share: utility, as a share of what the same budget gives with hindsight; mean over days.
+        worst_utility_share: the same, at the 10 % quantile of days.
+        used_share: share of the budget that was used; mean over days.
+        blacked_out_share: share of slots whose demand was admitted by less than 5 %; mean over days.
+    """
+
+    rule: str
+    utility_share: float
+    worst_utility_share: float
+    used_share: float
+    blacked_out_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class PacingBacktest:
+    """What became of each rule.
+
+    Attributes:
+        budget_share: the budget of each day, as a share of its demand.
+        slots_per_day: slots of a day.
+        agents: name of the agent of each day.
+        days: number of each day, from the begin of the record.
+        demand: (days, slots) demand of each day.
+        admitted: (days, slots) of each rule: share of each slot's demand that was admitted.
+        left_out: agents that were left out, because they were active in too few hours.
+        rows: a row for each rule.
+    """
+
+    budget_share: float
+    slots_per_day: int
+    agents: tuple[str, ...]
+    days: tuple[int, ...]
+    demand: Shares
+    admitted: dict[str, Shares]
+    left_out: int
+    rows: list[PacingRow]
+
+    def row(self, rule: str) -> PacingRow:
+        """The row of one rule.
+
+        Raises:
+            ConfigurationError: there is no such rule.
+        """
+        for row in self.rows:
+            if row.rule == rule:
+                return row
+        raise ConfigurationError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
+
+    def utility_of_days(self, rule: str) -> Shares:
+        """Utility of each day, as a share of that with hindsight.
+
+        Raises:
+            ConfigurationError: there is no such rule.
+        """
+        self.row(rule)
+        return _utility(self.demand, self.admitted[rule], self.budget_share)
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in one sentence."""
+        none, forecast = self.row("none"), self.row("forecast")
+        return (
+            f"With forecast pacing a day's budget does {forecast.utility_share:.1%} of what it would with "
+            f"hindsight, {none.utility_share:.1%} without pacing; {forecast.blacked_out_share:.1%} of the "
+            f"slots go without, rather than {none.blacked_out_share:.1%}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "kind": "pacing",
+            "days": len(self.days),
+            "agents": len(set(self.agents)),
+            "left_out": self.left_out,
+            "slots_per_day": self.slots_per_day,
+            "budget_share": self.budget_share,
+            "rows": [asdict(row) for row in self.rows],
+            "verdict": self.verdict,
+        }
+
+    def plot(self, directory: Path) -> list[Path]:
+        """Writes pictures into a directory that exists, and returns their files.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from safeguards.backtest import _pacing_plots
+
+        return _pacing_plots.plot(self, directory)
+
+
+def backtest_pacing(
+    demand: Demand | ArrayLike,
+    *,
+    budget_share: float = 0.7,
+    slots_per_day: int | None = None,
+    warm_up_days: int | None = None,
+    least_active: float = 0.3,
+) -> PacingBacktest:
+    """Replays days whose budget is less than their demand, and admits a share of each slot.
+
+    The rules are those of `BudgetTimeScheduler`, by the same code: `none` spends until the budget is empty,
+    `even` expects demand to go on as it has since midnight, `forecast` learns from the last seven days when
+    it comes. The share of a slot is chosen before anything of its demand is seen.
+
+    What a slot is worth is its demand times the square root of the share that is admitted: the first tenth
+    of the work is worth more than the last. With hindsight one would then admit the same share all day, and
+    the budget would be used up at midnight; that is 100 %.
+
+    Args:
+        demand: what was wanted: hours, or an array of (agents, slots) that are not negative, from a midnight
+            on.
+        budget_share: budget of each day as a share of what the day turns out to want; above 0, at most 1.
+        slots_per_day: slots of a day; 24 for a `Demand`, 144 for an array if not given.
+        warm_up_days: days that are learnt from, but not scored: a week, or half of a shorter record, if not
+            given.
+        least_active: agents with demand in a smaller share of hours, in or after the warm-up, are left out.
+
+    Raises:
+        ConfigurationError: an argument makes no sense, or no agent is left.
+
+    Example:
+        >>> import numpy as np
+        >>> from safeguards.backtest import Demand
+        >>> day = np.where(np.arange(24) < 8, 1.0, 10.0)
+        >>> result = backtest_pacing(Demand(("office",), np.tile(day, 14)[None]))
+        >>> [(row.rule, round(row.utility_share, 2)) for row in result.rows]
+        [('none', 0.84), ('even', 0.96), ('forecast', 1.0)]
+    """
+    names, slots, per_day = _slots(demand, slots_per_day)
+    n_days = slots.shape[1] // per_day
+    if not 0 < budget_share <= 1:
+        raise ConfigurationError(f"budget_share must be above 0 and at most 1, not {budget_share!r}")
+    warm_up = min(DAYS, n_days // 2) if warm_up_days is None else warm_up_days
+    if not 1 <= warm_up < n_days:
+        raise ConfigurationError(f"warm_up_days must be from 1 to {n_days - 1}, not {warm_up}")
+    keep = _active(slots, per_day, warm_up, least_active)
+    agents, days, wanted, admitted = _replay(
+        names, slots, keep, per_day=per_day, warm_up=warm_up, budget_share=budget_share
+    )
+    return PacingBacktest(
+        budget_share=budget_share,
+        slots_per_day=per_day,
+        agents=agents,
+        days=days,
+        demand=wanted,
+        admitted=admitted,
+        left_out=len(names) - len(keep),
+        rows=[_row(rule, wanted, shares, budget_share) for rule, shares in admitted.items()],
+    )
+
+
+def _slots(demand: Demand | ArrayLike, slots_per_day: int | None) -> tuple[tuple[str, ...], Shares, int]:
+    import numpy as np
+
+    if isinstance(demand, Demand):
+        names, slots, per_day = demand.agents, demand.cost, slots_per_day or _HOURS
+    else:
+        slots, per_day = np.asarray(demand, np.float64), slots_per_day or SLOTS_PER_DAY
+        if slots.ndim != 2 or not (np.isfinite(slots).all() and (slots >= 0).all()):  # noqa: PLR2004
+            raise ConfigurationError(
+                f"demand must be (agents, slots), finite and not negative, not of shape {slots.shape}"
+            )
+        names = tuple(f"agent {number}" for number in range(1, len(slots) + 1))
+    if per_day < _HOURS or per_day % _HOURS:
+        raise ConfigurationError(f"slots_per_day must be 24 or a multiple of it, not {per_day}")
+    if slots.shape[1] < 2 * per_day:
+        raise ConfigurationError(
+            f"demand must last two days at least, not {slots.shape[1]} slots of {per_day} a day"
+        )
+    return names, slots, per_day
+
+
+def _active(slots: Shares, per_day: int, warm_up: int, least_active: float) -> Sequence[int]:
+    import numpy as np
+
+    if not 0 <= least_active <= 1:
+        raise ConfigurationError(f"least_active must be between 0 and 1, not {least_active!r}")
+    per_hour = per_day // _HOURS
+    whole = slots.shape[1] // per_day * per_day
+    is_used = slots[:, :whole].reshape(len(slots), -1, per_hour).sum(axis=2) > 0
+    before, after = is_used[:, : warm_up * _HOURS].mean(axis=1), is_used[:, warm_up * _HOURS :].mean(axis=1)
+    keep: list[int] = np.flatnonzero((before > least_active) & (after > least_active)).tolist()
+    if not keep:
+        raise ConfigurationError(
+            f"least_active is {least_active}: before and after day {warm_up} no agent is so active"
+        )
+    return keep
+
+
+def _replay(
+    names: Sequence[str],
+    slots: Shares,
+    keep: Sequence[int],
+    *,
+    per_day: int,
+    warm_up: int,
+    budget_share: float,
+) -> tuple[tuple[str, ...], tuple[int, ...], Shares, dict[str, Shares]]:
+    import numpy as np
+
+    agents: list[str] = []
+    days: list[int] = []
+    wanted: list[list[float]] = []
+    admitted: dict[str, list[list[float]]] = {rule: [] for rule in RULES}
+    least = _TINY * float(slots[keep].mean())
+    for agent in keep:
+        history = DemandHistory(per_day)
+        for day in range(slots.shape[1] // per_day):
+            demand: list[float] = slots[agent, day * per_day : (day + 1) * per_day].tolist()
+            if day >= warm_up and sum(demand) > least:
+                earlier = history.earlier(day * per_day, per_day)
+                for rule in RULES:
+                    admitted[rule].append(_paced(rule, demand, earlier, budget_share * sum(demand)))
+                agents.append(names[agent])
+                days.append(day)
+                wanted.append(demand)
+            for slot, amount in enumerate(demand, day * per_day):
+                history.add(slot, amount)
+    return (
+        tuple(agents),
+        tuple(days),
+        np.array(wanted),
+        {rule: np.array(rows) for rule, rows in admitted.items()},
+    )
+
+
+def _paced(rule: str, demand: list[float], earlier: list[list[float]], budget: float) -> list[float]:
+    """The share of each slot's demand that a rule admits."""
+    pace = Pace(len(demand), earlier if rule == "forecast" else ())
+    shares: list[float] = []
+    for slot, wanted in enumerate(demand):
+        share = 1.0 if rule == "none" else pace.throttle(budget, slot)
+        spent = min(share * wanted, budget)
+        shares.append(spent / wanted if wanted > 0 else share)
+        budget -= spent
+        pace.see(wanted)
+    return shares
+
+
+def _row(rule: str, demand: Shares, admitted: Shares, budget_share: float) -> PacingRow:
+    import numpy as np
+
+    utility = _utility(demand, admitted, budget_share)
+    used = (admitted * demand).sum(axis=1) / demand.sum(axis=1) / budget_share
+    blacked_out = (admitted < _BLACKED_OUT) & (demand > 0)
+    return PacingRow(
+        rule,
+        float(utility.mean()),
+        float(np.quantile(utility, _QUANTILE)),
+        float(used.mean()),
+        float(blacked_out.mean()),
+    )
+
+
+def _utility(demand: Shares, admitted: Shares, budget_share: float) -> Shares:
+    import numpy as np
+
+    best = demand.sum(axis=1) * math.sqrt(budget_share)
+    shares: Shares = (demand * np.sqrt(admitted)).sum(axis=1) / best
+    return shares

@@ -1,0 +1,405 @@
+"""Learns from what agents use, and foresees what they will need."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import ROUND_UP, Context, Decimal
+from typing import TYPE_CHECKING, Any
+
+from safeguards._native import UsageLearner
+from safeguards.budget._pattern_search import find_patterns
+from safeguards.core._ticker import ticker_of
+from safeguards.core.controller import Controller
+from safeguards.exceptions import ConfigurationError
+from safeguards.types.decisions import Decision
+from safeguards.types.predictions import BudgetPrediction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from safeguards._native import Amount
+    from safeguards.budget.usage_patterns import UsagePatterns
+    from safeguards.core._ticker import Job
+    from safeguards.core.budget_coordination import BudgetCoordinator
+
+    Timestamps = Sequence[datetime] | Sequence[np.datetime64] | NDArray[np.datetime64]
+    Amounts = Sequence[Amount] | NDArray[np.float64]
+
+__all__ = ["BudgetPatternLearner"]
+
+SAFETY_MARGIN = Decimal("1.2")
+"""What budgets are multiplied by; the confidence is that of need staying below."""
+
+_QUARTER_SECONDS = 900
+_MOST_DAYS = 366
+_DAY_SECONDS = 86_400
+_EXACT = Context(prec=60, rounding=ROUND_UP)
+_PLACES = Decimal("1e-9")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class BudgetPatternLearner(Controller):
+    """Learns each agent's habits from its usage, and predicts what it will need.
+
+    `start_collection` begins to read what agents spend, from the coordinator's usage history: charges and
+    recorded usage alike, once each quarter of an hour, at no cost to those who spend. `load_history` adds
+    what was before. `analyze_patterns` shows what an agent does by hour and weekday;
+    `predict_budget_needs` foresees the need of any window.
+
+    As a controller it sets budgets: once started, each interval, it gives every agent whose prediction is
+    reliable the need of the interval to come, times 1.2. Nothing is changed unless it is started or
+    `run_once` is called; `start_collection` only collects.
+
+    Predictions combine simple forecasts (the same hour of yesterday and of last week, medians, profiles,
+    regressions), weighted by how they did on the agent's earlier days and for all other agents; intervals
+    and confidence come from the errors of earlier days (`docs/forecasting.md` tells more).
+
+    Args:
+        budget_coordinator: the coordinator of the agents.
+        learning_period_days: days of history that count, 1 to 366. An agent that learns takes less than
+            16 KiB with 14.
+        prediction_confidence: the share of windows that `lower` to `upper` is to hold, and the confidence
+            from which a prediction is `reliable`.
+        min_data_points: usages (or loaded points) in these days that a prediction needs.
+        interval_seconds: how often it sets budgets once it is started, and for how long: whole hours.
+        max_change: the most that one decision changes, as a share of the budget its period began with.
+        timezone: whose hours of the day habits follow, and what naive times mean: a name such as
+            `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not given.
+
+    Raises:
+        ConfigurationError: an argument makes no sense.
+
+    Example:
+        >>> from datetime import UTC, datetime, timedelta
+        >>> from safeguards import BudgetCoordinator, ManualClock
+        >>> now = datetime(2026, 3, 2, tzinfo=UTC)
+        >>> coordinator = BudgetCoordinator(clock=ManualClock(now))
+        >>> learner = BudgetPatternLearner(coordinator, timezone=UTC)
+        >>> hours = [now - timedelta(hours=n) for n in range(336, 0, -1)]
+        >>> learner.load_history("bot", hours, [2 if 9 <= hour.hour < 17 else 0 for hour in hours])
+        >>> prediction = learner.predict_budget_needs("bot", now, prediction_window_hours=24)
+        >>> prediction.predicted_budget, prediction.reliable
+        (Decimal('16'), True)
+        >>> print(learner.analyze_patterns("bot"))
+        agent 'bot', 2026-02-16 00:00 to 2026-03-02 00:00 (336 data points)
+          usage      0.667 per 60 minutes, none in 67% of them
+          day        strength 1.00: most at 09:00 (2), least at 00:00 (0)
+          week       strength 0.00: most on Mondays (16), least on Mondays (16)
+          trend      +0.0% a day
+          anomalies  none
+    """
+
+    fallback = "budgets stay as they are"
+
+    def __init__(
+        self,
+        budget_coordinator: BudgetCoordinator,
+        learning_period_days: int = 14,
+        prediction_confidence: float = 0.8,
+        min_data_points: int = 100,
+        *,
+        interval_seconds: float = _DAY_SECONDS,
+        max_change: float | None = None,
+        timezone: str | tzinfo | None = None,
+    ) -> None:
+        super().__init__(budget_coordinator, interval_seconds, max_change=max_change)
+        days = _check_whole("learning_period_days", learning_period_days, _MOST_DAYS)
+        points = _check_whole("min_data_points", min_data_points, 10**12)
+        if not 0 < prediction_confidence < 1:
+            raise ConfigurationError(
+                f"prediction_confidence must be above 0 and below 1, not {prediction_confidence!r}"
+            )
+        if interval_seconds % 3600:
+            raise ConfigurationError(f"interval_seconds must be whole hours, not {interval_seconds!r}")
+        self.learning_period_days = days
+        self.prediction_confidence = prediction_confidence
+        self.min_data_points = points
+        self._zone = _zone(timezone)
+        self._usage = UsageLearner(days, points, _zone_name(timezone, self._zone))
+        self._collecting = threading.Lock()
+        self._collection: Job | None = None
+        self._read_at: datetime | None = None
+
+    # Collecting.
+
+    def start_collection(self) -> None:
+        """Reads what the agents have used so far, and from now on what they use, each quarter of an hour.
+
+        Nothing is counted twice and nothing is lost, whoever joins and leaves; only of an agent that joins
+        and leaves between two readings nothing is seen. A second start does nothing.
+        """
+        with self._collecting:
+            if self._collection is not None:
+                return
+            self._read()
+            ticker = ticker_of(self.budget_coordinator.clock)
+            self._collection = ticker.schedule(self._collect, self._until_next_quarter())
+
+    def stop_collection(self) -> None:
+        """Reads a last time, and no more. What is known stays known."""
+        with self._collecting:
+            job, self._collection = self._collection, None
+            if job is not None:
+                ticker_of(self.budget_coordinator.clock).cancel(job)
+                self._read()
+
+    @property
+    def collecting(self) -> bool:
+        """Whether usage is being read."""
+        return self._collection is not None
+
+    def start(self) -> None:
+        """Collects, and sets budgets each interval, for the first time one interval later."""
+        self.start_collection()
+        super().start()
+
+    def load_history(self, agent_id: str, timestamps: Timestamps, amounts: Amounts) -> None:
+        """Adds usage from before the collection, or from elsewhere.
+
+        All of it or, if anything is wrong, nothing. Points older than the learning period are left out. The
+        hours between the points are taken as known: nothing was used in them. What the coordinator has in its
+        own usage history is read by `start_collection` and must not be loaded as well.
+
+        Args:
+            agent_id: the agent; it need not be registered.
+            timestamps: when, as `datetime`s or a numpy array of `datetime64`, in any order; naive ones are
+                in the learner's `timezone`, by default local time.
+            amounts: how much at each of them: amounts (`Decimal`, `int`, decimal `str`) or a numpy array of
+                numbers. Measured histories come as arrays, and a forecast is an estimate: here, and only
+                here, floats are welcome. They never reach a budget but through a prediction.
+
+        Raises:
+            ConfigurationError: the lengths differ, or a number is negative or not finite.
+            InvalidAmountError: one of the amounts is none.
+        """
+        _check_id(agent_id)
+        at = [self._micros(timestamp) for timestamp in _items(timestamps, "datetime64[us]")]
+        if hasattr(amounts, "dtype"):
+            amounts = _float64(amounts)
+        self._usage.load(agent_id, at, amounts, self._now())
+
+    # Looking.
+
+    def analyze_patterns(self, agent_id: str, time_bucket_minutes: int = 60) -> UsagePatterns:
+        """What is known of an agent's habits in the learning period.
+
+        Args:
+            agent_id: the agent.
+            time_bucket_minutes: length of the buckets in which usage is looked at: whole quarter-hours that a
+                day is a multiple of, such as 15, 60 or 240.
+
+        Returns:
+            Profile by hour and weekday, trend, strength of the seasons, anomalies; `print` and `plot()` show
+            it. Empty, and false, if nothing is known.
+
+        Raises:
+            ConfigurationError: `time_bucket_minutes` is no such length.
+        """
+        _check_id(agent_id)
+        _check_bucket(time_bucket_minutes)
+        self._catch_up()
+        return find_patterns(agent_id, self._usage.usage(agent_id), time_bucket_minutes, self._zone)
+
+    def predict_budget_needs(
+        self,
+        agent_id: str,
+        future_time: datetime,
+        prediction_window_hours: int = 24,
+    ) -> BudgetPrediction | None:
+        """What an agent will need from `future_time` on.
+
+        What is known after `future_time` is not looked at, so a prediction of a time that is past can be held
+        against what came.
+
+        Args:
+            agent_id: the agent.
+            future_time: where the window begins: its quarter-hour. A naive one is in the learner's
+                `timezone`, by default local time.
+            prediction_window_hours: hours of the window, 1 to 8784.
+
+        Returns:
+            The prediction. None if there are fewer than `min_data_points` in the `learning_period_days`
+            before, or if what is known ends more than that before `future_time`.
+
+        Raises:
+            ConfigurationError: the window is not a number of hours, or ends more than a year ahead.
+        """
+        _check_id(agent_id)
+        hours = _check_whole("prediction_window_hours", prediction_window_hours, _MOST_DAYS * 24)
+        start = self._aware(future_time)
+        self._catch_up()
+        found = self._usage.predict(agent_id, start, hours, self.prediction_confidence, float(SAFETY_MARGIN))
+        return None if found is None else self._prediction(agent_id, hours, found)
+
+    def known_agents(self) -> list[str]:
+        """Ids of the agents of which any usage is known, sorted."""
+        self._catch_up()
+        return self._usage.agents()
+
+    # What a controller is made of.
+
+    def _observe(self, now: datetime) -> None:  # noqa: ARG002 - the ledger knows the time
+        if self.collecting:
+            self._read()
+
+    def _propose(self, now: datetime) -> list[Decision]:
+        hours = int(self.interval_seconds // 3600)
+        level, margin = self.prediction_confidence, float(SAFETY_MARGIN)
+        registered = set(self.budget_coordinator.get_all_agent_ids())
+        found = self._usage.predict_all(now, hours, level, margin)
+        predictions = [self._prediction(agent, hours, one) for agent, one in found if agent in registered]
+        return [self._decision(prediction, now) for prediction in predictions if prediction.reliable]
+
+    def _decision(self, prediction: BudgetPrediction, now: datetime) -> Decision:
+        need = prediction.predicted_budget
+        new = _EXACT.multiply(need, SAFETY_MARGIN).quantize(_PLACES, context=_EXACT)
+        hours = len(prediction.hourly)
+        return Decision(
+            kind="agent",
+            subject=prediction.agent_id,
+            old=self.budget_coordinator.get_budget(prediction.agent_id),
+            new=new,
+            reason=(
+                f"it will need about {need:.6g} in the next {hours} hours; "
+                f"{SAFETY_MARGIN} times that is enough with probability {prediction.confidence:.0%}"
+            ),
+            inputs={
+                "predicted_budget": need,
+                "lower": prediction.lower,
+                "upper": prediction.upper,
+                "confidence": prediction.confidence,
+                "data_points": prediction.data_points,
+            },
+            time=now,
+        )
+
+    # Reading.
+
+    def _collect(self) -> float:
+        self._try_observe(self._now())
+        return self._until_next_quarter()
+
+    def _read(self) -> None:
+        now = self._now()
+        self._usage.read(self.budget_coordinator)
+        self._read_at = now
+
+    def _catch_up(self) -> None:
+        """Reads if a quarter-hour has ended since the last time: the collection may be a moment late."""
+        read_at = self._read_at
+        if self.collecting and read_at is not None and _quarter(read_at) != _quarter(self._now()):
+            self._read()
+
+    def _until_next_quarter(self) -> float:
+        now = self._now()
+        return _QUARTER_SECONDS - (now - _EPOCH).total_seconds() % _QUARTER_SECONDS
+
+    def _prediction(self, agent_id: str, hours: int, found: tuple[Any, ...]) -> BudgetPrediction:
+        median, lower, upper, confidence, hourly, weights, start, known_until, known_hours, points = found
+        heard = sorted((w for w in weights if w[1] > 0), key=lambda weight: -weight[1])
+        return BudgetPrediction(
+            agent_id=agent_id,
+            start=start,
+            end=start + timedelta(hours=hours),
+            predicted_budget=median,
+            lower=lower,
+            upper=upper,
+            level=self.prediction_confidence,
+            confidence=confidence,
+            margin=SAFETY_MARGIN,
+            hourly=tuple(hourly),
+            experts=dict(heard),
+            known_until=known_until,
+            known_hours=known_hours,
+            data_points=points,
+        )
+
+    def _aware(self, time: object) -> datetime:
+        """A time in UTC; a naive one is in the learner's time zone."""
+        if not isinstance(time, datetime):
+            raise TypeError(f"a time must be a datetime or a numpy.datetime64, not {time!r}")
+        local = time.replace(tzinfo=self._zone) if time.tzinfo is None and self._zone else time
+        try:
+            return local.astimezone(UTC)
+        except (OverflowError, ValueError) as error:
+            raise ConfigurationError(f"{time} is out of range: {error}") from None
+
+    def _micros(self, time: object) -> int:
+        return (self._aware(time) - _EPOCH) // timedelta(microseconds=1)
+
+
+def _quarter(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(seconds=_QUARTER_SECONDS)
+
+
+def _items(values: Any, dtype: str) -> list[object]:
+    """The items of an array or a sequence as Python's own."""
+    if hasattr(values, "dtype"):
+        return list(values.astype(dtype).tolist())
+    return [v.astype(dtype).item() if hasattr(v, "dtype") else v for v in values]
+
+
+def _float64(values: Any) -> NDArray[np.float64]:
+    import numpy as np
+
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        raise ConfigurationError(
+            f"an array of amounts has one dimension and numbers in it, not {array.ndim} and {array.dtype}"
+        )
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _check_id(agent_id: object) -> None:
+    if not isinstance(agent_id, str):
+        raise TypeError(f"agent_id must be a str, not {type(agent_id).__name__}")
+
+
+def _check_whole(argument: str, value: object, most: int) -> int:
+    if isinstance(value, bool) or value != value or not isinstance(value, int | float):  # noqa: PLR0124 - NaN
+        raise ConfigurationError(f"{argument} must be a whole number, not {value!r}")
+    if not 1 <= value <= most or value != int(value):
+        raise ConfigurationError(f"{argument} must be a whole number from 1 to {most}, not {value!r}")
+    return int(value)
+
+
+def _check_bucket(minutes: object) -> None:
+    if (
+        isinstance(minutes, bool)
+        or not isinstance(minutes, int)
+        or minutes < 1
+        or minutes % 15
+        or 1440 % minutes
+    ):
+        raise ConfigurationError(
+            "usage is kept by the quarter-hour: time_bucket_minutes must be a multiple of 15 that divides a "
+            f"day, such as 15, 30, 60, 120, 240 or 1440, not {minutes!r}"
+        )
+
+
+def _zone(timezone: str | tzinfo | None) -> tzinfo | None:
+    if not isinstance(timezone, str):
+        return timezone
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"timezone {timezone!r} is not known: use a name such as 'Europe/Berlin'"
+        ) from error
+
+
+def _zone_name(timezone: object, zone: tzinfo | None) -> str | None:
+    if zone is None:
+        return None
+    if zone is UTC:
+        return "UTC"
+    name = getattr(zone, "key", None)
+    if isinstance(name, str):
+        return name
+    raise ConfigurationError(f"timezone must be a name, a ZoneInfo or datetime.UTC, not {timezone!r}")

@@ -1,0 +1,98 @@
+"""Pacing of one pool as it goes: what it spends and turns away, slot by slot, and what it may admit now."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from safeguards.budget.time_scheduler._pacing import DemandHistory, Pace
+
+if TYPE_CHECKING:
+    from safeguards.budget.time_scheduler._calendar import Calendar
+    from safeguards.budget.time_scheduler._values import Occurrence
+
+Pacing = Literal["none", "even", "forecast"]
+
+SLOT = timedelta(minutes=10)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - slots are those of the clock on the wall
+_MOST_AT_ONCE = timedelta(days=1)
+_NOTHING = timedelta(0)
+
+
+class LivePacing:
+    """Watches a pool and says which share of its demand to admit.
+
+    Demand is what was spent or set aside, and what was turned away. It is noted in slots of ten minutes of
+    the clock on the wall, so that days of 23 and 25 hours line up with others.
+
+    Args:
+        mode: `"even"` or `"forecast"`.
+        history: the demand of the last seven days.
+    """
+
+    def __init__(self, mode: Pacing, history: DemandHistory) -> None:
+        self._mode = mode
+        self._history = history
+        self._lock = threading.Lock()
+        self._latest: tuple[datetime, float] | None = None
+        self._turned_away = 0.0
+        self._occurrence: Occurrence | None = None
+        self._pace = Pace(1)
+
+    def turn_away(self, amount: float) -> None:
+        """Takes note of demand that was not admitted."""
+        with self._lock:
+            self._turned_away += amount
+
+    def observe(self, calendar: Calendar, now: datetime, used: float) -> None:
+        """Takes note of what the pool has used in all, until now."""
+        with self._lock:
+            self._observe(calendar, now, used)
+
+    def throttle(self, calendar: Calendar, now: datetime, used: float, remaining: float) -> float:
+        """The share to admit now; 1 while no profile is in force."""
+        with self._lock:
+            occurrence = self._observe(calendar, now, used)
+            if occurrence is None:
+                return 1.0
+            return self._pace.throttle(remaining, _position(calendar, occurrence, now))
+
+    def _observe(self, calendar: Calendar, now: datetime, used: float) -> Occurrence | None:
+        latest, self._latest = self._latest, (now, used)
+        demand, self._turned_away = self._turned_away, 0.0
+        if latest is not None and _NOTHING <= now - latest[0] <= _MOST_AT_ONCE:
+            demand += used - latest[1]
+            self._note(calendar.local(latest[0]), calendar.local(now), demand)
+            self._pace.see(demand)
+        occurrence = calendar.at(now)
+        if occurrence != self._occurrence:
+            self._occurrence = occurrence
+            if occurrence is not None:
+                self._pace = self._begun(calendar, occurrence, now)
+        return occurrence
+
+    def _note(self, start: datetime, end: datetime, demand: float) -> None:
+        """Spreads demand evenly over the slots in which it came; over one, if clocks were set back."""
+        last = _slot(end)
+        length = (end - start) / SLOT
+        for slot in range(min(_slot(start), last), last + 1):
+            covered = min(end, _EPOCH + (slot + 1) * SLOT) - max(start, _EPOCH + slot * SLOT)
+            share = covered / SLOT / length if length > 0 else float(slot == last)
+            self._history.add(slot, demand * share)
+
+    def _begun(self, calendar: Calendar, occurrence: Occurrence, now: datetime) -> Pace:
+        first, end = _slot(calendar.local(occurrence.start)), calendar.local(occurrence.end)
+        slots = max(-((_EPOCH + first * SLOT - end) // SLOT), 1)
+        days = self._history.earlier(first, slots) if self._mode == "forecast" else []
+        return Pace(slots, days, _position(calendar, occurrence, now))
+
+
+def _slot(local: datetime) -> int:
+    return (local - _EPOCH) // SLOT
+
+
+def _position(calendar: Calendar, occurrence: Occurrence, now: datetime) -> float:
+    """Slots from the begin of an occurrence."""
+    start = _EPOCH + _slot(calendar.local(occurrence.start)) * SLOT
+    return max((calendar.local(now) - start) / SLOT, 0.0)

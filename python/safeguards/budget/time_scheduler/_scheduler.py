@@ -1,0 +1,547 @@
+"""Budgets by the time of the day: another budget for business hours, evenings, nights, weekends."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from safeguards.budget.time_scheduler import _arguments as arguments
+from safeguards.budget.time_scheduler import _report as report
+from safeguards.budget.time_scheduler._calendar import Calendar, DaysMean, Week
+from safeguards.budget.time_scheduler._grants import grants_of
+from safeguards.budget.time_scheduler._live_pacing import LivePacing, Pacing
+from safeguards.budget.time_scheduler._pacing import DemandHistory
+from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
+from safeguards.core.controller import Controller
+from safeguards.exceptions import ConfigurationError
+from safeguards.types.decisions import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import tzinfo
+
+    from safeguards._native import Amount
+    from safeguards.core.budget_coordination import BudgetCoordinator
+
+__all__ = ["BudgetTimeScheduler"]
+
+_LONGEST_INTERVAL = 60.0
+_POOLS_SHOWN = 20
+_STATE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """How the schedule of a pool is read."""
+
+    zone: tzinfo | None = None
+    days_mean: DaysMean = "current"
+    pacing: Pacing = "none"
+
+    def changed(
+        self, timezone: str | tzinfo | None, days_mean: DaysMean | None, pacing: Pacing | None
+    ) -> _Settings:
+        """The same with what is given."""
+        return _Settings(
+            self.zone if timezone is None else arguments.zone(timezone),
+            self.days_mean if days_mean is None else _days_mean(days_mean),
+            self.pacing if pacing is None else _pacing(pacing),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The schedule of one pool. It is replaced as a whole, so that readers need no lock."""
+
+    pool_id: str
+    settings: _Settings
+    calendar: Calendar
+    live: LivePacing | None
+
+    @property
+    def profiles(self) -> dict[str, TimeProfile]:
+        return {profile.name: profile for profile in self.calendar.week.profiles}
+
+
+class BudgetTimeScheduler(Controller):
+    """Sets the budgets of pools by the time of the day and the day of the week.
+
+    When a profile comes into force, what remains for its pool is *set* to the budget of the profile, once.
+    That holds until the profile is over, whatever is spent, also if a new scheduler takes over. Between
+    profiles a pool keeps what it has. Where two overlap, the one with the narrower window is in force.
+
+    The time on the wall decides. A start that is skipped when clocks are set forward counts at the moment of
+    the jump; one that comes twice is granted once. If the clock of the machine is set, the right profile is
+    in force at the next run, and what was granted before is not granted again.
+
+    With `pacing`, the scheduler also says how much of the demand to admit, so that a budget lasts until its
+    profile is over: ask `admits` before work that can wait, or read `throttle`.
+
+    It runs at each change of profile, and every `interval_seconds` in between. A callback's veto holds until
+    the profile is over; a pinned pool gets its grant when it is unpinned.
+
+    Args:
+        budget_coordinator: the coordinator of the pools.
+        timezone: of all times of the day, by its name such as `"Europe/Berlin"`, or a `tzinfo`; the local
+            time of the machine if not given. A pool can have another one.
+        days_mean: what the `days` of a profile filter: `"current"`, the local day of each moment, so that a
+            window from Friday 22:00 to 09:00 ends at midnight if Saturday is not among them; or the day of
+            the `"start"` of a window, so that it goes on to Saturday 09:00.
+        pacing: how to make budgets last. `"none"` does not. `"even"` expects demand to go on as it has since
+            the profile came into force. `"forecast"` learns from the last seven days when demand comes; until
+            it has seen one it does as `"even"`.
+        interval_seconds: seconds between runs, at most 60.
+        max_change: the most that a grant changes, as a share of the budget before; no bound if not given.
+        history_size: decisions that are kept.
+        seed: of the random numbers of `admits`.
+
+    Raises:
+        ConfigurationError: an argument makes no sense.
+
+    Example:
+        >>> from datetime import time
+        >>> from safeguards import BudgetCoordinator, ManualClock
+        >>> clock = ManualClock(datetime(2026, 1, 5, 8, 30, tzinfo=UTC))  # a Monday
+        >>> coordinator = BudgetCoordinator(clock=clock)
+        >>> team = coordinator.create_budget_pool("team", 10)
+        >>> scheduler = BudgetTimeScheduler(coordinator, timezone="UTC")
+        >>> scheduler.add_time_profile(
+        ...     team,
+        ...     {
+        ...         "day": {"budget": 100, "start_time": time(9), "end_time": time(17), "days": range(5)},
+        ...         "night": {"budget": 20, "start_time": time(17), "end_time": time(9), "days": range(5)},
+        ...     },
+        ... )
+        >>> scheduler.start()
+        >>> clock.advance(60)  # at the first run the night is in force
+        >>> coordinator.get_pool_budget(team)
+        Decimal('20')
+        >>> clock.advance(29 * 60)  # to nine o'clock
+        >>> coordinator.get_pool_budget(team)
+        Decimal('100')
+        >>> print(scheduler.next_transition(team))
+        Mon 2026-01-05 17:00 UTC 'team': day -> night
+        >>> for issue in scheduler.validate(team):
+        ...     print(issue)
+        gap Sat 00:00 to Mon 00:00: no profile is in force, the pool keeps what it has
+        >>> scheduler.stop()
+    """
+
+    fallback: ClassVar[str] = "every pool keeps what it has"
+
+    def __init__(
+        self,
+        budget_coordinator: BudgetCoordinator,
+        *,
+        timezone: str | tzinfo | None = None,
+        days_mean: DaysMean = "current",
+        pacing: Pacing = "none",
+        interval_seconds: float = _LONGEST_INTERVAL,
+        max_change: float | None = None,
+        history_size: int = 10_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            budget_coordinator, interval_seconds, max_change=max_change, history_size=history_size
+        )
+        if interval_seconds > _LONGEST_INTERVAL:
+            raise ConfigurationError(
+                f"interval_seconds must be at most {_LONGEST_INTERVAL:g}, so that a clock that is set is "
+                f"noticed, not {interval_seconds!r}"
+            )
+        self._defaults = _Settings().changed(timezone, days_mean, pacing)
+        self._plans: dict[str, _Plan] = {}
+        self._histories: dict[str, DemandHistory] = {}
+        self._declined: dict[str, tuple[str, datetime, str]] = {}
+        self._grants = grants_of(budget_coordinator)
+        self._random = random.Random(seed)  # noqa: S311 - it decides who waits, not who gets in
+        self._editing = threading.Lock()
+
+    # Schedules.
+
+    def add_time_profile(
+        self,
+        pool_id: str,
+        schedule: Mapping[str, Mapping[str, Any]],
+        *,
+        timezone: str | tzinfo | None = None,
+        days_mean: DaysMean | None = None,
+        pacing: Pacing | None = None,
+    ) -> None:
+        """Adds profiles to the schedule of a pool. One of the same name is replaced. All of them or none.
+
+        Nothing is granted by this: the next run does, or `apply_current_profile`.
+
+        Args:
+            pool_id: the pool.
+            schedule: profiles by name, each a mapping with `"budget"`, an amount; `"start_time"` and
+                `"end_time"`, each a `datetime.time`; `"days"`, numbers from 0 (Monday) to 6 (Sunday), every
+                day if not given; and `"each_day"`, whether windows that follow each other without a gap, as
+                Saturday's and Sunday's, are granted one by one rather than once, False if not given. The end
+                is exclusive; 23:59 is the end of the day; an end before the start is on the next day. A
+                profile that is always in force is granted each day.
+            timezone: as for the scheduler, for the whole schedule of this pool; as it was if not given.
+            days_mean: likewise.
+            pacing: likewise.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: a profile makes no sense, or two of equal width overlap.
+            InvalidAmountError: a budget is not an amount.
+        """
+        self.budget_coordinator.get_pool_budget(pool_id)
+        added = {profile.name: profile for profile in arguments.profiles(schedule)}
+        with self._editing:
+            old = self._plans.get(pool_id)
+            settings = (self._defaults if old is None else old.settings).changed(timezone, days_mean, pacing)
+            profiles = added if old is None else old.profiles | added
+            self._plans[pool_id] = self._plan(pool_id, profiles.values(), settings)
+
+    def remove_time_profile(self, pool_id: str, name: str | None = None) -> None:
+        """Removes a profile from the schedule of a pool, or the whole schedule. The pool keeps what it has.
+
+        Args:
+            pool_id: the pool.
+            name: of the profile; all of them if not given.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule, or no such profile.
+        """
+        with self._editing:
+            old = self._plan_of(pool_id)
+            left = {} if name is None else old.profiles
+            if name is not None and left.pop(name, None) is None:
+                known = ", ".join(map(repr, old.profiles))
+                raise ConfigurationError(f"pool {pool_id!r} has no profile {name!r}: there are {known}")
+            if left:
+                self._plans[pool_id] = self._plan(pool_id, left.values(), old.settings)
+            else:
+                del self._plans[pool_id]
+
+    def get_time_profiles(self, pool_id: str) -> list[TimeProfile]:
+        """The profiles of a pool, in the order in which they were added.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule.
+        """
+        return list(self._plan_of(pool_id).calendar.week.profiles)
+
+    def validate(self, pool_id: str) -> list[ScheduleIssue]:
+        """Gaps and overlaps in the week of a pool, in the order of the week. Neither is forbidden.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule.
+        """
+        return self._plan_of(pool_id).calendar.week.issues()
+
+    def describe(self, pool_id: str) -> str:
+        """The week of a pool as a table.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule.
+        """
+        plan = self._plan_of(pool_id)
+        return report.text(pool_id, plan.calendar.week, plan.settings.zone)
+
+    # What is in force.
+
+    def current_profile(self, pool_id: str, at: datetime | None = None) -> TimeProfile | None:
+        """The profile that is in force; `None` in a gap.
+
+        Args:
+            pool_id: the pool.
+            at: when; now if not given. A naive one is in the time zone of the pool's schedule.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule, or `at` is at the ends of the calendar.
+        """
+        occurrence = self.current_occurrence(pool_id, at)
+        return None if occurrence is None else self._plan_of(pool_id).profiles.get(occurrence.profile)
+
+    def current_occurrence(self, pool_id: str, at: datetime | None = None) -> Occurrence | None:
+        """What is granted once: the profile in force, and from when to when. `None` in a gap.
+
+        Args and errors are those of `current_profile`.
+        """
+        plan = self._plan_of(pool_id)
+        return plan.calendar.at(self._instant(plan, "at", at))
+
+    def next_transition(self, pool_id: str, after: datetime | None = None) -> Transition:
+        """The next moment at which another profile comes into force, or none, or the same one anew.
+
+        Args:
+            pool_id: the pool.
+            after: the moment before; now if not given. A naive one is in the time zone of the schedule.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule, or `after` is at the ends of the calendar.
+        """
+        plan = self._plan_of(pool_id)
+        instant = self._instant(plan, "after", after)
+        change = plan.calendar.next_change(instant)
+        return _transition(pool_id, change, plan.calendar.at(instant), plan.calendar.at(change))
+
+    def transitions(self, pool_id: str, start: datetime, end: datetime) -> list[Transition]:
+        """All such moments in `start <= t < end`.
+
+        Args:
+            pool_id: the pool.
+            start: the first moment. Naive ones are in the time zone of the schedule.
+            end: the first moment after.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule, or a moment is at the ends of the calendar.
+        """
+        plan = self._plan_of(pool_id)
+        first, last = self._instant(plan, "start", start), self._instant(plan, "end", end)
+        return [_transition(pool_id, *change) for change in plan.calendar.changes(first, last)]
+
+    def apply_current_profile(self, pool_id: str) -> Decision | None:
+        """Grants the profile that is in force, if it was not granted yet.
+
+        Returns:
+            The decision with what became of it; `None` if there was nothing to grant: the profile was granted
+            before, or none is in force.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule.
+        """
+        plan = self._plan_of(pool_id)
+        with self._turn:
+            now = self._now()
+            self._try_observe(now)
+            self._declined.pop(pool_id, None)
+            done = [self._carry_out(d, None) for d in self._prepared(self._grants_due([plan], now), now)]
+            decisions = [decision for decision in done if decision is not None]
+            self._history.extend(decisions)
+        self._tell(decisions)
+        return decisions[0] if decisions else None
+
+    # Pacing.
+
+    def throttle(self, pool_id: str) -> float:
+        """The share of a pool's demand to admit now, from 0 to 1, so that its budget lasts.
+
+        It is what remains over what the rest of the occurrence is expected to need; 1 without pacing and
+        while no profile is in force. Demand is what was spent and set aside, and what `admits` turned away:
+        what you turn away by a rule of your own is not seen.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: the pool has no schedule.
+        """
+        plan = self._plan_of(pool_id)
+        if plan.live is None:
+            return 1.0
+        used, remaining = self._books(pool_id)
+        return plan.live.throttle(plan.calendar, self._now(), used, remaining)
+
+    def admits(self, pool_id: str, amount: Amount, *, key: str | None = None) -> bool:
+        """Whether to admit a piece of work now: for a share of all work as large as `throttle` says.
+
+        It charges nothing. Ask once for each piece of work, at the edge, before work that can wait or be left
+        out; what is turned away counts as demand, so one that asks again counts again.
+
+        Args:
+            pool_id: the pool that will pay.
+            amount: what the work is expected to cost.
+            key: the same key gets the same answer as long as the share does not change, and is admitted
+                whenever a smaller share would have admitted it: name a user or a conversation to treat its
+                work alike. If not given, lots are drawn.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            InvalidAmountError: `amount` is not an amount.
+            ConfigurationError: the pool has no schedule.
+        """
+        expected = float(arguments.amount("amount", amount))
+        plan = self._plan_of(pool_id)
+        share = self.throttle(pool_id)
+        lot = self._random.random() if key is None else _lot(pool_id, plan.calendar.at(self._now()), key)
+        if lot < share:
+            return True
+        if plan.live is not None:
+            plan.live.turn_away(expected)
+        return False
+
+    # What survives a restart of the process.
+
+    def state(self) -> dict[str, Any]:
+        """What a scheduler in a new process needs, as plain values ready for JSON.
+
+        These are the grants of the coordinator and the demand that pacing has learnt; not the schedules.
+        """
+        with self._editing:
+            demand = {pool: history.to_dict() for pool, history in self._histories.items()}
+        return {"version": _STATE_VERSION, "granted": self._grants.to_dict(), "demand": demand}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state` returned in an earlier process. All of it or nothing.
+
+        Call it before the first run: what was granted then is not granted again.
+
+        Raises:
+            ConfigurationError: it is not what `state` returns.
+        """
+        try:
+            if state["version"] != _STATE_VERSION:
+                raise ValueError(f"version {state['version']!r} is not {_STATE_VERSION}")  # noqa: TRY301
+            granted = [
+                (str(pool), str(profile), datetime.fromisoformat(start).astimezone(UTC))
+                for pool, entries in state["granted"].items()
+                for profile, start in entries
+            ]
+            demand = {str(pool): DemandHistory.from_dict(plain) for pool, plain in state["demand"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigurationError(f"state must be what `state()` returned: {error!r}") from error
+        for entry in granted:
+            self._grants.claim(*entry)
+        with self._editing:
+            self._histories |= demand
+            for pool_id, plan in list(self._plans.items()):
+                self._plans[pool_id] = replace(plan, live=self._live(pool_id, plan.settings))
+
+    def _repr_html_(self) -> str:
+        plans = list(self._plans.values())
+        tables = [
+            report.html(plan.pool_id, plan.calendar.week, plan.settings.zone) for plan in plans[:_POOLS_SHOWN]
+        ]
+        if len(plans) > _POOLS_SHOWN:
+            tables.append(f"<p>and {len(plans) - _POOLS_SHOWN} more pools</p>")
+        return "".join(tables)
+
+    # What the base asks for.
+
+    def _propose(self, now: datetime) -> list[Decision]:
+        return self._grants_due(self._plans.copy().values(), now)
+
+    def _matters(self, decision: Decision) -> bool:  # noqa: ARG002
+        # A grant begins a new period of the pool, and is noted, even if as much remains already.
+        return True
+
+    def _carry_out(self, decision: Decision, spell: object) -> Decision | None:
+        done = super()._carry_out(decision, spell)
+        if done is not None and done.status in {"vetoed", "pinned"}:
+            self._declined[done.subject] = (done.inputs["profile"], done.inputs["start"], done.status)
+        return done
+
+    def _apply(self, decision: Decision) -> None:
+        pool_id, profile, start = decision.subject, decision.inputs["profile"], decision.inputs["start"]
+        if not self._grants.claim(pool_id, profile, start):
+            raise ConfigurationError(f"another scheduler of pool {pool_id!r} granted {profile!r} meanwhile")
+        try:
+            self.budget_coordinator.update_pool_budget(pool_id, decision.new)
+        except BaseException:
+            self._grants.release(pool_id, profile, start)
+            raise
+
+    def _observe(self, now: datetime) -> None:
+        for plan in self._plans.copy().values():
+            if plan.live is not None:
+                plan.live.observe(plan.calendar, now, self._books(plan.pool_id)[0])
+
+    def _next_delay(self, now: datetime) -> float:
+        changes = (plan.calendar.next_change(now) for plan in self._plans.copy().values())
+        return min([self.interval_seconds, *((change - now).total_seconds() for change in changes)])
+
+    # Parts.
+
+    def _grants_due(self, plans: Iterable[_Plan], now: datetime) -> list[Decision]:
+        due = ((plan, plan.calendar.at(now)) for plan in plans)
+        return [
+            self._grant(plan, occurrence)
+            for plan, occurrence in due
+            if occurrence is not None
+            and not self._grants.has(plan.pool_id, occurrence)
+            and not self._is_declined(plan.pool_id, occurrence)
+        ]
+
+    def _grant(self, plan: _Plan, occurrence: Occurrence) -> Decision:
+        profile = plan.profiles[occurrence.profile]
+        until = plan.calendar.local(occurrence.end)
+        return Decision(
+            kind="pool",
+            subject=plan.pool_id,
+            old=self.budget_coordinator.get_pool_budget(plan.pool_id),
+            new=profile.budget,
+            reason=f"profile {profile.name!r} is in force until {until:%a %Y-%m-%d %H:%M}",
+            inputs={"profile": profile.name, "start": occurrence.start, "end": occurrence.end},
+        )
+
+    def _is_declined(self, pool_id: str, occurrence: Occurrence) -> bool:
+        """Whether this grant was refused before, so that asking again would only repeat it."""
+        profile, start, status = self._declined.get(pool_id, (None, None, None))
+        if (profile, start) != (occurrence.profile, occurrence.start):
+            return False
+        return status == "vetoed" or pool_id in self.budget_coordinator.pinned
+
+    def _plan(self, pool_id: str, profiles: Iterable[TimeProfile], settings: _Settings) -> _Plan:
+        calendar = Calendar(Week(list(profiles), settings.days_mean), settings.zone)
+        old = self._plans.get(pool_id)
+        if old is not None and old.settings.pacing == settings.pacing:
+            live = old.live  # what it has seen of the day still counts
+        else:
+            live = self._live(pool_id, settings)
+        return _Plan(pool_id, settings, calendar, live)
+
+    def _live(self, pool_id: str, settings: _Settings) -> LivePacing | None:
+        if settings.pacing == "none":
+            return None
+        return LivePacing(settings.pacing, self._histories.setdefault(pool_id, DemandHistory()))
+
+    def _plan_of(self, pool_id: str) -> _Plan:
+        plan = self._plans.get(pool_id)
+        if plan is None:
+            self.budget_coordinator.get_pool_budget(pool_id)  # raises for a pool that is unknown
+            raise ConfigurationError(f"pool {pool_id!r} has no schedule: give it one with add_time_profile")
+        return plan
+
+    def _instant(self, plan: _Plan, name: str, at: datetime | None) -> datetime:
+        if at is None:
+            return self._now()
+        if isinstance(at, datetime) and at.tzinfo is None:
+            arguments.instant(name, at.replace(tzinfo=UTC))
+            return plan.calendar.last(at) if at.fold else plan.calendar.first(at)
+        return arguments.instant(name, at)
+
+    def _books(self, pool_id: str) -> tuple[float, float]:
+        """What a pool has used since ever, spent or set aside, and what remains."""
+        metrics = self.budget_coordinator.get_pool_metrics(pool_id)
+        return float(metrics.spent) + float(metrics.reserved), float(metrics.remaining)
+
+
+def _transition(
+    pool_id: str, time: datetime, before: Occurrence | None, after: Occurrence | None
+) -> Transition:
+    return Transition(
+        pool_id, time, None if before is None else before.profile, None if after is None else after.profile
+    )
+
+
+def _lot(pool_id: str, occurrence: Occurrence | None, key: str) -> float:
+    """A number from 0 to 1 that a key keeps until the occurrence is over."""
+    start = None if occurrence is None else occurrence.start.isoformat()
+    digest = blake2b(repr((pool_id, start, key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _days_mean(value: Any) -> DaysMean:
+    chosen: Literal["current", "start"] = arguments.one_of("days_mean", value, ("current", "start"))
+    return chosen
+
+
+def _pacing(value: Any) -> Pacing:
+    chosen: Pacing = arguments.one_of("pacing", value, ("none", "even", "forecast"))
+    return chosen

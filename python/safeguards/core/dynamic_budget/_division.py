@@ -1,0 +1,119 @@
+"""By what rule a pool is divided, and the pool on the table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from safeguards.exceptions import ConfigurationError
+from safeguards.types.decisions import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from safeguards._native import PoolMembers
+
+    Figures = NDArray[np.float64]
+
+__all__ = ["DEFAULT_WEIGHTS", "PIE", "RESERVE", "Rule", "Table", "boundless", "part_reason"]
+
+DEFAULT_WEIGHTS: Final = {1: 0.2, 10: 2.0}
+"""Priority / 5."""
+PIE, RESERVE = "pie", "reserve"
+"""Where the money of a decision comes from."""
+
+_HIGHEST: Final = 10
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-9, 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What `PriorityBasedReallocator.configure` was told.
+
+    Attributes:
+        floor: the least that an agent has, as a share of what its period began with.
+        reserve: what is kept back, as a share of the pool.
+        weights: how much each priority counts.
+
+    Raises:
+        ConfigurationError: one of them is out of its range.
+    """
+
+    floor: float
+    reserve: float
+    weights: Mapping[int, float]
+
+    def __post_init__(self) -> None:
+        _check_share(self.floor, "min_budget_percentage")
+        _check_share(self.reserve, "reserve_percentage")
+        _check_weights(self.weights)
+
+    def weigh(self, priorities: Sequence[int] | NDArray[np.uint8]) -> Figures:
+        """By priority; between the given ones in proportion, beyond them like the last one."""
+        import numpy as np
+
+        keys = sorted(self.weights)
+        weights: Figures = np.interp(np.asarray(priorities), keys, [self.weights[key] for key in keys])
+        return weights
+
+
+class Table:
+    """A pool whose agents wait for their parts."""
+
+    def __init__(self, pool_id: str, members: PoolMembers, needs: Figures, rule: Rule) -> None:
+        self.pool_id = pool_id
+        self.members = members
+        self.ids = members.ids
+        self.needs = needs
+        self.weights = rule.weigh(members.priorities)
+        self.heaviest = float(self.weights.max())
+
+    def decision(
+        self,
+        row: int,
+        old: Decimal,
+        new: Decimal,
+        source: str,
+        reason: Callable[[dict[str, Any], Decimal], str],
+    ) -> Decision:
+        need, weight = float(self.needs[row]), float(self.weights[row])
+        figures = {"pool": self.pool_id, "from": source, "need": need, "weight": weight}
+        return Decision("agent", self.ids[row], old, new, reason(figures, new), figures)
+
+
+def part_reason(figures: Mapping[str, Any], new: Decimal) -> str:
+    need, weight = figures["need"], figures["weight"]
+    if math.isinf(need):
+        return f"nothing is known of the needs: its part by weight {weight:g}"
+    if float(new) >= need:
+        return f"covers its need of {need:.6g}"
+    return f"its part by weight {weight:g} of too little: it needs {need:.6g}"
+
+
+def boundless(pool_id: str, members: PoolMembers) -> Figures:  # noqa: ARG001 - as `_needs`
+    import numpy as np
+
+    return np.full(len(members), np.inf)
+
+
+def _check_share(value: float, argument: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigurationError(f"{argument} must be a share from 0 to 1, not {value!r}")
+
+
+def _check_weights(weights: Mapping[int, float]) -> None:
+    if not weights:
+        raise ConfigurationError("priority_weights must not be empty: leave it out for priority / 5")
+    for priority, weight in weights.items():
+        if isinstance(priority, bool) or not isinstance(priority, int) or not 1 <= priority <= _HIGHEST:
+            raise ConfigurationError(f"priority_weights: a priority is an int from 1 to 10, not {priority!r}")
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not _LEAST_WEIGHT <= weight <= _MOST_WEIGHT:
+            raise ConfigurationError(
+                f"priority_weights: priority {priority} must weigh from 1e-9 to 1e9, not {weight!r}"
+            )

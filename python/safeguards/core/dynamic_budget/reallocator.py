@@ -1,0 +1,427 @@
+"""`PriorityBasedReallocator`: what remains of a pool goes to the agents that need it, by their priority."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, Context, Decimal
+from typing import TYPE_CHECKING, Any
+
+from safeguards._native import PoolMembers, amount_units
+from safeguards.core.controller import Controller
+from safeguards.core.dynamic_budget._agent_demand import AgentDemand
+from safeguards.core.dynamic_budget._division import (
+    DEFAULT_WEIGHTS,
+    PIE,
+    RESERVE,
+    Rule,
+    Table,
+    boundless,
+    part_reason,
+)
+from safeguards.core.dynamic_budget._reserve import Reserve, plain
+from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
+from safeguards.types.decisions import Decision
+from safeguards.types.enums import AlertSeverity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from safeguards._native import Amount
+    from safeguards.core.budget_coordination import BudgetCoordinator
+
+    Figures = NDArray[np.float64]
+    Change = tuple[int, Decimal, Decimal]
+
+__all__ = ["PriorityBasedReallocator"]
+
+_EXACT = Context(prec=60, rounding=ROUND_DOWN)
+_NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a pool is to be divided."""
+
+    pool_id: str
+    reserve: Decimal
+    given_before: Decimal
+    heaviest: float
+    floors_hold: bool
+
+
+class PriorityBasedReallocator(Controller):
+    """Deals what remains of a pool out among its agents, again and again: by need, priority and floors.
+
+    The pie is what remains of the pool. A part of it is kept in reserve; the rest is dealt out as the
+    budgets of the agents right below the pool, to the last 1e-9:
+
+    - nobody gets less than their floor, a share of what their period began with;
+    - up to the needs it is shared by weighted max-min fairness: who needs less than their part by weight gets
+      all of it, the others share what is left by weight;
+    - what is over goes out in proportion to the needs.
+
+    What an agent needs is forecast from what it spent, until the pool is granted anew or, without a
+    `budget_period`, until the next run. As long as nothing is known of anybody, the weights alone decide.
+
+    From the first run on an agent of which less than `emergency_threshold` remains is granted budget from the
+    reserve: right after the debit or reservation that made it low, and at each run, heavier ones first. A
+    grant brings it to twice the threshold. Between two runs the heaviest agents may draw all of the reserve;
+    one of half their weight half of it, and so on: light agents that come first leave something for others.
+
+    Budgets move by differences, those that are lowered first: less what is spent meanwhile, the budgets of
+    the agents never add up to more than what was to be dealt out. An agent that is pinned keeps what it has,
+    and the others share the rest. The reasons for all this are in docs/decisions/0012-reallocation.md.
+
+    Args:
+        budget_coordinator: the coordinator whose pools it divides.
+        reallocation_interval_seconds: seconds from one run to the next, and the step of the forecast.
+        emergency_threshold: an agent with less left than this is granted budget from the reserve. Choose it
+            above what one debit costs: a debit that does not fit is refused before anybody is told.
+        pool_ids: the pools; all of them if not given. One pool wants one reallocator.
+        max_change: as in `Controller`.
+        history_size: as in `Controller`.
+
+    Raises:
+        ConfigurationError: an argument makes no sense.
+        InvalidAmountError: `emergency_threshold` is not an amount.
+        UnknownPoolError: there is no pool of one of the `pool_ids`.
+
+    Example:
+        >>> from safeguards import BudgetCoordinator
+        >>> coordinator = BudgetCoordinator()
+        >>> team = coordinator.create_budget_pool("team", 1000)
+        >>> for name, priority in (("pilot", 10), ("intern", 3)):
+        ...     _ = coordinator.register_agent(name, team, priority, initial_budget=50)
+        >>> reallocator = PriorityBasedReallocator(coordinator)
+        >>> reallocator.configure(reserve_percentage=0.2, priority_weights={10: 4, 3: 1})
+        >>> for decision in reallocator.run_once():
+        ...     print(decision.subject, decision.old, "->", decision.new)
+        pilot 50 -> 640
+        intern 50 -> 160
+        >>> reallocator.get_reserve(team)
+        Decimal('200')
+    """
+
+    fallback = "shares by weight, above the floors"
+
+    def __init__(
+        self,
+        budget_coordinator: BudgetCoordinator,
+        reallocation_interval_seconds: float = 1800,
+        emergency_threshold: Amount = Decimal("5.0"),
+        *,
+        pool_ids: Iterable[str] | None = None,
+        max_change: float | None = None,
+        history_size: int = 10_000,
+    ) -> None:
+        super().__init__(
+            budget_coordinator,
+            reallocation_interval_seconds,
+            max_change=max_change,
+            history_size=history_size,
+        )
+        self.emergency_threshold = _amount(emergency_threshold, "emergency_threshold")
+        self._pool_ids = None if pool_ids is None else _known_pools(budget_coordinator, pool_ids)
+        self._rule = Rule(0.1, 0.2, DEFAULT_WEIGHTS)
+        self._demand: dict[str, AgentDemand] = {}
+        self._plans: list[_Plan] = []
+        self._room: dict[str, Decimal] = {}
+        self._short_pools: set[str] = set()
+        self._reserves: dict[str, Reserve] = {}
+        self._drawing = threading.Lock()  # protects the reserves
+        self._helping = threading.local()
+
+    def configure(
+        self,
+        min_budget_percentage: float = 0.1,
+        reserve_percentage: float = 0.2,
+        priority_weights: Mapping[int, float] | None = None,
+    ) -> None:
+        """Divides by these rules from the next run on.
+
+        Args:
+            min_budget_percentage: the least that an agent has after a run, as a share of what its period
+                began with (`BudgetMetrics.initial_budget`), from 0 to 1. Floors come before the reserve; if
+                the pool has less than all of them, they shrink in proportion, and an alert says so.
+            reserve_percentage: what of the pool is kept back for agents that run low, from 0 to 1.
+            priority_weights: how much each priority counts, from 1e-9 to 1e9. Priorities between the given
+                ones count in proportion, beyond them like the last one. Priority / 5 if not given.
+
+        Raises:
+            ConfigurationError: an argument is out of its range.
+        """
+        weights = DEFAULT_WEIGHTS if priority_weights is None else dict(priority_weights)
+        rule = Rule(min_budget_percentage, reserve_percentage, weights)
+        with self._turn:
+            self._rule = rule
+
+    def start(self) -> None:
+        """Runs on the interval from now on, the first time one interval later.
+
+        A second start does nothing.
+        """
+        if not self.running:
+            with self._turn:
+                self._observe(self._now())
+            self.budget_coordinator._listen_low(self._on_low)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        super().start()
+        self._watch(self.emergency_threshold)
+
+    def stop(self) -> None:
+        """Runs and grants no more. No decision is applied after this returns."""
+        was_running = self.running
+        super().stop()
+        if was_running:
+            self.budget_coordinator._unlisten_low(self._on_low)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            self._watch(None)
+
+    def get_reserve(self, pool_id: str) -> Decimal:
+        """What of a pool's reserve is not granted yet. 0 before the first run.
+
+        Raises:
+            UnknownPoolError: the pool is not reallocated here.
+        """
+        if pool_id not in self._pools():
+            raise UnknownPoolError(f"pool {pool_id!r} is not reallocated here", account=pool_id)
+        with self._drawing:
+            return self._reserve_of(pool_id).left
+
+    # One run.
+
+    def _observe(self, now: datetime) -> None:  # noqa: ARG002 - the clock's own line counts
+        instant = self.budget_coordinator.clock.monotonic()
+        for pool_id in self._pools():
+            demand = self._demand.setdefault(pool_id, AgentDemand(self.interval_seconds))
+            demand.observe(PoolMembers(self.budget_coordinator, pool_id), instant)
+
+    def _propose(self, now: datetime) -> list[Decision]:  # noqa: ARG002
+        return self._divide(self._needs)
+
+    def _fall_back(self, now: datetime) -> list[Decision]:  # noqa: ARG002
+        return self._divide(boundless)
+
+    def _divide(self, needs_of: Callable[[str, PoolMembers], Figures]) -> list[Decision]:
+        self._plans = []
+        decisions: list[Decision] = []
+        for pool_id in self._pools():
+            with self._drawing:
+                given_before = self._reserve_of(pool_id).given
+            members = PoolMembers(self.budget_coordinator, pool_id)
+            if len(members):
+                table = Table(pool_id, members, needs_of(pool_id, members), self._rule)
+                decisions += self._divide_pool(table, given_before)
+        return decisions
+
+    def _divide_pool(self, table: Table, given_before: Decimal) -> list[Decision]:
+        """The decisions of one pool: who gives, then who gets, then who still runs low."""
+        import numpy as np
+
+        pinned, rule = self.budget_coordinator.pinned, self._rule
+        fixed = np.array([agent in pinned for agent in table.ids], bool)
+        changes, reserve, floors_hold = table.members.deal(
+            table.needs, table.weights, fixed, (rule.floor, rule.reserve, self.max_change)
+        )
+        self._plans.append(_Plan(table.pool_id, reserve, given_before, table.heaviest, floors_hold))
+        dealt = [table.decision(row, old, new, PIE, part_reason) for row, old, new in changes]
+        dealt.sort(key=lambda decision: (decision.new > decision.old, -decision.inputs["weight"]))
+        return dealt + self._emergencies(table, changes, fixed, reserve)
+
+    def _emergencies(
+        self, table: Table, changes: list[Change], fixed: NDArray[np.bool_], size: Decimal
+    ) -> list[Decision]:
+        """Grants to those whose part is below the threshold and below what they need: heavy ones first."""
+        import numpy as np
+
+        news = {row: new for row, _, new in changes}
+        budgets = table.members.remaining
+        budgets[list(news)] = [float(new) for new in news.values()]
+        is_low = (budgets < float(self.emergency_threshold)) & (budgets < table.needs) & ~fixed
+        rows = np.flatnonzero(is_low & np.isfinite(table.needs)).tolist()
+        rows.sort(key=lambda row: (-table.weights[row], table.needs[row]))
+        reserve = Reserve()
+        reserve.begin(size, _NOTHING, table.heaviest)
+        decisions: list[Decision] = []
+        for row in rows:
+            agent = table.ids[row]
+            old = news[row] if row in news else self.budget_coordinator.get_budget(agent)
+            granted = reserve.draw(agent, table.weights[row], self._wanted(old))
+            new = plain(_EXACT.add(old, granted))
+            decisions.append(table.decision(row, old, new, RESERVE, self._why_granted))
+        return decisions
+
+    def _needs(self, pool_id: str, members: PoolMembers) -> Figures:
+        """What each agent will want until the pool is granted anew, or else until the next run."""
+        demand = self._demand.get(pool_id)
+        if demand is None:
+            return boundless(pool_id, members)
+        steps = (members.renews_in or 0) / self.interval_seconds
+        return demand.expect(members.ids, max(steps, 1.0))
+
+    def _decide(self, now: datetime) -> list[Decision]:
+        decisions = super()._decide(now)
+        self._room = dict.fromkeys((plan.pool_id for plan in self._plans), _NOTHING)
+        for decision in decisions:
+            if decision.inputs["from"] == PIE:
+                self._add_room(decision, _EXACT.subtract(decision.new, decision.old))
+        with self._drawing:
+            for plan in self._plans:
+                self._reserve_of(plan.pool_id).begin(plan.reserve, plan.given_before, plan.heaviest)
+        self._tell_floors()
+        if self.running:
+            self._watch(self.emergency_threshold)
+        return decisions
+
+    def _carry_out(self, decision: Decision, spell: object) -> Decision | None:
+        """Applies a decision as far as there is money for it: what others gave up, or the reserve."""
+        if decision.inputs["from"] == RESERVE:
+            return self._grant(decision, spell)
+        room = max(self._room[decision.inputs["pool"]], _NOTHING)
+        if _EXACT.subtract(decision.new, decision.old) > room:
+            reason = f"{decision.reason}; others gave less than planned"
+            decision = replace(decision, new=plain(_EXACT.add(decision.old, room)), reason=reason)
+            if not room:
+                return None
+        return super()._carry_out(decision, spell)
+
+    def _apply(self, decision: Decision) -> None:
+        change = _EXACT.subtract(decision.new, decision.old)
+        moved = self.budget_coordinator.adjust_budget(decision.subject, change)
+        if decision.inputs["from"] == PIE:
+            self._add_room(decision, moved.copy_negate())
+
+    def _add_room(self, decision: Decision, amount: Decimal) -> None:
+        pool_id = decision.inputs["pool"]
+        self._room[pool_id] = _EXACT.add(self._room[pool_id], amount)
+
+    # The reserve.
+
+    def _on_low(self, agent_id: str) -> None:
+        """Called in the thread whose debit made an agent low, outside all locks. Never fails the debit."""
+        if getattr(self._helping, "is_busy", False):
+            return  # a callback that debits: the next run looks after it
+        self._helping.is_busy = True
+        try:
+            self._help(agent_id, self._spell)
+        except UnknownAgentError:
+            pass  # it has left already
+        except Exception as error:  # noqa: BLE001 - the debit that it happened in goes on
+            self._tell_failure("could not grant from a reserve", error)
+        finally:
+            self._helping.is_busy = False
+
+    def _help(self, agent_id: str, spell: object) -> None:
+        coordinator = self.budget_coordinator
+        pool_id = coordinator.account(agent_id).pool_id
+        if spell is None or pool_id not in self._reserves:
+            return
+        old = coordinator.get_budget(agent_id)
+        weight = float(self._rule.weigh([coordinator.get_agent_priority(agent_id)])[0])
+        figures = {"pool": pool_id, "from": RESERVE, "weight": weight}
+        wanted = plain(_EXACT.add(old, self._wanted(old)))
+        decision = Decision("agent", agent_id, old, wanted, self._why_granted(figures, wanted), figures)
+        with self._drawing:
+            is_first = not self._reserve_of(pool_id).has_drawn(agent_id)
+        for bounded in self._prepared([decision], self._now()):
+            done = self._grant(bounded, spell)
+            if done is None:
+                self._tell_empty(pool_id, agent_id)
+                continue
+            self._keep([done])
+            if is_first and done.status == "applied":
+                self._tell_grant(done)
+
+    def _grant(self, decision: Decision, spell: object) -> Decision | None:
+        """Grants out of the reserve what it has for this agent. None if that is nothing."""
+        pool_id, agent_id = decision.inputs["pool"], decision.subject
+        wanted = _EXACT.subtract(decision.new, decision.old)
+        with self._drawing:
+            drawn = self._reserve_of(pool_id).draw(agent_id, decision.inputs["weight"], wanted)
+        if not drawn:
+            return None
+        done = super()._carry_out(replace(decision, new=plain(_EXACT.add(decision.old, drawn))), spell)
+        if done is None or done.status != "applied":
+            with self._drawing:
+                self._reserve_of(pool_id).put_back(agent_id, drawn)
+        return done
+
+    def _wanted(self, budget: Decimal) -> Decimal:
+        """What brings a low budget to twice the threshold."""
+        target = _EXACT.add(self.emergency_threshold, self.emergency_threshold)
+        return max(_EXACT.subtract(target, budget), _NOTHING)
+
+    def _why_granted(self, figures: Mapping[str, Any], new: Decimal) -> str:  # noqa: ARG002
+        return f"emergency: less than {self.emergency_threshold} was left; granted from the reserve"
+
+    def _reserve_of(self, pool_id: str) -> Reserve:
+        return self._reserves.setdefault(pool_id, Reserve())
+
+    def _watch(self, threshold: Decimal | None) -> None:
+        for pool_id in self._pools():
+            self.budget_coordinator._watch_low(pool_id, threshold)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def _pools(self) -> list[str]:
+        return self.budget_coordinator.get_pool_ids() if self._pool_ids is None else self._pool_ids
+
+    # Telling.
+
+    def _tell_grant(self, decision: Decision) -> None:
+        pool_id = decision.inputs["pool"]
+        self.budget_coordinator.notification_manager.send_alert(
+            f"agent {decision.subject!r} ran low and was granted budget from the reserve of {pool_id!r}",
+            f"{decision}. Further grants until the next run are in the history of the controller.",
+            AlertSeverity.WARNING,
+            account=decision.subject,
+            time=decision.time,
+            decisions=(decision,),
+        )
+
+    def _tell_empty(self, pool_id: str, agent_id: str) -> None:
+        """Tells of the first agent, between two runs, that a reserve has nothing for."""
+        with self._drawing:
+            reserve = self._reserve_of(pool_id)
+            is_first, reserve.is_told_empty = not reserve.is_told_empty, True
+            left, size = reserve.left, reserve.size
+        if is_first and size:
+            self.budget_coordinator.notification_manager.send_alert(
+                f"agent {agent_id!r} ran low and the reserve of {pool_id!r} has nothing for it",
+                f"{left} of {size} is left, and the agent has drawn what it may. Raise its budget with "
+                "update_budget, or wait for the next run.",
+                AlertSeverity.ERROR,
+                account=agent_id,
+                time=self._now(),
+                pool=pool_id,
+            )
+
+    def _tell_floors(self) -> None:
+        """Tells of each pool that has less than the floors of its agents: once until it has enough again."""
+        short = {plan.pool_id for plan in self._plans if not plan.floors_hold}
+        for pool_id in sorted(short - self._short_pools):
+            self.budget_coordinator.notification_manager.send_alert(
+                f"pool {pool_id!r} has less left than the floors of its agents",
+                f"Each agent gets a part of it by its floor, {self._rule.floor:.0%} of its initial budget. "
+                "Raise the pool with update_pool_budget.",
+                AlertSeverity.ERROR,
+                account=pool_id,
+                time=self._now(),
+                kind="pool",
+            )
+        self._short_pools = short
+
+
+def _amount(value: Amount, argument: str) -> Decimal:
+    units = amount_units(value, round_up=False, argument=argument)
+    return plain(_EXACT.scaleb(Decimal(units), -9))
+
+
+def _known_pools(coordinator: BudgetCoordinator, pool_ids: Iterable[str]) -> list[str]:
+    if isinstance(pool_ids, str):
+        raise ConfigurationError(f"pool_ids must be a list of ids: write [{pool_ids!r}]")
+    known = sorted(set(pool_ids))
+    for pool_id in known:
+        coordinator.get_pool_budget(pool_id)
+    return known

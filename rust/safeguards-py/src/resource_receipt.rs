@@ -1,0 +1,89 @@
+//! What a debit of several resources has done. Its amounts become `Decimal`s when somebody looks.
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use safeguards_core::amount::Units;
+use safeguards_core::ledger::{Ledger, ResourceReceipt};
+
+use crate::amounts::to_dict;
+use crate::ledger::PyLedger;
+
+/// What a debit or a settlement of resources has done. Amounts become `Decimal`s when somebody looks.
+///
+/// Equal to another with the same values; hashable.
+///
+/// Example:
+///     >>> receipt = multi_resource.debit("bot", {"calls": 1, "seconds": "2.5"})
+///     >>> receipt.amounts
+///     {'calls': Decimal('1'), 'seconds': Decimal('2.5')}
+///     >>> receipt.remaining["seconds"], receipt.sequences["seconds"]
+///     (Decimal('7.5'), 2)
+#[pyclass(frozen, module = "safeguards._native", name = "ResourceReceipt")]
+pub(crate) struct PyResourceReceipt {
+    ledger: Py<PyLedger>,
+    receipt: ResourceReceipt,
+}
+
+impl PyResourceReceipt {
+    pub(crate) fn new(ledger: &Bound<'_, PyLedger>, receipt: ResourceReceipt) -> Self {
+        Self { ledger: ledger.clone().unbind(), receipt }
+    }
+}
+
+/// `{cpu: 1, gpu: 0.5}`, for people.
+pub(crate) fn in_words(ledger: &Ledger, receipt: &ResourceReceipt) -> String {
+    let lines = receipt.lines.iter();
+    let words = lines.map(|line| format!("{}: {}", ledger.resource_name(line.resource), line.amount));
+    format!("{{{}}}", words.collect::<Vec<_>>().join(", "))
+}
+
+#[pymethods]
+impl PyResourceReceipt {
+    /// What was charged, by resource type. A settlement names what was reserved or charged.
+    #[getter]
+    fn amounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let ledger = &self.ledger.get().ledger;
+        let lines = self.receipt.lines.iter();
+        to_dict(py, lines.map(|line| (ledger.resource_name(line.resource), line.amount.units())))
+    }
+
+    /// What the agent had left right after it, of each of these resources.
+    #[getter]
+    fn remaining<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let ledger = &self.ledger.get().ledger;
+        let lines = self.receipt.lines.iter();
+        to_dict(py, lines.map(|line| (ledger.resource_name(line.resource), line.remaining)))
+    }
+
+    /// Position of the event in the agent's history of each resource: 1, 2, 3 and so on.
+    #[getter]
+    fn sequences<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for line in &self.receipt.lines {
+            dict.set_item(&*self.ledger.get().ledger.resource_name(line.resource), line.sequence)?;
+        }
+        Ok(dict)
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        self.ledger.is(&other.ledger) && self.receipt == other.receipt
+    }
+
+    fn __hash__(&self) -> u64 {
+        self.receipt.lines.iter().fold(0, |hash, line| hash.wrapping_mul(31).wrapping_add(line.sequence))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.ledger)
+    }
+
+    fn __repr__(&self) -> String {
+        let ledger = &self.ledger.get().ledger;
+        let lines = self.receipt.lines.iter();
+        let remaining =
+            lines.map(|line| format!("{}: {}", ledger.resource_name(line.resource), Units(line.remaining)));
+        let remaining = remaining.collect::<Vec<_>>().join(", ");
+        format!("ResourceReceipt(amounts={}, remaining={{{remaining}}})", in_words(ledger, &self.receipt))
+    }
+}

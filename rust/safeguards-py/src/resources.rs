@@ -1,0 +1,508 @@
+//! Budgets by resource type. `MultiResourceBudget` inherits these methods.
+
+use std::sync::Arc;
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDateTime, PyDict, PyTuple};
+use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError, ResourceRequest, ResourceSnapshot};
+
+use crate::amount::{charge, grant, to_decimal};
+use crate::amounts::{Amounts, Given, by_resource, to_dict};
+use crate::arguments::{check_id, float_seconds, operation, terms};
+use crate::clock::from_datetime;
+use crate::ledger::{PyLedger, admitted, tell_alarms};
+use crate::reports;
+use crate::resource_receipt::PyResourceReceipt;
+use crate::resource_reservation::{HeldResources, PyResourceReservation};
+
+/// The budgets behind `MultiResourceBudget`, which inherits every method from here.
+///
+/// Examples of its methods start from a `multi_resource` of a `coordinator` whose agent `"bot"` may spend 100
+/// `"calls"` and 10 `"seconds"`.
+///
+/// Args:
+///     budget_coordinator: the coordinator of the agents.
+#[pyclass(frozen, subclass, weakref, module = "safeguards._native", name = "ResourceBudgets")]
+pub(crate) struct PyResourceBudgets {
+    ledger: Py<PyLedger>,
+}
+
+/// What `reserve` was asked for.
+struct Asked<'py, 'a> {
+    amounts: &'a Bound<'py, PyAny>,
+    ttl_seconds: f64,
+    overage: &'a str,
+    operation_type: Option<&'a str>,
+    idempotency_key: Option<&'a str>,
+    on_cancel: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl PyResourceBudgets {
+    /// The reservation, and what a cancelled `with` block settles for.
+    fn reserve_with(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        asked: &Asked<'_, '_>,
+    ) -> PyResult<Result<(HeldResources, Bundle), LedgerError>> {
+        let core = self.ledger.get().core(py)?;
+        let on_cancel = asked.on_cancel.map(|given| by_resource(given, "on_cancel")).transpose()?;
+        let (amounts, on_cancel) = (by_resource(asked.amounts, "amounts")?, on_cancel.unwrap_or_default());
+        let (mut given, mut cancelled) = (Given::default(), Given::default());
+        given.charge(core, &amounts, "amounts")?;
+        cancelled.charge(core, &on_cancel, "on_cancel")?;
+        let (ttl_nanos, overage) = terms(py, asked.ttl_seconds, asked.overage)?;
+        let operation = operation(self.ledger.get(), asked.operation_type);
+        Ok(core.with_agent(agent_id, |agent| {
+            let on_cancel = cancelled.bundle(core, agent)?;
+            core.check_known(agent, on_cancel)?;
+            let request =
+                ResourceRequest { bundle: given.bundle(core, agent)?, ttl_nanos, overage, operation };
+            let held = match asked.idempotency_key {
+                None => core.reserve_resources(agent, request).map(HeldResources::Alone),
+                Some(key) => core.reserve_resources_keyed(agent, request, key).map(HeldResources::Shared),
+            };
+            Ok((held?, on_cancel.clone()))
+        }))
+    }
+
+    /// What the core answered about an agent.
+    fn of_agent<R>(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        ask: impl FnOnce(&Ledger, &Arc<Account>) -> Result<R, LedgerError>,
+    ) -> PyResult<R> {
+        let (this, core) = (self.ledger.get(), self.ledger.get().core(py)?);
+        this.answer(py, core.with_agent(agent_id, |agent| ask(core, agent)))
+    }
+}
+
+#[pymethods]
+impl PyResourceBudgets {
+    #[new]
+    fn new(budget_coordinator: Py<PyLedger>) -> Self {
+        Self { ledger: budget_coordinator }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.ledger)
+    }
+
+    // Budgets.
+
+    /// Gives an agent these resources and no others. Called again it replaces them: the books begin anew.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     budgets: what it may spend, by resource type; more than 9 decimal places are rounded down.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: a budget is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: a resource type is empty or longer than 512 bytes, it is the 1,025th, or
+    ///         reservations of the agent's resources are active.
+    ///
+    /// Example:
+    ///     >>> multi_resource.initialize_budgets("bot", {"calls": 50, "gigabytes": "2.5"})
+    ///     >>> multi_resource.get_budgets("bot")
+    ///     {'calls': Decimal('50'), 'gigabytes': Decimal('2.5')}
+    fn initialize_budgets(&self, py: Python<'_>, agent_id: &str, budgets: &Bound<'_, PyAny>) -> PyResult<()> {
+        let items = by_resource(budgets, "budgets")?;
+        let amounts = Amounts::granted(&items, "budgets")?;
+        for (name, _) in amounts.iter() {
+            check_id(py, "a resource type", name)?;
+        }
+        let this = self.ledger.get();
+        let budgets: Vec<_> = amounts.iter().collect();
+        this.answer(py, this.core(py)?.initialize_resources(agent_id, &budgets))
+    }
+
+    /// Makes `budget` of a resource remain for an agent. Reservations are untouched.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     resource_type: one of its resources.
+    ///     budget: what it may spend from now on; more than 9 decimal places are rounded down.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `budget` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     UnknownResourceError: the agent has no budget for this resource.
+    ///
+    /// Example:
+    ///     >>> multi_resource.update_budget("bot", "calls", 5)
+    ///     >>> multi_resource.get_budget("bot", "calls")
+    ///     Decimal('5')
+    fn update_budget(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        resource_type: &str,
+        budget: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (this, budget) = (self.ledger.get(), grant(budget, "budget")?);
+        this.answer(py, this.core(py)?.update_resource(agent_id, resource_type, budget))
+    }
+
+    /// What an agent has left of a resource, negative only after an overdraft.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     UnknownResourceError: the agent has no budget for this resource.
+    ///
+    /// Example:
+    ///     >>> multi_resource.get_budget("bot", "seconds")
+    ///     Decimal('10')
+    fn get_budget<'py>(
+        &self,
+        py: Python<'py>,
+        agent_id: &str,
+        resource_type: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        to_decimal(
+            py,
+            self.of_agent(py, agent_id, |core, agent| core.resource_remaining(agent, resource_type))?,
+        )
+    }
+
+    /// What an agent has left of each of its resources, all at one instant.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> multi_resource.get_budgets("bot")
+    ///     {'calls': Decimal('100'), 'seconds': Decimal('10')}
+    fn get_budgets<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyDict>> {
+        let resources = self.of_agent(py, agent_id, |core, agent| core.resources(agent))?;
+        to_dict(py, resources.iter().map(|found| (&*found.resource, found.balance.remaining)))
+    }
+
+    /// The resource types that an agent has budgets for, in the order in which they were first named.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///
+    /// Example:
+    ///     >>> multi_resource.get_resource_types("bot")
+    ///     ['calls', 'seconds']
+    fn get_resource_types(&self, py: Python<'_>, agent_id: &str) -> PyResult<Vec<String>> {
+        let resources = self.of_agent(py, agent_id, |core, agent| core.resources(agent))?;
+        Ok(resources.iter().map(|found| found.resource.to_string()).collect())
+    }
+
+    /// Whether a debit of `amount` would be admitted now, by the agent's budget and by the capacity.
+    ///
+    /// It may no longer be a moment later: `try_debit` asks and charges in one step.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     UnknownResourceError: the agent has no budget for this resource.
+    ///
+    /// Example:
+    ///     >>> multi_resource.has_sufficient_budget("bot", "seconds", 10)
+    ///     True
+    ///     >>> multi_resource.has_sufficient_budget("bot", "minutes", 1)
+    ///     Traceback (most recent call last):
+    ///     safeguards.exceptions.UnknownResourceError: agent "bot" has no budget for resource "minutes"...
+    fn has_sufficient_budget(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        resource_type: &str,
+        amount: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let amount = charge(amount, "amount")?;
+        let fits = self.of_agent(py, agent_id, |core, agent| {
+            let resource = core.resource_names().find(resource_type);
+            let resource = resource.ok_or_else(|| core.unknown_resource(agent, resource_type))?;
+            admitted(core.check_resources(agent, &Bundle::of(resource, amount)))
+        })?;
+        Ok(fits.is_some())
+    }
+
+    // Debits and reservations.
+
+    /// Charges an agent several resources in one step: all of them or none. Nobody ever sees a part of it.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     amounts: how much of which resource types; more than 9 decimal places are rounded up.
+    ///     operation_type: what for; the usage history can be read by it.
+    ///     idempotency_key: a repetition with the same key, agent, amounts and operation type has no effect
+    ///         and the first receipt. The keys are not those of the coordinator's debits: one request may
+    ///         use its key for both.
+    ///
+    /// Returns:
+    ///     What was charged, and what remains of these resources.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: an amount is not one.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     UnknownResourceError: the agent has no budget for one of the resources.
+    ///     BudgetExceededError: a budget or a capacity cannot pay; `resource` says which, and nothing was
+    ///         changed.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> multi_resource.debit("bot", {"calls": 1, "seconds": "2.5"})
+    ///     ResourceReceipt(amounts={calls: 1, seconds: 2.5}, remaining={calls: 99, seconds: 7.5})
+    ///     >>> multi_resource.debit("bot", {"calls": 1, "seconds": 8})
+    ///     Traceback (most recent call last):
+    ///     safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 8 of "seconds": 7.5 of 10...
+    ///     >>> multi_resource.get_budget("bot", "calls")
+    ///     Decimal('99')
+    #[pyo3(signature = (agent_id, amounts, *, operation_type=None, idempotency_key=None))]
+    fn debit(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        amounts: &Bound<'_, PyAny>,
+        operation_type: Option<&str>,
+        idempotency_key: Option<&str>,
+    ) -> PyResult<PyResourceReceipt> {
+        let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
+        let (core, mut given) = (this.core(py)?, Given::default());
+        given.charge(core, &items, "amounts")?;
+        let operation = operation(this, operation_type);
+        let outcome = core.with_agent(agent_id, |agent| {
+            let bundle = given.bundle(core, agent)?;
+            match idempotency_key {
+                None => core.debit_resources(agent, bundle, operation),
+                Some(key) => core.debit_resources_keyed(agent, bundle, operation, key),
+            }
+        });
+        let receipt = this.answer(py, outcome)?;
+        tell_alarms(self.ledger.bind(py));
+        Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
+    }
+
+    /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: an amount is not one.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     UnknownResourceError: the agent has no budget for one of the resources.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> multi_resource.try_debit("bot", {"calls": 1, "seconds": 8})
+    ///     True
+    ///     >>> multi_resource.try_debit("bot", {"calls": 1, "seconds": 8})
+    ///     False
+    #[pyo3(signature = (agent_id, amounts, *, operation_type=None, idempotency_key=None))]
+    fn try_debit(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        amounts: &Bound<'_, PyAny>,
+        operation_type: Option<&str>,
+        idempotency_key: Option<&str>,
+    ) -> PyResult<bool> {
+        let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
+        let (core, mut given) = (this.core(py)?, Given::default());
+        given.charge(core, &items, "amounts")?;
+        let operation = operation(this, operation_type);
+        let outcome = core.with_agent(agent_id, |agent| {
+            let bundle = given.bundle(core, agent)?;
+            match idempotency_key {
+                None => core.try_debit_resources(agent, bundle, operation),
+                Some(key) => core.debit_resources_keyed(agent, bundle, operation, key).map(|_| ()),
+            }
+        });
+        let done = this.answer(py, admitted(outcome))?;
+        tell_alarms(self.ledger.bind(py));
+        Ok(done.is_some())
+    }
+
+    /// Sets aside the most that a piece of work can take, all or none; settle it for what it took.
+    ///
+    /// As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
+    /// unless the body settled or released it itself; an exception releases it; a cancelled task settles
+    /// `on_cancel`.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     amounts: the most of each resource type; more than 9 decimal places are rounded up.
+    ///     ttl_seconds: seconds until it is given back by itself, above 0.
+    ///     overage: what settling for more of a resource may do. `"allow_with_overdraft"` charges it,
+    ///         whatever remains: what was spent is a fact. `"allow_if_available"` charges it if every budget
+    ///         and capacity has room for the excess. `"reject"` refuses it.
+    ///     operation_type: what for.
+    ///     idempotency_key: a repetition with the same key, agent, amounts and operation type returns the
+    ///         same reservation.
+    ///     on_cancel: what a cancelled `with` block settles for; nothing if not given.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: an amount is not one.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     UnknownResourceError: the agent has no budget for one of the resources.
+    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> with multi_resource.reserve("bot", {"calls": 1, "seconds": 8}) as reservation:
+    ///     ...     receipt = reservation.settle({"calls": 1, "seconds": "2.5"})
+    ///     >>> multi_resource.get_budgets("bot")
+    ///     {'calls': Decimal('99'), 'seconds': Decimal('7.5')}
+    #[pyo3(signature = (agent_id, amounts, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn reserve(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        amounts: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
+        overage: &str,
+        operation_type: Option<&str>,
+        idempotency_key: Option<&str>,
+        on_cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyResourceReservation> {
+        let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
+        let outcome = self.reserve_with(py, agent_id, &asked)?;
+        let (held, on_cancel) = self.ledger.get().answer(py, outcome)?;
+        Ok(PyResourceReservation::new(self.ledger.bind(py), held, on_cancel))
+    }
+
+    /// As `reserve`, but returns None if a budget or a capacity refuses.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: an amount is not one.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     UnknownResourceError: the agent has no budget for one of the resources.
+    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> multi_resource.try_reserve("bot", {"calls": 1, "seconds": 11}) is None
+    ///     True
+    #[pyo3(signature = (agent_id, amounts, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn try_reserve(
+        &self,
+        py: Python<'_>,
+        agent_id: &str,
+        amounts: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
+        overage: &str,
+        operation_type: Option<&str>,
+        idempotency_key: Option<&str>,
+        on_cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<PyResourceReservation>> {
+        let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
+        let outcome = self.reserve_with(py, agent_id, &asked)?;
+        let made = self.ledger.get().answer(py, admitted(outcome))?;
+        let made =
+            made.map(|(held, on_cancel)| PyResourceReservation::new(self.ledger.bind(py), held, on_cancel));
+        Ok(made)
+    }
+
+    // Capacities.
+
+    /// Makes `capacity` of a resource remain for all agents together, whatever their budgets add up to.
+    ///
+    /// From then on every debit and reservation passes it in the same step as the agent's budget. The first
+    /// time counts what the agents have reserved by then, and stops all of them for that long.
+    ///
+    /// Args:
+    ///     resource_type: the resource type; no agent need have it yet.
+    ///     capacity: what all may spend from now on; more than 9 decimal places are rounded down.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `capacity` is not an amount.
+    ///     ConfigurationError: the resource type is empty or too long, or the 1,025th.
+    ///
+    /// Example:
+    ///     >>> multi_resource.set_capacity("calls", 30)
+    ///     >>> multi_resource.debit("bot", {"calls": 40})
+    ///     Traceback (most recent call last):
+    ///     safeguards.exceptions.BudgetExceededError: all agents together cannot pay 40 of "calls": 30...
+    fn set_capacity(&self, py: Python<'_>, resource_type: &str, capacity: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (this, capacity) = (self.ledger.get(), grant(capacity, "capacity")?);
+        check_id(py, "a resource type", resource_type)?;
+        this.answer(py, this.core(py)?.set_capacity(resource_type, capacity))
+    }
+
+    /// Lets agents spend a resource within their own budgets only.
+    ///
+    /// Returns:
+    ///     Whether a capacity was set.
+    ///
+    /// Example:
+    ///     >>> multi_resource.set_capacity("calls", 30)
+    ///     >>> multi_resource.remove_capacity("calls"), multi_resource.remove_capacity("calls")
+    ///     (True, False)
+    fn remove_capacity(&self, py: Python<'_>, resource_type: &str) -> PyResult<bool> {
+        Ok(self.ledger.get().core(py)?.remove_capacity(resource_type))
+    }
+
+    /// What all agents together may still spend of a resource; None if no capacity is set.
+    ///
+    /// Example:
+    ///     >>> multi_resource.set_capacity("calls", 30)
+    ///     >>> multi_resource.try_debit("bot", {"calls": 1})
+    ///     True
+    ///     >>> multi_resource.get_capacity("calls"), multi_resource.get_capacity("seconds")
+    ///     (Decimal('29'), None)
+    fn get_capacity<'py>(&self, py: Python<'py>, resource_type: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let found = self.ledger.get().core(py)?.capacity(resource_type);
+        found.map(|found| to_decimal(py, found.balance.remaining)).transpose()
+    }
+
+    // Looking.
+
+    fn _metrics<'py>(
+        &self,
+        py: Python<'py>,
+        agent_id: &str,
+        resource_type: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let found = self.of_agent(py, agent_id, |core, agent| core.resource(agent, resource_type))?;
+        reports::resource(py, &found)
+    }
+
+    fn _all_metrics<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for found in self.of_agent(py, agent_id, |core, agent| core.resources(agent))? {
+            dict.set_item(&*found.resource, reports::resource(py, &found)?)?;
+        }
+        Ok(dict)
+    }
+
+    fn _capacity_metrics<'py>(
+        &self,
+        py: Python<'py>,
+        resource_type: &str,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let found: Option<ResourceSnapshot> = self.ledger.get().core(py)?.capacity(resource_type);
+        found.map(|found| reports::resource(py, &found)).transpose()
+    }
+
+    fn _usage<'py>(
+        &self,
+        py: Python<'py>,
+        agent_id: &str,
+        resource_type: &str,
+        start: &Bound<'py, PyDateTime>,
+        end: &Bound<'py, PyDateTime>,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let (start, end) = (from_datetime(start)?, from_datetime(end)?);
+        let usage =
+            self.of_agent(py, agent_id, |core, agent| core.resource_usage(agent, resource_type, start, end))?;
+        usage.iter().map(|usage| reports::usage(py, &self.ledger.get().ledger, usage)).collect()
+    }
+
+    fn _events<'py>(
+        &self,
+        py: Python<'py>,
+        agent_id: &str,
+        resource_type: &str,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let events = self.of_agent(py, agent_id, |core, agent| core.resource_events(agent, resource_type))?;
+        events.iter().map(|event| reports::event(py, &self.ledger.get().ledger, event)).collect()
+    }
+}

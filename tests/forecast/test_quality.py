@@ -1,0 +1,105 @@
+"""How good forecasts are on recorded workloads: bars, not impressions."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from safeguards.backtest import Demand
+from safeguards.backtest.forecast import LEARNER, YESTERDAY, backtest_forecast
+from safeguards.exceptions import ConfigurationError
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def wide(name):
+    rows = list(csv.reader((DATA / name).read_text().splitlines()))
+    names = tuple(rows[0][1:])
+    return Demand(names, np.array([[float(value) for value in row[1:]] for row in rows[1:]]).T)
+
+
+def tenants():
+    return Demand.read_csv(DATA / "servegen_m-large_hourly.csv.gz")
+
+
+def tweets():
+    return wide("nab_tweets_hourly.csv")
+
+
+def taxi():
+    return wide("nab_nyc_taxi_hourly.csv")
+
+
+BARS = [(tenants, 57, 7, 0.90), (tweets, 10, 41, 0.80), (taxi, 1, 201, 0.55)]
+
+
+@pytest.mark.parametrize(("read", "agents", "days", "bar"), BARS, ids=["tenants", "tweets", "taxi"])
+def test_a_day_ahead(read, agents, days, bar):
+    result = backtest_forecast(read())
+    assert (len(result.agents), len(result.origins)) == (agents, days)
+    row = result.row()
+    assert row.mase_ratio <= bar
+    assert 0.77 <= row.covered_share <= 0.85
+    assert row.calibration_error <= 0.06
+    assert row.hours == agents * days * 24
+    # It is the best of all rows, by a clear distance.
+    assert result.rows[0] is row
+    assert row.mase < 0.97 * result.rows[1].mase
+    assert result.row(YESTERDAY).mase_ratio == 1
+
+
+@pytest.mark.parametrize(
+    ("read", "half", "bar"),
+    # Thanksgiving, Christmas and a blizzard fall into the second half of the taxis: nothing foresees them.
+    [(tweets, 0, 0.82), (tweets, 1, 0.82), (taxi, 0, 0.50), (taxi, 1, 0.65)],
+)
+def test_each_half_of_a_record_by_itself(read, half, bar):
+    whole = read()
+    middle = whole.hours // 2 // 24 * 24
+    part = whole.cost[:, middle:] if half else whole.cost[:, :middle]
+    result = backtest_forecast(Demand(whole.agents, part))
+    assert result.rows[0] is result.row()
+    assert result.row().mase_ratio <= bar
+    assert 0.74 <= result.row().covered_share <= 0.88
+    assert result.row().calibration_error <= 0.1
+
+
+@pytest.mark.parametrize(("lead", "horizon"), [(0, 1), (0, 6), (5, 3), (24, 24), (0, 72), (0, 168)], ids=str)
+def test_other_windows_beat_yesterday_and_hold_what_they_say(lead, horizon):
+    row = backtest_forecast(tweets(), lead=lead, horizon=horizon).row()
+    assert row.mase_ratio <= 0.80
+    assert 0.74 <= row.covered_share <= 0.88
+    assert row.calibration_error <= 0.11
+
+
+def test_confidence_of_at_least_80_percent_comes_true_as_often():
+    result = backtest_forecast(tweets())
+    sure = result.confidence >= 0.8
+    assert sure.sum() > 30
+    assert (result.actual <= 1.2 * result.predicted)[sure].mean() >= 0.78
+
+
+def test_the_result_is_plain_values_and_pictures(tmp_path):
+    whole = tweets()
+    result = backtest_forecast(Demand(whole.agents[:3], whole.cost[:3, :500]))
+    told = json.loads(json.dumps(result.to_dict()))
+    assert (told["kind"], told["agents"], told["left_out"], told["origins"]) == ("forecast", 3, 0, 10)
+    assert {row["policy"] for row in told["rows"]} >= {LEARNER, YESTERDAY}
+    files = result.plot(tmp_path)
+    assert [file.name for file in files] == [
+        "forecast-errors.png",
+        "forecast-days.png",
+        "forecast-reliability.png",
+    ]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+    assert "than those of the best simple rule" in result.verdict
+    assert sum(count for _, _, count in result.reliability()) == result.confidence.size
+
+
+def test_too_little_demand_is_refused():
+    with pytest.raises(ConfigurationError, match="40 hours are too few"):
+        backtest_forecast(Demand(("bot",), np.ones((1, 40))))
+    with pytest.raises(ConfigurationError, match="no agent needs anything"):
+        backtest_forecast(Demand(("bot",), np.zeros((1, 400))))

@@ -287,8 +287,7 @@ def test_the_coordinators_own_history_is_learnt_from(coordinator, clock):
     optimizer = BudgetRLOptimizer(coordinator)
     live(coordinator, clock, office(days=1))  # the rest of it is seen in the first run, as a gap and a mean
     with optimizer:
-        optimizer._take_loaded()
-        recorded = optimizer._demand.recording()
+        recorded = optimizer._past.history().recording()
         assert recorded.intervals == 7 * 24
         # The latest 64 events stand in their own hours; what is older is summed by the hour.
         np.testing.assert_allclose(recorded.demand.sum(), office(days=7).sum(), rtol=1e-4)
@@ -321,13 +320,12 @@ def test_loaded_points_are_summed_by_interval(fleet, clock):
     optimizer.load_history(
         "agent_1", np.array([now.replace(tzinfo=None)], "datetime64[us]") - 7200 * 10**6, [5]
     )
-    optimizer._take_loaded()
-    demand = optimizer._demand.recording().demand
+    demand = optimizer._past.history().recording().demand
     np.testing.assert_array_equal(demand[0, -4:], [0, 34, 0, 5])
     assert demand.shape == (2, 504)
     clock.advance(HOUR)
     optimizer.run_once()
-    assert optimizer._demand.recording().intervals == 504
+    assert optimizer._past.history().recording().intervals == 504
 
 
 # Policies from elsewhere.
@@ -463,7 +461,7 @@ def test_other_intervals(fleet, clock):
         assert len(optimizer.history) == 4
         optimizer.run_once()  # in the middle of an interval: budgets change, the record waits for its end
         clock.advance(900)
-        assert optimizer._demand.recording().intervals == 2
+        assert optimizer._past.history().recording().intervals == 2
 
 
 def test_the_number_of_sweeps_is_bounded(fleet):

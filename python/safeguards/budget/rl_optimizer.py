@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import replace
-from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock
-from safeguards.budget._rl.history import KEPT, History, Outlook, by_interval, loaded_points
+from safeguards.budget._rl.history import Outlook, loaded_points
 from safeguards.budget._rl.online import Move, learn
+from safeguards.budget._rl.past import Interval, Past
 from safeguards.budget._rl.policy import BudgetPolicy, PolicyEvaluation, places
 from safeguards.budget._rl.rewards import Reward, RewardFunction, RewardWeights
 from safeguards.budget._rl.settings import (
@@ -24,7 +24,6 @@ from safeguards.budget._rl.settings import (
 )
 from safeguards.budget._rl.step_rule import TARGET, step_changes
 from safeguards.budget._rl.training import ENOUGH, Fleet, Training, next_budgets
-from safeguards.budget._rl.watch import Interval, Watch
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError, UnknownAgentError
 from safeguards.types.decisions import Decision
@@ -32,6 +31,7 @@ from safeguards.types.enums import AlertSeverity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     import numpy as np
     from numpy.typing import NDArray
@@ -47,8 +47,6 @@ _PLACES = Decimal("1e-9")
 _DAY = 86_400.0
 _HOUR = 3600.0
 _MINUTE = 60.0
-_BACKFILLED_AGENTS = 10_000
-"""Fleets up to this size learn from the coordinator's usage history when the optimizer starts."""
 
 
 class BudgetRLOptimizer(Controller):
@@ -138,24 +136,22 @@ class BudgetRLOptimizer(Controller):
         )
         self._draws = np.random.default_rng(seed)
         self._policy = BudgetPolicy(state_features=self.state_features)
-        self._watch = Watch(budget_coordinator)
         self._forget()
 
     def _forget(self) -> None:
         """Begins to watch anew."""
-        self._demand = self._new_history()
-        self._loaded: dict[str, Floats] = {}
-        self._began, self._began_at = self.budget_coordinator.clock.monotonic(), self._now()
-        self._open: dict[str, list[float]] = {}
+        names = self.state_features
+        self._past = Past(
+            self.budget_coordinator,
+            self.interval_seconds,
+            by_day="time_of_day" in names,
+            by_week="day_of_week" in names,
+        )
         self._looks: dict[str, Interval] | None = None
         self._moves: dict[str, Move] = {}
-        self._due = self._began
+        self._due = self.budget_coordinator.clock.monotonic()
         self._thread: threading.Thread | None = None
         self._outcome: list[BudgetPolicy | Exception] = []
-
-    def _new_history(self) -> History:
-        names = self.state_features
-        return History(self.interval_seconds, by_day="time_of_day" in names, by_week="day_of_week" in names)
 
     def configure(
         self,
@@ -213,8 +209,7 @@ class BudgetRLOptimizer(Controller):
     def start(self) -> None:
         """As `Controller.start`. What the coordinator knows of the last three weeks is learnt from."""
         with self._turn:
-            if not len(self._demand) and self.interval_seconds >= _HOUR:
-                self._backfill(self._began_at)
+            self._past.read_usage_history()
         super().start()
 
     def load_history(
@@ -238,10 +233,8 @@ class BudgetRLOptimizer(Controller):
         self.budget_coordinator.get_agent_priority(agent_id)  # raises for an id that is unknown
         points = loaded_points(timestamps, amounts)
         with self._turn:
-            self._began, self._began_at = self.budget_coordinator.clock.monotonic(), self._now()
-            self._loaded[agent_id] = by_interval(points, self._began_at, self.interval_seconds)
-            self._open = {}
-            self._due = self._began
+            self._past.load(agent_id, points)
+            self._due = self.budget_coordinator.clock.monotonic()
 
     def train(self) -> BudgetPolicy:
         """Trains now, in this thread, on everything that is known, and adopts the policy at once.
@@ -253,7 +246,6 @@ class BudgetRLOptimizer(Controller):
             ConfigurationError: too little is known, or a custom feature failed; likewise.
         """
         with self._turn:
-            self._take_loaded()
             self._adopt(self._training(self._now())())
             return self._policy
 
@@ -296,26 +288,20 @@ class BudgetRLOptimizer(Controller):
                 self._looks = None
 
     def _observe(self, now: datetime) -> None:
-        self._looks = looks = self._watch.look(and_remember=True)
-        for agent, seen in looks.items():
-            sums = self._open.setdefault(agent, [0.0, 0.0, 0.0])
-            for place, value in enumerate((float(seen.spent), seen.tasks, seen.is_exhausted)):
-                sums[place] += value
-        self._take_loaded()
-        self._close_interval(looks)
+        self._looks = looks = self._past.observe()
         self._adopt_trained()
         self._train_if_due(now)
         self._learn_from_moves(looks, now)
 
     def _propose(self, now: datetime) -> list[Decision]:
         is_dry = self._looks is None
-        looks = self._watch.look() if self._looks is None else self._looks
+        looks = self._past.look() if self._looks is None else self._looks
         learned = self._learned(looks, now, is_dry=is_dry) if self._policy.is_in_force else {}
         steps = [agent for agent in looks if agent not in learned]
         return [*learned.values(), *self._by_step({agent: looks[agent] for agent in steps})]
 
     def _fall_back(self, now: datetime) -> list[Decision]:  # noqa: ARG002 - it looks at the present only
-        return self._by_step(self._watch.look() if self._looks is None else self._looks)
+        return self._by_step(self._past.look() if self._looks is None else self._looks)
 
     def _prepared(self, decisions: list[Decision], now: datetime) -> list[Decision]:
         """As the base, but a budget that stays as it is is kept: it is given again for the next interval."""
@@ -406,7 +392,8 @@ class BudgetRLOptimizer(Controller):
         """Agents that have a budget and a forecast, with what is expected of each."""
         import numpy as np
 
-        agents, outlook = self._demand.agents, self._demand.outlook()
+        history = self._past.history()
+        agents, outlook = history.agents, history.outlook()
         is_known = np.isfinite(outlook.need) & np.array(
             [agent in looks and looks[agent].budget > 0 for agent in agents], np.bool_
         )
@@ -419,7 +406,7 @@ class BudgetRLOptimizer(Controller):
             for name, feature in self.custom_features.items()
         }
         kinds = self._policy.kinds.of(outlook.spread, priority, custom)
-        return known, outlook, self._demand.scale()[is_known], kinds
+        return known, outlook, history.scale()[is_known], kinds
 
     def _explored(self, best: NDArray[np.int64]) -> NDArray[np.int64]:
         """Now and then a change next to the best one, which is within the largest change as all of them."""
@@ -430,55 +417,6 @@ class BudgetRLOptimizer(Controller):
         return np.clip(best + np.where(tries, steps, 0), 0, len(self._policy.changes) - 1)
 
     # What is seen.
-
-    def _close_interval(self, looks: Mapping[str, Interval]) -> None:
-        """Writes down an interval when it is over; one that took longer counts with its average."""
-        import numpy as np
-
-        now = self.budget_coordinator.clock.monotonic()
-        intervals = round((now - self._began) / self.interval_seconds)
-        if intervals < 1:
-            return
-        self._demand.keep(list(looks))
-        sums = np.array([self._open.get(agent, (0, 0, 0)) for agent in self._demand.agents]).reshape(-1, 3)
-        spent, tasks = sums[:, 0] / intervals, sums[:, 1] / intervals
-        self._demand.observe(spent, tasks, sums[:, 2] > 0, missed=intervals - 1)
-        self._began, self._began_at, self._open = now, self._now(), {}
-
-    def _backfill(self, end: datetime) -> None:
-        """Takes what the coordinator knows of the past: the latest charges, and sums of hours.
-
-        It ends where watching began: what was spent since is in the interval that is open.
-        """
-        coordinator = self.budget_coordinator
-        agents = coordinator.get_all_agent_ids()
-        if len(agents) > _BACKFILLED_AGENTS:
-            return
-        begin = end - timedelta(seconds=KEPT * self.interval_seconds)
-        for agent in agents:
-            usage = coordinator.get_agent_usage_history(agent, begin, end)
-            points = [(event.start, float(event.amount)) for event in usage if event.source == "ledger"]
-            if points and agent not in self._loaded:
-                self._loaded[agent] = by_interval(points, end, self.interval_seconds)
-
-    def _take_loaded(self) -> None:
-        """Puts loaded histories in front, as if they had been seen."""
-        import numpy as np
-
-        if not self._loaded:
-            return
-        seen, loaded, self._loaded = self._demand.recording().demand, self._loaded, {}
-        agents = list(dict.fromkeys((*self._demand.agents, *loaded)))
-        rows = np.full((len(agents), KEPT), np.nan)
-        rows[: len(seen), KEPT - seen.shape[1] :] = seen
-        for agent, row in loaded.items():
-            rows[agents.index(agent)] = row
-        self._demand = self._new_history()
-        self._demand.keep(agents)
-        nothing, unknown = np.zeros(len(agents), np.bool_), np.full(len(agents), np.nan)
-        first = int(np.argmax(np.isfinite(rows).any(axis=0)))
-        for column in rows[:, first:].T:
-            self._demand.observe(column, unknown, nothing)
 
     def _priority(self, agent: str) -> float:
         try:
@@ -530,17 +468,18 @@ class BudgetRLOptimizer(Controller):
         """A training on what is known now, to be run at once or aside."""
         import numpy as np
 
-        agents = self._demand.agents
+        history = self._past.history()
+        agents = history.agents
         priorities = np.array([self._priority(agent) for agent in agents])
         fleet = Fleet(tuple(agents), priorities, now, self.interval_seconds)
-        recording, settings = self._demand.recording(), self._settings
+        recording, settings = history.recording(), self._settings
         return lambda: Training(recording, fleet, settings).run()
 
     def _train_if_due(self, now: datetime) -> None:
         """Begins to train: in a thread of its own, or right here on a clock that is advanced by hand."""
         clock = self.budget_coordinator.clock
         is_busy = self._thread is not None and self._thread.is_alive()
-        if len(self._demand) < ENOUGH or clock.monotonic() < self._due or is_busy:
+        if len(self._past.history()) < ENOUGH or clock.monotonic() < self._due or is_busy:
             return
         self._due = clock.monotonic() + _DAY
         outcome: list[BudgetPolicy | Exception] = []

@@ -15,6 +15,7 @@ import multi_resource
 import pacing
 import pool_size
 import reallocation
+import rl
 import scaling
 from report import RESULTS, Row, machine, show, write
 from rivals import rows as rivals
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Reallocation": reallocation.rows,
     "Schedules and pacing": pacing.rows,
     "Cost and benefit": cost_benefit.rows,
+    "Learned budgets": rl.rows,
 }
 
 

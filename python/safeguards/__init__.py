@@ -22,6 +22,7 @@ from safeguards.exceptions import (
     MissingExtraError,
     RateLimitExceededError,
     ReservationError,
+    RewardError,
     SafeguardsError,
     TraceError,
     UnknownAgentError,
@@ -56,6 +57,13 @@ if TYPE_CHECKING:
         fair_tasks,
     )
     from safeguards.budget.pattern_learner import BudgetPatternLearner
+    from safeguards.budget.rl_optimizer import (
+        BudgetPolicy,
+        BudgetRLOptimizer,
+        PolicyEvaluation,
+        RewardFunction,
+        RewardWeights,
+    )
     from safeguards.budget.time_scheduler import (
         BudgetTimeScheduler,
         Occurrence,
@@ -84,7 +92,9 @@ __all__ = [
     "BudgetExceededError",
     "BudgetMetrics",
     "BudgetPatternLearner",
+    "BudgetPolicy",
     "BudgetPrediction",
+    "BudgetRLOptimizer",
     "BudgetRateLimiter",
     "BudgetTimeScheduler",
     "ConfigurationError",
@@ -104,6 +114,7 @@ __all__ = [
     "Occurrence",
     "OperationEstimate",
     "OperationShare",
+    "PolicyEvaluation",
     "PriorityBasedReallocator",
     "RateLimit",
     "RateLimitExceededError",
@@ -113,6 +124,9 @@ __all__ = [
     "ResourceMetrics",
     "ResourceReceipt",
     "ResourceReservation",
+    "RewardError",
+    "RewardFunction",
+    "RewardWeights",
     "SafeguardsError",
     "ScheduleIssue",
     "SystemClock",
@@ -149,6 +163,13 @@ _LATER = {
             "fair_tasks",
         ),
         "safeguards.budget.pattern_learner": ("BudgetPatternLearner",),
+        "safeguards.budget.rl_optimizer": (
+            "BudgetPolicy",
+            "BudgetRLOptimizer",
+            "PolicyEvaluation",
+            "RewardFunction",
+            "RewardWeights",
+        ),
         "safeguards.budget.time_scheduler": (
             "BudgetTimeScheduler",
             "Occurrence",

@@ -45,6 +45,8 @@ pub struct Account {
 pub(super) struct State {
     pub(super) books: Books,
     pub(super) priority: u8,
+    /// How often an agent's own budget has refused.
+    pub(super) refusals: u64,
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
     /// When a pool's budget is granted anew.
@@ -115,6 +117,7 @@ impl Account {
         let state = State {
             books: Books::default(),
             priority,
+            refusals: 0,
             closed: false,
             renews_at: Wall::NEVER,
             history: History::default(),

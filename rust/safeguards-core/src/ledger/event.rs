@@ -207,6 +207,11 @@ impl History {
         }
     }
 
+    /// How many usages there were, from either source.
+    pub(super) fn usage_count(&self) -> u64 {
+        self.summed + self.recent.iter().filter(|entry| entry.usage(0).is_some()).count() as u64
+    }
+
     /// Units of all usage from `source`.
     pub(super) fn total(&self, source: Source) -> i128 {
         self.usage().filter(|usage| usage.source == source).map(|usage| usage.units).sum()

@@ -209,7 +209,7 @@ impl History {
 
     /// How many usages there were, from either source.
     pub(super) fn usage_count(&self) -> u64 {
-        self.summed + self.recent.iter().filter(|entry| entry.usage(0).is_some()).count() as u64
+        self.sums.count() + self.recent.iter().filter(|entry| entry.usage(0).is_some()).count() as u64
     }
 
     /// Units of all usage from `source`.

@@ -116,8 +116,8 @@ impl Clairvoyant {
     fn best_change(&self, from: usize, gain: &[f64]) -> (usize, f64) {
         let (first, end) = self.reach[from];
         let mut best = (from, gain[from]);
-        for to in first..end {
-            let worth = gain[to] + self.rewards.change * (self.levels[to] - self.levels[from]).abs();
+        for (to, gain) in gain.iter().enumerate().take(end).skip(first) {
+            let worth = gain + self.rewards.change * (self.levels[to] - self.levels[from]).abs();
             if worth > best.1 {
                 best = (to, worth);
             }
@@ -191,10 +191,14 @@ mod tests {
 
     #[test]
     fn the_guides_reward() {
-        assert_eq!(GUIDE.of(3.0, 3.0, 4.0, 6.0), 25.0 + 30.0 - 0.2);
-        assert_eq!(GUIDE.of(8.0, 8.0, 4.0, 4.0), 50.0 - 100.0 + 40.0);
-        assert_eq!(GUIDE.of(4.0, 1.0, 4.0, 4.0), 50.0 + 10.0);
-        assert_eq!(GUIDE.of(0.0, 0.0, 4.0, 4.0), 0.0);
+        for (demand, tasks, budget, expected) in [
+            (3.0, 3.0, 6.0, 25.0 + 30.0 - 0.2),
+            (8.0, 8.0, 4.0, -10.0),
+            (4.0, 1.0, 4.0, 60.0),
+            (0.0, 0.0, 4.0, 0.0),
+        ] {
+            assert!((GUIDE.of(demand, tasks, 4.0, budget) - expected).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -199,49 +199,56 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const NODES: usize = 4;
+    const PLACES: [f64; 4] = [0.0, 1.0, 2.0, 3.0];
 
     type Point = (usize, f64, f64, f64, f64, usize, f64);
 
-    fn line() -> Vec<f64> {
-        (0..NODES).map(|node| node as f64).collect()
-    }
-
     fn table(classes: usize, actions: usize) -> QTable {
         let shares = Axis::new("shares", vec![0.0, 1.0]).unwrap();
-        QTable::new(classes, shares, Axis::new("budgets", line()).unwrap(), actions).unwrap()
+        QTable::new(classes, shares, Axis::new("budgets", PLACES.to_vec()).unwrap(), actions).unwrap()
     }
 
-    /// A chain of four places; actions go left, stay, go right.
-    fn chain(rewards: [f64; NODES]) -> (Vec<Situation>, Vec<f64>, Vec<(usize, f64)>, Vec<f64>) {
-        let (mut from, mut paid, mut to, mut budgets) = (vec![], vec![], vec![], vec![]);
-        for share in [0.0, 1.0] {
-            for place in line() {
-                from.push(Situation { class: 0, share, budget: place });
-                to.push((0, share));
-                for change in [-1.0, 0.0, 1.0] {
-                    let next = (place + change).clamp(0.0, 3.0);
-                    paid.push(rewards[next as usize]);
-                    budgets.push(next);
+    /// Where left, stay and right lead on a chain of four places.
+    fn neighbours(place: usize) -> [usize; 3] {
+        [place.saturating_sub(1), place, (place + 1).min(3)]
+    }
+
+    /// What [`Transitions`] borrows.
+    #[derive(Default)]
+    struct Chain {
+        from: Vec<Situation>,
+        rewards: Vec<f64>,
+        to: Vec<(usize, f64)>,
+        to_budgets: Vec<f64>,
+    }
+
+    impl Chain {
+        fn new(rewards: [f64; 4]) -> Self {
+            let mut chain = Self::default();
+            for share in [0.0, 1.0] {
+                for (place, budget) in PLACES.into_iter().enumerate() {
+                    chain.from.push(Situation { class: 0, share, budget });
+                    chain.to.push((0, share));
+                    chain.rewards.extend(neighbours(place).map(|next| rewards[next]));
+                    chain.to_budgets.extend(neighbours(place).map(|next| PLACES[next]));
                 }
             }
+            chain
         }
-        (from, paid, to, budgets)
+
+        fn transitions(&self) -> Transitions<'_> {
+            let Self { from, rewards, to, to_budgets } = self;
+            Transitions { from, rewards, to, to_budgets }
+        }
     }
 
     /// Value iteration on the same chain, written down as in a textbook.
-    fn textbook(rewards: [f64; NODES], discount: f64) -> Vec<[f64; 3]> {
-        let mut values = vec![[0.0; 3]; NODES];
+    fn textbook(rewards: [f64; 4], discount: f64) -> [[f64; 3]; 4] {
+        let mut values = [[0.0; 3]; 4];
         for _ in 0..2000 {
-            let before = values.clone();
-            for place in 0..NODES {
-                for (action, next) in
-                    [place.saturating_sub(1), place, (place + 1).min(3)].into_iter().enumerate()
-                {
-                    let best = before[next].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                    values[place][action] = rewards[next] + discount * best;
-                }
-            }
+            let best = values.map(|values| values.into_iter().fold(f64::NEG_INFINITY, f64::max));
+            values =
+                [0, 1, 2, 3].map(|place| neighbours(place).map(|next| rewards[next] + discount * best[next]));
         }
         values
     }
@@ -249,13 +256,11 @@ mod tests {
     proptest! {
         #[test]
         fn on_the_nodes_it_is_value_iteration(rewards in prop::array::uniform4(-10.0..10.0), discount in 0.0..0.95) {
-            let (from, paid, to, budgets) = chain(rewards);
-            let transitions = Transitions { from: &from, rewards: &paid, to: &to, to_budgets: &budgets };
             let mut table = table(1, 3);
-            table.fit(&transitions, discount, 10_000).unwrap();
-            for (place, expected) in textbook(rewards, discount).iter().enumerate() {
+            table.fit(&Chain::new(rewards).transitions(), discount, 10_000).unwrap();
+            for (budget, expected) in PLACES.into_iter().zip(textbook(rewards, discount)) {
                 for (action, value) in expected.iter().enumerate() {
-                    let at = Situation { class: 0, share: 0.5, budget: place as f64 };
+                    let at = Situation { class: 0, share: 0.5, budget };
                     prop_assert!((table.value(at, action) - value).abs() < 0.03);
                 }
             }
@@ -334,12 +339,12 @@ mod tests {
 
     #[test]
     fn it_walks_to_the_reward() {
-        let (from, paid, to, budgets) = chain([0.0, -1.0, 0.0, 10.0]);
-        let transitions = Transitions { from: &from, rewards: &paid, to: &to, to_budgets: &budgets };
+        let chain = Chain::new([0.0, -1.0, 0.0, 10.0]);
+        let transitions = chain.transitions();
         let mut table = table(1, 3);
         assert!(table.fit(&transitions, 0.9, 1000).unwrap() < 300, "it stops when nothing moves");
         let places: Vec<_> =
-            line().into_iter().map(|budget| Situation { class: 0, share: 0.0, budget }).collect();
+            PLACES.into_iter().map(|budget| Situation { class: 0, share: 0.0, budget }).collect();
         assert_eq!(table.best(&places).unwrap(), [2, 2, 2, 1]);
         table.fit(&transitions, 0.0, 1000).unwrap();
         assert_eq!(table.best(&places[..2]).unwrap(), [1, 0], "nobody looks ahead: away from the -1");
@@ -354,7 +359,7 @@ mod tests {
         table.fit(&transitions, 0.5, 1000).unwrap();
         for class in 0..2 {
             for share in [0.0, 1.0] {
-                for budget in line() {
+                for budget in PLACES {
                     assert!((table.value(Situation { class, share, budget }, 2) - 6.0).abs() < 1e-3);
                 }
             }

@@ -266,7 +266,7 @@ mod tests {
         let mut table = table(1, 1);
         let here = at(0, 1.0, 0.0);
         let step = Step { from: here, action: 0, reward: 3.0, to: here };
-        table.update(&[step; 4000], 0.05, 0.5).unwrap();
+        table.update(&vec![step; 4000], 0.05, 0.5).unwrap();
         assert!((table.value(here, 0) - 6.0).abs() < 1e-9);
     }
 

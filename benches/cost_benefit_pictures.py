@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from drawing import ROOT, TEXT, write
 from safeguards import Allocation, BudgetCoordinator, CostBenefitAllocator
-from safeguards.allocation.plots import COLOURS, INK, svg
+from safeguards._figures import COLOURS, INK
 from safeguards.budget.cost_benefit.plots import plot_allocation
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "examples"))
 
-from best_models import BUDGETS, compare  # noqa: E402 - it stands beside the examples
+from best_models import BUDGETS, compare
 
-# A mid-tone, legible on a white page and on a dark one.
-TEXT = "#768390"
 STYLES = {
     "volumes, tolerance 1": (COLOURS[0], "o"),
     "volumes, tolerance 0.5": (COLOURS[4], "s"),
@@ -67,11 +64,6 @@ def hindsight() -> Figure:
     axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
     axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
-
-
-def write(figure: Figure, name: str) -> None:
-    text = svg(figure, prefix=name).replace("currentColor", TEXT)
-    (ROOT / "docs" / f"{name}.svg").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from drawing import ROOT, write
 from safeguards import FairShares, fair_shares
-from safeguards.allocation.plots import COLOURS, INK, svg
+from safeguards._figures import COLOURS, INK
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "examples"))
 
-from fair_cluster import CAPACITIES, DEMANDS  # noqa: E402 - it stands beside the examples
+from fair_cluster import CAPACITIES, DEMANDS
 
-# A mid-tone, legible on a white page and on a dark one.
-TEXT = "#768390"
 END = 0.85
 """Where the axis of the level ends, beyond the last event."""
 
@@ -95,5 +92,4 @@ def _resources(axes: Axes, shares: FairShares) -> None:
 
 
 if __name__ == "__main__":
-    picture = svg(draw(), prefix="fair-shares").replace("currentColor", TEXT)
-    (ROOT / "docs" / "fair_shares.svg").write_text(picture, encoding="utf-8")
+    write(draw(), "fair_shares")

@@ -138,5 +138,5 @@ def test_what_makes_no_sense_is_refused():
             backtest_rl(demand, **options)
     with pytest.raises(ConfigurationError, match="no agent has demand in 30% of the hours"):
         backtest_rl(Demand(("idle",), np.zeros((1, 400))))
-    with pytest.raises(ConfigurationError, match="policy must be one of nothing, step"):
+    with pytest.raises(ConfigurationError, match="a policy is one of nothing, step"):
         backtest_rl(demand).row("best")

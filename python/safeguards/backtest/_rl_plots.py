@@ -7,34 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safeguards.allocation.plots import COLOURS, INK, save_png
-from safeguards.allocation.plots import _axes as new_axes  # pyright: ignore[reportPrivateUsage]
-from safeguards.allocation.plots import _legend as add_legend  # pyright: ignore[reportPrivateUsage]
+from safeguards._figures import COLOURS, INK, add_legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
     from safeguards.backtest.rl import RlBacktest
     from safeguards.budget._rl.policy import BudgetPolicy
 
-__all__ = ["plot", "plot_agent", "plot_policies", "plot_policy"]
+__all__ = ["plot_agent", "plot_policies", "plot_policy"]
 
 _SHOWN_HOURS = 168
-
-
-def plot(backtest: RlBacktest, directory: Path) -> list[Path]:
-    """Writes all pictures and returns their files."""
-    figures = {
-        "policies": plot_policies(backtest),
-        "agent": plot_agent(backtest),
-        "policy": plot_policy(backtest.learned),
-    }
-    paths = {directory / f"rl-{name}.png": figure for name, figure in figures.items()}
-    for path, figure in paths.items():
-        save_png(figure, path)
-    return list(paths)
 
 
 def plot_policies(backtest: RlBacktest) -> Figure:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import best_budgets
+from safeguards.backtest._base import Backtest
 from safeguards.budget._rl.history import History
 from safeguards.budget._rl.rewards import Reward, RewardWeights
 from safeguards.budget._rl.settings import Settings, checked_share
@@ -19,9 +20,9 @@ from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from safeguards.backtest.demand import Demand
@@ -60,7 +61,7 @@ class RlRow:
 
 
 @dataclass(frozen=True, eq=False)
-class RlBacktest:
+class RlBacktest(Backtest[RlRow]):
     """What became of each policy.
 
     Attributes:
@@ -72,24 +73,14 @@ class RlBacktest:
         rows: a row for each policy.
     """
 
+    kind: ClassVar[str] = "rl"
+
     demand: Demand
     left_out: int
     training_hours: int
     learned: BudgetPolicy
     budgets: dict[str, Floats]
     rows: list[RlRow]
-
-    def row(self, policy: str) -> RlRow:
-        """The row of one policy.
-
-        Raises:
-            ConfigurationError: there is no such policy.
-        """
-        for row in self.rows:
-            if row.policy == policy:
-                return row
-        names = ", ".join(row.policy for row in self.rows)
-        raise ConfigurationError(f"policy must be one of {names}, not {policy!r}")
 
     @property
     def verdict(self) -> str:
@@ -101,30 +92,25 @@ class RlBacktest:
             f"the step rule {step.closed_share:.0%}; the gate {gate}"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but budgets and values as plain values, ready for JSON."""
+    def _facts(self) -> dict[str, Any]:
         evaluation = self.learned.evaluation
         return {
-            "kind": "rl",
             "agents": len(self.demand.agents),
             "left_out": self.left_out,
             "hours": self.demand.hours,
             "training_hours": self.training_hours,
             "held_out": None if evaluation is None else asdict(evaluation),
             "gate_is_open": self.learned.is_in_force,
-            "rows": [asdict(row) for row in self.rows],
-            "verdict": self.verdict,
         }
 
-    def plot(self, directory: Path) -> list[Path]:
-        """Writes pictures into a directory that exists, and returns their files.
+    def _figures(self) -> dict[str, Figure]:
+        from safeguards.backtest._rl_plots import plot_agent, plot_policies, plot_policy
 
-        Raises:
-            MissingExtraError: matplotlib is not installed.
-        """
-        from safeguards.backtest._rl_plots import plot
-
-        return plot(self, directory)
+        return {
+            "policies": plot_policies(self),
+            "agent": plot_agent(self),
+            "policy": plot_policy(self.learned),
+        }
 
 
 def backtest_rl(

@@ -69,7 +69,7 @@ def _engine(kind: str) -> Any:
         raise ConfigurationError(f"KIND {kind!r} is not part of this version of safeguards yet") from None
 
 
-def _print(kind: str, source: Path, result: Backtest) -> None:
+def _print(kind: str, source: Path, result: Backtest[Any]) -> None:
     console = Console(highlight=False)
     console.print(f"[bold]{source.name}[/]: {KINDS[kind]}\n")
     rows = [_columns(row) for row in result.rows]
@@ -95,7 +95,7 @@ def _shown(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _plot(result: Backtest, directory: Path) -> None:
+def _plot(result: Backtest[Any], directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path in result.plot(directory):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from safeguards._extras import require
-from safeguards.allocation.plots import COLOURS, INK, SIZE
+from safeguards._figures import COLOURS, INK, SIZE
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:

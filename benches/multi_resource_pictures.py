@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from drawing import ROOT, write
 from safeguards import FairShares, fair_shares
-from safeguards._figures import COLOURS, INK
+from safeguards._figures import COLOURS, INK, dress
 
 sys.path.insert(0, str(ROOT / "examples"))
 
@@ -26,15 +26,8 @@ def draw() -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     _filling(left, shares)
     _resources(right, shares)
-    for axes in (left, right):
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color(INK)
-        axes.tick_params(colors=INK)
-        axes.xaxis.label.set_color(INK)
-        axes.yaxis.label.set_color(INK)
-        axes.title.set_color(INK)
+    dress(left, "All shares rise together until something is used up")
+    dress(right, "Who has how much in the end")
     return figure
 
 
@@ -61,7 +54,6 @@ def _filling(axes: Axes, shares: FairShares) -> None:
     axes.set_ylim(0, END)
     axes.set_xlabel("Level")
     axes.set_ylabel("Dominant share")
-    axes.set_title("All shares rise together until something is used up", fontsize=10, loc="left")
 
 
 def _resources(axes: Axes, shares: FairShares) -> None:
@@ -87,7 +79,6 @@ def _resources(axes: Axes, shares: FairShares) -> None:
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     axes.set_xlabel("Part of the capacity")
-    axes.set_title("Who has how much in the end", fontsize=10, loc="left")
     axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 

@@ -31,6 +31,7 @@ def plot_errors(result: ForecastBacktest) -> Figure:
     bars = axes.barh([row.policy for row in rows], ratios, color=colours)
     axes.bar_label(bars, fmt="%.2f", padding=3, color=INK)
     axes.grid(visible=False, axis="y")
+    axes.margins(x=0.1)
     axes.axvline(1, color=INK, linewidth=0.8, linestyle="--")
     return figure
 

@@ -178,6 +178,39 @@ def test_equal_to_the_reference(case):
         assert abs(share.dominant_share - (float(part / capacity) if capacity else 0)) < 1e-9
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        # The first stops at once and was a million billion times as fast as the other: what is left of the
+        # sum of both is noise, which was below zero.
+        Case(
+            {
+                "a": {"cpu": Decimal("712425000418260.063700578"), "memory": Decimal("2e-9")},
+                "b": {"cpu": 9, "memory": Decimal("756219138653333.918681015")},
+            },
+            {"cpu": 10**15, "memory": 16},
+            {"a": {"cpu": 0.3, "memory": 1.0}, "b": {"cpu": 0.3, "memory": 1e-9}},
+            {"a": Decimal("7e-9")},
+        ),
+        # The same noise gave away more than there is.
+        Case(
+            {"a": {"cpu": 20}, "b": {"cpu": 20}, "c": {"cpu": 8}, "d": {"cpu": 2}},
+            {"cpu": 10**15},
+            {"a": 1e9, "b": 0.3, "c": 1e-9},
+            {"a": 0},
+        ),
+    ],
+)
+def test_weights_that_are_far_apart(case):
+    exact = {r: Fraction(c) for r, c in case.capacities.items()}
+    expected = reference(case.demands, exact, case.exact_weights, case.exact_caps)
+    shares = case.shares()
+    for agent, share in shares.items():
+        for r, amount in share.allocation.items():
+            assert 0 <= expected[agent] * Fraction(case.demands[agent][r]) - Fraction(amount) < 2 * TOLERANCE
+    assert all(given <= case.capacities[r] for r, given in shares.allocated.items())
+
+
 @given(cases())
 @settings(deadline=None)
 def test_never_more_than_there_is(case):

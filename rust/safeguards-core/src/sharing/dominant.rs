@@ -55,16 +55,18 @@ pub fn allocate(
 }
 
 impl Allocation {
-    /// Takes back what rounding gave of a resource beyond what there is: units of 1e-9, if anything.
+    /// Takes back what rounding gave of a resource beyond what there is: units of 1e-9, if anything, one of each
+    /// agent after the other.
     fn trim(&mut self, resource: usize, capacity: Amount, resources: usize) {
-        let column = || (resource..).step_by(resources);
-        let given = column().map_while(|place| self.amounts.get(place)).map(|amount| amount.units());
-        let mut excess = given.sum::<i128>() - capacity.units();
-        for place in column() {
-            let Some(amount) = self.amounts.get_mut(place).filter(|_| excess > 0) else { return };
-            let less = Amount::from_units(amount.units() - 1);
-            excess -= i128::from(less.is_some());
-            *amount = less.unwrap_or_default();
+        let column = (resource..self.amounts.len()).step_by(resources);
+        let given = column.clone().map(|place| self.amounts[place].units()).sum::<i128>();
+        let mut excess = given - capacity.units();
+        while excess > 0 {
+            for place in column.clone() {
+                let less = Amount::from_units(self.amounts[place].units() - 1).filter(|_| excess > 0);
+                excess -= i128::from(less.is_some());
+                self.amounts[place] = less.unwrap_or(self.amounts[place]);
+            }
         }
     }
 }

@@ -57,6 +57,9 @@ pub enum SharingError {
 /// A resource is used up when no more than this share of it is left: the last digits are noise.
 const NOISE: f64 = 1e-26;
 
+/// A sum from which more than all but this share was taken away again has lost too many digits.
+const WORN: f64 = 1e-3;
+
 /// Divides the capacities.
 pub fn fill(claims: &Claims) -> Result<Filling, SharingError> {
     let mut run = Run::new(claims)?;
@@ -90,8 +93,12 @@ struct Run<'a> {
     left: Vec<TwoFloat>,
     /// What the others take of it per unit of the level.
     rates: Vec<TwoFloat>,
+    /// The same when it was last added up.
+    summed: Vec<TwoFloat>,
     /// How many they are.
     takers: Vec<usize>,
+    /// Where everybody stands who has not stopped.
+    level: TwoFloat,
     /// Room to work in.
     rough: Vec<f64>,
 }
@@ -110,12 +117,15 @@ impl<'a> Run<'a> {
             limits: vec![Limit::Cap; agents],
             left: claims.capacities.clone(),
             rates: vec![zero; resources],
+            summed: Vec::new(),
             takers: vec![0; resources],
+            level: zero,
             rough: Vec::with_capacity(resources),
         };
         for agent in 0..agents {
             run.enter(agent)?;
         }
+        run.summed.clone_from(&run.rates);
         Ok(run)
     }
 
@@ -212,6 +222,7 @@ impl<'a> Run<'a> {
 
     /// Stops everybody who needs a resource that is used up at this level, or one that is used up with it.
     fn exhaust(&mut self, level: TwoFloat, resource: usize) {
+        let level = self.rise(level);
         let is_used_up = |run: &Self, other: usize| {
             run.left[other] - level * run.rates[other] <= run.claims.capacities[other] * NOISE
         };
@@ -220,6 +231,14 @@ impl<'a> Run<'a> {
         for other in std::iter::once(resource).chain(with_it.collect::<Vec<_>>()) {
             self.stop_takers(level, other);
         }
+    }
+
+    /// Levels only rise; what seems to lie below is noise.
+    fn rise(&mut self, level: TwoFloat) -> TwoFloat {
+        if level > self.level {
+            self.level = level;
+        }
+        self.level
     }
 
     fn stop_takers(&mut self, level: TwoFloat, resource: usize) {
@@ -232,19 +251,33 @@ impl<'a> Run<'a> {
             }
         }
         for (other, stopped) in stopped.into_iter().enumerate() {
-            self.rates[other] -= stopped;
             self.left[other] -= level * stopped;
+            self.slow_down(other, stopped);
         }
     }
 
     fn cap(&mut self, agent: usize) {
         let (width, cap) = (self.left.len(), self.claims.caps[agent]);
+        self.rise(self.cap_level(agent));
         self.stop(agent, cap, Limit::Cap);
         for resource in self.needs(agent) {
-            self.rates[resource] -= self.taken[agent * width + resource];
             let used = self.demands(agent)[resource] * cap;
             self.left[resource] -= used;
+            self.slow_down(resource, self.taken[agent * width + resource]);
         }
+    }
+
+    /// Those who have stopped take no more. When the fast ones have gone, what is left of the sum is noise: then
+    /// it is added up anew.
+    fn slow_down(&mut self, resource: usize, stopped: TwoFloat) {
+        self.rates[resource] -= stopped;
+        if self.rates[resource] >= self.summed[resource] * WORN || self.takers[resource] == 0 {
+            return;
+        }
+        let (width, zero) = (self.left.len(), TwoFloat::from(0.0));
+        let taken = self.taken.iter().skip(resource).step_by(width).zip(&self.active);
+        let rate = taken.filter(|(_, active)| **active).fold(zero, |sum, (taken, _)| sum + *taken);
+        (self.rates[resource], self.summed[resource]) = (rate, rate);
     }
 
     fn stop(&mut self, agent: usize, tasks: TwoFloat, limit: Limit) {

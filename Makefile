@@ -103,7 +103,7 @@ pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recor
 
 .PHONY: learned-budgets
 learned-budgets: $(VENV)/.bench ## Draw the pictures of docs/reinforcement_learning.md from recorded demand
-	$(BIN)/python benches/rl_pictures.py
+	$(BIN)/python benches/learned_budgets_pictures.py
 
 .PHONY: reallocation
 reallocation: $(VENV)/.bench ## Draw the pictures of docs/reallocation.md from recorded demand

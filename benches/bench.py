@@ -11,11 +11,11 @@ import allocation
 import cost_benefit
 import footprint
 import hot_path
+import learned_budgets
 import multi_resource
 import pacing
 import pool_size
 import reallocation
-import rl
 import scaling
 from report import RESULTS, Row, machine, show, write
 from rivals import rows as rivals
@@ -34,7 +34,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Reallocation": reallocation.rows,
     "Schedules and pacing": pacing.rows,
     "Cost and benefit": cost_benefit.rows,
-    "Learned budgets": rl.rows,
+    "Learned budgets": learned_budgets.rows,
 }
 
 

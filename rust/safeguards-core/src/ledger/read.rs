@@ -98,7 +98,7 @@ impl Ledger {
     /// How busy an agent was so far.
     pub fn activity(&self, agent: &Account) -> Result<Activity, LedgerError> {
         let state = self.read(agent)?;
-        let (usages, refusals) = (state.history.usage_count(), state.refusals);
+        let (usages, refusals) = (state.history.usage_count(), state.refusals.into());
         Ok(Activity { balance: state.books.balance, usages, refusals })
     }
 
@@ -166,8 +166,7 @@ impl Ledger {
     /// How often a pool refused a debit or a reservation, ever.
     pub fn refusals(&self, pool: &str) -> Result<u64, LedgerError> {
         let pool = self.pool(pool)?;
-        let state = pool.lock();
-        Ok(state.pool.as_ref().map_or(0, |pool| pool.refusals))
+        Ok(pool.lock().refusals.into())
     }
 
     /// When a pool's budget is granted anew, and with what; None if it never is.

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/reinforcement_learning.md: `python benches/rl_pictures.py`."""
+"""Draws the pictures of docs/reinforcement_learning.md: `python benches/learned_budgets_pictures.py`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Learned budgets: the gap to clairvoyance that they close on recorded demand, and what training takes.
 
-`python benches/rl.py` measures this section alone. Shares spread over seeds, times over rounds. Before
-anything is timed, the guide's reward as a Python function has taught what its weights teach.
+`python benches/learned_budgets.py` measures this section alone. Shares spread over seeds, times over rounds.
+Before anything is timed, the guide's reward as a Python function has taught what its weights teach.
 """
 
 from __future__ import annotations

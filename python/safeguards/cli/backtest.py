@@ -40,14 +40,16 @@ def command(
         Path | None, typer.Option(metavar="DIR", help="Write pictures there (extra 'plot').")
     ] = None,
 ) -> None:
-    """Replay recorded demand through policies, and tell which would have served it best.
+    """Replay recorded demand through budget policies.
 
-    Nothing is decided with what came later: each policy sees an hour's demand after it has decided on it.
+    It tells which of them would have served the demand best. Nothing is decided with what came later: each policy sees an hour's demand after it has decided on it.
 
     Exit codes: 0 done, 2 wrong usage or wrong input.
     """
     run = _engine(kind)
-    result = run(Demand.read_csv(demand))
+    record = Demand.read_csv(demand)
+    with Console(stderr=True).status("replaying"):
+        result = run(record)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     else:

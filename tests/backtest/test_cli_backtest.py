@@ -79,6 +79,14 @@ def test_mistakes_are_told_in_a_line(arguments, message):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_file_may_be_named_like_markup(tmp_path):
+    path = tmp_path / "[old] record.csv"
+    path.write_text("hour,agent,cost_usd\n" + "".join(f"{hour},a,{hour % 3}\n" for hour in range(72)))
+    done = backtest("reallocation", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("[old] record.csv: which agents")
+
+
 def test_every_kind_runs_or_says_that_it_is_not_there():
     from safeguards.cli.backtest import KINDS
 

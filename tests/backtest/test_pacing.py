@@ -151,6 +151,7 @@ def test_pictures_show_the_figures(on_m_large):
         ({"budget_share": 0}, "budget_share must be above 0 and at most 1, not 0"),
         ({"budget_share": math.nan}, "budget_share"),
         ({"budget_share": 1.5}, "budget_share"),
+        ({"slots_per_day": 0}, "slots_per_day must be 24 or a multiple of it, not 0"),
         ({"slots_per_day": 25}, "slots_per_day must be 24 or a multiple of it, not 25"),
         ({"warm_up_days": 0}, "warm_up_days must be from 1 to 3, not 0"),
         ({"warm_up_days": 4}, "warm_up_days must be from 1 to 3, not 4"),
@@ -162,6 +163,11 @@ def test_pictures_show_the_figures(on_m_large):
 def test_arguments_that_make_no_sense(arguments, why):
     with pytest.raises(ConfigurationError, match=why):
         backtest_pacing(Demand(("a",), np.ones((1, 96))), **arguments)
+
+
+def test_demand_that_all_but_ends():
+    with pytest.raises(ConfigurationError, match="from day 2 on is next to nothing"):
+        backtest_pacing(Demand(("a",), [[1e15] * 48 + [1e-3] * 48]))
 
 
 @pytest.mark.parametrize("demand", [np.ones(300), -np.ones((2, 300)), np.full((2, 300), math.nan)])

@@ -173,5 +173,5 @@ def test_mistakes_are_named(on_tweets):
 
 
 def test_a_record_of_one_hour_is_too_short():
-    with pytest.raises(ConfigurationError, match="warm_up_hours"):
+    with pytest.raises(ConfigurationError, match="two hours at least, not 1"):
         backtest_pool_size(Demand(("a",), np.ones((1, 1))))

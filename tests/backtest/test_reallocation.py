@@ -97,7 +97,7 @@ def test_results_are_plain_values_and_pictures(tmp_path):
     bars = {bar.get_gid(): bar.get_width() for bar in plot_policies(result).axes[0].patches}
     assert bars["exhausted_share-hindsight"] == result.row("hindsight").exhausted_share
     lines = {line.get_gid(): line.get_ydata() for line in plot_hours(result).axes[0].lines}
-    missed = result.unmet["static priority shares"] > 1e-9
+    missed = result.unmet["static priority shares"] > 1e-9 * result.pool_budget
     assert lines["exhausted-static priority shares"].tolist() == missed.sum(axis=0).tolist()
 
 
@@ -118,7 +118,10 @@ def test_a_verdict_that_is_bad_news():
     [
         ({"warm_up_hours": 4}, "warm_up_hours must be from 0 to 3, not 4"),
         ({"warm_up_hours": 3}, "nothing was wanted after hour 3"),
-        ({"utilization": 0}, "utilization must be above 0, not 0"),
+        ({"utilization": 0}, "utilization must be above 0 and at most 1000, not 0"),
+        ({"emergency_percentage": -1}, "emergency_percentage must be a share from 0 to 1, not -1"),
+        ({"priority_weights": {}}, "priority_weights must not be empty"),
+        ({"priority_weights": {5: 0}}, "priority 5 must weigh from 1e-9 to 1e9, not 0"),
         ({"steps_per_hour": 0}, "steps_per_hour must be at least 1, not 0"),
         ({"priorities": [1]}, "priorities must be 2, one for each agent, not 1"),
     ],
@@ -127,6 +130,22 @@ def test_wrong_arguments_are_refused(options, message):
     demand = Demand(("a", "b"), np.array([[1.0, 1.0, 1.0, 0.0], [2.0, 0.0, 1.0, 0.0]]))
     with pytest.raises(ConfigurationError, match=message):
         backtest_reallocation(demand, **{"warm_up_hours": 1, **options})
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e-6, 1e14])
+def test_the_unit_of_money_does_not_matter(factor):
+    demand = Demand(("a", "b"), np.random.default_rng(0).gamma(1, 1, (2, 40)))
+    one = backtest_reallocation(demand)
+    other = backtest_reallocation(Demand(demand.agents, demand.cost * factor))
+    assert other.pool_budget == pytest.approx(one.pool_budget * factor)
+    for row, same in zip(one.rows, other.rows, strict=True):
+        assert same.exhausted_share == row.exhausted_share
+        assert same.unmet_share == pytest.approx(row.unmet_share)
+
+
+def test_a_record_that_falls_to_next_to_nothing():
+    demand = Demand(("a",), [[1e15] * 10 + [1e-3] * 10])
+    assert backtest_reallocation(demand).row("reallocated").exhausted_share == 0
 
 
 def test_there_is_no_row_of_another_name():

@@ -79,6 +79,21 @@ def test_sums_floors_and_caps_are_exact(instance):
         assert allocation.price is None
 
 
+def test_a_price_is_what_somebody_would_pay():
+    everything = Instance([0, 1], [10, 10], [30, 20], [0.0, 0.0], [3, 3], 0, 0.0, 1.0)
+    assert optimize(everything).price == 3
+    nobody = dataclasses.replace(everything, volumes=[0, 0])
+    assert optimize(nobody).price is None
+    assert "One unit more" not in optimize(nobody).explain()
+
+
+@pytest.mark.parametrize("figure", [-1.0, 1e300, float("inf"), float("nan")])
+def test_figures_that_cannot_be_computed_with(figure):
+    for columns in (([figure], [0.0]), ([1.0], [figure])):
+        with pytest.raises(ConfigurationError, match="no figure below 0 or too large"):
+            split_budget(["a"], [0], *columns, [None], total=10, floor=0, tolerance=0.5)
+
+
 @settings(max_examples=200, deadline=None)
 @given(instances(), st.randoms(use_true_random=False))
 def test_the_order_of_registration_decides_at_most_the_last_digit(instance, random):

@@ -103,3 +103,38 @@ def test_too_little_demand_is_refused():
         backtest_forecast(Demand(("bot",), np.ones((1, 40))))
     with pytest.raises(ConfigurationError, match="no agent needs anything"):
         backtest_forecast(Demand(("bot",), np.zeros((1, 400))))
+    with pytest.raises(ConfigurationError, match="1 hours are too few"):
+        backtest_forecast(Demand(("bot",), np.ones((1, 1))))
+
+
+@pytest.mark.parametrize("hours", [48, 400])
+def test_what_never_changes_has_no_measure(hours):
+    with pytest.raises(ConfigurationError, match="nothing to measure errors by"):
+        backtest_forecast(Demand(("bot",), np.tile(np.arange(24.0), hours // 24 + 1)[None, :hours]))
+
+
+def test_what_repeats_itself_is_foreseen_without_error(tmp_path):
+    cost = np.tile(np.arange(24.0), 20)
+    cost[:24] *= 2
+    result = backtest_forecast(Demand(("bot",), [cost]))
+    assert (result.row().mase_ratio, result.row(YESTERDAY).mase) == (None, 0)
+    assert "makes no error at all" in result.verdict
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert "-" in str(result)
+    pytest.importorskip("matplotlib")
+    assert len(result.plot(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"horizon": -1}, "horizon must be at least 1, not -1"),
+        ({"lead": -1}, "lead must be at least 0, not -1"),
+        ({"window_days": 0}, "window_days must be at least 1, not 0"),
+        ({"threads": -1}, "threads must be at least 0, not -1"),
+        ({"min_activity": float("nan")}, "min_activity must be between 0 and 1"),
+    ],
+)
+def test_arguments_that_make_no_sense(arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        backtest_forecast(Demand(("bot",), np.ones((1, 400))), **arguments)

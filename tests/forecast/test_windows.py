@@ -131,6 +131,7 @@ def test_another_currency_gives_the_same_forecast(factor):
         ({"usage": [1.0, np.nan]}, "agent 0, hour 1 is NaN"),
         ({"usage": [[1.0, 1.0], [2.0, -1.0]]}, "agent 1, hour 1 is -1"),
         ({"usage": [np.inf]}, "agent 0, hour 0 is inf"),
+        ({"usage": [1e300]}, "usage must be from 0 to 1e21: agent 0, hour 0 is 1"),
         ({"usage": np.zeros((1, 0))}, "at least one hour"),
         ({"usage": np.zeros((2, 5)), "first": [0]}, "one value for each"),
         ({"usage": np.zeros((1, 5)), "first": [5]}, "first must be 0 to 4.*agent 0 has 5"),

@@ -452,6 +452,10 @@ def test_bad_names_and_terms(resources):
 
 
 def test_resource_types_are_kinds_not_single_things(resources):
+    before = books(resources)
+    with pytest.raises(ConfigurationError, match="1024 resource types are known"):
+        resources.initialize_budgets("bot", {f"single {i}": 1 for i in range(2000)})
+    assert books(resources) == before
     resources.initialize_budgets("bot", {f"kind {i}": 1 for i in range(1022)})
     with pytest.raises(ConfigurationError, match="1024 resource types are known"):
         resources.initialize_budgets("bot", {"one more": 1})

@@ -22,13 +22,12 @@ _SHOWN = 4
 
 def plot_errors(result: ForecastBacktest) -> Figure:
     """Each policy's error of an hour, over that of repeating yesterday."""
-    figure, axes = new_axes(
-        f"Error of an hour, {result.horizon} hours ahead (yesterday repeated: 1)", size=(7.2, 2.6)
-    )
     rows = result.rows[::-1]
-    ratios = [row.mase_ratio for row in rows]
+    one = "the usual change from day to day" if rows[0].mase_ratio is None else "yesterday repeated"
+    figure, axes = new_axes(f"Error of an hour, {result.horizon} hours ahead ({one}: 1)", size=(7.2, 2.6))
+    errors = [row.mase if row.mase_ratio is None else row.mase_ratio for row in rows]
     colours = [COLOURS[0] if row.covered_share is not None else COLOURS[4] for row in rows]
-    bars = axes.barh([row.policy for row in rows], ratios, color=colours)
+    bars = axes.barh([row.policy for row in rows], errors, color=colours)
     axes.bar_label(bars, fmt="%.2f", padding=3, color=INK)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.1)

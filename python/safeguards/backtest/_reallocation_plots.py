@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_hours", "plot_policies"]
 
 _BASELINE, _OURS = "static priority shares", "reallocated, as it comes"
-_SHORT = 1e-9
+_SHORT = 1e-12
 
 
 def plot_policies(backtest: ReallocationBacktest) -> Figure:
@@ -55,7 +55,7 @@ def plot_hours(backtest: ReallocationBacktest) -> Figure:
 
     figure, axes = new_axes("Agents out of budget, hour by hour")
     for number, policy in enumerate((_BASELINE, _OURS)):
-        exhausted = (backtest.unmet[policy] > _SHORT).sum(axis=0)
+        exhausted = (backtest.unmet[policy] > _SHORT * backtest.pool_budget).sum(axis=0)
         axes.step(
             np.arange(len(exhausted)) / 24,
             exhausted,

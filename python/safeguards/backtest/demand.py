@@ -51,8 +51,10 @@ class Demand:
             raise ConfigurationError(
                 f"cost must be of shape (agents, hours) with {len(self.agents)} agents, not {cost.shape}"
             )
-        if not (np.isfinite(cost).all() and (cost >= 0).all()):
-            raise ConfigurationError("cost must be finite and not negative")
+        if not ((cost >= 0) & (cost <= _MAX_COST)).all():
+            raise ConfigurationError("cost must be from 0 to 10^15")
+        if len(set(self.agents)) != len(self.agents):
+            raise ConfigurationError("agents must have different names")
         cost.flags.writeable = False
         object.__setattr__(self, "cost", cost)
 

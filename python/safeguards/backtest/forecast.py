@@ -43,7 +43,8 @@ class ForecastRow:
         policy: its name.
         mase: mean absolute error of an hour over its usual change from one day to the next (Hyndman
             & Koehler 2006), mean over agents and origins.
-        mase_ratio: `mase` over that of repeating yesterday: below 1 is better.
+        mase_ratio: `mase` over that of repeating yesterday: below 1 is better; None if that
+            made no error.
         total_error: mean absolute error of the window's total, over the mean total.
         covered_share: share of windows whose total was within the interval; None if there is no interval.
         calibration_error: mean distance between confidence and the share of windows for which it came true,
@@ -53,7 +54,7 @@ class ForecastRow:
 
     policy: str
     mase: float
-    mase_ratio: float
+    mase_ratio: float | None
     total_error: float
     covered_share: float | None
     calibration_error: float | None
@@ -104,11 +105,14 @@ class ForecastBacktest(Backtest[ForecastRow]):
     def verdict(self) -> str:
         """What it comes to, in one sentence."""
         learner, best_rule = self.row(LEARNER), next(row for row in self.rows if row.policy != LEARNER)
+        held = f"its {self.level:.0%} interval held {learner.covered_share:.0%}"
+        if best_rule.mase == 0:
+            return f"the best simple rule ({best_rule.policy}) makes no error at all; {held}"
         side = "smaller" if learner.mase <= best_rule.mase else "larger"
         change = abs(1 - learner.mase / best_rule.mase)
         return (
             f"the pattern learner's errors are {change:.0%} {side} than those of the best simple rule "
-            f"({best_rule.policy}); its {self.level:.0%} interval held {learner.covered_share:.0%}"
+            f"({best_rule.policy}); {held}"
         )
 
     def _facts(self) -> dict[str, Any]:
@@ -136,7 +140,7 @@ def _line(row: ForecastRow) -> str:
     def share(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
 
-    errors = f"{row.mase:8.3f}{row.mase_ratio:8.3f}{row.total_error:8.3f}"
+    errors = f"{row.mase:8.3f}{share(row.mase_ratio):>8}{row.total_error:8.3f}"
     return f"{row.policy:<32}{errors}{share(row.covered_share):>10}{share(row.calibration_error):>13}"
 
 
@@ -172,15 +176,16 @@ def backtest_forecast(
     """
     import numpy as np
 
-    agents, cost = _active(demand, min_activity)
+    _check(horizon=(horizon, 1), lead=(lead, 0), window_days=(window_days, 1), threads=(threads, 0))
     history = window_days * _DAY
-    first = min(history, cost.shape[1] // 2 // _DAY * _DAY)
-    origins = np.arange(first, cost.shape[1] - lead - horizon + 1, _DAY)
+    first = min(history, demand.hours // 2 // _DAY * _DAY)
+    origins = np.arange(first, demand.hours - lead - horizon + 1, _DAY)
     if first < _DAY or not len(origins):
         raise ConfigurationError(
-            f"{cost.shape[1]} hours are too few: half of them must be a day at least, and the window of "
+            f"{demand.hours} hours are too few: half of them must be a day at least, and the window of "
             f"{lead} + {horizon} hours must fit behind it"
         )
+    agents, cost = _active(demand, min_activity)
     rules = _rules()
     errors: dict[str, list[Floats]] = {name: [] for name in (LEARNER, *rules)}
     totals: dict[str, list[Floats]] = {name: [] for name in (LEARNER, *rules)}
@@ -208,7 +213,14 @@ def backtest_forecast(
         totals[LEARNER].append(forecast["median"])
         for name, values in found.items():
             values.append(came.sum(axis=1) if name == "actual" else forecast[name])
+    if np.isnan(errors[LEARNER]).all():
+        raise ConfigurationError(
+            "no agent's need changed from one day to the next in the days before any window: there is "
+            "nothing to measure errors by"
+        )
     arrays = {name: np.array(values) for name, values in found.items()}
+    if not arrays["actual"].any():
+        raise ConfigurationError("nothing was needed in any window: there is nothing to compare")
     hours = len(origins) * cost.shape[0] * horizon
     rows = _rows(errors, totals, arrays, margin, hours)
     return ForecastBacktest(
@@ -228,9 +240,17 @@ def backtest_forecast(
     )
 
 
+def _check(**least: tuple[int, int]) -> None:
+    for name, (value, lowest) in least.items():
+        if value < lowest:
+            raise ConfigurationError(f"{name} must be at least {lowest}, not {value!r}")
+
+
 def _active(demand: Demand, min_activity: float) -> tuple[tuple[str, ...], Floats]:
     import numpy as np
 
+    if not 0 <= min_activity <= 1:
+        raise ConfigurationError(f"min_activity must be between 0 and 1, not {min_activity!r}")
     cost = np.asarray(demand.cost, dtype=np.float64)
     middle = cost.shape[1] // 2
     halves = (cost[:, :middle], cost[:, middle:])
@@ -273,9 +293,11 @@ def _rules() -> dict[str, Rule]:
 
 
 def _usual_change(past: Floats) -> Floats:
-    """Mean change of an hour from one day to the next; NaN where nothing ever changed."""
+    """Mean change of an hour from one day to the next; NaN where nothing changed, or no day is before."""
     import numpy as np
 
+    if past.shape[1] <= _DAY:
+        return np.full(len(past), np.nan)
     change = np.abs(past[:, _DAY:] - past[:, :-_DAY]).mean(axis=1)
     return np.where(change > 0, change, np.nan)
 
@@ -297,7 +319,7 @@ def _rows(
         ForecastRow(
             policy=name,
             mase=mase[name],
-            mase_ratio=mase[name] / mase[YESTERDAY],
+            mase_ratio=mase[name] / mase[YESTERDAY] if mase[YESTERDAY] else None,
             total_error=float(np.abs(np.array(totals[name]) - actual).mean() / actual.mean()),
             covered_share=float(within.mean()) if name == LEARNER else None,
             calibration_error=_calibration_error(found["confidence"], came_true) if name == LEARNER else None,

@@ -177,14 +177,15 @@ def _slots(demand: Demand | ArrayLike, slots_per_day: int | None) -> tuple[tuple
     import numpy as np
 
     if isinstance(demand, Demand):
-        names, slots, per_day = demand.agents, demand.cost, slots_per_day or _HOURS
+        names, slots, usual = demand.agents, demand.cost, _HOURS
     else:
-        slots, per_day = np.asarray(demand, np.float64), slots_per_day or SLOTS_PER_DAY
+        slots, usual = np.asarray(demand, np.float64), SLOTS_PER_DAY
         if slots.ndim != 2 or not (np.isfinite(slots).all() and (slots >= 0).all()):  # noqa: PLR2004
             raise ConfigurationError(
                 f"demand must be (agents, slots), finite and not negative, not of shape {slots.shape}"
             )
         names = tuple(f"agent {number}" for number in range(1, len(slots) + 1))
+    per_day = usual if slots_per_day is None else slots_per_day
     if per_day < _HOURS or per_day % _HOURS:
         raise ConfigurationError(f"slots_per_day must be 24 or a multiple of it, not {per_day}")
     if slots.shape[1] < 2 * per_day:
@@ -240,6 +241,10 @@ def _replay(
                 wanted.append(demand)
             for slot, amount in enumerate(demand, day * per_day):
                 history.add(slot, amount)
+    if not days:
+        raise ConfigurationError(
+            f"what is wanted from day {warm_up} on is next to nothing beside what was before"
+        )
     return (
         tuple(agents),
         tuple(days),

@@ -183,6 +183,8 @@ def backtest_pool_size(
         [('static', 0.0), ('step', 0.07), ('predictive', 0.0)]
     """
     rule = SizingRule(utilization_target, growth_rate, shrink_rate)
+    if demand.hours < 2:  # noqa: PLR2004 - one to see, one to score
+        raise ConfigurationError(f"demand must last two hours at least, not {demand.hours}")
     warm_up = min(_WEEK, demand.hours // 2) if warm_up_hours is None else warm_up_hours
     if not 1 <= warm_up < demand.hours:
         raise ConfigurationError(f"warm_up_hours must be from 1 to {demand.hours - 1}, not {warm_up}")

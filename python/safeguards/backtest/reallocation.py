@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from safeguards._native import ManualClock, max_min_shares
 from safeguards.backtest._base import Backtest
 from safeguards.core.budget_coordination import BudgetCoordinator
+from safeguards.core.dynamic_budget._division import Rule
 from safeguards.core.dynamic_budget.reallocator import PriorityBasedReallocator
 from safeguards.exceptions import ConfigurationError
 
@@ -39,10 +40,13 @@ _BASELINE = "static priority shares"
 _BEST = "reallocated"
 _HOUR = 3600
 _WEEK = 168
+_MOST_UTILIZED = 1000
 _PLACES = 9
 _POOL = "pool"
-_SHORT = 1e-9
-"""What an agent may miss in an hour and still count as served."""
+_SHORT = 1e-12
+"""What an agent may miss in an hour and still count as served, as a share of the budget of the pool."""
+_REPLAYED = 10**6
+"""The budget of the pool that is replayed: whatever the unit of the record, amounts have digits enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,41 +171,46 @@ def backtest_reallocation(
 
     weights = dict(_WEIGHTS) if priority_weights is None else dict(priority_weights)
     warm_up = min(_WEEK, demand.hours // 2) if warm_up_hours is None else warm_up_hours
-    _check(demand, warm_up, utilization, steps_per_hour)
+    _check(demand, warm_up, utilization, emergency_percentage, steps_per_hour)
+    rule = Rule(min_budget_percentage, reserve_percentage, weights)
     ranks = _priorities(len(demand.agents), weights, priorities, seed)
-    scored = demand.cost[:, warm_up:]
-    replay = _Replay(
-        demand, ranks, weights, scored.mean(axis=1).sum() / utilization, min_budget_percentage, steps_per_hour
-    )
-    weight = np.interp(ranks, sorted(weights), [weights[key] for key in sorted(weights)])
+    budget = demand.cost[:, warm_up:].mean(axis=1).sum() / utilization
+    cost = demand.cost * (_REPLAYED / budget)
+    scored = cost[:, warm_up:]
+    replay = _Replay(demand.agents, cost, ranks, weights, min_budget_percentage, steps_per_hour)
+    weight = rule.weigh(ranks)
     reserve, emergency = reserve_percentage, emergency_percentage
     unmet = {
-        "static equal shares": _static(scored, np.ones(len(scored)), replay.budget),
-        _BASELINE: _static(scored, weight, replay.budget),
+        "static equal shares": _static(scored, np.ones(len(scored))),
+        _BASELINE: _static(scored, weight),
         "reallocated without reserve": replay.run("by priority", 0.0, emergency)[:, warm_up:],
         _BEST: replay.run("by priority", reserve, emergency)[:, warm_up:],
         "reallocated, as it comes": replay.run("as it comes", reserve, emergency)[:, warm_up:],
         "reallocated every 10 minutes": replay.run("as it comes", reserve, emergency, 6)[:, warm_up:],
-        "hindsight": _hindsight(scored, weight, replay.budget),
+        "hindsight": _hindsight(scored, weight),
     }
-    worst = float((unmet[_BASELINE] > _SHORT).mean())
+    worst = float(_is_short(unmet[_BASELINE]).mean())
     return ReallocationBacktest(
         demand=demand,
         priorities=ranks,
         warm_up_hours=warm_up,
-        pool_budget=replay.budget,
-        unmet=unmet,
+        pool_budget=budget,
+        unmet={policy: missed * (budget / _REPLAYED) for policy, missed in unmet.items()},
         rows=[_row(policy, missed, scored, weight, worst) for policy, missed in unmet.items()],
     )
 
 
-def _check(demand: Demand, warm_up: int, utilization: float, steps: int) -> None:
+def _check(demand: Demand, warm_up: int, utilization: float, emergency: float, steps: int) -> None:
     if not 0 <= warm_up < demand.hours:
         raise ConfigurationError(f"warm_up_hours must be from 0 to {demand.hours - 1}, not {warm_up}")
     if not demand.cost[:, warm_up:].any():
         raise ConfigurationError(f"nothing was wanted after hour {warm_up}: there is nothing to compare")
-    if not utilization > 0:
-        raise ConfigurationError(f"utilization must be above 0, not {utilization!r}")
+    if not 0 < utilization <= _MOST_UTILIZED:
+        raise ConfigurationError(
+            f"utilization must be above 0 and at most {_MOST_UTILIZED}, not {utilization!r}"
+        )
+    if not 0 <= emergency <= 1:
+        raise ConfigurationError(f"emergency_percentage must be a share from 0 to 1, not {emergency!r}")
     if steps < 1:
         raise ConfigurationError(f"steps_per_hour must be at least 1, not {steps!r}")
 
@@ -220,7 +229,7 @@ def _priorities(
 
 
 def _row(policy: str, missed: Table, wanted: Table, weight: Table, worst: float) -> ReallocationRow:
-    exhausted = float((missed > _SHORT).mean())
+    exhausted = float(_is_short(missed).mean())
     return ReallocationRow(
         policy=policy,
         exhausted_share=exhausted,
@@ -230,21 +239,25 @@ def _row(policy: str, missed: Table, wanted: Table, weight: Table, worst: float)
     )
 
 
-# The policies: what of the demand each leaves unmet.
+def _is_short(missed: Table) -> NDArray[np.bool_]:
+    return missed > _SHORT * _REPLAYED
 
 
-def _static(cost: Table, weight: Table, budget: float) -> Table:
+# The policies: what of the demand each leaves unmet of a pool of `_REPLAYED`.
+
+
+def _static(cost: Table, weight: Table) -> Table:
     import numpy as np
 
-    missed: Table = np.maximum(cost - (budget * weight / weight.sum())[:, None], 0)
+    missed: Table = np.maximum(cost - (_REPLAYED * weight / weight.sum())[:, None], 0)
     return missed
 
 
-def _hindsight(cost: Table, weight: Table, budget: float) -> Table:
+def _hindsight(cost: Table, weight: Table) -> Table:
     import numpy as np
 
-    total, weights = _decimal(budget), weight.tolist()
-    shares = [max_min_shares(total, [_decimal(wanted) for wanted in hour], weights) for hour in cost.T]
+    weights = weight.tolist()
+    shares = [max_min_shares(_REPLAYED, [_decimal(wanted) for wanted in hour], weights) for hour in cost.T]
     missed: Table = np.maximum(cost - np.array(shares, float).T, 0)
     return missed
 
@@ -253,10 +266,10 @@ def _hindsight(cost: Table, weight: Table, budget: float) -> Table:
 class _Replay:
     """Demand that is spent through a coordinator, one of its own for each run."""
 
-    demand: Demand
+    agents: Sequence[str]
+    cost: Table
     priorities: list[int]
     weights: Mapping[int, float]
-    budget: float
     floor: float
     steps: int
 
@@ -266,15 +279,16 @@ class _Replay:
 
         coordinator, clock = self._coordinator()
         interval = _HOUR / runs_per_hour
-        threshold = _decimal(emergency * self.budget / len(self.priorities))
+        threshold = _decimal(emergency * _REPLAYED / len(self.agents))
         reallocator = PriorityBasedReallocator(coordinator, interval, threshold, history_size=1)
         reallocator.configure(self.floor, reserve, self.weights)
-        accounts = [coordinator.account(agent) for agent in self.demand.agents]
-        unmet = np.zeros(self.demand.cost.shape)
+        accounts = [coordinator.account(agent) for agent in self.agents]
+        unmet = np.zeros(self.cost.shape)
         with reallocator:
             clock.advance(_HOUR)  # the first division: nothing is known yet
-            for hour, wanted in enumerate(self.demand.cost.T):
-                amounts = [_decimal(cost / self.steps) for cost in wanted]
+            for hour, wanted in enumerate(self.cost.T):
+                # More than there ever is is refused, however much it is.
+                amounts = [_decimal(min(cost / self.steps, 2 * _REPLAYED)) for cost in wanted]
                 refused = np.zeros(len(accounts))
                 for turns in np.array_split(self._turns(wanted, order), runs_per_hour):
                     for agent in turns.tolist():
@@ -287,9 +301,9 @@ class _Replay:
     def _coordinator(self) -> tuple[BudgetCoordinator, ManualClock]:
         clock = ManualClock()
         coordinator = BudgetCoordinator(clock=clock, history_events=1, history_sums=2)
-        coordinator.create_budget_pool(_POOL, _decimal(self.budget), budget_period=timedelta(seconds=_HOUR))
-        equal = _decimal(self.budget / len(self.priorities))
-        for agent, priority in zip(self.demand.agents, self.priorities, strict=True):
+        coordinator.create_budget_pool(_POOL, _REPLAYED, budget_period=timedelta(seconds=_HOUR))
+        equal = _decimal(_REPLAYED / len(self.agents))
+        for agent, priority in zip(self.agents, self.priorities, strict=True):
             coordinator.register_agent(agent, _POOL, priority, equal)
         return coordinator, clock
 

@@ -268,7 +268,7 @@ def fair_tasks(
         Tasks, shape (agents,), dtype float64.
 
     Raises:
-        ConfigurationError: shapes do not match, a number is neither 0 nor from 1e-100 to 1e100, a weight is
+        ConfigurationError: shapes do not match, a number is neither 0 nor from 1e-60 to 1e60, a weight is
             not from 1e-9 to 1e9, or an agent's tasks take nothing and it has no cap.
 
     Example:
@@ -295,7 +295,7 @@ def fair_tasks(
 
 
 _LEAST_WEIGHT = 1e-9
-_LEAST_NUMBER = 1e-100
+_LEAST_NUMBER = 1e-60
 
 
 def _numbers(argument: str, values: ArrayLike, dimensions: int) -> NDArray[np.float64]:
@@ -306,7 +306,7 @@ def _numbers(argument: str, values: ArrayLike, dimensions: int) -> NDArray[np.fl
     if array.ndim != dimensions:
         raise ConfigurationError(f"{argument} must have {dimensions} dimensions, not {array.ndim}")
     if not ((array == 0) | ((array >= _LEAST_NUMBER) & (array <= 1 / _LEAST_NUMBER))).all():
-        raise ConfigurationError(f"{argument} must be 0 or from 1e-100 to 1e100")
+        raise ConfigurationError(f"{argument} must be 0 or from 1e-60 to 1e60")
     return np.ascontiguousarray(array)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from safeguards.backtest import Backtest, Demand
@@ -73,7 +74,7 @@ def _engine(kind: str) -> Any:
 
 def _print(kind: str, source: Path, result: Backtest[Any]) -> None:
     console = Console(highlight=False)
-    console.print(f"[bold]{source.name}[/]: {KINDS[kind]}\n")
+    console.print(f"[bold]{escape(source.name)}[/]: {KINDS[kind]}\n")
     rows = [_columns(row) for row in result.rows]
     table = Table(box=box.SIMPLE, pad_edge=False)
     for name, value in rows[0].items():

@@ -11,6 +11,9 @@ use crate::error::{configuration_error, exception};
 /// Amounts of the agents, units of the operations, units that are left over, and the price of the last unit.
 type Answer<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>, i128, Option<f64>);
 
+/// Returns whose squares are floats by far.
+const LARGEST: f64 = 1e60;
+
 /// Splits a total among agents; what `CostBenefitAllocator` is made of.
 ///
 /// Operations are parallel lists: the index of the agent, the expected return of a unit of money, its
@@ -40,11 +43,13 @@ pub(crate) fn split_budget<'py>(
     let lengths = [expected.len(), deviations.len(), caps.len()];
     let is_sound = lengths == [agents.len(); 3]
         && agents.iter().all(|&agent| agent < agent_ids.len())
-        && caps.iter().flatten().chain([&total, &floor]).all(|&units| units >= 0);
+        && caps.iter().flatten().chain([&total, &floor]).all(|&units| units >= 0)
+        && expected.iter().chain(&deviations).all(|figure| (0.0..=LARGEST).contains(figure))
+        && (0.0..=1.0).contains(&tolerance);
     if !is_sound {
         return Err(configuration_error(
             py,
-            "operations must be lists of one length, of agents that are listed",
+            "operations must be lists of one length, of agents that are listed, and no figure below 0 or too large",
         ));
     }
     let segments: Vec<Segment> = agents

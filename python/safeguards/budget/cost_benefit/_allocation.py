@@ -61,7 +61,7 @@ class Allocation(dict[str, "Decimal"]):
         risk_tolerance: from 0, the least variance, to 1, the greatest return.
         unallocated: what no agent can use, since volume caps admit less than the total; else 0.
         price: what one more unit of the total would be worth: its return less the discount for risk (at risk
-            tolerance 0 the discount alone); `None` if something is unallocated.
+            tolerance 0 the discount alone); `None` if something is unallocated, or nobody could use more.
     """
 
     total_budget: Decimal

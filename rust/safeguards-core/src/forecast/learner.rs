@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::local_time::{LocalHours, Window, hour_of};
 use super::panel::sample;
 use super::quarters::{PER_HOUR, Quarter, Quarters};
-use super::{Forecast, ForecastError, Pool, Request, Track, number};
+use super::{Forecast, ForecastError, Pool, Request, Track, is_usage, number};
 use crate::clock::Wall;
 use crate::ledger::{Account, Ledger, Usage, UsageLog};
 
@@ -132,7 +132,7 @@ impl Learner {
 
     /// Takes note of data points from elsewhere: usage and when it was. Older than is learned from is left out.
     pub fn load(&mut self, agent: &str, points: &[(Wall, f64)], now: Wall) -> Result<(), ForecastError> {
-        let wrong = points.iter().position(|(_, amount)| !(amount.is_finite() && *amount >= 0.0));
+        let wrong = points.iter().position(|(_, amount)| !is_usage(*amount));
         if let Some(hour) = wrong {
             return Err(ForecastError::NotUsage { agent: 0, hour, value: points[hour].1 });
         }

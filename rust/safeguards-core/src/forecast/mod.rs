@@ -39,6 +39,8 @@ pub const DAY: usize = 24;
 pub const WEEK: usize = 7 * DAY;
 /// Longest way from the end of the history to the end of the window: a year.
 pub const MAX_HORIZON: usize = 366 * DAY;
+/// Most usage of an hour: a million times the largest amount.
+const MAX_USAGE: f64 = 1e21;
 /// What the record of earlier errors keeps from one day to the next: it looks back about a week.
 const DAILY_MEMORY: f64 = 0.85;
 
@@ -85,7 +87,7 @@ pub enum ForecastError {
     #[error("margin must be a positive number, not {0}")]
     Margin(f64),
     /// An amount that cannot be.
-    #[error("usage must be finite and not negative: agent {agent}, hour {hour} is {value}")]
+    #[error("usage must be from 0 to {MAX_USAGE:e}: agent {agent}, hour {hour} is {value}")]
     NotUsage {
         /// The row, from 0.
         agent: usize,
@@ -132,6 +134,11 @@ impl Request {
     const fn horizon(&self) -> usize {
         self.lead + self.length
     }
+}
+
+/// Whether there can be such usage; NaN cannot.
+fn is_usage(value: f64) -> bool {
+    (0.0..=MAX_USAGE).contains(&value)
 }
 
 /// A count as a number. Exact below 2^53.

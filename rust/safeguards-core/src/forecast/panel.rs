@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::track::{Pool, Track};
-use super::{Forecast, ForecastError, Request};
+use super::{Forecast, ForecastError, Request, is_usage};
 
 /// Agents that the pool is made of, at most: more would sharpen nothing and cost time.
 pub(super) const POOL_AGENTS: usize = 256;
@@ -29,7 +29,7 @@ impl<'a> Panel<'a> {
         if let Some((agent, first)) = self.first.iter().enumerate().find(|(_, first)| **first > last) {
             return Err(ForecastError::First { agent, first: *first, last });
         }
-        match self.usage.iter().position(|value| !(value.is_finite() && *value >= 0.0)) {
+        match self.usage.iter().position(|value| !is_usage(*value)) {
             None => Ok(()),
             Some(at) => {
                 let (agent, hour) = (at / self.hours, at % self.hours);

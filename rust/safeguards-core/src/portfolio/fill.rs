@@ -17,10 +17,10 @@ pub(super) struct Slot {
     pub(super) criteria: [Criterion; CRITERIA],
 }
 
-/// What each slot holds, and what a last drop is worth by the first criterion.
+/// What each slot holds, and what a last drop is worth by the first criterion, if there is a slot at all.
 pub(super) struct Filled {
     pub(super) shares: Vec<f64>,
-    pub(super) price: f64,
+    pub(super) price: Option<f64>,
 }
 
 /// Maximises the worth of `demand` in all: `Σ slope w - bend w²/2`. Slots that hold less than the demand are
@@ -28,7 +28,7 @@ pub(super) struct Filled {
 pub(super) fn fill(slots: &[Slot], demand: f64) -> Filled {
     let mut shares = vec![0.0; slots.len()];
     let members: Vec<usize> = (0..slots.len()).filter(|&k| slots[k].cap > 0.0).collect();
-    let price = pour(slots, &members, demand, 0, &mut shares);
+    let price = (!members.is_empty()).then(|| pour(slots, &members, demand, 0, &mut shares));
     Filled { shares, price }
 }
 

@@ -51,7 +51,7 @@ pub struct Split {
     /// Units for each agent.
     pub agents: Vec<i128>,
     /// What a little more of the total would add to `t r - (1 - t) s² w`, wherever it went; `None` if the caps
-    /// leave a part of the total over.
+    /// leave a part of the total over, or no room for more.
     pub price: Option<f64>,
 }
 
@@ -129,7 +129,7 @@ impl<'a> Problem<'a> {
     /// A number of units as a share of the total.
     #[expect(clippy::cast_precision_loss, reason = "shares are floats; units are made exact afterwards")]
     fn share(&self, units: i128) -> f64 {
-        if self.terms.total == 0 { 0.0 } else { units as f64 / self.terms.total as f64 }
+        units as f64 / self.terms.total.max(1) as f64
     }
 
     /// What is left of a segment, and what more of it is worth there. The criteria decide one after the other:
@@ -172,7 +172,7 @@ impl<'a> Problem<'a> {
         for (k, share) in all.into_iter().zip(filled.shares) {
             self.above[k] = share;
         }
-        (self.usable() >= self.terms.total).then_some(filled.price)
+        filled.price.filter(|_| self.usable() >= self.terms.total)
     }
 
     fn usable(&self) -> i128 {

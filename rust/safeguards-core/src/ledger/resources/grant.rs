@@ -28,6 +28,7 @@ impl Ledger {
                     agent.id
                 )));
             }
+            self.resource_types.check_room(budgets.iter().map(|(name, _)| *name))?;
             let mut new = Vec::with_capacity(budgets.len());
             for (name, amount) in budgets {
                 let id = self.resource_types.intern(name)?;

@@ -89,20 +89,31 @@ impl ResourceTypes {
         self.id(name).map_or_else(|| self.add(name), Ok)
     }
 
+    /// Refuses names of which not all can become known. To be asked with the capacities locked: nobody else adds
+    /// any meanwhile.
+    pub(super) fn check_room<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), LedgerError> {
+        let room = MAX_RESOURCES - self.names.read().len();
+        names.filter(|name| self.id(name).is_none()).nth(room).map_or(Ok(()), |name| Err(no_room(name)))
+    }
+
     fn add(&self, name: &str) -> Result<ResourceId, LedgerError> {
         let mut names = self.names.write();
         if let Some(id) = self.id(name) {
             return Ok(id);
         }
         let Some(id) = u16::try_from(names.len()).ok().filter(|_| names.len() < MAX_RESOURCES) else {
-            return Err(LedgerError::Configuration(format!(
-                "{MAX_RESOURCES} resource types are known and {name:?} is one more: name kinds of resources, not \
-                 single ones"
-            )));
+            return Err(no_room(name));
         };
         let (id, name): (_, Arc<str>) = (ResourceId(id), name.into());
         names.push(Arc::clone(&name));
         self.ids.pin().insert(name, id);
         Ok(id)
     }
+}
+
+#[cold]
+fn no_room(name: &str) -> LedgerError {
+    LedgerError::Configuration(format!(
+        "{MAX_RESOURCES} resource types are known and {name:?} is one more: name kinds of resources, not single ones"
+    ))
 }

@@ -43,7 +43,8 @@ def command(
 ) -> None:
     """Replay recorded demand through budget policies.
 
-    It tells which of them would have served the demand best. Nothing is decided with what came later: each policy sees an hour's demand after it has decided on it.
+    It tells which of them would have served the demand best. Nothing is decided with what came later: each
+    policy sees an hour's demand after it has decided on it.
 
     Exit codes: 0 done, 2 wrong usage or wrong input.
     """

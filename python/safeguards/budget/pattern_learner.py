@@ -280,8 +280,11 @@ class BudgetPatternLearner(Controller):
     # Reading.
 
     def _collect(self) -> float:
+        delay = (
+            self._until_next_quarter()
+        )  # a quarter-hour that ends during the reading is read right after it
         self._try_observe(self._now())
-        return self._until_next_quarter()
+        return delay
 
     def _read(self) -> None:
         now = self._now()

@@ -207,14 +207,14 @@ class Controller(ABC):
         return self.budget_coordinator.clock.now()
 
     def _tick(self, spell: object) -> float:
+        delay = self.interval_seconds
         try:
             # From before the run: what happens on the wall clock while it runs is looked at right after it.
             delay = self._next_delay(self._now())
             self._run(spell)
-            return delay
         except Exception as error:  # noqa: BLE001 - whatever it is: it goes on, and not in silence
             self._tell_failure("failed", error)
-            return self.interval_seconds
+        return delay
 
     def _run(self, spell: object) -> list[Decision]:
         with self._turn:

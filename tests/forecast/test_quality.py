@@ -117,7 +117,7 @@ def test_what_repeats_itself_is_foreseen_without_error(tmp_path):
     cost = np.tile(np.arange(24.0), 20)
     cost[:24] *= 2
     result = backtest_forecast(Demand(("bot",), [cost]))
-    assert (result.row().mase_ratio, result.row(YESTERDAY).mase) == (None, 0)
+    assert (result.row("pattern learner").mase_ratio, result.row(YESTERDAY).mase) == (None, 0)
     assert "makes no error at all" in result.verdict
     assert json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert "-" in str(result)

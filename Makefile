@@ -7,7 +7,7 @@ NATIVE := $(shell find rust -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(BIN)/maturin:
 	$(PYTHON) -m venv $(VENV)
@@ -21,7 +21,7 @@ $(VENV)/.run: $(BIN)/maturin $(NATIVE)
 # Everything that the tests and the linters need on top.
 $(VENV)/.dev: $(BIN)/maturin $(NATIVE)
 	$(BIN)/pip install --quiet --group test --group lint
-	$(BIN)/maturin develop --release --quiet --extras cli,plot,ray
+	$(BIN)/maturin develop --release --quiet --extras cli,plot,ray,rl
 	@touch $@ $(VENV)/.run
 
 .PHONY: run
@@ -100,6 +100,10 @@ fair-shares: $(VENV)/.bench ## Draw the picture of docs/multi_resource.md
 .PHONY: pool-size
 pool-size: $(VENV)/.bench ## Draw the pictures of docs/pool_sizing.md from recorded demand
 	$(BIN)/python benches/pool_size_pictures.py
+
+.PHONY: learned-budgets
+learned-budgets: $(VENV)/.bench ## Draw the pictures of docs/reinforcement_learning.md from recorded demand
+	$(BIN)/python benches/learned_budgets_pictures.py
 
 .PHONY: reallocation
 reallocation: $(VENV)/.bench ## Draw the pictures of docs/reallocation.md from recorded demand

@@ -11,6 +11,7 @@ import allocation
 import cost_benefit
 import footprint
 import hot_path
+import learned_budgets
 import multi_resource
 import pacing
 import pool_size
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "Reallocation": reallocation.rows,
     "Schedules and pacing": pacing.rows,
     "Cost and benefit": cost_benefit.rows,
+    "Learned budgets": learned_budgets.rows,
 }
 
 

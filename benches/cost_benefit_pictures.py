@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from drawing import ROOT, TEXT, write
 from safeguards import Allocation, BudgetCoordinator, CostBenefitAllocator
-from safeguards.allocation.plots import COLOURS, INK, svg
+from safeguards._figures import COLOURS, add_legend, new_axes
 from safeguards.budget.cost_benefit.plots import plot_allocation
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "examples"))
 
-from best_models import BUDGETS, compare  # noqa: E402 - it stands beside the examples
+from best_models import BUDGETS, compare
 
-# A mid-tone, legible on a white page and on a dark one.
-TEXT = "#768390"
 STYLES = {
     "volumes, tolerance 1": (COLOURS[0], "o"),
     "volumes, tolerance 0.5": (COLOURS[4], "s"),
@@ -46,8 +43,7 @@ def a_team() -> Allocation:
 def hindsight() -> Figure:
     """How near each way to split a budget comes to the optimum in hindsight."""
     found = {part: dict(compare(part)) for part in BUDGETS}
-    figure = Figure(figsize=(7.2, 3.7), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes(None)
     for name, (colour, marker) in STYLES.items():
         values = [found[part][name] for part in BUDGETS]
         axes.plot(BUDGETS, values, color=colour, marker=marker, markersize=5, label=name)
@@ -57,21 +53,8 @@ def hindsight() -> Figure:
     axes.set_ylim(0, 1.04)
     axes.set_xlabel("Budget, as a part of what all cases on all models cost")
     axes.set_ylabel("Part of the optimum in hindsight")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(INK)
-    axes.tick_params(colors=INK)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
-    axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    add_legend(axes, columns=1)
     return figure
-
-
-def write(figure: Figure, name: str) -> None:
-    text = svg(figure, prefix=name).replace("currentColor", TEXT)
-    (ROOT / "docs" / f"{name}.svg").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

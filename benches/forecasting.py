@@ -14,7 +14,6 @@ import csv
 import gc
 import resource
 import sys
-import tempfile
 import time
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -24,9 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drawing import write
 from safeguards import BudgetCoordinator, BudgetPatternLearner, ManualClock
 from safeguards._native import forecast_usage
 from safeguards.backtest import Demand
+from safeguards.backtest._forecast_plots import plot_days, plot_errors
 from safeguards.backtest.forecast import YESTERDAY, backtest_forecast
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ WORKLOADS = {
 }
 
 PICTURES = {
-    "tenants of an LLM service (ServeGen m-large)": "forecast-errors",
-    "tweets about companies (NAB)": "forecast-days",
+    "tenants of an LLM service (ServeGen m-large)": (plot_errors, "forecasting-errors"),
+    "tweets about companies (NAB)": (plot_days, "forecasting-days"),
 }
 
 
@@ -77,14 +78,15 @@ def accuracy(*, with_rivals: bool, pictures: bool) -> None:
         result = backtest_forecast(demand)
         print(f"\n{name}: {len(result.agents)} agents, {len(result.origins)} days")
         print(result)
-        row = result.row()
+        row = result.rows[0]
         check("MASE over yesterday's", row.mase_ratio, 0, bar)
         check("share within the 80% interval", row.covered_share, 0.77, 0.85)
         check("calibration error of confidence", row.calibration_error, 0, 0.06)
         if with_rivals:
             compare(demand, result)
         if pictures and name in PICTURES:
-            draw(result, PICTURES[name])
+            plot, file = PICTURES[name]
+            write(plot(result), file)
 
 
 def compare(demand: Demand, result: ForecastBacktest) -> None:
@@ -132,14 +134,6 @@ def forecast_with(model: Any, past: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.maximum(model.forecast(y=past.astype(np.float64), h=DAY)["mean"], 0)
-
-
-def draw(result: ForecastBacktest, picture: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        files = {file.stem: file for file in result.plot(Path(folder), file_format="svg")}
-        page = ROOT / "docs" / f"{picture.replace('forecast', 'forecasting')}.svg"
-        page.write_text(files[picture].read_text())
-        print(f"  wrote docs/{page.name}")
 
 
 # --------------------------------------------------------------------------------- time, memory

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from drawing import ROOT, write
 from safeguards import FairShares, fair_shares
-from safeguards.allocation.plots import COLOURS, INK, svg
+from safeguards._figures import COLOURS, INK, dress
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "examples"))
 
-from fair_cluster import CAPACITIES, DEMANDS  # noqa: E402 - it stands beside the examples
+from fair_cluster import CAPACITIES, DEMANDS
 
-# A mid-tone, legible on a white page and on a dark one.
-TEXT = "#768390"
 END = 0.85
 """Where the axis of the level ends, beyond the last event."""
 
@@ -29,15 +26,8 @@ def draw() -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     _filling(left, shares)
     _resources(right, shares)
-    for axes in (left, right):
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color(INK)
-        axes.tick_params(colors=INK)
-        axes.xaxis.label.set_color(INK)
-        axes.yaxis.label.set_color(INK)
-        axes.title.set_color(INK)
+    dress(left, "All shares rise together until something is used up")
+    dress(right, "Who has how much in the end")
     return figure
 
 
@@ -64,7 +54,6 @@ def _filling(axes: Axes, shares: FairShares) -> None:
     axes.set_ylim(0, END)
     axes.set_xlabel("Level")
     axes.set_ylabel("Dominant share")
-    axes.set_title("All shares rise together until something is used up", fontsize=10, loc="left")
 
 
 def _resources(axes: Axes, shares: FairShares) -> None:
@@ -90,10 +79,8 @@ def _resources(axes: Axes, shares: FairShares) -> None:
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     axes.set_xlabel("Part of the capacity")
-    axes.set_title("Who has how much in the end", fontsize=10, loc="left")
     axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 if __name__ == "__main__":
-    picture = svg(draw(), prefix="fair-shares").replace("currentColor", TEXT)
-    (ROOT / "docs" / "fair_shares.svg").write_text(picture, encoding="utf-8")
+    write(draw(), "fair_shares")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from drawing import write
 from safeguards import BudgetCoordinator, BudgetTimeScheduler
-from safeguards.allocation.plots import svg
 from safeguards.backtest._pacing_plots import plot_day, plot_rules
 from safeguards.backtest.pacing import backtest_pacing
 from safeguards.budget.time_scheduler.plots import plot_week
@@ -18,9 +18,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from backtest.recorded import m_large_slots
 
-ROOT = Path(__file__).parents[1]
-# A mid-tone, legible on a white page and on a dark one.
-TEXT = "#768390"
 SHOWN = ("agent 113", 9)
 WEEKDAYS = range(5)
 
@@ -40,11 +37,6 @@ def guides_week() -> Figure:
         team, {name: dict(zip(keys, values, strict=True)) for name, values in hours.items()}
     )
     return plot_week(scheduler, team, title="The budget of a pool over the week; a bar where it is granted")
-
-
-def write(figure: Figure, name: str) -> None:
-    text = svg(figure, prefix=name).replace("currentColor", TEXT)
-    (ROOT / "docs" / f"{name}.svg").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

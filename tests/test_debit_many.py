@@ -7,7 +7,13 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from safeguards import BudgetCoordinator, ConfigurationError, ManualClock, UnknownAgentError
+from safeguards import (
+    BudgetCoordinator,
+    ConfigurationError,
+    ManualClock,
+    NotificationManager,
+    UnknownAgentError,
+)
 
 BILLION = 10**9
 
@@ -146,3 +152,13 @@ def test_an_old_handle_never_names_another_agent(coordinator):
         coordinator.register_agent("bot", "team", initial_budget=1)
         with pytest.raises(UnknownAgentError):
             coordinator.debit_many(*arrays([handle], [1]))
+
+
+def test_a_batch_tells_of_every_crossing():
+    manager = NotificationManager(max_alerts=20_000)
+    coordinator = BudgetCoordinator(manager)
+    coordinator.create_budget_pool("team", 10**9)
+    agents = [coordinator.register_agent(f"agent-{n}", "team", initial_budget=10) for n in range(10_000)]
+    handles = np.array([coordinator.handle(agent) for agent in agents], np.uint32)
+    coordinator.debit_many(handles, np.full(10_000, 9_000_000_000))
+    assert {alert.account for alert in manager.get_alerts()} == set(agents)

@@ -55,6 +55,7 @@ def native_namespace():
     names = {"clock": clock, "coordinator": windowless, "amount_units": _native.amount_units}
     classes = {"ManualClock": ManualClock, "SystemClock": SystemClock, "Decimal": Decimal}
     classes |= {"np": np, "NextHour": _native.NextHour, "max_min_shares": _native.max_min_shares}
+    classes |= {"QTable": _native.QTable, "best_budgets": _native.best_budgets}
     times = {"datetime": datetime, "timedelta": timedelta, "UTC": UTC}
     multi_resource = MultiResourceBudget(windowless)
     multi_resource.initialize_budgets("bot", {"calls": 100, "seconds": 10})

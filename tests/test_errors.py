@@ -48,6 +48,7 @@ TREE = {
     "IdempotencyConflictError": (BudgetError,),
     "ConfigurationError": (BudgetError, ValueError),
     "InfeasibleAllocationError": (ConfigurationError,),
+    "RewardError": (BudgetError, ValueError),
     "BooksError": (BudgetError,),
     "TraceError": (BudgetError, ValueError),
 }
@@ -260,7 +261,12 @@ def test_every_error_of_the_core_is_mapped():
     leaves = {ConfigurationError} | {
         cls for cls in CLASSES if not any(issubclass(c, cls) and c is not cls for c in CLASSES)
     }
-    assert seen == leaves - {exceptions.BooksError, exceptions.MissingExtraError, exceptions.TraceError}
+    assert seen == leaves - {
+        exceptions.BooksError,
+        exceptions.MissingExtraError,
+        exceptions.TraceError,
+        exceptions.RewardError,
+    }
 
 
 def test_errors_document_their_fields():

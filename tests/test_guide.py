@@ -17,11 +17,10 @@ from safeguards import BudgetCoordinator, ManualClock, NotificationManager
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 POOL_SIZING, REALLOCATION, RATE_LIMITING, SCHEDULE, LEARNING = 0, 1, 2, 3, 4
-MULTI_RESOURCE, COST_BENEFIT = 6, 7
+OPTIMIZER, MULTI_RESOURCE, COST_BENEFIT = 5, 6, 7
 
 # Blocks that need a module of a later part, by position. This list may only shrink.
 NOT_YET_BUILT = {
-    5: "safeguards.budget.rl_optimizer",
     8: "safeguards.budget.federation",
 }
 
@@ -59,7 +58,7 @@ def test_all_that_is_built_runs_in_one_namespace():
     for position in range(len(BLOCKS)):
         if position not in NOT_YET_BUILT:
             execute(position, names)
-    for controller in ("pool_sizer", "reallocator", "scheduler"):
+    for controller in ("pool_sizer", "reallocator", "scheduler", "rl_optimizer"):
         assert names[controller].running
         names[controller].stop()
     names["learner"].stop_collection()
@@ -69,6 +68,7 @@ def test_all_that_is_built_runs_in_one_namespace():
         RATE_LIMITING,
         SCHEDULE,
         LEARNING,
+        OPTIMIZER,
         MULTI_RESOURCE,
         COST_BENEFIT,
     }
@@ -149,6 +149,26 @@ def test_the_learning_block_learns_and_applies_what_it_is_sure_of(capsys):
     patterns = learner.analyze_patterns(agent_id="agent_0", time_bucket_minutes=60)
     assert patterns.mean == pytest.approx(0.5, rel=0.01)
     learner.stop_collection()
+    coordinator.verify()
+
+
+def test_the_optimizer_block_begins_with_the_step_rule(capsys):
+    names = namespace()
+    execute(OPTIMIZER, names)
+    coordinator, optimizer = names["budget_coordinator"], names["rl_optimizer"]
+    assert capsys.readouterr().out == "Learned allocation policy: untrained: step rule in force\n"
+    assert (optimizer.running, optimizer.interval_seconds) == (True, 3600)
+    coordinator.debit("agent_0", 40)
+    decisions = {decision.subject: decision for decision in optimizer.evaluate()}
+    assert {agent: decision.new for agent, decision in decisions.items()} == {
+        "agent_0": 60,
+        "agent_1": 45,
+        "agent_2": 45,
+        "agent_3": 45,
+    }
+    assert decisions["agent_0"].reason == "80% of 50 is used, above 70%: step rule, +20%"
+    assert coordinator.get_budget("agent_0") == 10
+    optimizer.stop()
     coordinator.verify()
 
 

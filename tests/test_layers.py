@@ -15,6 +15,8 @@ LAYERS = {
     "": 4,
     "exceptions": 0,
     "_extras": 0,
+    "_figures": 4,
+    "_later": 0,
     "types": 0,
     "_native": 1,
     "core": 2,

@@ -4,18 +4,10 @@ Never overspent: a budget of 1.00 hit by 50 threads with 0.10 each admits exactl
 `BudgetCoordinator` is where to start.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from safeguards._later import later
 from safeguards._native import ManualClock, SystemClock
-from safeguards.budget.multi_resource import (
-    FairShares,
-    MultiResourceBudget,
-    ResourceReceipt,
-    ResourceReservation,
-    fair_shares,
-    fair_tasks,
-)
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
 from safeguards.core.notification_manager import NotificationManager
@@ -30,6 +22,7 @@ from safeguards.exceptions import (
     MissingExtraError,
     RateLimitExceededError,
     ReservationError,
+    RewardError,
     SafeguardsError,
     TraceError,
     UnknownAgentError,
@@ -42,9 +35,6 @@ from safeguards.types import (
     AlertSeverity,
     BudgetEvent,
     BudgetMetrics,
-    BudgetPrediction,
-    Decision,
-    FairShare,
     RateLimit,
     ResourceMetrics,
     UsageEvent,
@@ -58,7 +48,22 @@ if TYPE_CHECKING:
         OperationEstimate,
         OperationShare,
     )
+    from safeguards.budget.multi_resource import (
+        FairShares,
+        MultiResourceBudget,
+        ResourceReceipt,
+        ResourceReservation,
+        fair_shares,
+        fair_tasks,
+    )
     from safeguards.budget.pattern_learner import BudgetPatternLearner
+    from safeguards.budget.rl_optimizer import (
+        BudgetPolicy,
+        BudgetRLOptimizer,
+        PolicyEvaluation,
+        RewardFunction,
+        RewardWeights,
+    )
     from safeguards.budget.time_scheduler import (
         BudgetTimeScheduler,
         Occurrence,
@@ -69,6 +74,9 @@ if TYPE_CHECKING:
     from safeguards.budget.usage_patterns import UsageAnomaly, UsagePatterns
     from safeguards.core.controller import Controller
     from safeguards.core.dynamic_budget import AdaptivePoolSizer, PriorityBasedReallocator
+    from safeguards.types.decisions import Decision
+    from safeguards.types.predictions import BudgetPrediction
+    from safeguards.types.shares import FairShare
 
 __all__ = [
     "Account",
@@ -84,7 +92,9 @@ __all__ = [
     "BudgetExceededError",
     "BudgetMetrics",
     "BudgetPatternLearner",
+    "BudgetPolicy",
     "BudgetPrediction",
+    "BudgetRLOptimizer",
     "BudgetRateLimiter",
     "BudgetTimeScheduler",
     "ConfigurationError",
@@ -104,6 +114,7 @@ __all__ = [
     "Occurrence",
     "OperationEstimate",
     "OperationShare",
+    "PolicyEvaluation",
     "PriorityBasedReallocator",
     "RateLimit",
     "RateLimitExceededError",
@@ -113,6 +124,9 @@ __all__ = [
     "ResourceMetrics",
     "ResourceReceipt",
     "ResourceReservation",
+    "RewardError",
+    "RewardFunction",
+    "RewardWeights",
     "SafeguardsError",
     "ScheduleIssue",
     "SystemClock",
@@ -131,30 +145,48 @@ __all__ = [
 
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.
 _LATER = {
-    "AdaptivePoolSizer": "safeguards.core.dynamic_budget",
-    "Allocation": "safeguards.budget.cost_benefit",
-    "BudgetTimeScheduler": "safeguards.budget.time_scheduler",
-    "BudgetPatternLearner": "safeguards.budget.pattern_learner",
-    "Controller": "safeguards.core.controller",
-    "CostBenefitAllocator": "safeguards.budget.cost_benefit",
-    "Effectiveness": "safeguards.budget.cost_benefit",
-    "Occurrence": "safeguards.budget.time_scheduler",
-    "OperationEstimate": "safeguards.budget.cost_benefit",
-    "OperationShare": "safeguards.budget.cost_benefit",
-    "ScheduleIssue": "safeguards.budget.time_scheduler",
-    "TimeProfile": "safeguards.budget.time_scheduler",
-    "Transition": "safeguards.budget.time_scheduler",
-    "UsageAnomaly": "safeguards.budget.usage_patterns",
-    "UsagePatterns": "safeguards.budget.usage_patterns",
-    "PriorityBasedReallocator": "safeguards.core.dynamic_budget",
+    name: module
+    for module, names in {
+        "safeguards.budget.cost_benefit": (
+            "Allocation",
+            "CostBenefitAllocator",
+            "Effectiveness",
+            "OperationEstimate",
+            "OperationShare",
+        ),
+        "safeguards.budget.multi_resource": (
+            "FairShares",
+            "MultiResourceBudget",
+            "ResourceReceipt",
+            "ResourceReservation",
+            "fair_shares",
+            "fair_tasks",
+        ),
+        "safeguards.budget.pattern_learner": ("BudgetPatternLearner",),
+        "safeguards.budget.rl_optimizer": (
+            "BudgetPolicy",
+            "BudgetRLOptimizer",
+            "PolicyEvaluation",
+            "RewardFunction",
+            "RewardWeights",
+        ),
+        "safeguards.budget.time_scheduler": (
+            "BudgetTimeScheduler",
+            "Occurrence",
+            "ScheduleIssue",
+            "TimeProfile",
+            "Transition",
+        ),
+        "safeguards.budget.usage_patterns": ("UsageAnomaly", "UsagePatterns"),
+        "safeguards.core.controller": ("Controller",),
+        "safeguards.core.dynamic_budget": ("AdaptivePoolSizer", "PriorityBasedReallocator"),
+        "safeguards.types.decisions": ("Decision",),
+        "safeguards.types.predictions": ("BudgetPrediction",),
+        "safeguards.types.shares": ("FairShare",),
+    }.items()
+    for name in names
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'safeguards' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_LATER[name]), name)
-    return found
+__getattr__ = later(__name__, _LATER)
 
 
 def __dir__() -> list[str]:

@@ -459,6 +459,7 @@ class Ledger:
     def _pool_refusals(self, pool_id: str) -> int: ...
     def _pool_renewal(self, pool_id: str) -> tuple[datetime, datetime, Decimal] | None: ...
     def _agent_snapshot(self, agent_id: str) -> _Snapshot: ...
+    def _agent_activity(self, agent_id: str) -> tuple[Decimal, Decimal, Decimal, int, int]: ...
     def _watch_low(self, pool_id: str, low: Amount | None) -> None: ...
     def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
     def _usage(self, agent_id: str, start: datetime, end: datetime) -> list[_Usage]: ...
@@ -1641,6 +1642,160 @@ def split_budget(
     Raises:
         InfeasibleAllocationError: the floors cannot be kept.
         ConfigurationError: the lists do not belong together.
+    """
+
+_Places: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+
+@final
+class QTable:
+    """The value of each action in each situation: a class, and a place on each of two axes.
+
+    Between the nodes of the axes values are interpolated; beyond the ends they are those of the end.
+    Situations are three arrays: classes (int64), places on the axis of shares and on that of budgets.
+    `safeguards.budget.rl_optimizer` learns with it.
+
+    Args:
+        classes: how many.
+        shares: nodes of the first axis, at least 2, rising.
+        budgets: nodes of the second axis, at least 2, rising.
+        actions: how many.
+        values: of shape (classes, shares, budgets, actions); zeros if not given.
+
+    Raises:
+        ConfigurationError: a size or a shape that makes no sense.
+
+    Example:
+        >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0, 2.0]), 3)
+        >>> table.values.shape
+        (1, 2, 3, 3)
+    """
+    def __new__(
+        cls,
+        classes: int,
+        shares: NDArray[np.float64],
+        budgets: NDArray[np.float64],
+        actions: int,
+        values: NDArray[np.float64] | None = None,
+    ) -> Self: ...
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """A copy of the values, of shape (classes, shares, budgets, actions)."""
+    def best(self, at: _Places) -> NDArray[np.int64]:
+        """The number of the best action in each situation; of equal ones the one nearest to the middle.
+
+        Raises:
+            ConfigurationError: lengths that differ, a class that is none, or a place that is not finite.
+
+        Example:
+            >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 3)
+            >>> table.best((np.array([0, 0]), np.array([0.5, 0.1]), np.array([0.0, 9.0])))
+            array([1, 1])
+        """
+    def fit(
+        self,
+        at: _Places,
+        rewards: NDArray[np.float64],
+        to_classes: NDArray[np.int64],
+        to_shares: NDArray[np.float64],
+        to_budgets: NDArray[np.float64],
+        discount: float,
+        sweeps: int,
+    ) -> int:
+        """Learns from what every action does in n situations; what it knew before is forgotten.
+
+        It is fitted Q-iteration (Ernst, Geurts & Wehenkel, 2005).
+
+        Args:
+            at: the situations.
+            rewards: of shape (n, actions).
+            to_classes: the class that follows, whatever is done.
+            to_shares: the place on the axis of shares that follows, whatever is done.
+            to_budgets: the place on the axis of budgets that follows, of shape (n, actions).
+            discount: what the next step's reward is worth, from 0 to below 1.
+            sweeps: at most so many; it ends when no value moves any more.
+
+        Returns:
+            The number of sweeps.
+
+        Raises:
+            ConfigurationError: lengths that differ, or values that are not finite. Nothing was forgotten.
+
+        Example:
+            >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
+            >>> here, zero = np.zeros(1), np.zeros(1, np.int64)
+            >>> rewards, stay = np.array([[1.0, 3.0]]), np.zeros((1, 2))
+            >>> _ = table.fit((zero, here, here), rewards, zero, here, stay, 0.5, 100)
+            >>> table.values[0, 0, 0].round(2)  # 3 at each step from now on is worth 3 + 3/2 + 3/4 ...
+            array([4., 6.])
+        """
+    def update(
+        self,
+        at: _Places,
+        actions: NDArray[np.int64],
+        rewards: NDArray[np.float64],
+        to: _Places,
+        learning_rate: float,
+        discount: float,
+    ) -> None:
+        """Learns from single steps, one after the other (Watkins & Dayan 1992).
+
+        Args:
+            at: the situations.
+            actions: what was done.
+            rewards: what it was worth.
+            to: the situations that followed.
+            learning_rate: how far a value moves towards what was seen.
+            discount: what the next step's reward is worth.
+
+        Raises:
+            ConfigurationError: lengths that differ, or values that make no sense. Nothing was learnt.
+
+        Example:
+            >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
+            >>> here = (np.zeros(1, np.int64), np.zeros(1), np.zeros(1))
+            >>> table.update(here, np.array([1]), np.array([3.0]), here, 0.1, 0.9)
+            >>> table.values[0, 0, 0].round(2)
+            array([0. , 0.3])
+        """
+    def copy(self) -> Self:
+        """A table with the same values, which learns on its own.
+
+        Example:
+            >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
+            >>> (table.copy().values == table.values).all()
+            np.True_
+        """
+
+def best_budgets(
+    demand: NDArray[np.float64],
+    tasks: NDArray[np.float64],
+    start: NDArray[np.float64],
+    levels: NDArray[np.float64],
+    max_change: float,
+    rewards: tuple[float, float, float, float],
+) -> NDArray[np.float64]:
+    """The best budgets in hindsight: dynamic programming over a grid of budgets, with all demand known.
+
+    Args:
+        demand: of shape (agents, steps), known in full.
+        tasks: how many tasks each demand stands for, of the same shape.
+        start: each agent's budget before the first step; of the levels, the nearest is taken.
+        levels: the budgets there are, above 0, rising.
+        max_change: the most that a budget changes at a time, as a share of it.
+        rewards: for the share of the budget that is used, for demand above the budget, for each task, for
+            each unit of change.
+
+    Returns:
+        The budget of each agent in each step, of the shape of `demand`.
+
+    Raises:
+        ConfigurationError: a shape or a value that makes no sense.
+
+    Example:
+        >>> demand = np.array([[1.0, 1.0, 2.0]])
+        >>> levels = np.array([1.0, 1.3, 1.69, 2.0])
+        >>> best_budgets(demand, demand, np.array([1.0]), levels, 0.3, (50.0, -100.0, 10.0, -0.1))
+        array([[1.3 , 1.69, 2.  ]])
     """
 
 def max_min_shares(

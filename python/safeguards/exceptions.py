@@ -15,6 +15,7 @@
         ├── IdempotencyConflictError     a key was used for another operation
         ├── ConfigurationError           also a ValueError
         │   └── InfeasibleAllocationError  what each agent is to get at least is more than there is
+        ├── RewardError                  a reward function failed; also a ValueError
         ├── BooksError                   an audit found an invariant that does not hold
         └── TraceError                   a recorded trace cannot be read; also a ValueError
 
@@ -42,6 +43,7 @@ __all__ = [
     "MissingExtraError",
     "RateLimitExceededError",
     "ReservationError",
+    "RewardError",
     "SafeguardsError",
     "TraceError",
     "UnknownAgentError",
@@ -240,6 +242,24 @@ class InfeasibleAllocationError(ConfigurationError):
     `requested` is what each agent is to get, `available` the most that it could be, `limit` what there was to
     split; `account` is the agent that cannot use it, `None` if it is about all of them.
     """
+
+
+class RewardError(BudgetError, ValueError):
+    """A reward function raised, or returned what is no finite number. The policy is still the one before.
+
+    Attributes:
+        state: the state that it was called with.
+        action: the action.
+        next_state: the state after it.
+        value: what it returned; `None` if it raised or returned NaN.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "state", "action", "next_state", "value")
+
+    state: dict[str, float] | None
+    action: dict[str, float] | None
+    next_state: dict[str, float] | None
+    value: float | None
 
 
 class BooksError(BudgetError):

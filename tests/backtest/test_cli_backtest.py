@@ -40,6 +40,16 @@ def test_a_table_and_a_sentence():
     }
 
 
+def test_learned_budgets():
+    done = backtest("rl", RECORD)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "servegen_m-large_hourly.csv.gz: what a policy learned from the record would have done"
+    policies = [line.split()[0] for line in lines if line.count("%") == 3]
+    assert policies == ["nothing", "step", "learned", "gated", "clairvoyant"]
+    assert lines[-1].endswith("the gate opens")
+
+
 def test_json_and_pictures(tmp_path):
     done = backtest("pool-size", RECORD, "--json", "--plot", tmp_path / "new" / "pictures")
     assert done.returncode == 0

@@ -177,5 +177,5 @@ def test_demand_that_is_none(demand):
 
 
 def test_there_is_no_such_rule(on_m_large):
-    with pytest.raises(ConfigurationError, match="rule must be one of none, even, forecast, not 'odd'"):
+    with pytest.raises(ConfigurationError, match="a policy is one of none, even, forecast, not 'odd'"):
         on_m_large.row("odd")

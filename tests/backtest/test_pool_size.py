@@ -168,7 +168,7 @@ def test_mistakes_are_named(on_tweets):
     ):
         with pytest.raises(ConfigurationError, match=message):
             backtest_pool_size(demand, **options)
-    with pytest.raises(ConfigurationError, match="policy must be one of static, step"):
+    with pytest.raises(ConfigurationError, match="a policy is one of static, step"):
         on_tweets.row("magic")
 
 

@@ -150,5 +150,5 @@ def test_a_record_that_falls_to_next_to_nothing():
 
 def test_there_is_no_row_of_another_name():
     demand = Demand(("a",), np.ones((1, 6)))
-    with pytest.raises(ConfigurationError, match="policy must be one of static equal shares, .*not 'best'"):
+    with pytest.raises(ConfigurationError, match="a policy is one of static equal shares, .*not 'best'"):
         backtest_reallocation(demand).row("best")

@@ -1,11 +1,14 @@
 """The base of all controllers: runs, bounds, vetoes, failures, time."""
 
+import asyncio
 import gc
+import re
 import subprocess
 import sys
 import threading
 import time
 import weakref
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,6 +16,8 @@ import pytest
 from safeguards import AlertSeverity, BudgetCoordinator, ConfigurationError, Decision, ManualClock
 from safeguards.core._ticker import ticker_of
 from safeguards.core.controller import Controller
+
+YEAR = 365 * 86_400
 
 
 class Raiser(Controller):
@@ -222,6 +227,48 @@ def test_a_run_that_begins_after_the_stop_applies_nothing(raiser, coordinator):
     assert raiser.history == []
 
 
+def test_what_was_done_before_an_interrupt_is_kept_and_the_next_run_comes(raiser, coordinator, clock):
+    coordinator.register_agent("other", "team", initial_budget=1)
+
+    def interrupt(decision):
+        if decision.subject == "other" and len(raiser.runs) == 1:
+            raise KeyboardInterrupt
+
+    raiser.on_decision(interrupt)
+    raiser.start()
+    with pytest.raises(KeyboardInterrupt):
+        clock.advance(60)
+    assert [(d.subject, d.status) for d in raiser.history] == [("bot", "applied")]
+    clock.advance(60)
+    assert len(raiser.runs) == 2
+    assert coordinator.get_budget("other") == 2
+
+
+def test_an_agent_that_leaves_before_it_is_bounded_fails_alone(coordinator):
+    coordinator.register_agent("other", "team", initial_budget=1)
+    raiser = Raiser(coordinator, max_change=0.5)
+    propose = raiser._propose
+
+    def leave(now):
+        decisions = propose(now)
+        coordinator.unregister_agent("bot")
+        return decisions
+
+    raiser._propose = leave
+    bot, other = raiser.run_once()
+    assert (bot.status, other.status, other.new) == ("failed", "applied", Decimal("1.5"))
+
+
+def test_alerts_hold_what_they_show_and_no_more(coordinator):
+    for name in "cdefg":
+        coordinator.register_agent(name, "team")
+    decisions = Raiser(coordinator).run_once()
+    [alert] = coordinator.notification_manager.get_alerts()
+    assert alert.title == "Raiser changed 6 budgets"
+    assert alert.message.endswith("and 3 more, in the history of the controller")
+    assert alert.details == {"decisions": tuple(decisions[:3]), "count": 6}
+
+
 def test_history_is_bounded(coordinator):
     raiser = Raiser(coordinator, history_size=3)
     for _ in range(5):
@@ -232,16 +279,28 @@ def test_history_is_bounded(coordinator):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"interval": 0}, "above 0, not 0"),
-        ({"interval": float("nan")}, "above 0, not nan"),
+        ({"interval": 0}, "0.001 on, not 0"),
+        ({"interval": float("nan")}, "0.001 on, not nan"),
+        ({"interval": 1e-9}, "0.001 on, not 1e-09"),
+        ({"interval": True}, "0.001 on, not True"),
         ({"max_change": 0}, "max_change is a share of a budget above 0, not 0"),
         ({"max_change": -0.1}, "not -0.1"),
-        ({"history_size": 0}, "history_size must be at least 1, not 0"),
+        ({"max_change": True}, "not True"),
+        ({"history_size": 0}, "history_size must be a whole number from 1 on, not 0"),
+        ({"history_size": 2.5}, "not 2.5"),
+        ({"history_size": 10**30}, "history_size must be a whole number from 1 on, not 1000"),
     ],
 )
 def test_wrong_settings_are_refused(coordinator, options, message):
     with pytest.raises(ConfigurationError, match=message):
         Raiser(coordinator, **options)
+
+
+@pytest.mark.parametrize("name", ["interval", "max_change", "history_size"])
+@pytest.mark.parametrize("value", ["60", Decimal(60), timedelta(seconds=60), [60]])
+def test_settings_of_a_wrong_type_are_named(coordinator, name, value):
+    with pytest.raises(ConfigurationError, match=f"{name}.*not {re.escape(repr(value))}"):
+        Raiser(coordinator, **{name: value})
 
 
 def test_only_a_coordinator_is_steered():
@@ -268,6 +327,12 @@ def test_a_clock_advanced_by_a_job_ends_where_both_say(clock):
     assert (clock.monotonic(), seen) == (35, [10])
     clock.advance(0)  # what fell due at 20 runs late, and once
     assert seen == [10, 35]
+
+
+def test_a_clock_that_comes_to_its_end_stops_there(clock, raiser):
+    ticker_of(clock).schedule(lambda: 200 * YEAR, 200 * YEAR)
+    clock.advance(1000 * YEAR)
+    assert clock.monotonic() == pytest.approx((2**63 - 1) / 1e9)
 
 
 def test_two_threads_that_advance_one_clock_add_up(clock, raiser):
@@ -323,6 +388,20 @@ def test_it_runs_by_itself_in_one_shared_thread(live):
     assert (len(first.runs), live.get_budget("bot")) == (runs, budget)
     assert names == {"safeguards"}
     assert [thread.name for thread in threading.enumerate()].count("safeguards") == 1
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_what_ends_a_callback_does_not_end_the_thread_of_all(live, error, caplog):
+    def leave(decision):
+        raise error
+
+    bad, good = Raiser(live, 0.01), Raiser(live, 0.01)
+    bad.on_decision(leave)
+    with bad, good:
+        wait_for(lambda: bad.runs)
+        runs = len(good.runs)
+        wait_for(lambda: len(good.runs) > runs + 2)
+    assert error.__name__ in caplog.text
 
 
 def test_stop_does_not_wait_for_a_run_that_thinks(live):

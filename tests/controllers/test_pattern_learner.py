@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from safeguards import (
+    AlertSeverity,
     BudgetCoordinator,
     BudgetPatternLearner,
     BudgetRateLimiter,
@@ -254,6 +255,7 @@ def test_naive_times_are_in_the_learners_time_zone(coordinator):
         (["2026-01-01"], [1], TypeError, "must be a datetime"),
         (np.array(["NaT"], dtype="datetime64[s]"), [1], TypeError, "must be a datetime"),
         ([1234567890], [1], TypeError, "must be a datetime"),
+        (np.array([1234567890]), [1], TypeError, "must be datetime64, not int64"),
     ],
 )
 def test_a_history_that_is_wrong_changes_nothing(learner, timestamps, amounts, error, message):
@@ -437,6 +439,18 @@ def test_agents_that_are_not_registered_get_no_budget(learner, coordinator):
     assert coordinator.get_all_agent_ids() == ["bot"]
 
 
+def test_an_agent_that_leaves_while_needs_are_predicted_is_left_out(learner, coordinator, monkeypatch):
+    coordinator.register_agent("other", "team", initial_budget=1)
+    for agent in ("bot", "other"):
+        teach(learner, agent, need=every_day)
+    registered = coordinator.get_all_agent_ids()
+    monkeypatch.setattr(coordinator, "get_all_agent_ids", lambda: registered)
+    coordinator.unregister_agent("bot")  # right after it was looked up
+    [decision] = learner.run_once()
+    assert (decision.subject, decision.status) == ("other", "applied")
+    assert coordinator.notification_manager.get_alerts(AlertSeverity.ERROR) == []
+
+
 def test_what_is_not_reliable_changes_nothing(learner, coordinator):
     rng = np.random.default_rng(0)
     learner.load_history("bot", hours_before(NOW), rng.lognormal(0, 3, 336))
@@ -451,8 +465,10 @@ def test_what_is_not_reliable_changes_nothing(learner, coordinator):
         ({"learning_period_days": 1.5}, "learning_period_days"),
         ({"learning_period_days": True}, "learning_period_days"),
         ({"prediction_confidence": 1}, "prediction_confidence must be above 0 and below 1"),
+        ({"prediction_confidence": "0.8"}, "prediction_confidence must be above 0 and below 1, not '0.8'"),
         ({"min_data_points": 0}, "min_data_points"),
         ({"interval_seconds": 1800}, "whole hours"),
+        ({"interval_seconds": 400 * 86_400}, "interval_seconds must be whole hours, at most 8784"),
         ({"timezone": "Mars/Olympus"}, "timezone 'Mars/Olympus' is not known"),
         ({"timezone": timezone(HOUR)}, "timezone must be a name, a ZoneInfo"),
     ],

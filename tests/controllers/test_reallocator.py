@@ -265,6 +265,26 @@ def test_changes_are_bounded_and_still_add_up(team):
     assert budgets(team) == {"critical": 70, "high": 70, "medium": 50, "low": 50}
 
 
+def test_budgets_that_may_not_fall_fast_enough_leave_a_smaller_reserve(team):
+    reallocator = PriorityBasedReallocator(team, pool_ids=["crew"], max_change=0.02)
+    for pool, sums, reserve in ((230, 196, 34), (200, 192, 8), (150, 188, 0)):
+        team.update_pool_budget("crew", pool)
+        decisions = reallocator.run_once()
+        assert {d.old - d.new for d in decisions} == {1}
+        assert all(d.reason.count("at most") == 0 for d in decisions)  # the division knows the bound
+        assert (total(team), reallocator.get_reserve("crew")) == (sums, reserve)
+
+
+def test_a_run_that_fails_altogether_keeps_nothing_back(reallocator, team, monkeypatch):
+    team.create_budget_pool("other", 100)
+    team.register_agent("x", "other", initial_budget=1)
+    both = PriorityBasedReallocator(team, pool_ids=["crew", "other"])
+    divide = both._divide_pool
+    monkeypatch.setattr(both, "_divide_pool", lambda table, *rest: table.ids == ["x"] or divide(table, *rest))
+    assert both.run_once() == []
+    assert both.get_reserve("crew") == 0
+
+
 def test_a_failure_falls_back_to_shares_by_weight(reallocator, team, clock, monkeypatch):
     with reallocator:
         clock.advance(HALF_HOUR)
@@ -417,7 +437,71 @@ def test_a_callback_that_debits_does_not_go_round_in_circles(running, team):
     team.update_budget("high", 5)
     team.update_budget("critical", 6)
     team.debit("critical", 4)
-    assert (team.get_budget("critical"), team.get_budget("high")) == (10, 4)
+    assert (team.get_budget("critical"), team.get_budget("high")) == (10, 9)
+
+
+def test_a_callback_that_debits_whom_it_judges_is_asked_once(running, team):
+    asked = []
+    running.on_decision(lambda d: asked.append(team.try_debit("critical", 1)))
+    team.update_budget("critical", 6)
+    team.debit("critical", 4)
+    assert (asked, team.get_budget("critical")) == ([True], 9)
+
+
+def test_who_runs_low_elsewhere_while_a_callback_debits_is_granted_as_well(running, team):
+    """The alarm of one thread may be delivered by another one, in the middle of a grant."""
+
+    def debit(decision):
+        if decision.subject == "critical":
+            team.debit("low", 3)
+
+    running.on_decision(debit)
+    team.update_budget("low", 6)
+    team.update_budget("critical", 6)
+    team.debit("critical", 4)
+    assert (team.get_budget("critical"), team.get_budget("low")) == (10, 10)
+
+
+def test_who_has_enough_again_is_not_granted(running, team):
+    granted = len(running.history)
+    team.update_budget("critical", 7)
+    running._on_low("critical")  # late: it was raised before anybody came to it
+    assert team.get_budget("critical") == 7
+    assert len(running.history) == granted
+
+
+def test_a_stop_in_the_middle_of_a_grant_is_no_empty_reserve(running, team):
+    running.on_decision(lambda _: running.stop())
+    team.update_budget("critical", 6)
+    team.debit("critical", 4)
+    assert (team.get_budget("critical"), running.get_reserve("crew")) == (2, 200)
+    assert titles(team, AlertSeverity.ERROR) == []
+
+
+def test_an_agent_that_leaves_while_emergencies_are_looked_for(team, clock, monkeypatch):
+    team.register_agent("new", "crew")
+    look = team.get_budget
+
+    def leave(agent):
+        if agent == "new" and agent in team.get_pool_agents("crew"):
+            team.unregister_agent("new")
+        return look(agent)
+
+    # Its budget may not change, so nobody but the reserve looks at it.
+    with PriorityBasedReallocator(team, HALF_HOUR, pool_ids=["crew"], max_change=0.1) as reallocator:
+        clock.advance(HALF_HOUR)
+        team.debit("critical", 5)
+        monkeypatch.setattr(team, "get_budget", leave)
+        clock.advance(HALF_HOUR)
+    assert "new" not in team.get_pool_agents("crew")
+    assert titles(team, AlertSeverity.ERROR) == []
+    assert reallocator.history[-1].time == clock.now()
+
+
+def test_two_that_start_it_at_once_make_it_listen_once(reallocator, team):
+    reallocator.start()
+    team._listen_low(reallocator._on_low)
+    assert len(team._low_listeners) == 1
 
 
 def test_what_is_granted_while_a_run_divides_comes_off_the_next_reserve(running, team, clock):

@@ -276,6 +276,20 @@ def test_growth_and_shrink_bind_a_forecast_if_they_are_set(coordinator, clock):
     assert changes.min() == pytest.approx(0.9)
 
 
+def test_an_empty_pool_does_not_stop_the_forecasts_of_others(coordinator, clock):
+    pool = pool_of(coordinator, 100)
+    sizer = sizer_of(coordinator, pool, policy="predictive", growth_rate=0.2)
+    for _ in range(3):
+        spend(coordinator, pool, 5)
+        clock.advance(HOUR)
+        sizer.run_once()
+    coordinator.update_pool_budget(pool, 0)
+    clock.advance(HOUR)
+    assert sizer.run_once() == []  # a fifth more than nothing is nothing
+    alerts = coordinator.notification_manager.get_alerts(AlertSeverity.ERROR)
+    assert "AdaptivePoolSizer failed" not in [alert.title for alert in alerts]
+
+
 def test_auto_takes_the_forecast_where_it_would_have_been_better(coordinator, clock):
     pool = pool_of(coordinator, 150, budget_period="hourly", timezone="UTC")
     with sizer_of(coordinator, pool) as sizer:

@@ -39,7 +39,7 @@ BARS = [(tenants, 57, 7, 0.90), (tweets, 10, 41, 0.80), (taxi, 1, 201, 0.55)]
 def test_a_day_ahead(read, agents, days, bar):
     result = backtest_forecast(read())
     assert (len(result.agents), len(result.origins)) == (agents, days)
-    row = result.row()
+    row = result.row("pattern learner")
     assert row.mase_ratio <= bar
     assert 0.77 <= row.covered_share <= 0.85
     assert row.calibration_error <= 0.06
@@ -60,15 +60,15 @@ def test_each_half_of_a_record_by_itself(read, half, bar):
     middle = whole.hours // 2 // 24 * 24
     part = whole.cost[:, middle:] if half else whole.cost[:, :middle]
     result = backtest_forecast(Demand(whole.agents, part))
-    assert result.rows[0] is result.row()
-    assert result.row().mase_ratio <= bar
-    assert 0.74 <= result.row().covered_share <= 0.88
-    assert result.row().calibration_error <= 0.1
+    assert result.rows[0] is result.row("pattern learner")
+    assert result.row("pattern learner").mase_ratio <= bar
+    assert 0.74 <= result.row("pattern learner").covered_share <= 0.88
+    assert result.row("pattern learner").calibration_error <= 0.1
 
 
 @pytest.mark.parametrize(("lead", "horizon"), [(0, 1), (0, 6), (5, 3), (24, 24), (0, 72), (0, 168)], ids=str)
 def test_other_windows_beat_yesterday_and_hold_what_they_say(lead, horizon):
-    row = backtest_forecast(tweets(), lead=lead, horizon=horizon).row()
+    row = backtest_forecast(tweets(), lead=lead, horizon=horizon).row("pattern learner")
     assert row.mase_ratio <= 0.80
     assert 0.74 <= row.covered_share <= 0.88
     assert row.calibration_error <= 0.11
@@ -117,7 +117,7 @@ def test_what_repeats_itself_is_foreseen_without_error(tmp_path):
     cost = np.tile(np.arange(24.0), 20)
     cost[:24] *= 2
     result = backtest_forecast(Demand(("bot",), [cost]))
-    assert (result.row().mase_ratio, result.row(YESTERDAY).mase) == (None, 0)
+    assert (result.row("pattern learner").mase_ratio, result.row(YESTERDAY).mase) == (None, 0)
     assert "makes no error at all" in result.verdict
     assert json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert "-" in str(result)

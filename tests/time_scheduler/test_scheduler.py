@@ -160,6 +160,27 @@ def test_a_year_forward_by_mistake_blocks_nothing(scheduler, coordinator, clock)
     assert scheduler.run_once()[0].new == 5000
 
 
+def test_a_profile_that_begins_while_a_run_is_under_way_is_granted_right_after_it(
+    scheduler, coordinator, clock, monkeypatch
+):
+    propose = scheduler._propose
+
+    def think(now):  # it looked at 08:59:59.9, and takes its time
+        decisions = propose(now)
+        if now < MONDAY + hours(9):
+            clock._skip(200_000_000)
+        return decisions
+
+    monkeypatch.setattr(scheduler, "_propose", think)
+    clock.advance(timedelta(minutes=29, seconds=-0.1))
+    scheduler.start()
+    clock.advance(60)
+    clock.advance(0)
+    assert clock.now() < MONDAY + hours(9) + timedelta(seconds=1)
+    assert [d.inputs["profile"] for d in scheduler.history] == ["night_hours", "business_hours"]
+    assert coordinator.get_pool_budget("team") == BUDGETS["business_hours"]
+
+
 def test_clocks_that_are_set_back_for_winter(coordinator, clock):
     scheduler = BudgetTimeScheduler(coordinator, timezone="Europe/Berlin")
     schedule = {

@@ -10,30 +10,20 @@ be read back.
 
 from __future__ import annotations
 
-import io
-import re
 from typing import TYPE_CHECKING, Literal
 
-from safeguards._extras import require
+from safeguards._figures import COLOURS, INK, add_legend, new_axes, save_png, svg
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
     from safeguards.allocation.simulation import SimulationResult
 
 __all__ = ["plot_capacities", "plot_deviations", "plot_loads", "save_png", "svg"]
-
-# Okabe & Ito's colours, which the colour-blind tell apart; black and yellow are left out: one of them
-# disappears on either background.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-INK = "#1f2328"
-SIZE = (7.2, 3.7)
 
 _BAND = (10, 90)
 
@@ -71,7 +61,7 @@ def plot_loads(
     chosen = list(range(min(2, n_resources)) if resources is None else resources)
     if not chosen or not all(0 <= r < n_resources for r in chosen):
         raise ConfigurationError(f"resources must be some of 0 to {n_resources - 1}, not {chosen}")
-    figure, axes = _axes(title)
+    figure, axes = new_axes(title)
     time = np.arange(1, steps + 1)
     for number, resource in enumerate(chosen):
         colour = COLOURS[number % len(COLOURS)]
@@ -100,7 +90,7 @@ def plot_loads(
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Time step")
     axes.set_ylabel("Load and capacity (units)")
-    _legend(axes, columns=2)
+    add_legend(axes, columns=2)
     return figure
 
 
@@ -121,7 +111,7 @@ def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = 
     """
     import numpy as np
 
-    figure, axes = _axes(title)
+    figure, axes = new_axes(title)
     for (reading, values), style in zip(capacities.items(), ("-", (0, (4, 2))), strict=False):
         steps = np.asarray(values)
         for resource in range(steps.shape[1]):
@@ -138,7 +128,7 @@ def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = 
     axes.axhline(0, color=INK, linewidth=0.8, gid="zero")
     axes.set_xlabel("Time step")
     axes.set_ylabel("Capacity (units)")
-    _legend(axes, columns=len(capacities))
+    add_legend(axes, columns=len(capacities))
     return figure
 
 
@@ -174,7 +164,7 @@ def plot_deviations(
     """
     import numpy as np
 
-    figure, axes = _axes(title)
+    figure, axes = new_axes(title)
     for number, (name, line) in enumerate(lines.items()):
         points = np.asarray(line)
         if points.shape != (len(values),):
@@ -192,71 +182,8 @@ def plot_deviations(
         axes.set_ylim(bottom=0)
     axes.set_xlabel(parameter)
     axes.set_ylabel(measure)
-    _legend(axes, columns=1)
+    add_legend(axes, columns=1)
     return figure
-
-
-def save_png(figure: Figure, path: Path) -> None:
-    """Writes a figure as a PNG file of 150 dots per inch.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    figure.savefig(path, dpi=150)
-
-
-def svg(figure: Figure, *, prefix: str) -> str:
-    """Returns a figure as an `<svg>` element for a page: its ink takes the colour of the text around it.
-
-    Args:
-        figure: what to turn into text.
-        prefix: put before every id, so that several figures can stand in one page.
-    """
-    from matplotlib import rc_context
-
-    file = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "safeguards", "path.simplify_threshold": 0.3}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{prefix}-", text)
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    return text.replace(INK, "currentColor")
-
-
-def _axes(title: str | None) -> tuple[Figure, Axes]:
-    require("matplotlib", "plot")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(INK)
-    axes.tick_params(which="both", colors=INK)
-    axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
-        label.set_color(INK)
-    if title is not None:
-        axes.set_title(title, loc="left", fontsize=11, color=INK)
-    return figure, axes
-
-
-def _legend(axes: Axes, *, columns: int) -> None:
-    """Beside the axes, where it hides no data, if it is one column; below them if it is several."""
-    if columns == 1:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    else:
-        axes.legend(
-            frameon=False,
-            labelcolor=INK,
-            fontsize=9,
-            ncols=columns,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.16),
-        )
 
 
 def _grade(number: int, total: int) -> tuple[float, float, float, float]:

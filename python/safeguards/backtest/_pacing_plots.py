@@ -7,29 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safeguards.allocation.plots import COLOURS, INK, save_png
-from safeguards.allocation.plots import _axes as new_axes  # pyright: ignore[reportPrivateUsage]
-from safeguards.allocation.plots import _legend as add_legend  # pyright: ignore[reportPrivateUsage]
+from safeguards._figures import COLOURS, INK, add_legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
     from safeguards.backtest.pacing import PacingBacktest
 
-__all__ = ["plot", "plot_day", "plot_rules"]
+__all__ = ["plot_day", "plot_rules"]
 
 _COLOUR_OF = {"none": COLOURS[1], "even": COLOURS[2], "forecast": COLOURS[0]}
-
-
-def plot(backtest: PacingBacktest, directory: Path) -> list[Path]:
-    """Writes all pictures and returns their files."""
-    figures = {"rules": plot_rules(backtest), "day": plot_day(backtest)}
-    paths = {directory / f"pacing-{name}.png": figure for name, figure in figures.items()}
-    for path, figure in paths.items():
-        save_png(figure, path)
-    return list(paths)
 
 
 def plot_rules(backtest: PacingBacktest) -> Figure:

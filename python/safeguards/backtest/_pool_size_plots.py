@@ -7,29 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safeguards.allocation.plots import COLOURS, INK, save_png
-from safeguards.allocation.plots import _axes as new_axes  # pyright: ignore[reportPrivateUsage]
-from safeguards.allocation.plots import _legend as add_legend  # pyright: ignore[reportPrivateUsage]
+from safeguards._figures import COLOURS, INK, add_legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
     from safeguards.backtest.pool_size import PoolSizeBacktest
 
-__all__ = ["plot", "plot_policies", "plot_pool"]
+__all__ = ["plot_policies", "plot_pool"]
 
 _SHOWN_HOURS = 168
-
-
-def plot(backtest: PoolSizeBacktest, directory: Path) -> list[Path]:
-    """Writes all pictures and returns their files."""
-    figures = {"policies": plot_policies(backtest), "pool": plot_pool(backtest)}
-    paths = {directory / f"pool-size-{name}.png": figure for name, figure in figures.items()}
-    for path, figure in paths.items():
-        save_png(figure, path)
-    return list(paths)
 
 
 def plot_policies(backtest: PoolSizeBacktest) -> Figure:

@@ -7,30 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safeguards.allocation.plots import COLOURS, INK, save_png
-from safeguards.allocation.plots import _axes as new_axes  # pyright: ignore[reportPrivateUsage]
-from safeguards.allocation.plots import _legend as add_legend  # pyright: ignore[reportPrivateUsage]
+from safeguards._figures import COLOURS, INK, add_legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
     from safeguards.backtest.reallocation import ReallocationBacktest
 
-__all__ = ["plot", "plot_hours", "plot_policies"]
+__all__ = ["plot_hours", "plot_policies"]
 
 _BASELINE, _OURS = "static priority shares", "reallocated, as it comes"
 _SHORT = 1e-12
-
-
-def plot(backtest: ReallocationBacktest, directory: Path) -> list[Path]:
-    """Writes all pictures and returns their files."""
-    figures = {"policies": plot_policies(backtest), "hours": plot_hours(backtest)}
-    paths = {directory / f"reallocation-{name}.png": figure for name, figure in figures.items()}
-    for path, figure in paths.items():
-        save_png(figure, path)
-    return list(paths)
 
 
 def plot_policies(backtest: ReallocationBacktest) -> Figure:

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import forecast_usage
+from safeguards.backtest._base import Backtest
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from safeguards.backtest.demand import Demand
@@ -61,7 +62,7 @@ class ForecastRow:
 
 
 @dataclass(frozen=True, eq=False)
-class ForecastBacktest:
+class ForecastBacktest(Backtest[ForecastRow]):
     """What was foreseen, and what came.
 
     Attributes:
@@ -80,6 +81,8 @@ class ForecastBacktest:
         confidence: float64 (origins, agents): its confidence.
     """
 
+    kind: ClassVar[str] = "forecast"
+
     agents: tuple[str, ...]
     left_out: int
     horizon: int
@@ -94,10 +97,6 @@ class ForecastBacktest:
     upper: Floats = field(repr=False)
     confidence: Floats = field(repr=False)
 
-    def row(self, policy: str = LEARNER) -> ForecastRow:
-        """The row of a policy."""
-        return next(row for row in self.rows if row.policy == policy)
-
     def reliability(self) -> list[tuple[float, float, int]]:
         """For each bin of confidence that has windows: mean confidence, share that came true, windows."""
         return _reliability(self.confidence, self.actual <= self.margin * self.predicted)
@@ -105,7 +104,7 @@ class ForecastBacktest:
     @property
     def verdict(self) -> str:
         """What it comes to, in one sentence."""
-        learner, best_rule = self.row(), next(row for row in self.rows if row.policy != LEARNER)
+        learner, best_rule = self.row(LEARNER), next(row for row in self.rows if row.policy != LEARNER)
         held = f"its {self.level:.0%} interval held {learner.covered_share:.0%}"
         if best_rule.mase == 0:
             return f"the best simple rule ({best_rule.policy}) makes no error at all; {held}"
@@ -116,10 +115,8 @@ class ForecastBacktest:
             f"({best_rule.policy}); {held}"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+    def _facts(self) -> dict[str, Any]:
         return {
-            "kind": "forecast",
             "agents": len(self.agents),
             "left_out": self.left_out,
             "origins": len(self.origins),
@@ -127,25 +124,12 @@ class ForecastBacktest:
             "lead": self.lead,
             "level": self.level,
             "margin": self.margin,
-            "rows": [asdict(row) for row in self.rows],
         }
 
-    def plot(self, directory: Path, *, file_format: Literal["png", "svg"] = "png") -> list[Path]:
-        """Writes pictures: the policies' errors, some agents' days, and confidence against what came.
+    def _figures(self) -> dict[str, Figure]:
+        from safeguards.backtest._forecast_plots import plot_days, plot_errors, plot_reliability
 
-        Args:
-            directory: where to; it must be there.
-            file_format: which kind of picture.
-
-        Returns:
-            The files.
-
-        Raises:
-            MissingExtraError: matplotlib is not installed.
-        """
-        from safeguards.backtest._forecast_plots import draw
-
-        return draw(self, directory, file_format)
+        return {"errors": plot_errors(self), "days": plot_days(self), "reliability": plot_reliability(self)}
 
     def __str__(self) -> str:
         head = f"{'policy':<32}{'MASE':>8}{'ratio':>8}{'total':>8}{'coverage':>10}{'calibration':>13}"

@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from safeguards.backtest._base import Backtest
 from safeguards.backtest.demand import Demand
 from safeguards.budget.time_scheduler._pacing import DAYS, SLOTS_PER_DAY, DemandHistory, Pace
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
     Shares = NDArray[np.float64]
@@ -52,7 +53,7 @@ class PacingRow:
 
 
 @dataclass(frozen=True, eq=False)
-class PacingBacktest:
+class PacingBacktest(Backtest[PacingRow]):
     """What became of each rule.
 
     Attributes:
@@ -66,6 +67,8 @@ class PacingBacktest:
         rows: a row for each rule.
     """
 
+    kind: ClassVar[str] = "pacing"
+
     budget_share: float
     slots_per_day: int
     agents: tuple[str, ...]
@@ -74,17 +77,6 @@ class PacingBacktest:
     admitted: dict[str, Shares]
     left_out: int
     rows: list[PacingRow]
-
-    def row(self, rule: str) -> PacingRow:
-        """The row of one rule.
-
-        Raises:
-            ConfigurationError: there is no such rule.
-        """
-        for row in self.rows:
-            if row.rule == rule:
-                return row
-        raise ConfigurationError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
 
     def utility_of_days(self, rule: str) -> Shares:
         """Utility of each day, as a share of that with hindsight.
@@ -105,28 +97,19 @@ class PacingBacktest:
             f"slots go without, rather than {none.blacked_out_share:.1%}."
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+    def _facts(self) -> dict[str, Any]:
         return {
-            "kind": "pacing",
             "days": len(self.days),
             "agents": len(set(self.agents)),
             "left_out": self.left_out,
             "slots_per_day": self.slots_per_day,
             "budget_share": self.budget_share,
-            "rows": [asdict(row) for row in self.rows],
-            "verdict": self.verdict,
         }
 
-    def plot(self, directory: Path) -> list[Path]:
-        """Writes pictures into a directory that exists, and returns their files.
+    def _figures(self) -> dict[str, Figure]:
+        from safeguards.backtest._pacing_plots import plot_day, plot_rules
 
-        Raises:
-            MissingExtraError: matplotlib is not installed.
-        """
-        from safeguards.backtest import _pacing_plots
-
-        return _pacing_plots.plot(self, directory)
+        return {"rules": plot_rules(self), "day": plot_day(self)}
 
 
 def backtest_pacing(

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import NextHour
+from safeguards.backtest._base import Backtest
 from safeguards.core.dynamic_budget._pool_rules import KEPT, Comparison, SizingRule
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from safeguards.backtest.demand import Demand
@@ -70,7 +71,7 @@ class CalibrationRow:
 
 
 @dataclass(frozen=True, eq=False)
-class PoolSizeBacktest:
+class PoolSizeBacktest(Backtest[PoolSizeRow]):
     """What became of each policy.
 
     Attributes:
@@ -83,6 +84,8 @@ class PoolSizeBacktest:
         calibration: a row for each exhaustion rate that was asked for.
     """
 
+    kind: ClassVar[str] = "pool-size"
+
     demand: Demand
     left_out: int
     warm_up_hours: int
@@ -90,18 +93,6 @@ class PoolSizeBacktest:
     sizes: dict[str, Sizes]
     rows: list[PoolSizeRow]
     calibration: list[CalibrationRow]
-
-    def row(self, policy: str) -> PoolSizeRow:
-        """The row of one policy.
-
-        Raises:
-            ConfigurationError: there is no such policy.
-        """
-        for row in self.rows:
-            if row.policy == policy:
-                return row
-        names = ", ".join(row.policy for row in self.rows)
-        raise ConfigurationError(f"policy must be one of {names}, not {policy!r}")
 
     def scaled(self, policy: str) -> Sizes:
         """A policy's sizes in the scored hours, scaled for each pool to the mean budget of all policies.
@@ -137,29 +128,20 @@ class PoolSizeBacktest:
             f"predictive leaves {change:.0%} {side} demand unmet than the step rule at the same mean budget"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the sizes as plain values, ready for JSON."""
+    def _facts(self) -> dict[str, Any]:
         return {
-            "kind": "pool-size",
             "pools": len(self.demand.agents),
             "left_out": self.left_out,
             "hours": self.demand.hours,
             "warm_up_hours": self.warm_up_hours,
             "utilization_target": self.utilization_target,
-            "rows": [asdict(row) for row in self.rows],
             "calibration": [asdict(row) for row in self.calibration],
-            "verdict": self.verdict,
         }
 
-    def plot(self, directory: Path) -> list[Path]:
-        """Writes pictures into a directory that exists, and returns their files.
+    def _figures(self) -> dict[str, Figure]:
+        from safeguards.backtest._pool_size_plots import plot_policies, plot_pool
 
-        Raises:
-            MissingExtraError: matplotlib is not installed.
-        """
-        from safeguards.backtest._pool_size_plots import plot
-
-        return plot(self, directory)
+        return {"policies": plot_policies(self), "pool": plot_pool(self)}
 
 
 def backtest_pool_size(

@@ -9,12 +9,13 @@ that stands still, and `PriorityBasedReallocator` runs on that clock.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from safeguards._native import ManualClock, max_min_shares
+from safeguards.backtest._base import Backtest
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.core.dynamic_budget._division import Rule
 from safeguards.core.dynamic_budget.reallocator import PriorityBasedReallocator
@@ -22,9 +23,9 @@ from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from safeguards.backtest.demand import Demand
@@ -69,7 +70,7 @@ class ReallocationRow:
 
 
 @dataclass(frozen=True, eq=False)
-class ReallocationBacktest:
+class ReallocationBacktest(Backtest[ReallocationRow]):
     """What became of each policy.
 
     Attributes:
@@ -81,24 +82,14 @@ class ReallocationBacktest:
         rows: a row for each policy.
     """
 
+    kind: ClassVar[str] = "reallocation"
+
     demand: Demand
     priorities: list[int]
     warm_up_hours: int
     pool_budget: float
     unmet: dict[str, Table]
     rows: list[ReallocationRow]
-
-    def row(self, policy: str) -> ReallocationRow:
-        """The row of one policy.
-
-        Raises:
-            ConfigurationError: there is no such policy.
-        """
-        for row in self.rows:
-            if row.policy == policy:
-                return row
-        names = ", ".join(row.policy for row in self.rows)
-        raise ConfigurationError(f"policy must be one of {names}, not {policy!r}")
 
     @property
     def verdict(self) -> str:
@@ -111,28 +102,19 @@ class ReallocationBacktest:
             f"who knew each hour's demand would avoid {best:.0%}"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the hours as plain values, ready for JSON."""
+    def _facts(self) -> dict[str, Any]:
         return {
-            "kind": "reallocation",
             "agents": len(self.demand.agents),
             "hours": self.demand.hours,
             "warm_up_hours": self.warm_up_hours,
             "pool_budget": self.pool_budget,
             "priorities": dict(zip(self.demand.agents, self.priorities, strict=True)),
-            "rows": [asdict(row) for row in self.rows],
-            "verdict": self.verdict,
         }
 
-    def plot(self, directory: Path) -> list[Path]:
-        """Writes pictures into a directory that exists, and returns their files.
+    def _figures(self) -> dict[str, Figure]:
+        from safeguards.backtest._reallocation_plots import plot_hours, plot_policies
 
-        Raises:
-            MissingExtraError: matplotlib is not installed.
-        """
-        from safeguards.backtest._reallocation_plots import plot
-
-        return plot(self, directory)
+        return {"policies": plot_policies(self), "hours": plot_hours(self)}
 
 
 def backtest_reallocation(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from safeguards._extras import require
-from safeguards.allocation.plots import COLOURS, INK
+from safeguards._figures import COLOURS, INK
 from safeguards.budget.usage_patterns import WEEKDAYS
 
 if TYPE_CHECKING:

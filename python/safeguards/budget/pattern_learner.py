@@ -11,7 +11,7 @@ from safeguards._native import UsageLearner
 from safeguards.budget._pattern_search import find_patterns
 from safeguards.core._ticker import ticker_of
 from safeguards.core.controller import Controller
-from safeguards.exceptions import ConfigurationError
+from safeguards.exceptions import ConfigurationError, UnknownAgentError
 from safeguards.types.decisions import Decision
 from safeguards.types.predictions import BudgetPrediction
 
@@ -109,12 +109,14 @@ class BudgetPatternLearner(Controller):
         super().__init__(budget_coordinator, interval_seconds, max_change=max_change)
         days = _check_whole("learning_period_days", learning_period_days, _MOST_DAYS)
         points = _check_whole("min_data_points", min_data_points, 10**12)
-        if not 0 < prediction_confidence < 1:
+        if not (isinstance(prediction_confidence, int | float) and 0 < prediction_confidence < 1):
             raise ConfigurationError(
                 f"prediction_confidence must be above 0 and below 1, not {prediction_confidence!r}"
             )
-        if interval_seconds % 3600:
-            raise ConfigurationError(f"interval_seconds must be whole hours, not {interval_seconds!r}")
+        if interval_seconds % 3600 or interval_seconds > _MOST_DAYS * _DAY_SECONDS:
+            raise ConfigurationError(
+                f"interval_seconds must be whole hours, at most {_MOST_DAYS * 24}, not {interval_seconds!r}"
+            )
         self.learning_period_days = days
         self.prediction_confidence = prediction_confidence
         self.min_data_points = points
@@ -249,19 +251,25 @@ class BudgetPatternLearner(Controller):
     def _propose(self, now: datetime) -> list[Decision]:
         hours = int(self.interval_seconds // 3600)
         level, margin = self.prediction_confidence, float(SAFETY_MARGIN)
-        registered = set(self.budget_coordinator.get_all_agent_ids())
         found = self._usage.predict_all(now, hours, level, margin)
+        registered = set(self.budget_coordinator.get_all_agent_ids())
         predictions = [self._prediction(agent, hours, one) for agent, one in found if agent in registered]
-        return [self._decision(prediction, now) for prediction in predictions if prediction.reliable]
+        decisions = [self._decision(prediction, now) for prediction in predictions if prediction.reliable]
+        return [decision for decision in decisions if decision is not None]
 
-    def _decision(self, prediction: BudgetPrediction, now: datetime) -> Decision:
+    def _decision(self, prediction: BudgetPrediction, now: datetime) -> Decision | None:
+        """What an agent should have. None if it has left meanwhile."""
+        try:
+            old = self.budget_coordinator.get_budget(prediction.agent_id)
+        except UnknownAgentError:
+            return None
         need = prediction.predicted_budget
         new = _EXACT.multiply(need, SAFETY_MARGIN).quantize(_PLACES, context=_EXACT)
         hours = len(prediction.hourly)
         return Decision(
             kind="agent",
             subject=prediction.agent_id,
-            old=self.budget_coordinator.get_budget(prediction.agent_id),
+            old=old,
             new=new,
             reason=(
                 f"it will need about {need:.6g} in the next {hours} hours; "
@@ -280,8 +288,9 @@ class BudgetPatternLearner(Controller):
     # Reading.
 
     def _collect(self) -> float:
+        delay = self._until_next_quarter()  # from before: one that ends meanwhile is read right after
         self._try_observe(self._now())
-        return self._until_next_quarter()
+        return delay
 
     def _read(self) -> None:
         now = self._now()
@@ -339,6 +348,8 @@ def _quarter(time: datetime) -> int:
 def _items(values: Any, dtype: str) -> list[object]:
     """The items of an array or a sequence as Python's own."""
     if hasattr(values, "dtype"):
+        if values.dtype.kind in "biufc":
+            raise TypeError(f"an array of timestamps must be datetime64, not {values.dtype}")
         return list(values.astype(dtype).tolist())
     return [v.astype(dtype).item() if hasattr(v, "dtype") else v for v in values]
 

@@ -41,14 +41,17 @@ def command(
         Path | None, typer.Option(metavar="DIR", help="Write pictures there (extra 'plot').")
     ] = None,
 ) -> None:
-    """Replay recorded demand through policies, and tell which would have served it best.
+    """Replay recorded demand through budget policies.
 
-    Nothing is decided with what came later: each policy sees an hour's demand after it has decided on it.
+    It tells which of them would have served the demand best. Nothing is decided with what came later: each
+    policy sees an hour's demand after it has decided on it.
 
     Exit codes: 0 done, 2 wrong usage or wrong input.
     """
     run = _engine(kind)
-    result = run(Demand.read_csv(demand))
+    record = Demand.read_csv(demand)
+    with Console(stderr=True).status("replaying"):
+        result = run(record)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     else:
@@ -70,7 +73,7 @@ def _engine(kind: str) -> Any:
         raise ConfigurationError(f"KIND {kind!r} is not part of this version of safeguards yet") from None
 
 
-def _print(kind: str, source: Path, result: Backtest) -> None:
+def _print(kind: str, source: Path, result: Backtest[Any]) -> None:
     console = Console(highlight=False)
     console.print(f"[bold]{escape(source.name)}[/]: {KINDS[kind]}\n")
     rows = [_columns(row) for row in result.rows]
@@ -96,7 +99,7 @@ def _shown(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _plot(result: Backtest, directory: Path) -> None:
+def _plot(result: Backtest[Any], directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path in result.plot(directory):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Job", "Ticker", "ticker_of"]
 
 _NANOS = 1_000_000_000
+_END = 2**63 - 1
+"""Where clocks stop, 292 years on."""
+_AFTER_FAILURE = 60.0
 _logger = logging.getLogger("safeguards.ticker")
 
 
@@ -83,10 +86,15 @@ class Ticker:
             if not self._queue or self._queue[0][0] > now:
                 return
             job = heapq.heappop(self._queue)[2]
-        delay = _run(job)
-        now = self._clock._monotonic_nanos()  # noqa: SLF001
-        job.due = max(job.due + _nanos(delay), now)  # no drift, and no catching up after a long sleep
-        self._push(job)
+        delay = _AFTER_FAILURE
+        try:
+            delay = job.run()
+        except Exception:  # a job that fails must not end the others
+            _logger.exception("a job failed; it runs again in a minute")
+        finally:  # an interrupt ends what runs now, not what comes later
+            now = self._clock._monotonic_nanos()  # noqa: SLF001
+            job.due = max(job.due + _nanos(delay), now)  # no drift, and no catching up after a long sleep
+            self._push(job)
 
 
 class _ThreadTicker(Ticker):
@@ -106,7 +114,10 @@ class _ThreadTicker(Ticker):
 
     def _wait_and_run(self) -> None:
         while self._wait():
-            self._run_next()
+            try:
+                self._run_next()
+            except BaseException:  # whoever ends a job with SystemExit must not end the thread of all jobs
+                _logger.exception("a job was ended; it runs again in a minute")
 
     def _wait(self) -> bool:
         """Waits until a job is due. False when the process ends."""
@@ -139,7 +150,7 @@ class _ManualTicker(Ticker):
     def advance(self, nanos: int) -> None:
         """Moves the clock forward and runs on the way what falls due."""
         with self._turn:
-            end = self._manual._monotonic_nanos() + nanos  # noqa: SLF001
+            end = min(self._manual._monotonic_nanos() + nanos, _END)  # noqa: SLF001
             while (due := self._next_due()) is not None and due <= end:
                 self._skip_to(due)
                 self._run_next()
@@ -174,14 +185,6 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
-
-
-def _run(job: Job) -> float:
-    try:
-        return job.run()
-    except Exception:  # a job that fails must not end the others
-        _logger.exception("a job failed; it runs again in a minute")
-        return 60.0
 
 
 def _nanos(seconds: float) -> int:

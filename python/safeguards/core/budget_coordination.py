@@ -259,7 +259,8 @@ class BudgetCoordinator(Ledger):
     def _listen_low(self, listener: Callable[[str], None]) -> None:
         """Calls `listener(agent_id)` for each agent that runs low, of the pools that `_watch_low` watches."""
         with self._lock:
-            self._low_listeners = (*self._low_listeners, listener)
+            if listener not in self._low_listeners:
+                self._low_listeners = (*self._low_listeners, listener)
 
     def _unlisten_low(self, listener: Callable[[str], None]) -> None:
         with self._lock:

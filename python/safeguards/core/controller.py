@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
 from decimal import ROUND_DOWN, Context, Decimal
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from safeguards.core._ticker import ticker_of
 from safeguards.core.budget_coordination import BudgetCoordinator
-from safeguards.exceptions import ConfigurationError
+from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
 from safeguards.types.decisions import Decision
 from safeguards.types.enums import AlertSeverity
 
@@ -31,6 +33,7 @@ __all__ = ["Controller", "Decision"]
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _PLACES = Decimal("1e-9")
 _SHOWN = 3
+_SHORTEST_INTERVAL = 0.001
 _logger = logging.getLogger("safeguards.controllers")
 
 
@@ -67,12 +70,14 @@ class Controller(ABC):
     ) -> None:
         if not isinstance(budget_coordinator, BudgetCoordinator):
             raise TypeError(f"budget_coordinator must be a BudgetCoordinator, not {budget_coordinator!r}")
-        if not (0 < interval_seconds < math.inf):
-            raise ConfigurationError(f"an interval is a number of seconds above 0, not {interval_seconds!r}")
-        if max_change is not None and not (0 < max_change < math.inf):
+        if not (_is_a(Real, interval_seconds) and _SHORTEST_INTERVAL <= interval_seconds < math.inf):
+            raise ConfigurationError(
+                f"an interval is a number of seconds from {_SHORTEST_INTERVAL} on, not {interval_seconds!r}"
+            )
+        if max_change is not None and not (_is_a(Real, max_change) and 0 < max_change < math.inf):
             raise ConfigurationError(f"max_change is a share of a budget above 0, not {max_change!r}")
-        if history_size < 1:
-            raise ConfigurationError(f"history_size must be at least 1, not {history_size!r}")
+        if not (_is_a(Integral, history_size) and 1 <= history_size <= sys.maxsize):
+            raise ConfigurationError(f"history_size must be a whole number from 1 on, not {history_size!r}")
         self.budget_coordinator = budget_coordinator
         self.interval_seconds = interval_seconds
         self.max_change = max_change
@@ -202,21 +207,33 @@ class Controller(ABC):
         return self.budget_coordinator.clock.now()
 
     def _tick(self, spell: object) -> float:
+        delay = self.interval_seconds
         try:
+            # From before the run: what happens on the wall clock while it runs is looked at right after it.
+            delay = self._next_delay(self._now())
             self._run(spell)
-            return self._next_delay(self._now())
         except Exception as error:  # noqa: BLE001 - whatever it is: it goes on, and not in silence
             self._tell_failure("failed", error)
-            return self.interval_seconds
+        return delay
 
     def _run(self, spell: object) -> list[Decision]:
         with self._turn:
             now = self._now()
             self._try_observe(now)
-            decisions = [self._carry_out(decision, spell) for decision in self._decide(now)]
-            done = [decision for decision in decisions if decision is not None]
-            self._keep(done)
+            done = self._carry_out_all(self._decide(now), spell)
         self._tell(done)
+        return done
+
+    def _carry_out_all(self, decisions: list[Decision], spell: object) -> list[Decision]:
+        """Carries decisions out and keeps them, also those before an interrupt."""
+        done: list[Decision] = []
+        try:
+            for decision in decisions:
+                outcome = self._carry_out(decision, spell)
+                if outcome is not None:
+                    done.append(outcome)
+        finally:
+            self._keep(done)
         return done
 
     def _try_observe(self, now: datetime) -> None:
@@ -244,7 +261,10 @@ class Controller(ABC):
             return decision
         coordinator = self.budget_coordinator
         look = coordinator.get_pool_metrics if decision.kind == "pool" else coordinator.get_agent_metrics
-        initial = look(decision.subject).initial_budget
+        try:
+            initial = look(decision.subject).initial_budget
+        except (UnknownAgentError, UnknownPoolError):  # it has left meanwhile: this decision fails alone
+            return decision
         most = _EXACT.multiply(initial, Decimal(str(self.max_change))).quantize(_PLACES, context=_EXACT)
         least, highest = _EXACT.subtract(decision.old, most), _EXACT.add(decision.old, most)
         new = min(max(decision.new, least), highest)
@@ -298,7 +318,9 @@ class Controller(ABC):
             severity,
             account=decisions[0].subject if len(decisions) == 1 else None,
             time=decisions[0].time,
-            decisions=tuple(decisions),
+            # No more than that: alerts are kept, and a run may decide on every agent.
+            decisions=tuple(decisions[:_SHOWN]),
+            count=len(decisions),
         )
 
     def _tell_failure(self, what: str, error: Exception) -> None:
@@ -310,3 +332,7 @@ class Controller(ABC):
             time=self._now(),
             error=error,
         )
+
+
+def _is_a(kind: type, value: object) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

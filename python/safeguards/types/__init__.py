@@ -1,11 +1,16 @@
 """Plain values: enums and frozen dataclasses that the whole library speaks in."""
 
+from typing import TYPE_CHECKING
+
+from safeguards._later import later
 from safeguards.types.alerts import Alert
-from safeguards.types.decisions import Decision
 from safeguards.types.enums import AgentPriority, AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, ResourceMetrics, UsageEvent
-from safeguards.types.predictions import BudgetPrediction
-from safeguards.types.shares import FairShare
+
+if TYPE_CHECKING:
+    from safeguards.types.decisions import Decision
+    from safeguards.types.predictions import BudgetPrediction
+    from safeguards.types.shares import FairShare
 
 __all__ = [
     "AgentPriority",
@@ -20,3 +25,16 @@ __all__ = [
     "ResourceMetrics",
     "UsageEvent",
 ]
+
+__getattr__ = later(
+    __name__,
+    {
+        "BudgetPrediction": "safeguards.types.predictions",
+        "Decision": "safeguards.types.decisions",
+        "FairShare": "safeguards.types.shares",
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return __all__

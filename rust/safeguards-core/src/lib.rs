@@ -14,6 +14,7 @@ pub mod clock;
 pub mod forecast;
 pub mod ledger;
 pub mod portfolio;
+pub mod rl;
 pub mod sharing;
 pub mod window;
 

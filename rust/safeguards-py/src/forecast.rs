@@ -96,7 +96,7 @@ impl PyUsageLearner {
 
     /// start, usage of each quarter-hour, data points.
     fn usage<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let known = self.0.lock().usage(agent_id);
+        let known = py.detach(|| self.0.lock().usage(agent_id));
         let tuple = |known: core::KnownUsage| {
             let quarters = PyArray1::from_vec(py, known.quarters);
             (to_datetime(py, known.start)?, quarters, known.points).into_pyobject(py)
@@ -134,13 +134,13 @@ impl PyUsageLearner {
     }
 
     /// Ids of the agents of which anything is known, sorted.
-    fn agents(&self) -> Vec<String> {
-        strings(self.0.lock().agents())
+    fn agents(&self, py: Python<'_>) -> Vec<String> {
+        strings(py.detach(|| self.0.lock().agents()))
     }
 
     /// Memory of an agent.
-    fn bytes(&self, agent_id: &str) -> Option<usize> {
-        self.0.lock().bytes(agent_id)
+    fn bytes(&self, py: Python<'_>, agent_id: &str) -> Option<usize> {
+        py.detach(|| self.0.lock().bytes(agent_id))
     }
 }
 

@@ -742,6 +742,12 @@ impl PyLedger {
         reports::snapshot(py, &self.answer(py, core.with_agent(agent_id, |agent| core.snapshot(agent)))?)
     }
 
+    /// spent, remaining, reserved, usages, refusals
+    fn _agent_activity<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {
+        let core = self.core(py)?;
+        reports::activity(py, &self.answer(py, core.with_agent(agent_id, |agent| core.activity(agent)))?)
+    }
+
     fn _pool_snapshot<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::snapshot(py, &self.answer(py, core.pool(pool_id).and_then(|pool| core.snapshot(&pool)))?)

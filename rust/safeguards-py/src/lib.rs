@@ -34,6 +34,7 @@ mod reservation;
 mod resource_receipt;
 mod resource_reservation;
 mod resources;
+mod rl;
 mod sharing;
 
 use pyo3::prelude::*;
@@ -73,6 +74,8 @@ mod _native {
     use crate::resource_reservation::PyResourceReservation;
     #[pymodule_export]
     use crate::resources::PyResourceBudgets;
+    #[pymodule_export]
+    use crate::rl::{PyQTable, best_budgets};
     #[pymodule_export]
     use crate::sharing::{PyMembers, max_min_shares};
 }

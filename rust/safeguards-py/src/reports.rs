@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use safeguards_core::ledger::{
-    Balance, Event, EventKind, Ledger, Renewal, ResourceSnapshot, Snapshot, Source, Usage,
+    Activity, Balance, Event, EventKind, Ledger, Renewal, ResourceSnapshot, Snapshot, Source, Usage,
 };
 
 use crate::amount::to_decimal;
@@ -38,6 +38,19 @@ pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bo
 pub(crate) fn renewal<'py>(py: Python<'py>, renewal: &Renewal) -> PyResult<Bound<'py, PyTuple>> {
     let (ends, next_ends) = (to_datetime(py, renewal.ends)?, to_datetime(py, renewal.next_ends)?);
     (ends, next_ends, to_decimal(py, renewal.budget.units())?).into_pyobject(py)
+}
+
+/// spent, remaining, reserved, usages, refusals.
+pub(crate) fn activity<'py>(py: Python<'py>, activity: &Activity) -> PyResult<Bound<'py, PyTuple>> {
+    let balance = &activity.balance;
+    (
+        to_decimal(py, balance.spent)?,
+        to_decimal(py, balance.remaining)?,
+        to_decimal(py, balance.reserved)?,
+        activity.usages,
+        activity.refusals,
+    )
+        .into_pyobject(py)
 }
 
 /// granted, remaining, reserved, spent, period granted, period spent.

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safeguards._extras import require
-from safeguards.allocation.plots import COLOURS, INK, SIZE
+from safeguards._figures import COLOURS, INK, new_axes
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -53,7 +52,8 @@ def plot_allocation(allocation: Allocation, *, title: str | None = None) -> Figu
     """
     if not any(allocation.values()):
         raise ConfigurationError("nothing was allocated: there is nothing to draw")
-    axes = _axes(title)
+    axes = new_axes(title)[1]
+    axes.grid(visible=False)
     left = 0.0
     for number, agent in enumerate(
         sorted(allocation, key=allocation.__getitem__, reverse=True)[:_MAX_AGENTS]
@@ -132,20 +132,3 @@ def _draw_agent(
         )
     axes.autoscale_view()
     return left
-
-
-def _axes(title: str | None) -> Axes:
-    require("matplotlib", "plot")
-    from matplotlib.figure import Figure
-
-    axes = Figure(figsize=SIZE, layout="constrained").add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(INK)
-    axes.tick_params(colors=INK)
-    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
-        label.set_color(INK)
-    if title is not None:
-        axes.set_title(title, loc="left", fontsize=11, color=INK)
-    return axes

@@ -323,9 +323,7 @@ class BudgetTimeScheduler(Controller):
             now = self._now()
             self._try_observe(now)
             self._declined.pop(pool_id, None)
-            done = [self._carry_out(d, None) for d in self._prepared(self._grants_due([plan], now), now)]
-            decisions = [decision for decision in done if decision is not None]
-            self._history.extend(decisions)
+            decisions = self._carry_out_all(self._prepared(self._grants_due([plan], now), now), None)
         self._tell(decisions)
         return decisions[0] if decisions else None
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from safeguards._extras import require
-from safeguards.allocation.plots import COLOURS, INK, SIZE
+from safeguards._figures import COLOURS, INK, SIZE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

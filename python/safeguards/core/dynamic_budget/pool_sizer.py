@@ -289,7 +289,7 @@ class AdaptivePoolSizer(Controller):
         often = rule.exhaustion_rate
         how = f"at {rule.utilization_target:.0%} use" if often is None else f"short in {often:.0%} of cases"
         reason = f"{inputs['need']:.6g} will be needed in the next {_span(seconds)} ({how})"
-        if bounded != wanted:
+        if bounded != wanted and size:
             reason += f", {bounded / size - 1:+.0%} at a time"
         return self._decision(pool_id, old, _decimal(bounded), reason, inputs)
 

@@ -207,6 +207,7 @@ class PriorityBasedReallocator(Controller):
 
     def _divide(self, needs_of: Callable[[str, PoolMembers], Figures]) -> list[Decision]:
         self._plans = []
+        plans: list[_Plan] = []
         decisions: list[Decision] = []
         for pool_id in self._pools():
             with self._drawing:
@@ -214,10 +215,11 @@ class PriorityBasedReallocator(Controller):
             members = PoolMembers(self.budget_coordinator, pool_id)
             if len(members):
                 table = Table(pool_id, members, needs_of(pool_id, members), self._rule)
-                decisions += self._divide_pool(table, given_before)
+                decisions += self._divide_pool(table, given_before, plans)
+        self._plans = plans  # only if all went well: nothing is kept back of what is not dealt out
         return decisions
 
-    def _divide_pool(self, table: Table, given_before: Decimal) -> list[Decision]:
+    def _divide_pool(self, table: Table, given_before: Decimal, plans: list[_Plan]) -> list[Decision]:
         """The decisions of one pool: who gives, then who gets, then who still runs low."""
         import numpy as np
 
@@ -226,7 +228,7 @@ class PriorityBasedReallocator(Controller):
         changes, reserve, floors_hold = table.members.deal(
             table.needs, table.weights, fixed, (rule.floor, rule.reserve, self.max_change)
         )
-        self._plans.append(_Plan(table.pool_id, reserve, given_before, table.heaviest, floors_hold))
+        plans.append(_Plan(table.pool_id, reserve, given_before, table.heaviest, floors_hold))
         dealt = [table.decision(row, old, new, PIE, part_reason) for row, old, new in changes]
         dealt.sort(key=lambda decision: (decision.new > decision.old, -decision.inputs["weight"]))
         return dealt + self._emergencies(table, changes, fixed, reserve)
@@ -248,7 +250,10 @@ class PriorityBasedReallocator(Controller):
         decisions: list[Decision] = []
         for row in rows:
             agent = table.ids[row]
-            old = news[row] if row in news else self.budget_coordinator.get_budget(agent)
+            try:
+                old = news[row] if row in news else self.budget_coordinator.get_budget(agent)
+            except UnknownAgentError:
+                continue  # it has left meanwhile
             granted = reserve.draw(agent, table.weights[row], self._wanted(old))
             new = plain(_EXACT.add(old, granted))
             decisions.append(table.decision(row, old, new, RESERVE, self._why_granted))
@@ -302,17 +307,25 @@ class PriorityBasedReallocator(Controller):
 
     def _on_low(self, agent_id: str) -> None:
         """Called in the thread whose debit made an agent low, outside all locks. Never fails the debit."""
-        if getattr(self._helping, "is_busy", False):
-            return  # a callback that debits: the next run looks after it
-        self._helping.is_busy = True
+        waiting: list[str] | None = getattr(self._helping, "waiting", None)
+        if waiting is not None:  # a callback debits in the middle of a grant: one after the other, each once
+            if agent_id not in waiting:
+                waiting.append(agent_id)
+            return
+        waiting = self._helping.waiting = [agent_id]
+        try:
+            for agent in waiting:  # it grows on the way
+                self._try_help(agent)
+        finally:
+            self._helping.waiting = None
+
+    def _try_help(self, agent_id: str) -> None:
         try:
             self._help(agent_id, self._spell)
         except UnknownAgentError:
             pass  # it has left already
         except Exception as error:  # noqa: BLE001 - the debit that it happened in goes on
             self._tell_failure("could not grant from a reserve", error)
-        finally:
-            self._helping.is_busy = False
 
     def _help(self, agent_id: str, spell: object) -> None:
         coordinator = self.budget_coordinator
@@ -320,6 +333,8 @@ class PriorityBasedReallocator(Controller):
         if spell is None or pool_id not in self._reserves:
             return
         old = coordinator.get_budget(agent_id)
+        if old >= self.emergency_threshold:
+            return  # somebody was faster
         weight = float(self._rule.weigh([coordinator.get_agent_priority(agent_id)])[0])
         figures = {"pool": pool_id, "from": RESERVE, "weight": weight}
         wanted = plain(_EXACT.add(old, self._wanted(old)))
@@ -329,7 +344,8 @@ class PriorityBasedReallocator(Controller):
         for bounded in self._prepared([decision], self._now()):
             done = self._grant(bounded, spell)
             if done is None:
-                self._tell_empty(pool_id, agent_id)
+                if spell is self._spell:
+                    self._tell_empty(pool_id, agent_id)
                 continue
             self._keep([done])
             if is_first and done.status == "applied":

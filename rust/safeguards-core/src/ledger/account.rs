@@ -45,6 +45,8 @@ pub struct Account {
 pub(super) struct State {
     pub(super) books: Books,
     pub(super) priority: u8,
+    /// How often this account has refused; no further than it counts. Narrow, so that idle agents stay small.
+    pub(super) refusals: u32,
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
     /// When a pool's budget is granted anew.
@@ -91,8 +93,6 @@ pub(super) struct Pool {
     pub(super) agents: BTreeSet<u32>,
     /// Ids of the pools right below.
     pub(super) pools: Vec<Arc<str>>,
-    /// How often it refused, ever.
-    pub(super) refusals: u64,
 }
 
 impl Holds {
@@ -115,6 +115,7 @@ impl Account {
         let state = State {
             books: Books::default(),
             priority,
+            refusals: 0,
             closed: false,
             renews_at: Wall::NEVER,
             history: History::default(),
@@ -190,9 +191,7 @@ impl Account {
     ) -> Result<(), Box<BudgetRefusal>> {
         let mut state = self.lock_renewed(ledger, now);
         if !movement.is_admitted_by(&state.books.balance) {
-            if let Some(pool) = &mut state.pool {
-                pool.refusals += 1;
-            }
+            state.refusals = state.refusals.saturating_add(1);
             return Err(self.refusal(&state, movement.needs()));
         }
         self.parent.as_ref().map_or(Ok(()), |parent| parent.find_refusal(movement, ledger, now))

@@ -58,9 +58,9 @@ pub struct Crossing {
     pub period_spent: i128,
 }
 
-/// Alarms kept until they are taken. Nobody who listens lets them pile up; without a listener the newest ones are
-/// dropped.
-const MAX_PENDING: usize = 4_096;
+/// Alarms kept until they are taken. Who listens takes them after each call, so that only a batch lets more than
+/// a few pile up; without a listener the newest ones are dropped.
+const MAX_PENDING: usize = 1 << 20;
 
 impl Ledger {
     /// Tells of each agent right below a pool, now or later, of which less than `low` remains after a charge or a

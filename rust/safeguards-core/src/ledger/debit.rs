@@ -121,6 +121,7 @@ impl Ledger {
         now: Wall,
     ) -> Result<(), LedgerError> {
         if !movement.is_admitted_by(&state.books.balance) {
+            state.refusals = state.refusals.saturating_add(1);
             return Err(agent.refusal(state, movement.needs()).into());
         }
         agent.parent.as_ref().map_or(Ok(()), |pool| pool.find_refusal(movement, self, now))?;

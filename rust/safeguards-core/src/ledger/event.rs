@@ -112,8 +112,6 @@ pub(super) struct History {
     sequence: u64,
     recent: VecDeque<Entry>,
     sums: Sums,
-    /// Usages that are in the sums.
-    summed: u64,
 }
 
 /// All usage of one account, for those who come back for what is new.
@@ -193,7 +191,7 @@ impl History {
         }
         let (sums, recent): (Vec<Usage>, Vec<Usage>) =
             (self.sums.iter().collect(), self.recent_usage().collect());
-        let count = self.summed + recent.len() as u64;
+        let count = self.sums.count() + recent.len() as u64;
         Some(UsageLog { sequence: self.sequence, count, sums, recent })
     }
 
@@ -205,9 +203,13 @@ impl History {
         for (entry, sequence) in self.recent.drain(..rolled).zip(first..) {
             if let Some(usage) = entry.usage(sequence) {
                 self.sums.add(usage, limits.sums);
-                self.summed += 1;
             }
         }
+    }
+
+    /// How many usages there were, from either source.
+    pub(super) fn usage_count(&self) -> u64 {
+        self.sums.count() + self.recent.iter().filter(|entry| entry.usage(0).is_some()).count() as u64
     }
 
     /// Units of all usage from `source`.

@@ -51,7 +51,7 @@ pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use period::{Period, Schedule};
 pub use rate_limit::WindowSnapshot;
-pub use read::{Renewal, Snapshot};
+pub use read::{Activity, Renewal, Snapshot};
 pub use reservation::{Overage, Request, Reservation, ReservationState};
 pub use resources::{
     Bundle, ClosedResources, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt,

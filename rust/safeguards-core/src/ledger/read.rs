@@ -39,6 +39,17 @@ pub struct Renewal {
     pub budget: Amount,
 }
 
+/// How busy an agent was so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Its books.
+    pub balance: Balance,
+    /// Charges: debits, settlements, and usage that was stated.
+    pub usages: u64,
+    /// How often its own budget refused, repetitions of one attempt included.
+    pub refusals: u64,
+}
+
 impl Ledger {
     /// An agent by its id.
     pub fn agent(&self, id: &str) -> Result<Arc<Account>, LedgerError> {
@@ -82,6 +93,13 @@ impl Ledger {
             priority: state.priority,
             reservations: state.active_reservations(),
         })
+    }
+
+    /// How busy an agent was so far.
+    pub fn activity(&self, agent: &Account) -> Result<Activity, LedgerError> {
+        let state = self.read(agent)?;
+        let (usages, refusals) = (state.history.usage_count(), state.refusals.into());
+        Ok(Activity { balance: state.books.balance, usages, refusals })
     }
 
     /// What an account may still spend, in units: its own remaining budget.
@@ -148,8 +166,7 @@ impl Ledger {
     /// How often a pool refused a debit or a reservation, ever.
     pub fn refusals(&self, pool: &str) -> Result<u64, LedgerError> {
         let pool = self.pool(pool)?;
-        let state = pool.lock();
-        Ok(state.pool.as_ref().map_or(0, |pool| pool.refusals))
+        Ok(pool.lock().refusals.into())
     }
 
     /// When a pool's budget is granted anew, and with what; None if it never is.

@@ -7,24 +7,46 @@ use crate::clock::Wall;
 const HOUR_NANOS: i64 = 3_600 * 1_000_000_000;
 
 /// Sums by the start of their hour.
+///
+/// A pointer, because most accounts have none.
 #[derive(Debug, Default)]
-pub(super) struct Sums(Vec<Usage>);
+pub(super) struct Sums(Option<Box<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    sums: Vec<Usage>,
+    /// Usages that are in them.
+    count: u64,
+}
 
 impl Sums {
     pub(super) fn iter(&self) -> impl Iterator<Item = Usage> {
-        self.0.iter().copied()
+        self.0.iter().flat_map(|inner| inner.sums.iter().copied())
+    }
+
+    /// Usages that are in the sums.
+    pub(super) fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, |inner| inner.count)
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.iter().count()
     }
 
     /// Adds usage to the sum of its hour. Beyond `limit` sums the oldest merge.
     #[inline]
     pub(super) fn add(&mut self, usage: Usage, limit: usize) {
+        self.0.get_or_insert_default().add(usage, limit);
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn add(&mut self, usage: Usage, limit: usize) {
+        self.count += 1;
         // Nearly always it belongs to the newest sum.
-        if let Some(newest) = self.0.last_mut()
+        if let Some(newest) = self.sums.last_mut()
             && (0..HOUR_NANOS).contains(&usage.start.0.saturating_sub(newest.start.0))
             && newest.is_like(&usage)
         {
@@ -37,8 +59,8 @@ impl Sums {
     fn add_elsewhere(&mut self, mut usage: Usage, limit: usize) {
         usage.start = Wall(usage.start.0 - usage.start.0.rem_euclid(HOUR_NANOS));
         // Time goes forward, so the place is at the end or very near to it.
-        let mut place = self.0.len();
-        while let Some(before) = place.checked_sub(1).map(|i| &mut self.0[i])
+        let mut place = self.sums.len();
+        while let Some(before) = place.checked_sub(1).map(|i| &mut self.sums[i])
             && before.start >= usage.start
         {
             if before.start == usage.start && before.is_like(&usage) {
@@ -47,8 +69,8 @@ impl Sums {
             }
             place -= 1;
         }
-        self.0.insert(place, usage);
-        if self.0.len() > limit.max(2) {
+        self.sums.insert(place, usage);
+        if self.sums.len() > limit.max(2) {
             self.merge_oldest();
         }
     }
@@ -56,10 +78,10 @@ impl Sums {
     /// Merges the oldest sum that has a partner with it: the next one of its kind, or else the next one of its
     /// source, as "other". Of any three sums two have the same source.
     fn merge_oldest(&mut self) {
-        let pair = (0..self.0.len()).find_map(|oldest| Some((oldest, self.partner(oldest)?)));
+        let pair = (0..self.sums.len()).find_map(|oldest| Some((oldest, self.partner(oldest)?)));
         let Some((oldest, partner)) = pair else { return };
-        let newer = self.0.remove(partner);
-        let sum = &mut self.0[oldest];
+        let newer = self.sums.remove(partner);
+        let sum = &mut self.sums[oldest];
         if !sum.is_like(&newer) {
             sum.operation = OperationId::OTHER;
         }
@@ -67,9 +89,9 @@ impl Sums {
     }
 
     fn partner(&self, oldest: usize) -> Option<usize> {
-        let sum = &self.0[oldest];
+        let sum = &self.sums[oldest];
         let find = |is_partner: &dyn Fn(&Usage) -> bool| {
-            self.0.iter().skip(oldest + 1).position(is_partner).map(|place| oldest + 1 + place)
+            self.sums.iter().skip(oldest + 1).position(is_partner).map(|place| oldest + 1 + place)
         };
         find(&|other| other.is_like(sum)).or_else(|| find(&|other| other.source == sum.source))
     }

@@ -55,20 +55,21 @@ pub fn deal(pie: i128, guests: &[Guest], rule: Rule) -> Division {
     let pie = pie.max(0).unsigned_abs();
     let kept = guests.iter().filter(|guest| guest.is_fixed).map(Guest::has).sum::<u128>();
     let there = pie.saturating_sub(kept);
-    let floors = guests.iter().filter(|guest| !guest.is_fixed).map(|guest| guest.floor(rule)).sum::<u128>();
-    let dealt = (pie - part(pie, rule.reserve)).saturating_sub(kept).max(floors).min(there);
-    let claims: Vec<_> = guests.iter().filter(|guest| !guest.is_fixed).map(|g| g.claim(rule)).collect();
+    let movable = || guests.iter().filter(|guest| !guest.is_fixed);
+    let floors = movable().map(|guest| guest.floor(rule)).sum::<u128>();
+    let claims: Vec<_> = movable().map(|guest| guest.claim(rule)).collect();
+    let held = claims.iter().map(|claim| claim.floor).sum::<u128>();
+    // Where budgets may not fall by much at once, they leave less than was to be kept back.
+    let dealt = (pie - part(pie, rule.reserve)).saturating_sub(kept).max(held).min(there);
     let Shares { units, .. } = max_min_shares(dealt, &claims);
-    let given = units.iter().sum::<u128>();
-    let mut shares = units.into_iter().map(u128::cast_signed);
+    let mut shares =
+        movable().zip(units).map(|(guest, units)| units.max(guest.bounds(rule).0).cast_signed());
     let mut new = |guest: &Guest| if guest.is_fixed { None } else { shares.next() };
     let mut budgets: Vec<_> = guests.iter().map(|guest| new(guest).unwrap_or(guest.remaining)).collect();
     if is_dust(guests, &budgets) {
         budgets = guests.iter().map(|guest| guest.remaining).collect();
     }
-    // Where budgets may not fall by much at once, they leave less than was to be kept back.
-    let reserve = (there - dealt).min(there.saturating_sub(given));
-    Division { budgets, reserve: reserve.cast_signed(), floors_hold: floors <= there }
+    Division { budgets, reserve: (there - dealt).cast_signed(), floors_hold: floors <= there }
 }
 
 /// Whether nothing but the last unit of some moves back and forth. Needs are floats, and tremble.
@@ -91,12 +92,17 @@ impl Guest {
         part(self.initial.max(0).unsigned_abs(), rule.floor)
     }
 
-    fn claim(&self, rule: Rule) -> Claim {
-        let floor = self.floor(rule);
-        let (least, most) = rule.max_change.map_or((0, BOUNDLESS), |share| {
+    /// The least and the most that it can have after one change.
+    fn bounds(&self, rule: Rule) -> (u128, u128) {
+        rule.max_change.map_or((0, BOUNDLESS), |share| {
             let step = part(self.initial.max(0).unsigned_abs(), share);
             (self.has().saturating_sub(step), self.has() + step)
-        });
+        })
+    }
+
+    fn claim(&self, rule: Rule) -> Claim {
+        let floor = self.floor(rule);
+        let (least, most) = self.bounds(rule);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         let units = |wholes: f64| ((wholes * UNITS) as u128).min(BOUNDLESS);
         Claim {
@@ -150,6 +156,10 @@ mod tests {
         let rule = Rule { max_change: Some(200_000_000), ..RULE };
         assert_eq!(deal(125, &guests, rule).budgets, [40, 60]);
         assert_eq!(deal(10_000, &guests, rule).budgets, [60, 60]);
+        let rule = Rule { max_change: Some(20_000_000), ..RULE };
+        let division = |pie| deal(pie, &guests, rule);
+        assert_eq!(division(110), Division { budgets: vec![49, 49], reserve: 12, floors_hold: true });
+        assert_eq!(division(80), Division { budgets: vec![49, 49], reserve: 0, floors_hold: true });
     }
 
     #[test]

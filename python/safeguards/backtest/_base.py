@@ -1,0 +1,75 @@
+"""What all backtests have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from safeguards._figures import save_all
+from safeguards.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+Row = TypeVar("Row")
+
+
+class Backtest(ABC, Generic[Row]):
+    """What every backtest returns.
+
+    Attributes:
+        kind: what was tested, as `safeguards backtest` names it.
+        rows: a dataclass for each policy, which its first field names; a `..._share` or `..._rate` is a share
+            of 1.
+    """
+
+    kind: ClassVar[str]
+    rows: list[Row]
+
+    def row(self, name: str) -> Row:
+        """The row of one policy.
+
+        Raises:
+            ConfigurationError: there is no such policy.
+        """
+        named = {_name(row): row for row in self.rows}
+        if name not in named:
+            raise ConfigurationError(f"a policy is one of {', '.join(named)}, not {name!r}")
+        return named[name]
+
+    @property
+    @abstractmethod
+    def verdict(self) -> str:
+        """What it comes to, in one sentence."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the hours as plain values, ready for JSON."""
+        rows = [asdict(row) for row in self.rows]  # type: ignore[call-overload] # each is a dataclass
+        return {"kind": self.kind, **self._facts(), "rows": rows, "verdict": self.verdict}
+
+    def plot(self, directory: Path) -> list[Path]:
+        """Writes pictures into a directory that exists, and returns their files.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        return save_all(
+            {f"{self.kind}-{name}": figure for name, figure in self._figures().items()}, directory
+        )
+
+    @abstractmethod
+    def _facts(self) -> Mapping[str, Any]:
+        """What else `to_dict` tells."""
+
+    @abstractmethod
+    def _figures(self) -> Mapping[str, Figure]:
+        """The pictures by name."""
+
+
+def _name(row: Any) -> str:
+    name: str = getattr(row, fields(row)[0].name)
+    return name

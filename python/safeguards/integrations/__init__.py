@@ -1,0 +1,1 @@
+"""Other libraries' ways of working, for those who use them."""

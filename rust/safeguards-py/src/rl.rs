@@ -1,0 +1,256 @@
+//! Learnt budgets for Python: the table of values, and what hindsight would have reached.
+
+use numpy::{PyArray1, PyArray2, PyArray4, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use safeguards_core::rl as core;
+
+use crate::error::configuration_error;
+
+fn refuse(error: core::RlError) -> PyErr {
+    Python::attach(|py| configuration_error(py, error.to_string()))
+}
+
+type Floats<'py> = PyReadonlyArray1<'py, f64>;
+type Places<'py> = (PyReadonlyArray1<'py, i64>, Floats<'py>, Floats<'py>);
+
+fn floats(array: &Floats<'_>) -> Vec<f64> {
+    array.as_array().to_vec()
+}
+
+fn rows(array: &PyReadonlyArray2<'_, f64>) -> Vec<f64> {
+    array.as_array().iter().copied().collect()
+}
+
+/// What is no class is refused by the core.
+fn class(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn same_length(name: &'static str, expected: usize, given: usize) -> PyResult<()> {
+    if given == expected { Ok(()) } else { Err(refuse(core::RlError::Length { name, expected, given })) }
+}
+
+fn situations((classes, shares, budgets): &Places<'_>) -> PyResult<Vec<core::Situation>> {
+    same_length("shares", classes.len(), shares.len())?;
+    same_length("budgets", classes.len(), budgets.len())?;
+    let columns = classes.as_array().into_iter().zip(shares.as_array()).zip(budgets.as_array());
+    let situation = |((&number, &share), &budget)| core::Situation { class: class(number), share, budget };
+    Ok(columns.map(situation).collect())
+}
+
+/// The value of each action in each situation: a class, and a place on each of two axes.
+///
+/// Between the nodes of the axes values are interpolated; beyond the ends they are those of the end.
+/// Situations are three arrays: classes (int64), places on the axis of shares and on that of budgets.
+/// `safeguards.budget.rl_optimizer` learns with it.
+///
+/// Args:
+///     classes: how many.
+///     shares: nodes of the first axis, at least 2, rising.
+///     budgets: nodes of the second axis, at least 2, rising.
+///     actions: how many.
+///     values: of shape (classes, shares, budgets, actions); zeros if not given.
+///
+/// Raises:
+///     ConfigurationError: a size or a shape that makes no sense.
+///
+/// Example:
+///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0, 2.0]), 3)
+///     >>> table.values.shape
+///     (1, 2, 3, 3)
+#[pyclass(frozen, name = "QTable", module = "safeguards._native")]
+pub(crate) struct PyQTable(Mutex<core::QTable>);
+
+#[pymethods]
+impl PyQTable {
+    #[new]
+    #[pyo3(signature = (classes, shares, budgets, actions, values = None))]
+    fn new(
+        classes: usize,
+        shares: Floats<'_>,
+        budgets: Floats<'_>,
+        actions: usize,
+        values: Option<PyReadonlyArrayDyn<'_, f64>>,
+    ) -> PyResult<Self> {
+        let shares = core::Axis::new("shares", floats(&shares)).map_err(refuse)?;
+        let budgets = core::Axis::new("budgets", floats(&budgets)).map_err(refuse)?;
+        let table = core::QTable::new(classes, shares, budgets, actions).map_err(refuse)?;
+        let table = match values {
+            Some(values) => table.with_values(values.as_array().iter().copied().collect()).map_err(refuse)?,
+            None => table,
+        };
+        Ok(Self(Mutex::new(table)))
+    }
+
+    /// A copy of the values, of shape (classes, shares, budgets, actions).
+    #[getter]
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray4<f64>>> {
+        let (values, shape) = {
+            let table = self.0.lock();
+            (table.values().to_vec(), table.shape())
+        };
+        PyArray1::from_vec(py, values).reshape(shape)
+    }
+
+    /// The number of the best action in each situation; of equal ones the one nearest to the middle.
+    ///
+    /// Raises:
+    ///     ConfigurationError: lengths that differ, a class that is none, or a place that is not finite.
+    ///
+    /// Example:
+    ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 3)
+    ///     >>> table.best((np.array([0, 0]), np.array([0.5, 0.1]), np.array([0.0, 9.0])))
+    ///     array([1, 1])
+    fn best<'py>(&self, py: Python<'py>, at: Places<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let at = situations(&at)?;
+        let best = py.detach(|| self.0.lock().best(&at)).map_err(refuse)?;
+        Ok(PyArray1::from_iter(py, best.into_iter().map(usize::cast_signed).map(|action| action as i64)))
+    }
+
+    /// Learns from what every action does in n situations; what it knew before is forgotten.
+    ///
+    /// It is fitted Q-iteration (Ernst, Geurts & Wehenkel, 2005).
+    ///
+    /// Args:
+    ///     at: the situations.
+    ///     rewards: of shape (n, actions).
+    ///     to_classes: the class that follows, whatever is done.
+    ///     to_shares: the place on the axis of shares that follows, whatever is done.
+    ///     to_budgets: the place on the axis of budgets that follows, of shape (n, actions).
+    ///     discount: what the next step's reward is worth, from 0 to below 1.
+    ///     sweeps: at most so many; it ends when no value moves any more.
+    ///
+    /// Returns:
+    ///     The number of sweeps.
+    ///
+    /// Raises:
+    ///     ConfigurationError: lengths that differ, or values that are not finite. Nothing was forgotten.
+    ///
+    /// Example:
+    ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
+    ///     >>> here, zero = np.zeros(1), np.zeros(1, np.int64)
+    ///     >>> rewards, stay = np.array([[1.0, 3.0]]), np.zeros((1, 2))
+    ///     >>> _ = table.fit((zero, here, here), rewards, zero, here, stay, 0.5, 100)
+    ///     >>> table.values[0, 0, 0].round(2)  # 3 at each step from now on is worth 3 + 3/2 + 3/4 ...
+    ///     array([4., 6.])
+    #[expect(clippy::too_many_arguments, reason = "arrays, one for each part of a transition")]
+    fn fit<'py>(
+        &self,
+        py: Python<'py>,
+        at: Places<'py>,
+        rewards: PyReadonlyArray2<'py, f64>,
+        to_classes: PyReadonlyArray1<'py, i64>,
+        to_shares: Floats<'py>,
+        to_budgets: PyReadonlyArray2<'py, f64>,
+        discount: f64,
+        sweeps: usize,
+    ) -> PyResult<usize> {
+        let from = situations(&at)?;
+        same_length("to_shares", to_classes.len(), to_shares.len())?;
+        let to: Vec<(usize, f64)> =
+            to_classes.as_array().iter().map(|&number| class(number)).zip(floats(&to_shares)).collect();
+        let (rewards, to_budgets) = (rows(&rewards), rows(&to_budgets));
+        let transitions =
+            core::Transitions { from: &from, rewards: &rewards, to: &to, to_budgets: &to_budgets };
+        py.detach(|| self.0.lock().fit(&transitions, discount, sweeps)).map_err(refuse)
+    }
+
+    /// Learns from single steps, one after the other (Watkins & Dayan 1992).
+    ///
+    /// Args:
+    ///     at: the situations.
+    ///     actions: what was done.
+    ///     rewards: what it was worth.
+    ///     to: the situations that followed.
+    ///     learning_rate: how far a value moves towards what was seen.
+    ///     discount: what the next step's reward is worth.
+    ///
+    /// Raises:
+    ///     ConfigurationError: lengths that differ, or values that make no sense. Nothing was learnt.
+    ///
+    /// Example:
+    ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
+    ///     >>> here = (np.zeros(1, np.int64), np.zeros(1), np.zeros(1))
+    ///     >>> table.update(here, np.array([1]), np.array([3.0]), here, 0.1, 0.9)
+    ///     >>> table.values[0, 0, 0].round(2)
+    ///     array([0. , 0.3])
+    #[expect(clippy::too_many_arguments, reason = "arrays, one for each part of a step")]
+    fn update<'py>(
+        &self,
+        py: Python<'py>,
+        at: Places<'py>,
+        actions: PyReadonlyArray1<'py, i64>,
+        rewards: Floats<'py>,
+        to: Places<'py>,
+        learning_rate: f64,
+        discount: f64,
+    ) -> PyResult<()> {
+        let (from, to) = (situations(&at)?, situations(&to)?);
+        same_length("actions", from.len(), actions.len())?;
+        same_length("rewards", from.len(), rewards.len())?;
+        same_length("to", from.len(), to.len())?;
+        let acts = actions.as_array().into_iter().zip(rewards.as_array());
+        let steps: Vec<core::Step> = from
+            .into_iter()
+            .zip(acts)
+            .zip(to)
+            .map(|((from, (&action, &reward)), to)| core::Step { from, action: class(action), reward, to })
+            .collect();
+        py.detach(|| self.0.lock().update(&steps, learning_rate, discount)).map_err(refuse)
+    }
+
+    /// A table with the same values, which learns on its own.
+    ///
+    /// Example:
+    ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
+    ///     >>> (table.copy().values == table.values).all()
+    ///     np.True_
+    fn copy(&self) -> Self {
+        Self(Mutex::new(self.0.lock().clone()))
+    }
+}
+
+/// The best budgets in hindsight: dynamic programming over a grid of budgets, with all demand known.
+///
+/// Args:
+///     demand: of shape (agents, steps), known in full.
+///     tasks: how many tasks each demand stands for, of the same shape.
+///     start: each agent's budget before the first step; of the levels, the nearest is taken.
+///     levels: the budgets there are, above 0, rising.
+///     max_change: the most that a budget changes at a time, as a share of it.
+///     rewards: for the share of the budget that is used, for demand above the budget, for each task, for
+///         each unit of change.
+///
+/// Returns:
+///     The budget of each agent in each step, of the shape of `demand`.
+///
+/// Raises:
+///     ConfigurationError: a shape or a value that makes no sense.
+///
+/// Example:
+///     >>> demand = np.array([[1.0, 1.0, 2.0]])
+///     >>> levels = np.array([1.0, 1.3, 1.69, 2.0])
+///     >>> best_budgets(demand, demand, np.array([1.0]), levels, 0.3, (50.0, -100.0, 10.0, -0.1))
+///     array([[1.3 , 1.69, 2.  ]])
+#[pyfunction]
+pub(crate) fn best_budgets<'py>(
+    py: Python<'py>,
+    demand: PyReadonlyArray2<'py, f64>,
+    tasks: PyReadonlyArray2<'py, f64>,
+    start: Floats<'py>,
+    levels: Floats<'py>,
+    max_change: f64,
+    rewards: (f64, f64, f64, f64),
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let shape = [demand.shape()[0], demand.shape()[1]];
+    let start = floats(&start);
+    same_length("start", shape[0], start.len())?;
+    let (utilization, exhaustion, task, change) = rewards;
+    let rewards = core::Rewards { utilization, exhaustion, task, change };
+    let (demand, tasks) = (rows(&demand), rows(&tasks));
+    let solver = core::Clairvoyant::new(floats(&levels), max_change, rewards).map_err(refuse)?;
+    let budgets = py.detach(|| solver.solve(&demand, &tasks, &start)).map_err(refuse)?;
+    PyArray1::from_vec(py, budgets).reshape(shape)
+}

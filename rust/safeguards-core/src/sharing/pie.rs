@@ -62,8 +62,7 @@ pub fn deal(pie: i128, guests: &[Guest], rule: Rule) -> Division {
     // Where budgets may not fall by much at once, they leave less than was to be kept back.
     let dealt = (pie - part(pie, rule.reserve)).saturating_sub(kept).max(held).min(there);
     let Shares { units, .. } = max_min_shares(dealt, &claims);
-    let mut shares =
-        movable().zip(units).map(|(guest, units)| units.max(guest.bounds(rule).0).cast_signed());
+    let mut shares = movable().zip(units).map(|(guest, units)| units.max(guest.bounds(rule).0).cast_signed());
     let mut new = |guest: &Guest| if guest.is_fixed { None } else { shares.next() };
     let mut budgets: Vec<_> = guests.iter().map(|guest| new(guest).unwrap_or(guest.remaining)).collect();
     if is_dust(guests, &budgets) {

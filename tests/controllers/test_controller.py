@@ -2,18 +2,27 @@
 
 import asyncio
 import gc
+import json
 import re
 import subprocess
 import sys
 import threading
 import time
+import traceback
 import weakref
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from safeguards import AlertSeverity, BudgetCoordinator, ConfigurationError, Decision, ManualClock
+from safeguards import (
+    AlertSeverity,
+    BudgetCoordinator,
+    ConfigurationError,
+    Decision,
+    ManualClock,
+    UnknownAgentError,
+)
 from safeguards.core._ticker import ticker_of
 from safeguards.core.controller import Controller
 
@@ -267,6 +276,43 @@ def test_alerts_hold_what_they_show_and_no_more(coordinator):
     assert alert.title == "Raiser changed 6 budgets"
     assert alert.message.endswith("and 3 more, in the history of the controller")
     assert alert.details == {"decisions": tuple(decisions[:3]), "count": 6}
+
+
+def test_alerts_of_failures_hold_nothing_that_was_computed(raiser, coordinator):
+    class Figures:
+        pass
+
+    seen = []
+
+    def propose(now):
+        figures = Figures()
+        seen.append(weakref.ref(figures))
+        raise RuntimeError("no forecast")
+
+    raiser._propose = propose
+    raiser.run_once()
+    gc.collect()
+    assert seen[0]() is None
+    [alert] = coordinator.notification_manager.get_alerts(AlertSeverity.ERROR)
+    lines = "".join(traceback.format_exception(alert.details["error"]))
+    assert 'raise RuntimeError("no forecast")' in lines  # where it happened can still be read
+
+
+def test_decisions_are_plain_in_json():
+    decision = Decision("agent", "bot", Decimal("1E+3"), Decimal("0E-9"), "x", {"need": float("inf")})
+    plain = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
+    assert (plain["old"], plain["new"], plain["inputs"]) == ("1000", "0.000000000", {"need": "inf"})
+
+
+def test_an_agent_that_comes_under_the_id_of_one_that_was_pinned_is_not(coordinator):
+    coordinator.pin("bot")
+    coordinator.pin("team")
+    coordinator.register_agent("team", "team")
+    coordinator.unregister_agent("bot")
+    coordinator.unregister_agent("team")
+    assert coordinator.pinned == {"team"}  # the pool
+    with pytest.raises(UnknownAgentError):
+        coordinator.unregister_agent("bot")
 
 
 def test_history_is_bounded(coordinator):

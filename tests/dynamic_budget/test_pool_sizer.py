@@ -21,6 +21,7 @@ from safeguards import (
     UnknownPoolError,
 )
 from safeguards.core.dynamic_budget import AdaptivePoolSizer
+from safeguards.core.dynamic_budget._pool_demand import DemandTracker
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -391,6 +392,18 @@ def test_two_pools_do_not_mix(clock):
 
 
 # Others have a say.
+
+
+def test_many_pools_are_forecast_at_once(coordinator, monkeypatch):
+    sizer = AdaptivePoolSizer(coordinator)
+    for number in range(20):
+        pool = coordinator.create_budget_pool(f"pool {number}", 100)
+        sizer.configure_pool(pool, exhaustion_rate=None if number % 2 else 0.1)
+    asked = []
+    expect = DemandTracker.expect
+    monkeypatch.setattr(DemandTracker, "expect", lambda self, p: asked.append(p) or expect(self, p))
+    sizer.run_once()
+    assert sorted(asked, key=str) == [0.9, None]
 
 
 def test_pins_vetoes_and_max_change(coordinator):

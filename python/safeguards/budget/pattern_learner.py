@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from safeguards._native import UsageLearner
 from safeguards.budget._pattern_search import find_patterns
+from safeguards.core._amounts import plain
 from safeguards.core._ticker import ticker_of
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError, UnknownAgentError
@@ -264,7 +265,7 @@ class BudgetPatternLearner(Controller):
         except UnknownAgentError:
             return None
         need = prediction.predicted_budget
-        new = _EXACT.multiply(need, SAFETY_MARGIN).quantize(_PLACES, context=_EXACT)
+        new = plain(_EXACT.multiply(need, SAFETY_MARGIN).quantize(_PLACES, context=_EXACT))
         hours = len(prediction.hourly)
         return Decision(
             kind="agent",

@@ -305,7 +305,7 @@ class BudgetRLOptimizer(Controller):
 
     def _prepared(self, decisions: list[Decision], now: datetime) -> list[Decision]:
         """As the base, but a budget that stays as it is is kept: it is given again for the next interval."""
-        named = (replace(self._bounded(d), controller=self._name, time=now) for d in decisions)
+        named = (self._bounded(d).signed(self._name, now) for d in decisions)
         return [decision for decision in named if decision.new != decision.inputs["left"]]
 
     def _apply(self, decision: Decision) -> None:

@@ -134,6 +134,11 @@ class BudgetCoordinator(Ledger):
             pool_id = f"{name}-{number}"
         return pool_id
 
+    def unregister_agent(self, agent_id: str) -> None:  # noqa: D102 - the base class documents it
+        super().unregister_agent(agent_id)
+        if agent_id in self._pinned and not self._has_pool(agent_id):
+            self.unpin(agent_id)  # who comes later under this id is somebody else
+
     def get_agent_metrics(self, agent_id: str) -> BudgetMetrics:
         """An agent's books at one instant.
 

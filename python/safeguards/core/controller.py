@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 import threading
+import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
@@ -13,6 +14,7 @@ from decimal import ROUND_DOWN, Context, Decimal
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from safeguards.core._amounts import plain
 from safeguards.core._ticker import ticker_of
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
@@ -253,7 +255,7 @@ class Controller(ABC):
 
     def _prepared(self, decisions: list[Decision], now: datetime) -> list[Decision]:
         """The decisions that change something, bounded, with a name and a time."""
-        named = (replace(self._bounded(d), controller=self._name, time=now) for d in decisions)
+        named = (self._bounded(d).signed(self._name, now) for d in decisions)
         return [decision for decision in named if self._matters(decision)]
 
     def _bounded(self, decision: Decision) -> Decision:
@@ -267,7 +269,7 @@ class Controller(ABC):
             return decision
         most = _EXACT.multiply(initial, Decimal(str(self.max_change))).quantize(_PLACES, context=_EXACT)
         least, highest = _EXACT.subtract(decision.old, most), _EXACT.add(decision.old, most)
-        new = min(max(decision.new, least), highest)
+        new = plain(min(max(decision.new, least), highest))
         if new == decision.new:
             return decision
         reason = f"{decision.reason}; at most {self.max_change:.0%} of {initial} at a time"
@@ -276,17 +278,17 @@ class Controller(ABC):
     def _carry_out(self, decision: Decision, spell: object) -> Decision | None:
         """Applies a decision that nobody objects to. None if the controller was stopped before."""
         if decision.subject in self.budget_coordinator.pinned:
-            return replace(decision, status="pinned")
+            return decision.with_status("pinned")
         if not all(self._agrees(judge, decision) for judge in self._judges):
-            return replace(decision, status="vetoed")
+            return decision.with_status("vetoed")
         with self._applying:
             if spell is not None and spell is not self._spell:
                 return None
             try:
                 self._apply(decision)
             except Exception as error:  # noqa: BLE001 - the others are still applied
-                return replace(decision, status="failed", error=str(error))
-        return replace(decision, status="applied")
+                return decision.with_status("failed", str(error))
+        return decision.with_status("applied")
 
     def _agrees(self, judge: Judge, decision: Decision) -> bool:
         try:
@@ -325,6 +327,7 @@ class Controller(ABC):
 
     def _tell_failure(self, what: str, error: Exception) -> None:
         _logger.error("%s %s", self._name, what, exc_info=error)
+        traceback.clear_frames(error.__traceback__)  # alerts are kept: not with all that was computed
         self.budget_coordinator.notification_manager.send_alert(
             f"{self._name} {what}",
             f"{type(error).__name__}: {error}. Its rule for such a case: {self.fallback}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -61,14 +62,46 @@ class Decision:
     status: DecisionStatus = "proposed"
     error: str | None = None
 
+    # Written out, because every decision passes here twice and `dataclasses.replace` takes thrice as long.
+
+    def signed(self, controller: str, time: datetime) -> Decision:
+        """The same, with who decided it and when."""
+        return Decision(
+            self.kind,
+            self.subject,
+            self.old,
+            self.new,
+            self.reason,
+            self.inputs,
+            controller,
+            time,
+            self.status,
+            self.error,
+        )
+
+    def with_status(self, status: DecisionStatus, error: str | None = None) -> Decision:
+        """The same, with what became of it."""
+        return Decision(
+            self.kind,
+            self.subject,
+            self.old,
+            self.new,
+            self.reason,
+            self.inputs,
+            self.controller,
+            self.time,
+            status,
+            error,
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; amounts are decimal strings."""
+        """Plain values, ready for JSON: amounts are decimal strings, and infinity is `"inf"`."""
         return {
             "controller": self.controller,
             "kind": self.kind,
             "subject": self.subject,
-            "old": str(self.old),
-            "new": str(self.new),
+            "old": format(self.old, "f"),
+            "new": format(self.new, "f"),
             "reason": self.reason,
             "inputs": {name: _plain(value) for name, value in self.inputs.items()},
             "time": None if self.time is None else self.time.isoformat(),
@@ -84,4 +117,5 @@ class Decision:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
+    is_plain = isinstance(value, bool | int | str | None) or (isinstance(value, float) and isfinite(value))
+    return value if is_plain else str(value)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from decimal import Context, Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from safeguards import _native
 from safeguards.budget.time_scheduler._values import TimeProfile
+from safeguards.core._amounts import amount
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 _KEYS = ("budget", "start_time", "end_time", "days", "each_day")
 _OPTIONAL = {"days": range(7), "each_day": False}
-_EXACT = Context(prec=60)
 _MARGIN = timedelta(days=60)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC) + _MARGIN, datetime.max.replace(tzinfo=UTC) - _MARGIN
 
@@ -86,18 +84,6 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> Any:
     return value
 
 
-def amount(where: str, value: Any) -> Decimal:
-    """An amount, exactly.
-
-    Raises:
-        InvalidAmountError: it is none; it names `where`.
-        TypeError: it is of a type that no amount has.
-    """
-    units = _native.amount_units(value, round_up=False, argument=where)
-    amount = Decimal(units).scaleb(-9, _EXACT).normalize(_EXACT)
-    return amount if amount.as_tuple().exponent < 0 else amount.quantize(Decimal(1), context=_EXACT)  # type: ignore[operator]
-
-
 def _profile(name: object, entry: object) -> TimeProfile:
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"the name of a profile must be text, not {name!r}")
@@ -125,7 +111,7 @@ def _profile(name: object, entry: object) -> TimeProfile:
         raise ConfigurationError(f"{where}['each_day'] must be True or False, not {given['each_day']!r}")
     days = _days(f"{where}['days']", given["days"])
     return TimeProfile(
-        name, amount(f"{where}['budget']", given["budget"]), start, end, days, given["each_day"]
+        name, amount(given["budget"], f"{where}['budget']"), start, end, days, given["each_day"]
     )
 
 

@@ -16,6 +16,7 @@ from safeguards.budget.time_scheduler._grants import grants_of
 from safeguards.budget.time_scheduler._live_pacing import LivePacing, Pacing
 from safeguards.budget.time_scheduler._pacing import DemandHistory
 from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
+from safeguards.core._amounts import amount as amount_of
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError
 from safeguards.types.decisions import Decision
@@ -364,7 +365,7 @@ class BudgetTimeScheduler(Controller):
             InvalidAmountError: `amount` is not an amount.
             ConfigurationError: the pool has no schedule.
         """
-        expected = float(arguments.amount("amount", amount))
+        expected = float(amount_of(amount, "amount"))
         plan = self._plan_of(pool_id)
         share = self.throttle(pool_id)
         lot = self._random.random() if key is None else _lot(pool_id, plan.calendar.at(self._now()), key)

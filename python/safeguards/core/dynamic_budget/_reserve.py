@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, Context, Decimal
 
-__all__ = ["Reserve", "plain"]
+from safeguards.core._amounts import plain
+
+__all__ = ["Reserve"]
 
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _PLACES = Decimal("1e-9")
-_NOTHING, _ONE = Decimal(0), Decimal(1)
-_DECIMALS = range(-9, 1)
+_NOTHING = Decimal(0)
 
 
 class Reserve:
@@ -63,9 +64,3 @@ class Reserve:
         self._drawn[agent_id] = _EXACT.add(self._drawn.get(agent_id, _NOTHING), amount)
         self.left = plain(_EXACT.subtract(self.left, amount))
         self.given = _EXACT.add(self.given, amount)
-
-
-def plain(amount: Decimal) -> Decimal:
-    """The same amount without needless zeros, and without an exponent above 0."""
-    short = amount.normalize(_EXACT)
-    return short if short.as_tuple().exponent in _DECIMALS else short.quantize(_ONE, context=_EXACT)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from safeguards._native import amount_units
+from safeguards.core._amounts import amount, plain
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._pool_demand import DemandTracker, Look, renewal_of
 from safeguards.core.dynamic_budget._pool_rules import SizingRule
@@ -26,8 +26,6 @@ __all__ = ["AdaptivePoolSizer"]
 
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _PLACES = Decimal("1e-9")
-_DECIMALS = range(-9, 1)
-_ONE = Decimal(1)
 _LARGEST = Decimal(10) ** 15
 _SAME_LENGTH = 1.01
 """Periods this much longer than the interval still count as one step: an hour's clock drifts a little."""
@@ -105,10 +103,8 @@ class AdaptivePoolSizer(Controller):
             max_change=max_change,
             history_size=history_size,
         )
-        self.min_pool_budget = _amount(min_pool_budget, "min_pool_budget")
-        self.max_pool_budget = (
-            None if max_pool_budget is None else _amount(max_pool_budget, "max_pool_budget")
-        )
+        self.min_pool_budget = amount(min_pool_budget, "min_pool_budget")
+        self.max_pool_budget = None if max_pool_budget is None else amount(max_pool_budget, "max_pool_budget")
         if self.max_pool_budget is not None and self.max_pool_budget < self.min_pool_budget:
             raise ConfigurationError(
                 f"max_pool_budget ({self.max_pool_budget}) is below min_pool_budget ({self.min_pool_budget})"
@@ -215,7 +211,7 @@ class AdaptivePoolSizer(Controller):
         if looks is None:  # a dry run: it must leave no trace
             tracker = deepcopy(tracker)
             looks = tracker.observe(self.budget_coordinator)
-        expected = {rule.probability: tracker.expect(rule.probability) for rule in self._rules()}
+        expected = {p: tracker.expect(p) for p in {pool.rule.probability for pool in self._pools.values()}}
         decisions: list[Decision] = []
         for pool_id, look in looks.items():
             rule = self._pools[pool_id].rule
@@ -304,10 +300,7 @@ class AdaptivePoolSizer(Controller):
     def _clamped(self, size: Decimal) -> Decimal:
         largest = _LARGEST if self.max_pool_budget is None else self.max_pool_budget
         rounded = size.quantize(_PLACES, context=_EXACT)
-        return _plain(min(max(rounded, self.min_pool_budget), largest))
-
-    def _rules(self) -> list[SizingRule]:
-        return [pool.rule for pool in self._pools.values()]
+        return plain(min(max(rounded, self.min_pool_budget), largest))
 
     def _rule_of(self, pool_id: str) -> SizingRule:
         pool = self._pools.get(pool_id)
@@ -325,18 +318,6 @@ class AdaptivePoolSizer(Controller):
         coordinator = self.budget_coordinator
         found = coordinator._agents_below(pool_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         return found >= self._pools[pool_id].min_agents
-
-
-def _amount(value: Amount, argument: str) -> Decimal:
-    """The exact amount of an argument, refused if it is none."""
-    units = amount_units(value, round_up=False, argument=argument)
-    return _plain(_EXACT.scaleb(Decimal(units), -9))
-
-
-def _plain(amount: Decimal) -> Decimal:
-    """The same amount without needless zeros, and without an exponent."""
-    short = amount.normalize(_EXACT)
-    return short if short.as_tuple().exponent in _DECIMALS else short.quantize(_ONE, context=_EXACT)
 
 
 def _decimal(value: float) -> Decimal:

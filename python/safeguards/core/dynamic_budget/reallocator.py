@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
-from safeguards._native import PoolMembers, amount_units
+from safeguards._native import PoolMembers
+from safeguards.core._amounts import amount, plain
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._agent_demand import AgentDemand
 from safeguards.core.dynamic_budget._division import (
@@ -19,7 +20,7 @@ from safeguards.core.dynamic_budget._division import (
     boundless,
     part_reason,
 )
-from safeguards.core.dynamic_budget._reserve import Reserve, plain
+from safeguards.core.dynamic_budget._reserve import Reserve
 from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
 from safeguards.types.decisions import Decision
 from safeguards.types.enums import AlertSeverity
@@ -125,7 +126,7 @@ class PriorityBasedReallocator(Controller):
             max_change=max_change,
             history_size=history_size,
         )
-        self.emergency_threshold = _amount(emergency_threshold, "emergency_threshold")
+        self.emergency_threshold = amount(emergency_threshold, "emergency_threshold")
         self._pool_ids = None if pool_ids is None else _known_pools(budget_coordinator, pool_ids)
         self._rule = Rule(0.1, 0.2, DEFAULT_WEIGHTS)
         self._demand: dict[str, AgentDemand] = {}
@@ -427,11 +428,6 @@ class PriorityBasedReallocator(Controller):
                 kind="pool",
             )
         self._short_pools = short
-
-
-def _amount(value: Amount, argument: str) -> Decimal:
-    units = amount_units(value, round_up=False, argument=argument)
-    return plain(_EXACT.scaleb(Decimal(units), -9))
 
 
 def _known_pools(coordinator: BudgetCoordinator, pool_ids: Iterable[str]) -> list[str]:

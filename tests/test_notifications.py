@@ -192,7 +192,7 @@ def test_thresholds_may_be_any_iterable():
 
 
 @pytest.mark.parametrize(
-    "thresholds", [[0], [-1], [float("nan")], [1e-9], [1001], [float("inf")], [0.5] * 101]
+    "thresholds", [[0], [-1], [float("nan")], [1e-9], [1.0000001], [1.5], [float("inf")], [0.5] * 101]
 )
 def test_what_is_no_threshold(thresholds):
     with pytest.raises(ConfigurationError, match="thresholds must be"):

@@ -44,11 +44,11 @@ class NotificationManager:
 
     Args:
         thresholds: shares of a budget. When spending crosses one, an alert is sent, once in each period of
-            the budget: `0.8` tells that 80 % is spent. A share of 1 or more is an error, one below a warning.
+            the budget: `0.8` tells that 80 % is spent. A share of 1 is an error, one below a warning.
         max_alerts: alerts and failures that are kept; older ones are dropped.
 
     Raises:
-        ConfigurationError: a threshold is not above 0, or `max_alerts` is below 1.
+        ConfigurationError: a threshold is not above 0 and up to 1, or `max_alerts` is below 1.
 
     Example:
         >>> manager = NotificationManager()
@@ -59,8 +59,8 @@ class NotificationManager:
 
     def __init__(self, *, thresholds: Iterable[float] = (0.8, 1.0), max_alerts: int = 1_000) -> None:
         self.thresholds = tuple(thresholds)
-        if any(not share > 0 for share in self.thresholds):
-            raise ConfigurationError("thresholds must be shares of a budget above 0, such as 0.8")
+        if any(not 0 < share <= 1 for share in self.thresholds):
+            raise ConfigurationError("thresholds must be shares of a budget above 0 and up to 1, such as 0.8")
         if max_alerts < 1:
             raise ConfigurationError("max_alerts must be at least 1")
         self._lock = threading.Lock()

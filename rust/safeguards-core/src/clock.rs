@@ -17,6 +17,8 @@ pub struct Wall(pub i64);
 impl Monotonic {
     /// Later than every time that a clock shows.
     pub const NEVER: Self = Self(i64::MAX);
+    /// The end of the line: the last time that a clock shows.
+    const LAST: i64 = i64::MAX - 1;
 
     /// This time moved by `nanos`, stopping at the ends of the line.
     #[must_use]
@@ -95,20 +97,20 @@ impl ManualClock {
     /// A clock that shows `wall`; its monotonic line starts at zero.
     #[must_use]
     pub const fn new(wall: Wall) -> Self {
-        Self { monotonic: AtomicI64::new(0), wall: AtomicI64::new(wall.0) }
+        Self { monotonic: AtomicI64::new(0), wall: AtomicI64::new(shown(wall.0)) }
     }
 
     /// Moves both lines forward. Stops at the end of the lines, 292 years on.
     pub fn advance(&self, by: Duration) {
         let nanos = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
         for line in [&self.monotonic, &self.wall] {
-            line.update(Ordering::SeqCst, Ordering::SeqCst, |now| now.saturating_add(nanos));
+            line.update(Ordering::SeqCst, Ordering::SeqCst, |now| shown(now.saturating_add(nanos)));
         }
     }
 
     /// Moves the wall line alone, either way: what an administrator or a time server does.
     pub fn set_wall(&self, to: Wall) {
-        self.wall.store(to.0, Ordering::SeqCst);
+        self.wall.store(shown(to.0), Ordering::SeqCst);
     }
 
     /// What the monotonic line shows.
@@ -120,6 +122,11 @@ impl ManualClock {
     pub fn wall(&self) -> Wall {
         Wall(self.wall.load(Ordering::SeqCst))
     }
+}
+
+/// A time that a clock can show: anything but never.
+const fn shown(nanos: i64) -> i64 {
+    if nanos > Monotonic::LAST { Monotonic::LAST } else { nanos }
 }
 
 #[cfg(target_os = "linux")]
@@ -195,7 +202,9 @@ mod tests {
         manual.set_wall(Wall(-5));
         assert_eq!((clock.monotonic_coarse(), clock.wall()), (Monotonic(7), Wall(-5)));
         manual.advance(Duration::MAX);
-        assert_eq!(clock.monotonic(), Monotonic::NEVER);
+        assert!(clock.monotonic() < Monotonic::NEVER && clock.wall() < Wall::NEVER);
+        manual.set_wall(Wall::NEVER);
+        assert!(clock.wall() < Wall::NEVER);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::reservation::{Held, PyReservation};
 ///
 /// Args:
 ///     clock: where to read the time; the system's clocks if not given.
-///     thresholds: shares of a budget whose crossing is told; at most 100.
+///     thresholds: shares of a budget whose crossing is told, up to 1; at most 100.
 ///     history_events: latest events of each agent that are kept as they were, at most; at least three
 ///         quarters of so many.
 ///     history_sums: sums by hour that are kept of older usage, at least 2.
@@ -138,13 +138,13 @@ const MAX_THRESHOLDS: usize = 100;
 /// Shares of a budget, as millionths.
 fn to_thresholds(py: Python<'_>, shares: &[f64]) -> PyResult<Vec<Threshold>> {
     let to_threshold = |share: &f64| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10^9")]
-        (1e-6..=1000.0).contains(share).then(|| Threshold((share * 1e6).round() as u32))
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10^6")]
+        (1e-6..=1.0).contains(share).then(|| Threshold((share * 1e6).round() as u32))
     };
     let thresholds: Option<Vec<_>> = shares.iter().map(to_threshold).collect();
     thresholds.filter(|thresholds| thresholds.len() <= MAX_THRESHOLDS).ok_or_else(|| {
         let text = format!(
-            "thresholds must be at most {MAX_THRESHOLDS} shares of a budget from 0.000001 to 1000, such as 0.8"
+            "thresholds must be at most {MAX_THRESHOLDS} shares of a budget from 0.000001 to 1, such as 0.8"
         );
         configuration_error(py, text)
     })
@@ -380,7 +380,7 @@ impl PyLedger {
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.
     ///     UnknownAgentError: one of the two is not registered.
-    ///     ConfigurationError: both are the same agent.
+    ///     ConfigurationError: both are the same agent, or the taker would have more than 10^15 left.
     ///     BudgetExceededError: the giver has less left; nothing was changed.
     ///
     /// Example:
@@ -579,6 +579,7 @@ impl PyLedger {
     /// Raises:
     ///     InvalidAmountError: `change` is not an amount with a sign.
     ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: it would have more than 10^15 left.
     ///
     /// Example:
     ///     >>> coordinator.adjust_budget("bot", "0.50"), coordinator.adjust_budget("bot", -2)
@@ -638,6 +639,7 @@ impl PyLedger {
     /// Raises:
     ///     InvalidAmountError: `change` is not an amount with a sign.
     ///     UnknownPoolError: no pool of this id exists.
+    ///     ConfigurationError: it would have more than 10^15 left.
     ///
     /// Example:
     ///     >>> coordinator.adjust_pool_budget("team", "2.50"), coordinator.get_pool_budget("team")

@@ -20,8 +20,9 @@ pub struct Threshold(pub u32);
 impl Threshold {
     /// The least number of units that is at least this share of `units`.
     pub(super) const fn of(self, units: i128) -> i128 {
-        let scaled = units * self.0 as i128;
-        scaled.div_euclid(1_000_000) + (scaled.rem_euclid(1_000_000) != 0) as i128
+        // In two parts, neither of which leaves the range that `units` is in.
+        let (wholes, rest) = (units.div_euclid(1_000_000), units.rem_euclid(1_000_000) * self.0 as i128);
+        wholes.saturating_mul(self.0 as i128).saturating_add((rest + 999_999) / 1_000_000)
     }
 }
 

@@ -8,7 +8,7 @@ use super::error::LedgerError;
 use super::event::EventKind;
 use super::operation::OperationId;
 use super::period::Schedule;
-use crate::amount::Amount;
+use crate::amount::{Amount, Units};
 use crate::clock::Wall;
 
 /// What a pool is made of.
@@ -122,7 +122,7 @@ impl Ledger {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock();
             state.check_open(agent)?;
-            Ok(self.adjust(&mut state, change, now))
+            self.adjust(agent, &mut state, change, now)
         })
     }
 
@@ -130,17 +130,26 @@ impl Ledger {
     pub fn adjust_pool_budget(&self, pool: &str, change: i128) -> Result<i128, LedgerError> {
         self.expire_due();
         let (pool, now) = (self.directory.pool(pool)?, self.clock.wall());
-        Ok(self.adjust(&mut pool.lock_renewed(self, now), change, now))
+        self.adjust(&pool, &mut pool.lock_renewed(self, now), change, now)
     }
 
-    fn adjust(&self, state: &mut State, change: i128, now: Wall) -> i128 {
-        let change = change.max(-state.books.balance.remaining.max(0));
-        if let Some(moved) = Amount::from_units(change.abs()).filter(|moved| !moved.is_zero()) {
+    fn adjust(
+        &self,
+        account: &Account,
+        state: &mut State,
+        change: i128,
+        now: Wall,
+    ) -> Result<i128, LedgerError> {
+        // An event holds no more than an amount, and so no more is taken at once.
+        let change = change.max(-state.books.balance.remaining.clamp(0, Amount::MAX.units()));
+        let moved = Amount::from_units(change.abs()).filter(|_| state.has_room(change));
+        let moved = moved.ok_or_else(|| account.overfull(state, change))?;
+        if !moved.is_zero() {
             state.books.move_grant(change, &self.thresholds);
             let kind = if change > 0 { EventKind::Raise } else { EventKind::Lower };
             state.history.record(now, kind, moved, OperationId::NONE, self.history_limits);
         }
-        change
+        Ok(change)
     }
 
     /// What later periods of a pool begin with. The current one stays as it is.
@@ -198,6 +207,9 @@ impl Ledger {
         if giver.books.balance.remaining < units {
             return Err(from.refusal(&giver, units).into());
         }
+        if !taker.has_room(units) {
+            return Err(to.overfull(&taker, units));
+        }
         if units > 0 {
             giver.books.move_grant(-units, &self.thresholds);
             giver.history.record(now, EventKind::TransferOut, amount, OperationId::NONE, self.history_limits);
@@ -205,6 +217,19 @@ impl Ledger {
             taker.history.record(now, EventKind::TransferIn, amount, OperationId::NONE, self.history_limits);
         }
         Ok(())
+    }
+}
+
+impl Account {
+    #[cold]
+    fn overfull(&self, state: &State, change: i128) -> LedgerError {
+        LedgerError::Configuration(format!(
+            "{:?} has {} left and cannot get {} more: a budget must not be raised above {}",
+            self.id,
+            Units(state.books.balance.remaining),
+            Units(change),
+            Amount::MAX,
+        ))
     }
 }
 
@@ -220,6 +245,11 @@ fn enter_parent(account: &Account) -> Option<Amount> {
 }
 
 impl State {
+    /// Whether so much more may remain. What is given back always may: it was granted before.
+    const fn has_room(&self, change: i128) -> bool {
+        change <= 0 || self.books.balance.remaining.saturating_add(change) <= Amount::MAX.units()
+    }
+
     /// Grants a pool the budget of the period that `now` is in. What is still reserved counts against it, so that
     /// no period spends more than its budget, or than was reserved when it began; what was left before is gone,
     /// an overdraft as well.

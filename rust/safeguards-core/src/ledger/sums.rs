@@ -57,7 +57,8 @@ impl Inner {
     }
 
     fn add_elsewhere(&mut self, mut usage: Usage, limit: usize) {
-        usage.start = Wall(usage.start.0 - usage.start.0.rem_euclid(HOUR_NANOS));
+        // The first hour of the line is cut off where the line begins.
+        usage.start = Wall(usage.start.0.saturating_sub(usage.start.0.rem_euclid(HOUR_NANOS)));
         // Time goes forward, so the place is at the end or very near to it.
         let mut place = self.sums.len();
         while let Some(before) = place.checked_sub(1).map(|i| &mut self.sums[i])

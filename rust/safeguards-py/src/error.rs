@@ -73,7 +73,7 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr>
             ("BudgetExceededError", over_reserved(&fields, &refusal, reserved)?)
         }
         LedgerError::RateLimitExceeded(refusal) => {
-            ("RateLimitExceededError", refused_window(&fields, &refusal)?)
+            ("RateLimitExceededError", refused_window(&fields, &refusal, ledger)?)
         }
     };
     Ok(exception(py, name, message, &fields))
@@ -210,13 +210,13 @@ fn over_reserved(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, reserved: 
     ))
 }
 
-fn refused_window(fields: &Bound<'_, PyDict>, refusal: &WindowRefusal) -> PyResult<String> {
+fn refused_window(fields: &Bound<'_, PyDict>, refusal: &WindowRefusal, ledger: &Ledger) -> PyResult<String> {
     let WindowRefusal { account, limit, spent, reserved, requested, .. } = refusal;
     set_amounts(fields, account, limit.units(), *spent, *reserved, requested.units())?;
     let available = (limit.units() - spent - reserved).max(0);
     fields.set_item("available", to_decimal(fields.py(), available)?)?;
     fields.set_item("time_window", seconds(refusal.length))?;
-    let retry_after = refusal.fits_at.map(|at| at.since(refusal.now));
+    let retry_after = ledger.fits_at(refusal).map(|at| at.since(refusal.now));
     fields.set_item("retry_after", retry_after.map_or(f64::INFINITY, seconds))?;
     let advice = retry_after
         .map_or("it can never fit: lower the amount or raise the limit".into(), |nanos| {

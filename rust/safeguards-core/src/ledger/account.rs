@@ -75,8 +75,8 @@ pub(super) struct Holds {
     pub(super) resources: BTreeMap<ReservationKey, Arc<Bundle>>,
     /// Reservations of resources that were ever made.
     pub(super) resource_reservations: u64,
-    /// When the ledger's timers look at them: latest first, each once.
-    pub(super) timers: Vec<Monotonic>,
+    /// When the ledger's timers look at them; `None` if never.
+    pub(super) timer: Option<Monotonic>,
 }
 
 /// Deadline, then number: unique within an agent, and in the order in which reservations expire.
@@ -99,7 +99,7 @@ impl Holds {
     /// When the reservations are looked at next.
     #[inline]
     pub(super) fn timer_at(&self) -> Monotonic {
-        self.timers.last().copied().unwrap_or(Monotonic::NEVER)
+        self.timer.unwrap_or(Monotonic::NEVER)
     }
 
     /// When the next reservation expires.

@@ -19,6 +19,9 @@ use crate::sync::MutexGuard;
 /// Accounts that are fetched at once, and debits for which a pool stays locked at most: a few microseconds.
 const STRIDE: usize = 32;
 
+/// Debits between two of which the directory stays locked: about a millisecond.
+const SLICE: usize = 128 * STRIDE;
+
 /// Neighbours of one pool from which on it is worth keeping it locked.
 const MIN_RUN: usize = 4;
 
@@ -47,41 +50,55 @@ struct Batch<'a> {
 
 impl Ledger {
     /// Debits each agent by its amount in turn: true where admitted. A malformed item refuses the whole batch
-    /// before anything is charged. `units` are of 1e-9.
+    /// before anything is charged. `units` are of 1e-9. An agent that leaves while the batch is under way is
+    /// charged nothing from then on.
     pub fn debit_many(
         &self,
         handles: &[u32],
         units: &[i64],
         operation: OperationId,
     ) -> Result<Vec<bool>, BatchError> {
-        let slots = self.directory.slots();
-        check(&slots, handles, units)?;
+        self.debit_many_while(handles, units, operation, || true)
+    }
+
+    /// As [`debit_many`](Self::debit_many), as long as it may `go_on`: asked after each slice of about a
+    /// millisecond, between which no lock is held. The answer is as long as what was done.
+    pub fn debit_many_while(
+        &self,
+        handles: &[u32],
+        units: &[i64],
+        operation: OperationId,
+        go_on: impl Fn() -> bool,
+    ) -> Result<Vec<bool>, BatchError> {
+        if handles.len() != units.len() {
+            let text =
+                format!("handles has {} items and units {}: they must match", handles.len(), units.len());
+            let error = LedgerError::Configuration(text);
+            return Err(BatchError { index: handles.len().min(units.len()), error });
+        }
+        let slices = || handles.chunks(SLICE).zip(units.chunks(SLICE)).zip((0..).step_by(SLICE));
+        for ((handles, units), first) in slices() {
+            check(&self.directory.slots(), handles, units, first)?;
+            if !go_on() {
+                return Ok(Vec::new());
+            }
+        }
         let batch = Batch { ledger: self, operation, now: self.clock.wall() };
         let mut admitted = Vec::with_capacity(handles.len());
-        let mut items = Vec::with_capacity(STRIDE);
-        for (handles, units) in handles.chunks(STRIDE).zip(units.chunks(STRIDE)) {
-            items.clear();
-            items.extend(handles.iter().zip(units).filter_map(|(handle, units)| {
-                let amount = Amount::from_units((*units).into())?;
-                Some(Item { agent: slots.get(*handle).ok()?, amount })
-            }));
-            fetch(&items);
-            for run in items.chunk_by(Item::has_pool_of) {
-                batch.debit_run(run, &mut admitted);
+        for ((handles, units), _) in slices() {
+            batch.debit_slice(handles, units, &mut admitted);
+            if !go_on() {
+                break;
             }
         }
         Ok(admitted)
     }
 }
 
-/// Refuses a batch with an item that is no debit at all.
-fn check(slots: &Slots, handles: &[u32], units: &[i64]) -> Result<(), BatchError> {
+/// Refuses a batch with an item that is no debit at all. The first item is the one of number `first`.
+fn check(slots: &Slots, handles: &[u32], units: &[i64], first: usize) -> Result<(), BatchError> {
     let malformed = |index, error| BatchError { index, error };
-    if handles.len() != units.len() {
-        let text = format!("handles has {} items and units {}: they must match", handles.len(), units.len());
-        return Err(malformed(handles.len().min(units.len()), LedgerError::Configuration(text)));
-    }
-    for (index, (handle, units)) in handles.iter().zip(units).enumerate() {
+    for (index, (handle, units)) in (first..).zip(handles.iter().zip(units)) {
         slots.get(*handle).map_err(|error| malformed(index, error))?;
         if *units < 0 {
             let text = format!("units[{index}] is {units}: an amount must not be negative");
@@ -107,6 +124,29 @@ impl Item<'_> {
 }
 
 impl Batch<'_> {
+    fn debit_slice(self, handles: &[u32], units: &[i64], admitted: &mut Vec<bool>) {
+        let slots = self.ledger.directory.slots();
+        let item = |(handle, units): (&u32, &i64)| {
+            let amount = Amount::from_units((*units).into())?;
+            Some(Item { agent: slots.get(*handle).ok()?, amount })
+        };
+        let mut items = Vec::with_capacity(STRIDE);
+        for (handles, units) in handles.chunks(STRIDE).zip(units.chunks(STRIDE)) {
+            items.clear();
+            items.extend(handles.iter().zip(units).map_while(item));
+            if items.len() < handles.len() {
+                // Somebody has left since the batch was checked.
+                let each = handles.iter().zip(units).map(item);
+                admitted.extend(each.map(|item| item.is_some_and(|item| self.debit(&item))));
+                continue;
+            }
+            fetch(&items);
+            for run in items.chunk_by(Item::has_pool_of) {
+                self.debit_run(run, admitted);
+            }
+        }
+    }
+
     /// Debits neighbours of one pool.
     fn debit_run(self, run: &[Item<'_>], admitted: &mut Vec<bool>) {
         let pool = run.first().and_then(|item| item.agent.parent.as_deref());

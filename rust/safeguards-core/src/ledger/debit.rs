@@ -60,9 +60,9 @@ impl Ledger {
         operation: OperationId,
         key: &str,
     ) -> Result<Receipt, LedgerError> {
-        let payload = Payload { agent: Arc::clone(agent), what: amount, operation, phase: Phase::Debit };
+        let payload = Payload { agent: Arc::downgrade(agent), what: amount, operation, phase: Phase::Debit };
         let debit = || self.debit_account(agent, amount, operation).map(Admitted::Debit);
-        match once(&self.keys, &self.clock, key, payload, debit)? {
+        match once(&self.keys, &self.clock, agent, key, payload, debit)? {
             Admitted::Debit(receipt) => Ok(receipt),
             Admitted::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
         }
@@ -129,7 +129,7 @@ impl Ledger {
     }
 
     /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
-    /// gave them back: they may free what it needs.
+    /// gave them back: they may free what it needs. It pays for no more of them than it needs.
     #[inline]
     pub(super) fn retry_after_expiry<R>(
         &self,
@@ -137,12 +137,30 @@ impl Ledger {
     ) -> Result<R, LedgerError> {
         let rounds = self.timers.rounds();
         match attempt() {
-            Err(LedgerError::BudgetExceeded(_) | LedgerError::RateLimitExceeded(_))
-                if self.expire_due() || self.timers.rounds() != rounds =>
-            {
-                attempt()
-            }
+            Err(refused) if refused.may_pass() => self.retry(attempt, refused, rounds),
             outcome => outcome,
+        }
+    }
+
+    #[cold]
+    fn retry<R>(
+        &self,
+        attempt: impl Fn() -> Result<R, LedgerError>,
+        refused: LedgerError,
+        rounds: i64,
+    ) -> Result<R, LedgerError> {
+        let now = self.clock.monotonic_coarse();
+        if !self.timers.is_due(now) {
+            return if self.timers.rounds() == rounds { Err(refused) } else { attempt() };
+        }
+        // After one slice, then two, four and so on: of a million that are due, ten refusals in vain.
+        let mut slices = 1_usize;
+        loop {
+            let is_done = self.serve_slices(now, slices);
+            match attempt() {
+                Err(refused) if refused.may_pass() && !is_done => slices = slices.saturating_mul(2),
+                outcome => return outcome,
+            }
         }
     }
 }

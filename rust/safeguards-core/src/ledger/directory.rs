@@ -135,16 +135,16 @@ impl Directory {
         Ok(account)
     }
 
-    /// Forgets an agent if `close` agrees, while nobody can register one.
+    /// Forgets an agent if `close` agrees, while nobody can register one. Returns it.
     pub(super) fn remove_agent(
         &self,
         id: &str,
-        close: impl FnOnce(&Account) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError> {
+        close: impl FnOnce(&Arc<Account>) -> Result<(), LedgerError>,
+    ) -> Result<Arc<Account>, LedgerError> {
         let mut slots = self.slots.write();
         let agents = self.agents.pin();
-        let account = agents.get(id).ok_or_else(|| LedgerError::UnknownAgent(id.into()))?;
-        close(account)?;
+        let account = agents.get(id).cloned().ok_or_else(|| LedgerError::UnknownAgent(id.into()))?;
+        close(&account)?;
         let slot = &mut slots.slots[account.slot as usize];
         slot.account = None;
         if let Some(uses) = slot.uses.checked_add(1) {
@@ -152,7 +152,7 @@ impl Directory {
             slots.free.push(account.slot);
         }
         agents.remove(id);
-        Ok(())
+        Ok(account)
     }
 
     /// The handle of an agent, valid until it is unregistered.

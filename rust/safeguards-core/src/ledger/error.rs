@@ -43,10 +43,8 @@ pub struct WindowRefusal {
     pub requested: Amount,
     /// Length of the window in nanoseconds.
     pub length: i64,
-    /// When it was refused.
+    /// When it was refused. [`Ledger::fits_at`](super::Ledger::fits_at) tells when it fits.
     pub now: Monotonic,
-    /// When it fits into all windows of the agent; `None` if never.
-    pub fits_at: Option<Monotonic>,
 }
 
 /// How a reservation was closed.
@@ -122,6 +120,13 @@ pub enum LedgerError {
     /// A window of the agent is full.
     #[error("a window of {:?} is full", .0.account)]
     RateLimitExceeded(Box<WindowRefusal>),
+}
+
+impl LedgerError {
+    /// Whether it is money or room that is missing, which time may give back.
+    pub(super) const fn may_pass(&self) -> bool {
+        matches!(self, Self::BudgetExceeded(_) | Self::RateLimitExceeded(_))
+    }
 }
 
 impl From<Box<BudgetRefusal>> for LedgerError {

@@ -9,7 +9,7 @@ use super::event::EventKind;
 use super::operation::OperationId;
 use super::period::Schedule;
 use crate::amount::{Amount, Units};
-use crate::clock::Wall;
+use crate::clock::{Monotonic, Wall};
 
 /// What a pool is made of.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Ledger {
     /// active reservations: their money is on its way.
     pub fn unregister_agent(&self, id: &str) -> Result<(), LedgerError> {
         self.expire_due();
-        self.directory.remove_agent(id, |agent| {
+        let agent = self.directory.remove_agent(id, |agent| {
             let mut state = agent.lock();
             let active = state.active_reservations() + state.active_resource_reservations();
             if active > 0 {
@@ -84,11 +84,18 @@ impl Ledger {
                 )));
             }
             state.closed = true;
+            // Neither its timer nor a key that it has used holds on to it.
+            if state.holds.is_some() {
+                self.set_timer(agent, &mut state, Monotonic::NEVER);
+            }
             if let Some(parent) = &agent.parent {
                 parent.lock().pool().agents.remove(&agent.slot);
             }
             Ok(())
-        })
+        })?;
+        self.keys.lock().forget_agent(&agent);
+        self.resource_keys.lock().forget_agent(&agent);
+        Ok(())
     }
 
     /// Makes `budget` remain for an agent, whatever its pools say.

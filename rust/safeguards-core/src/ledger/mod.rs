@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use crate::amount::Amount;
 use crate::clock::Clock;
-use crate::sync::{AtomicBool, Mutex};
+use crate::sync::{AtomicBool, AtomicI64, Mutex, Ordering};
 
 pub use account::{Account, Kind, MAX_DEPTH};
 pub use alarm::{Alarm, Crossing, Threshold};
@@ -46,11 +46,11 @@ pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use grant::NewPool;
-pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEYS};
+pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEY_BYTES, MAX_KEYS};
 pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use period::{Period, Schedule};
-pub use rate_limit::WindowSnapshot;
+pub use rate_limit::{MAX_WINDOWS, WindowSnapshot};
 pub use read::{Activity, Renewal, Snapshot};
 pub use reservation::{Overage, Request, Reservation, ReservationState};
 pub use resources::{
@@ -74,6 +74,22 @@ pub struct Ledger {
     resource_keys: Mutex<resources::ResourceKeys>,
     alarms: Mutex<Vec<Alarm>>,
     has_alarms: AtomicBool,
+    long_calls: AtomicI64,
+    let_go: LetGo,
+}
+
+/// How to do a piece of work that may take long.
+pub type LetGo = fn(&mut (dyn FnMut() + Send));
+
+/// A call under way that may hold a lock for longer than others care to wait.
+#[derive(Debug)]
+#[must_use]
+pub struct LongCall<'a>(&'a Ledger);
+
+impl Drop for LongCall<'_> {
+    fn drop(&mut self) {
+        self.0.long_calls.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Ledger {
@@ -95,7 +111,34 @@ impl Ledger {
             resource_keys: Mutex::new(idempotency::Keys::default()),
             alarms: Mutex::new(Vec::new()),
             has_alarms: AtomicBool::new(false),
+            long_calls: AtomicI64::new(0),
+            let_go: |work| work(),
         }
+    }
+
+    /// The same ledger, which does what may take long by `let_go`: whoever holds something that others need, as
+    /// the lock of an interpreter, can let go of it meanwhile.
+    #[must_use]
+    pub fn letting_go(self, let_go: LetGo) -> Self {
+        Self { let_go, ..self }
+    }
+
+    /// Whether a call is under way that others may have to wait for. One load.
+    #[must_use]
+    #[inline]
+    pub fn is_busy(&self) -> bool {
+        self.long_calls.load(Ordering::Acquire) != 0
+    }
+
+    /// To be held by whoever makes a call that may take long.
+    pub fn long_call(&self) -> LongCall<'_> {
+        self.long_calls.fetch_add(1, Ordering::AcqRel);
+        LongCall(self)
+    }
+
+    fn at_length(&self, work: &mut (dyn FnMut() + Send)) {
+        let _call = self.long_call();
+        (self.let_go)(work);
     }
 
     /// Where the ledger reads the time.

@@ -5,14 +5,19 @@
 //! is about to be. So a window needs no books of its own for reservations: what it holds is what the agent has
 //! reserved.
 
+use std::ops::Bound::{self, Excluded, Included, Unbounded};
+
 use super::Ledger;
-use super::account::{Account, Holds, Limits, State};
+use super::account::{Account, Holds, Limits, ReservationKey, State};
 use super::error::{LedgerError, WindowRefusal};
 use super::event::EventKind;
 use super::operation::OperationId;
 use crate::amount::Amount;
 use crate::clock::Monotonic;
 use crate::window::{MAX_LENGTH_NANOS, MAX_LIMIT_UNITS, MIN_LENGTH_NANOS, Precision, Window};
+
+/// Windows of an agent, at most: each is looked at by every debit.
+pub const MAX_WINDOWS: usize = 16;
 
 /// A window at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +52,17 @@ impl Ledger {
             let windows = &mut state.limits.get_or_insert_default().windows;
             if let Some(window) = windows.iter_mut().find(|window| window.length() == length) {
                 window.set_limit(limit, precision);
+            } else if windows.len() >= MAX_WINDOWS {
+                let text =
+                    format!("agent {agent:?} has {MAX_WINDOWS} windows and gets no more: remove one first");
+                return Err(LedgerError::Configuration(text));
             } else {
                 windows.reserve_exact(1); // Most agents have one.
                 windows.push(Window::new(length, limit, precision));
             }
             windows.sort_unstable_by_key(Window::length);
-        })
+            Ok(())
+        })?
     }
 
     /// Removes the window of this length, or all of them. Returns how many there were.
@@ -117,8 +127,24 @@ impl Ledger {
             let Some(limits) = &mut state.limits else { return Some(0) };
             let now = self.clock.monotonic();
             let amount = amount.unwrap_or(limits.last_refused);
-            limits.fits_at(now, state.holds.as_deref(), amount).map(|at| at.since(now))
+            limits
+                .fits_at(now, state.books.balance.reserved, state.holds.as_deref(), amount)
+                .map(|at| at.since(now))
         })
+    }
+
+    /// When what a window has refused fits into all windows of its agent, if nothing else happens; `None` if never.
+    /// Only who asks pays for the answer.
+    #[must_use]
+    pub fn fits_at(&self, refusal: &WindowRefusal) -> Option<Monotonic> {
+        let WindowRefusal { account, now, requested, .. } = refusal;
+        let fits_at = self.with_open_agent(account, |state| {
+            let held = state.books.balance.reserved;
+            let Some(limits) = &mut state.limits else { return Some(*now) };
+            limits.fits_at(*now, held, state.holds.as_deref(), *requested)
+        });
+        // An agent that has left since is held up by no window.
+        fits_at.unwrap_or(Some(*now))
     }
 
     /// Every window of the agent, shortest first.
@@ -172,7 +198,7 @@ impl State {
         let Some(limits) = self.limits.as_deref_mut().filter(|_| !amount.is_zero()) else { return Ok(()) };
         match limits.windows.iter_mut().position(|window| !window.fits(now, held, amount)) {
             None => Ok(()),
-            Some(full) => Err(limits.refusal(full, now, held, self.holds.as_deref(), agent, amount)),
+            Some(full) => Err(limits.refusal(full, now, held, agent, amount)),
         }
     }
 
@@ -194,12 +220,10 @@ impl Limits {
         full: usize,
         now: Monotonic,
         held: i128,
-        holds: Option<&Holds>,
         agent: &Account,
         amount: Amount,
     ) -> WindowRefusal {
         self.last_refused = amount;
-        let fits_at = self.fits_at(now, holds, amount);
         let window = &mut self.windows[full];
         WindowRefusal {
             account: agent.id().clone(),
@@ -209,12 +233,17 @@ impl Limits {
             requested: amount,
             length: window.length(),
             now,
-            fits_at,
         }
     }
 
     /// When `amount` fits into all windows at once, if nothing else happens.
-    fn fits_at(&mut self, now: Monotonic, holds: Option<&Holds>, amount: Amount) -> Option<Monotonic> {
+    fn fits_at(
+        &mut self,
+        now: Monotonic,
+        held: i128,
+        holds: Option<&Holds>,
+        amount: Amount,
+    ) -> Option<Monotonic> {
         if amount.is_zero() {
             return Some(now); // Nothing is always admitted, even beyond the limit.
         }
@@ -222,12 +251,22 @@ impl Limits {
         self.windows.iter_mut().try_fold(now, |at, window| {
             // Work that keeps its reservation alive has no deadline; it is taken to end within one window.
             let latest = now.plus(window.length());
-            let reservations = holds.iter().flat_map(|holds| &holds.reservations);
-            let holds = reservations.map(|((deadline, _), held)| match *deadline {
-                Monotonic::NEVER => (latest, *held),
-                deadline => (deadline, *held),
-            });
-            Some(at.max(window.fits_at(now, holds, amount)?))
+            let never = Monotonic::NEVER;
+            let held_in = |deadlines| holds.into_iter().flat_map(move |holds| holds.due_in(deadlines));
+            let kept = held_in((Included((never, 0)), Unbounded)).map(|(_, amount)| (latest, amount));
+            let before = held_in((Unbounded, Excluded((latest, 0))));
+            let after = held_in((Included((latest, 0)), Excluded((never, 0))));
+            Some(at.max(window.fits_at(now, held, before.chain(kept).chain(after), amount)?))
         })
+    }
+}
+
+impl Holds {
+    /// Active reservations by deadline, earliest first.
+    fn due_in(
+        &self,
+        keys: (Bound<ReservationKey>, Bound<ReservationKey>),
+    ) -> impl Iterator<Item = (Monotonic, Amount)> {
+        self.reservations.range(keys).map(|((deadline, _), held)| (*deadline, *held))
     }
 }

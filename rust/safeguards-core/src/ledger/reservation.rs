@@ -12,10 +12,9 @@ use super::event::EventKind;
 use super::idempotency::{Admitted, Payload, Phase, once};
 use super::operation::OperationId;
 use super::outcome::Outcome;
-use super::timers::Timer;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
-use crate::sync::{AtomicI64, Ordering};
+use crate::sync::{AtomicI64, MutexGuard, Ordering};
 
 /// What a settlement beyond the reserved amount may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,6 +100,9 @@ impl Reservation {
     }
 }
 
+/// Reservations that expire in one go: about a millisecond, with locks held for no longer.
+const SLICE: usize = 1_024;
+
 impl Ledger {
     /// Sets money aside on the whole path of an agent and in its windows, everywhere or nowhere.
     pub fn reserve(&self, agent: &Arc<Account>, request: Request) -> Result<Reservation, LedgerError> {
@@ -116,9 +118,10 @@ impl Ledger {
         key: &str,
     ) -> Result<Arc<Reservation>, LedgerError> {
         let Request { amount, operation, .. } = request;
-        let payload = Payload { agent: Arc::clone(agent), what: amount, operation, phase: Phase::Reserve };
+        let payload =
+            Payload { agent: Arc::downgrade(agent), what: amount, operation, phase: Phase::Reserve };
         let reserve = || self.reserve(agent, request).map(|made| Admitted::Reserve(Arc::new(made)));
-        match once(&self.keys, &self.clock, key, payload, reserve)? {
+        match once(&self.keys, &self.clock, agent, key, payload, reserve)? {
             Admitted::Reserve(reservation) => Ok(reservation),
             Admitted::Debit(_) => unreachable!("a key's payload tells debits from reservations"),
         }
@@ -164,18 +167,31 @@ impl Ledger {
 
     /// Sets a timer for an agent, unless one waits that is due no later.
     pub(super) fn wake(&self, agent: &Arc<Account>, state: &mut State, at: Monotonic) {
-        let holds = state.holds();
-        if at < holds.timer_at() {
-            holds.timers.push(at);
-            self.timers.push(Timer { at, account: Arc::clone(agent) });
+        if at < state.holds().timer_at() {
+            self.set_timer(agent, state, at);
         }
+    }
+
+    /// Sets the one timer of an agent; none if `at` is never.
+    pub(super) fn set_timer(&self, agent: &Arc<Account>, state: &mut State, at: Monotonic) {
+        let timer = (at < Monotonic::NEVER).then_some(at);
+        let before = std::mem::replace(&mut state.holds().timer, timer);
+        self.timers.set(agent, before, timer);
     }
 
     /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
     pub fn settle(&self, reservation: &Reservation, charged: Amount) -> Result<Receipt, LedgerError> {
-        self.expire_due();
         let now = self.clock.wall();
-        let mut state = reservation.agent.lock();
+        self.retry_after_expiry(|| self.settle_once(reservation, charged, now))
+    }
+
+    fn settle_once(
+        &self,
+        reservation: &Reservation,
+        charged: Amount,
+        now: Wall,
+    ) -> Result<Receipt, LedgerError> {
+        let mut state = self.lock_holder(reservation);
         match reservation.outcome.get() {
             None => {}
             Some(Closed::Settled(receipt)) if receipt.amount == charged => return Ok(receipt),
@@ -223,8 +239,7 @@ impl Ledger {
 
     /// Gives back all that was set aside. A repetition, or a reservation that has expired, changes nothing.
     pub fn release(&self, reservation: &Reservation) -> Result<(), LedgerError> {
-        self.expire_due();
-        let mut state = reservation.agent.lock();
+        let mut state = self.lock_holder(reservation);
         if let Some(closed @ Closed::Settled(_)) = reservation.outcome.get() {
             return Err(reservation.closed(closed));
         }
@@ -240,8 +255,7 @@ impl Ledger {
     /// Keeps an active reservation from expiring until it is settled or released. One that is closed pays for
     /// nothing any more, and is refused.
     pub fn keep_alive(&self, reservation: &Reservation) -> Result<(), LedgerError> {
-        self.expire_due();
-        let mut state = reservation.agent.lock();
+        let mut state = self.lock_holder(reservation);
         if let Some(closed) = reservation.outcome.get() {
             return Err(reservation.closed(closed));
         }
@@ -268,8 +282,7 @@ impl Ledger {
 
     /// Where a reservation stands now.
     pub fn reservation_state(&self, reservation: &Reservation) -> ReservationState {
-        self.expire_due();
-        let state = reservation.agent.lock();
+        let state = self.lock_holder(reservation);
         match reservation.outcome.get() {
             Some(Closed::Settled(_)) => ReservationState::Settled,
             Some(Closed::Released) => ReservationState::Released,
@@ -286,43 +299,95 @@ impl Ledger {
         }
     }
 
+    /// Locks the agent of a reservation, which has expired by then if its time is over. Serves some of what else
+    /// is due, so that it does not pile up.
+    #[inline]
+    fn lock_holder<'a>(&self, reservation: &'a Reservation) -> MutexGuard<'a, State> {
+        let now = self.expire_some();
+        let mut state = reservation.agent.lock();
+        let key = reservation.key();
+        if key.0 <= now && state.has_active(key) {
+            self.give_back(&reservation.agent, &mut state, key, EventKind::Expire, self.clock.wall());
+        }
+        state
+    }
+
     /// Gives back every reservation whose time is over. Returns how many there were.
     pub fn expire(&self) -> usize {
+        self.expire_while(|| true)
+    }
+
+    /// As [`expire`](Self::expire), as long as it may `go_on`: asked after each slice of about a millisecond,
+    /// between which no lock is held.
+    pub fn expire_while(&self, go_on: impl Fn() -> bool + Sync) -> usize {
         let now = self.clock.monotonic_coarse();
-        let Some(_turn) = self.timers.turn_if_due(now) else { return 0 };
         let mut expired = 0;
-        while let Some(timer) = self.timers.pop_due(now) {
-            expired += self.expire_account(&timer, now);
-        }
+        while !self.serve(now, &mut expired) && go_on() {}
         expired
+    }
+
+    /// Serves one slice of what is due. Returns the time up to which it looked.
+    #[inline]
+    pub(super) fn expire_some(&self) -> Monotonic {
+        let now = self.clock.monotonic_coarse();
+        if self.timers.is_due(now) {
+            self.serve(now, &mut 0);
+        }
+        now
+    }
+
+    /// Serves so many slices of what is due at `now`; true if nothing is due any more.
+    pub(super) fn serve_slices(&self, now: Monotonic, slices: usize) -> bool {
+        let mut is_done = self.serve(now, &mut 0);
+        if !is_done && slices > 1 {
+            self.at_length(&mut || is_done = (1..slices).any(|_| self.serve(now, &mut 0)));
+        }
+        is_done
+    }
+
+    /// Gives back reservations, about [`SLICE`] of them. True if nothing is due any more.
+    fn serve(&self, now: Monotonic, expired: &mut usize) -> bool {
+        let Some(_turn) = self.timers.turn_if_due(now) else { return true };
+        let mut room = SLICE;
+        while room > 0 {
+            let Some(agent) = self.timers.pop_due(now) else { return true };
+            let given_back = self.expire_account(&agent, now, room);
+            *expired += given_back;
+            room = room.saturating_sub(given_back + 1);
+        }
+        false
     }
 
     /// As [`expire`](Self::expire): true if anything was due, here or in another thread that was at it.
     #[inline]
     pub(super) fn expire_due(&self) -> bool {
-        let is_due = self.timers.is_due(self.clock.monotonic_coarse());
+        let now = self.clock.monotonic_coarse();
+        let is_due = self.timers.is_due(now);
         if is_due {
-            self.expire();
+            self.serve_slices(now, usize::MAX);
         }
         is_due
     }
 
-    fn expire_account(&self, timer: &Timer, now: Monotonic) -> usize {
-        let agent = &timer.account;
+    /// Gives back at most `limit` reservations of an agent whose timer has rung, and sets the next timer.
+    fn expire_account(&self, agent: &Arc<Account>, now: Monotonic, limit: usize) -> usize {
         let mut state = agent.lock();
-        state.holds().timers.retain(|at| *at != timer.at);
         let wall = self.clock.wall();
         let mut expired = 0;
-        while let Some(key) = first_due(&state.holds().reservations, now) {
+        while expired < limit
+            && let Some(key) = first_due(&state.holds().reservations, now)
+        {
             self.give_back(agent, &mut state, key, EventKind::Expire, wall);
             expired += 1;
         }
-        while let Some(key) = first_due(&state.holds().resources, now) {
+        while expired < limit
+            && let Some(key) = first_due(&state.holds().resources, now)
+        {
             self.give_back_resources(agent, &mut state, key, EventKind::Expire, wall);
             expired += 1;
         }
         let next = state.holds().next_deadline();
-        self.wake(agent, &mut state, next);
+        self.set_timer(agent, &mut state, next);
         expired
     }
 

@@ -1,10 +1,9 @@
 //! When to look for expired reservations.
 //!
-//! Each agent with active reservations waits here once, for the earliest of their deadlines; a settlement does
-//! not come here at all. An entry whose reservation is gone by then costs one look.
+//! Each agent with active reservations waits here once, for a time no later than the earliest of their deadlines; a
+//! settlement does not come here at all. An entry whose reservation is gone by then costs one look.
 
-use std::cmp::{Ordering as Order, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::account::Account;
@@ -13,7 +12,8 @@ use crate::sync::{AtomicI64, Mutex, MutexGuard, Ordering};
 
 #[derive(Debug)]
 pub(super) struct Timers {
-    queue: Mutex<BinaryHeap<Reverse<Timer>>>,
+    /// By time; agents that wait for the same one, by their place in memory.
+    queue: Mutex<BTreeMap<(Monotonic, usize), Arc<Account>>>,
     /// Time of the first timer in the queue, or of the one that is being served.
     next: AtomicI64,
     /// How often all that were due had been served.
@@ -22,16 +22,10 @@ pub(super) struct Timers {
     turn: Mutex<()>,
 }
 
-#[derive(Debug)]
-pub(super) struct Timer {
-    pub(super) at: Monotonic,
-    pub(super) account: Arc<Account>,
-}
-
 impl Timers {
     pub(super) fn new() -> Self {
         Self {
-            queue: Mutex::new(BinaryHeap::new()),
+            queue: Mutex::new(BTreeMap::new()),
             next: AtomicI64::new(Monotonic::NEVER.0),
             rounds: AtomicI64::new(0),
             turn: Mutex::new(()),
@@ -55,42 +49,30 @@ impl Timers {
         self.is_due(now).then(|| self.turn.lock())
     }
 
-    /// The next timer that is due. With the last one the queue knows again when to look.
-    pub(super) fn pop_due(&self, now: Monotonic) -> Option<Timer> {
+    /// The agent of the next timer that is due. With the last one the queue knows again when to look.
+    pub(super) fn pop_due(&self, now: Monotonic) -> Option<Arc<Account>> {
         let mut queue = self.queue.lock();
-        let first = queue.peek().map_or(Monotonic::NEVER, |Reverse(timer)| timer.at);
+        let first = queue.first_key_value().map_or(Monotonic::NEVER, |((at, _), _)| *at);
         if first <= now {
-            return queue.pop().map(|Reverse(timer)| timer);
+            return queue.pop_first().map(|(_, account)| account);
         }
         self.rounds.fetch_add(1, Ordering::AcqRel);
         self.next.store(first.0, Ordering::Release);
         None
     }
 
-    pub(super) fn push(&self, timer: Timer) {
+    /// Lets an agent, whose lock is held, wait for `at` and no longer for `before`.
+    pub(super) fn set(&self, account: &Arc<Account>, before: Option<Monotonic>, at: Option<Monotonic>) {
+        let place = Arc::as_ptr(account).addr();
         let mut queue = self.queue.lock();
-        self.next.fetch_min(timer.at.0, Ordering::AcqRel);
-        queue.push(Reverse(timer));
-    }
-}
-
-impl PartialEq for Timer {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Timer {}
-
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Self) -> Option<Order> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Timer {
-    fn cmp(&self, other: &Self) -> Order {
-        self.at.cmp(&other.at)
+        if let Some(before) = before {
+            // It is not there while it is being served.
+            queue.remove(&(before, place));
+        }
+        if let Some(at) = at {
+            self.next.fetch_min(at.0, Ordering::AcqRel);
+            queue.insert((at, place), Arc::clone(account));
+        }
     }
 }
 
@@ -101,29 +83,51 @@ mod tests {
 
     use crate::amount::Amount;
     use crate::clock::{Clock, ManualClock, Wall};
-    use crate::ledger::{HistoryLimits, Ledger, NewPool, OperationId, Overage, Request};
+    use crate::ledger::{
+        Account, HistoryLimits, Ledger, NewPool, OperationId, Overage, Request, Reservation,
+    };
+
+    fn world() -> (Ledger, Arc<ManualClock>, [Arc<Account>; 2]) {
+        let clock = Arc::new(ManualClock::new(Wall(0)));
+        let ledger = Ledger::new(Clock::Manual(Arc::clone(&clock)), HistoryLimits::default(), Vec::new());
+        let new = NewPool { id: "team", parent: None, budget: Amount::MAX, priority: 5, schedule: None };
+        ledger.create_pool(new).unwrap();
+        let agents = ["ann", "bob"].map(|id| ledger.register_agent(id, "team", 5, Amount::MAX).unwrap());
+        (ledger, clock, agents)
+    }
+
+    fn reserve(ledger: &Ledger, agent: &Arc<Account>, ttl_nanos: i64) -> Reservation {
+        let (amount, overage) = (Amount::from_units(1).unwrap(), Overage::Reject);
+        ledger.reserve(agent, Request { amount, ttl_nanos, overage, operation: OperationId::NONE }).unwrap()
+    }
 
     #[test]
     fn short_reservations_beside_a_long_one_pile_up_no_timers() {
-        let clock = Arc::new(ManualClock::new(Wall(0)));
-        let ledger = Ledger::new(Clock::Manual(Arc::clone(&clock)), HistoryLimits::default(), Vec::new());
-        let (overage, operation) = (Overage::Reject, OperationId::NONE);
-        let new = NewPool { id: "team", parent: None, budget: Amount::MAX, priority: 5, schedule: None };
-        ledger.create_pool(new).unwrap();
-        let agent = ledger.register_agent("ann", "team", 5, Amount::MAX).unwrap();
-        let one = Amount::from_units(1).unwrap();
-        let reserve = |ttl_nanos| {
-            ledger.reserve(&agent, Request { amount: one, ttl_nanos, overage, operation }).unwrap()
-        };
-        let _long = reserve(1_000_000);
+        let (ledger, clock, [agent, _]) = world();
+        let _long = reserve(&ledger, &agent, 1_000_000);
         for _ in 0..100 {
-            let short = reserve(10);
-            ledger.settle(&short, one).unwrap();
+            let short = reserve(&ledger, &agent, 10);
+            ledger.settle(&short, short.amount()).unwrap();
             clock.advance(Duration::from_nanos(10));
             ledger.expire();
         }
         assert_eq!(ledger.timers.queue.lock().len(), 1);
         clock.advance(Duration::from_millis(1));
         assert_eq!((ledger.expire(), ledger.timers.queue.lock().len()), (1, 0));
+    }
+
+    #[test]
+    fn deadlines_that_fall_leave_one_timer_for_each_agent() {
+        let (ledger, clock, agents) = world();
+        for i in 0..100 {
+            for agent in &agents {
+                reserve(&ledger, agent, 10_000 - i);
+            }
+        }
+        assert_eq!(ledger.timers.queue.lock().len(), agents.len());
+        clock.advance(Duration::from_nanos(9_950));
+        assert_eq!((ledger.expire(), ledger.timers.queue.lock().len()), (100, agents.len()));
+        clock.advance(Duration::from_nanos(50));
+        assert_eq!((ledger.expire(), ledger.timers.queue.lock().len()), (100, 0));
     }
 }

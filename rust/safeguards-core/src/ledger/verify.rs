@@ -7,7 +7,7 @@ use super::Ledger;
 use super::account::{Account, State};
 use super::books::Books;
 use super::event::Source;
-use super::resources::Totals;
+use super::resources::{Totals, check_resources};
 use crate::sync::MutexGuard;
 use crate::window::Window;
 
@@ -21,39 +21,92 @@ pub struct Violation {
 }
 
 impl Ledger {
-    /// Checks every invariant of every account at one instant, with all of them locked. Empty if all hold:
+    /// Checks every invariant, each at one instant, with all accounts locked that it is about. Empty if all hold:
     ///
     /// - granted = remaining + reserved + spent;
     /// - an agent's reserved is the sum of its active reservations, its usage history the sum of its spending;
     /// - a pool's reserved is the sum of what is reserved right below it, and its spent covers theirs;
     /// - windows agree with their buckets;
     /// - the same of each resource of an agent, and of a capacity as of a pool.
+    ///
+    /// What is about one agent is checked agent by agent; a topmost pool and all below it are locked only for as
+    /// long as it takes to add them up, one such tree after another; and all agents only if there are capacities.
     #[must_use]
     pub fn verify(&self) -> Vec<Violation> {
-        let slots = self.directory.slots();
-        let capacities = self.resource_types.capacities();
-        let mut pools = self.directory.pools();
-        pools.sort_by_key(|pool| std::cmp::Reverse(pool.depth()));
-        let agents: Vec<_> = slots.agents().map(|agent| (agent, agent.lock())).collect();
-        let pools: Vec<_> = pools.iter().map(|pool| (pool, pool.lock())).collect();
+        self.verify_while(|| true)
+    }
 
+    /// As [`verify`](Self::verify), as long as it may `go_on`: asked between agents and between trees, while no
+    /// lock is held.
+    #[must_use]
+    pub fn verify_while(&self, go_on: impl Fn() -> bool) -> Vec<Violation> {
         let mut violations = Vec::new();
+        for agents in self.agents().chunks(SLICE) {
+            for agent in agents {
+                let state = agent.lock();
+                report(&agent.id, agent_faults(&state), &mut violations);
+                check_resources(agent, &state, &mut violations);
+            }
+            if !go_on() {
+                return violations;
+            }
+        }
+        for top in self.directory.pools().iter().filter(|pool| pool.parent.is_none()) {
+            self.verify_tree(top, &mut violations);
+            if !go_on() {
+                return violations;
+            }
+        }
+        self.verify_capacities(&mut violations);
+        violations
+    }
+
+    /// Checks pools against what is below them. Nobody is registered or leaves meanwhile.
+    fn verify_tree(&self, top: &Arc<Account>, violations: &mut Vec<Violation>) {
+        let slots = self.directory.slots();
+        let (mut pools, mut members) = (vec![Arc::clone(top)], Vec::new());
+        let mut next = 0;
+        while let Some(pool) = pools.get(next) {
+            let state = pool.lock();
+            let below = state.pool.iter().flat_map(|pool| &pool.pools);
+            let below: Vec<_> = below.filter_map(|id| self.directory.pool(id).ok()).collect();
+            members.extend(state.pool.iter().flat_map(|pool| &pool.agents));
+            drop(state);
+            pools.extend(below);
+            next += 1;
+        }
+        members.sort_unstable();
+        let agents = members.iter().filter_map(|slot| slots.agent(*slot));
+        let agents: Vec<_> = agents.map(|agent| (agent, agent.lock())).collect();
+        // Found from the top down, and so, turned around, the deepest first.
+        let pools: Vec<_> = pools.iter().rev().map(|pool| (pool, pool.lock())).collect();
+
         let mut below: HashMap<*const Account, (i128, i128)> = HashMap::new();
-        let mut totals = Totals::default();
         for (agent, state) in &agents {
-            report(&agent.id, agent_faults(state), &mut violations);
-            totals.check_agent(agent, state, &mut violations);
             add_below(agent, state, &mut below);
         }
         for (pool, state) in &pools {
             let (reserved, spent) = below.get(&Arc::as_ptr(pool)).copied().unwrap_or_default();
-            report(&pool.id, pool_faults(state, reserved, spent), &mut violations);
+            report(&pool.id, pool_faults(state, reserved, spent), violations);
             add_below(pool, state, &mut below);
         }
-        totals.check_capacities(&capacities, &mut violations);
-        violations
+    }
+
+    fn verify_capacities(&self, violations: &mut Vec<Violation>) {
+        let slots = self.directory.slots();
+        let capacities = self.resource_types.capacities();
+        if capacities.is_empty() {
+            return;
+        }
+        let agents: Vec<_> = slots.agents().map(|agent| agent.lock()).collect();
+        let mut totals = Totals::default();
+        agents.iter().for_each(|state| totals.count(state));
+        totals.check_capacities(&capacities, violations);
     }
 }
+
+/// Agents that are checked between two questions whether to go on.
+const SLICE: usize = 1_024;
 
 pub(super) type Fault = Option<String>;
 

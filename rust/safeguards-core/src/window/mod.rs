@@ -85,29 +85,30 @@ impl Window {
     }
 
     /// The earliest time at which `amount` fits if nothing else happens: `now` if it fits, `None` if it
-    /// never does. `holds` are the active reservations by deadline, earliest first: each is given back then.
+    /// never does. `holds` are the active reservations by deadline, earliest first, of `held` units together: each
+    /// is given back then. Looks no further than it must.
     pub fn fits_at(
         &mut self,
         now: Monotonic,
+        held: i128,
         holds: impl Iterator<Item = (Monotonic, Amount)>,
         amount: Amount,
     ) -> Option<Monotonic> {
         if amount > self.limit {
             return None;
         }
-        let spent = self.spent(now);
-        let mut departures: Vec<(Monotonic, i128)> = holds.map(|(at, held)| (at, held.units())).collect();
-        let held = departures.iter().map(|(_, units)| units).sum::<i128>();
-        departures
-            .extend(self.buckets.iter().map(|(date, units)| (date.plus(self.length), i128::from(units))));
-        departures.sort_unstable_by_key(|(at, _)| *at);
-
-        let mut excess = spent + held + amount.units() - self.limit.units();
+        let mut excess = self.spent(now) + held + amount.units() - self.limit.units();
+        let mut given_back = holds.map(|(at, held)| (at, held.units())).peekable();
+        let charged = self.buckets.iter().map(|(date, units)| (date.plus(self.length), i128::from(units)));
+        let mut charged = charged.peekable();
         let mut at = now;
-        for (departure, units) in departures {
-            if excess <= 0 {
-                break;
-            }
+        while excess > 0 {
+            let is_charge = match (charged.peek(), given_back.peek()) {
+                (Some(charge), Some(hold)) => charge.0 <= hold.0,
+                (charge, _) => charge.is_some(),
+            };
+            let departure = if is_charge { charged.next() } else { given_back.next() };
+            let Some((departure, units)) = departure else { break };
             (excess, at) = (excess - units, departure);
         }
         Some(at.max(now))
@@ -228,7 +229,7 @@ mod tests {
                 // Most steps are short, so that charges share buckets; some jump.
                 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a random step")]
                 { now += (step.powi(4) * 100.0 * length as f64) as i64; }
-                let retry = window.fits_at(Monotonic(now), std::iter::empty(), amount(units));
+                let retry = window.fits_at(Monotonic(now), 0, std::iter::empty(), amount(units));
                 let admitted = acquire(&mut window, now, units);
                 prop_assert_eq!(admitted, retry == Some(Monotonic(now)));
                 if admitted {

@@ -88,9 +88,9 @@ impl Ledger {
         key: &str,
     ) -> Result<ResourceReceipt, LedgerError> {
         let payload =
-            Payload { agent: Arc::clone(agent), what: bundle.clone(), operation, phase: Phase::Debit };
+            Payload { agent: Arc::downgrade(agent), what: bundle.clone(), operation, phase: Phase::Debit };
         let debit = || self.debit_resources(agent, bundle, operation).map(Admitted::Debit);
-        match once(&self.resource_keys, &self.clock, key, payload, debit)? {
+        match once(&self.resource_keys, &self.clock, agent, key, payload, debit)? {
             Admitted::Debit(receipt) => Ok(receipt),
             Admitted::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
         }

@@ -22,7 +22,7 @@ pub use types::{MAX_RESOURCES, ResourceId, ResourceNames};
 
 pub(super) use budget::Resources;
 pub(super) use types::ResourceTypes;
-pub(super) use verify::Totals;
+pub(super) use verify::{Totals, check_resources};
 
 /// Remembered outcomes of keyed operations. A table of its own: one request may debit money and resources under
 /// the same key.

@@ -13,7 +13,7 @@ use crate::ledger::event::EventKind;
 use crate::ledger::idempotency::{Admitted, Payload, Phase, once};
 use crate::ledger::operation::OperationId;
 use crate::ledger::{Ledger, Overage, ReservationState};
-use crate::sync::{AtomicI64, Ordering};
+use crate::sync::{AtomicI64, MutexGuard, Ordering};
 
 /// Resources set aside for one piece of work.
 ///
@@ -120,9 +120,9 @@ impl Ledger {
         key: &str,
     ) -> Result<Arc<ResourceReservation>, LedgerError> {
         let (what, operation) = (request.bundle.clone(), request.operation);
-        let payload = Payload { agent: Arc::clone(agent), what, operation, phase: Phase::Reserve };
+        let payload = Payload { agent: Arc::downgrade(agent), what, operation, phase: Phase::Reserve };
         let reserve = || self.reserve_resources(agent, request).map(|made| Admitted::Reserve(Arc::new(made)));
-        match once(&self.resource_keys, &self.clock, key, payload, reserve)? {
+        match once(&self.resource_keys, &self.clock, agent, key, payload, reserve)? {
             Admitted::Reserve(reservation) => Ok(reservation),
             Admitted::Debit(_) => unreachable!("a key's payload tells debits from reservations"),
         }
@@ -175,9 +175,17 @@ impl Ledger {
         reservation: &ResourceReservation,
         charged: &Bundle,
     ) -> Result<ResourceReceipt, LedgerError> {
-        self.expire_due();
         let now = self.clock.wall();
-        let mut state = reservation.agent.lock();
+        self.retry_after_expiry(|| self.settle_resources_once(reservation, charged, now))
+    }
+
+    fn settle_resources_once(
+        &self,
+        reservation: &ResourceReservation,
+        charged: &Bundle,
+        now: Wall,
+    ) -> Result<ResourceReceipt, LedgerError> {
+        let mut state = self.lock_resource_holder(reservation);
         match reservation.outcome.get() {
             None => {}
             Some(ClosedResources::Settled(receipt)) if receipt.is_for(charged) => {
@@ -225,8 +233,7 @@ impl Ledger {
 
     /// Gives back all that was set aside. A repetition, or a reservation that has expired, changes nothing.
     pub fn release_resources(&self, reservation: &ResourceReservation) -> Result<(), LedgerError> {
-        self.expire_due();
-        let mut state = reservation.agent.lock();
+        let mut state = self.lock_resource_holder(reservation);
         if let Some(closed @ ClosedResources::Settled(_)) = reservation.outcome.get() {
             return Err(reservation.closed(closed.clone()));
         }
@@ -245,8 +252,7 @@ impl Ledger {
 
     /// Keeps an active reservation from expiring until it is settled or released.
     pub fn keep_resources_alive(&self, reservation: &ResourceReservation) -> Result<(), LedgerError> {
-        self.expire_due();
-        let mut state = reservation.agent.lock();
+        let mut state = self.lock_resource_holder(reservation);
         if let Some(closed) = reservation.outcome.get() {
             return Err(reservation.closed(closed.clone()));
         }
@@ -272,14 +278,25 @@ impl Ledger {
 
     /// Where a reservation stands now.
     pub fn resource_reservation_state(&self, reservation: &ResourceReservation) -> ReservationState {
-        self.expire_due();
-        let mut state = reservation.agent.lock();
+        let mut state = self.lock_resource_holder(reservation);
         match reservation.outcome.get() {
             Some(ClosedResources::Settled(_)) => ReservationState::Settled,
             Some(ClosedResources::Released) => ReservationState::Released,
             _ if state.holds().resources.contains_key(&reservation.key()) => ReservationState::Active,
             _ => ReservationState::Expired,
         }
+    }
+
+    /// Locks the agent of a reservation, which has expired by then if its time is over. Serves some of what else
+    /// is due.
+    fn lock_resource_holder<'a>(&self, reservation: &'a ResourceReservation) -> MutexGuard<'a, State> {
+        let now = self.expire_some();
+        let (agent, key) = (&reservation.agent, reservation.key());
+        let mut state = agent.lock();
+        if key.0 <= now {
+            self.give_back_resources(agent, &mut state, key, EventKind::Expire, self.clock.wall());
+        }
+        state
     }
 
     /// Gives back an active reservation of an agent whose lock is held; false if there is none.

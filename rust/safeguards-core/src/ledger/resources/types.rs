@@ -53,6 +53,10 @@ impl Capacities {
         self.0[place] = capacity;
     }
 
+    pub(in crate::ledger) fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (ResourceId, &Arc<Capacity>)> {
         (0..).map(ResourceId).zip(&self.0).filter_map(|(id, capacity)| Some((id, capacity.as_ref()?)))
     }

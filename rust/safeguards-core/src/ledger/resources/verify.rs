@@ -13,25 +13,31 @@ use crate::ledger::verify::{Fault, Violation, differs, report, unbalanced};
 #[derive(Default)]
 pub(in crate::ledger) struct Totals(HashMap<ResourceId, (i128, i128)>);
 
+/// Checks the resources of one agent.
+pub(in crate::ledger) fn check_resources(
+    agent: &Arc<Account>,
+    state: &State,
+    violations: &mut Vec<Violation>,
+) {
+    for budget in state.resources.iter().flat_map(|resources| &resources.budgets) {
+        let balance = &budget.books.balance;
+        let held = state.holds.iter().flat_map(|holds| holds.resources.values());
+        let held = held.map(|bundle| bundle.get(budget.id).units()).sum::<i128>();
+        let faults: [Fault; 3] = [
+            unbalanced(&budget.books),
+            differs("reserved", balance.reserved, "active reservations", held),
+            differs("spent", balance.spent, "usage history", budget.history.total(Source::Ledger)),
+        ];
+        let faults = faults.map(|fault| fault.map(|text| format!("resource {:?}: {text}", budget.name)));
+        report(&agent.id, faults, violations);
+    }
+}
+
 impl Totals {
-    /// Checks the resources of one agent and counts them.
-    pub(in crate::ledger) fn check_agent(
-        &mut self,
-        agent: &Arc<Account>,
-        state: &State,
-        violations: &mut Vec<Violation>,
-    ) {
+    /// Counts the resources of one agent.
+    pub(in crate::ledger) fn count(&mut self, state: &State) {
         for budget in state.resources.iter().flat_map(|resources| &resources.budgets) {
             let balance = &budget.books.balance;
-            let held = state.holds.iter().flat_map(|holds| holds.resources.values());
-            let held = held.map(|bundle| bundle.get(budget.id).units()).sum::<i128>();
-            let faults: [Fault; 3] = [
-                unbalanced(&budget.books),
-                differs("reserved", balance.reserved, "active reservations", held),
-                differs("spent", balance.spent, "usage history", budget.history.total(Source::Ledger)),
-            ];
-            let faults = faults.map(|fault| fault.map(|text| format!("resource {:?}: {text}", budget.name)));
-            report(&agent.id, faults, violations);
             let (reserved, spent) = self.0.entry(budget.id).or_default();
             *reserved += balance.reserved;
             *spent += balance.spent;

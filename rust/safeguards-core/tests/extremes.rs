@@ -11,8 +11,7 @@ use safeguards_core::amount::{Amount, MAX_UNITS};
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 use safeguards_core::ledger::{
     Account, Bundle, Event, HistoryLimits, Ledger, LedgerError, NewPool, OperationId, Overage, Period,
-    Request, Reservation, ResourceRequest, ResourceReservation, ResourceSnapshot, Schedule, Snapshot,
-    Threshold,
+    Request, Reservation, ResourceSnapshot, Schedule, Snapshot, Threshold,
 };
 use safeguards_core::window::{MAX_LENGTH_NANOS, MAX_LIMIT_UNITS, MIN_LENGTH_NANOS, Precision};
 
@@ -113,7 +112,7 @@ struct World {
     agents: [Arc<Account>; 2],
     pools: [Arc<Account>; 3],
     reservations: Vec<Reservation>,
-    resources: Vec<ResourceReservation>,
+    resources: Vec<Reservation<Bundle>>,
 }
 
 /// All that a refusal must leave as it was.
@@ -157,14 +156,14 @@ impl World {
     fn take(&mut self, step: Step) -> Result<(), LedgerError> {
         let ledger = &self.ledger;
         match step {
-            Step::Debit(a, x) => ledger.debit_account(&self.agents[a], x, NONE).map(drop),
+            Step::Debit(a, x) => ledger.debit(&self.agents[a], &x, NONE).map(drop),
             Step::DebitMany(a, x) => {
                 let handle = ledger.handle(AGENTS[a])?;
                 ledger.debit_many(&[handle; 6], &[x; 6], NONE).map(drop).map_err(|refused| refused.error)
             }
             Step::Reserve(a, amount, ttl_nanos, overage) => {
-                let request = Request { amount, ttl_nanos, overage, operation: NONE };
-                ledger.reserve(&self.agents[a], request).map(|made| self.reservations.push(made))
+                let request = Request { what: amount, ttl_nanos, overage, operation: NONE };
+                ledger.reserve(&self.agents[a], &request).map(|made| self.reservations.push(made))
             }
             Step::Settle(r, x) => {
                 self.reservations.get(r).map_or(Ok(()), |held| ledger.settle(held, x).map(drop))
@@ -184,22 +183,20 @@ impl World {
             Step::Record(a, x) => ledger.record_usage(AGENTS[a], x, NONE),
             Step::RetryAfter(a, x) => ledger.retry_after(AGENTS[a], Some(x)).map(drop),
             Step::WatchLow(p, x) => ledger.watch_low(POOLS[p], Some(x)),
-            Step::DebitResource(a, x) => {
-                ledger.debit_resources(&self.agents[a], &self.bundle(x), NONE).map(drop)
-            }
+            Step::DebitResource(a, x) => ledger.debit(&self.agents[a], &self.bundle(x), NONE).map(drop),
             Step::ReserveResource(a, x, ttl_nanos, overage) => {
                 let bundle = self.bundle(x);
-                let request = ResourceRequest { bundle: &bundle, ttl_nanos, overage, operation: NONE };
-                ledger.reserve_resources(&self.agents[a], request).map(|made| self.resources.push(made))
+                let request = Request { what: bundle.clone(), ttl_nanos, overage, operation: NONE };
+                ledger.reserve(&self.agents[a], &request).map(|made| self.resources.push(made))
             }
             Step::SettleResource(r, x) => {
                 let charged = self.bundle(x);
-                self.resources.get(r).map_or(Ok(()), |held| ledger.settle_resources(held, &charged).map(drop))
+                self.resources.get(r).map_or(Ok(()), |held| ledger.settle(held, &charged).map(drop))
             }
             Step::UpdateResource(a, x) => ledger.update_resource(AGENTS[a], "gpu", x),
             Step::SetCapacity(x) => ledger.set_capacity("gpu", x),
             Step::RemoveCapacity => {
-                ledger.remove_capacity("gpu");
+                ledger.remove_capacity("gpu").unwrap();
                 Ok(())
             }
             Step::Wall(to) => {
@@ -241,7 +238,7 @@ fn older_usage_is_summed_at_the_very_begin_of_time() {
         let world = World::new(wall);
         let one = Amount::from_units(1).unwrap();
         for _ in 0..100 {
-            world.ledger.debit_account(&world.agents[0], one, NONE).unwrap();
+            world.ledger.debit(&world.agents[0], &one, NONE).unwrap();
         }
         let usage = world.ledger.usage(&world.agents[0], Wall(i64::MIN), Wall::NEVER).unwrap();
         assert_eq!(usage.iter().map(|usage| usage.units).sum::<i128>(), 100);
@@ -255,7 +252,7 @@ fn older_usage_is_summed_at_the_very_begin_of_time() {
 fn no_budget_is_granted_again_and_again_at_the_end_of_time() {
     let world = World::new(0);
     world.clock.set_wall(Wall(i64::MAX));
-    let debit = || world.ledger.debit_account(&world.agents[0], Amount::MAX, NONE);
+    let debit = || world.ledger.debit(&world.agents[0], &Amount::MAX, NONE);
     world.ledger.update_budget("ann", Amount::MAX).unwrap();
     debit().unwrap();
     world.ledger.update_budget("ann", Amount::MAX).unwrap();
@@ -285,7 +282,7 @@ fn no_budget_is_raised_above_the_largest_amount() {
 fn thresholds_of_huge_budgets_are_told() {
     let world = World::new(0);
     for _ in 0..3 {
-        world.ledger.debit_account(&world.agents[0], Amount::MAX, NONE).unwrap();
+        world.ledger.debit(&world.agents[0], &Amount::MAX, NONE).unwrap();
         world.ledger.adjust_budget("ann", MAX_UNITS).unwrap();
         world.ledger.update_pool_budget("daily", Amount::MAX).unwrap();
         world.ledger.update_pool_budget("root", Amount::MAX).unwrap();

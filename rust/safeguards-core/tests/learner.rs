@@ -77,7 +77,8 @@ impl World {
         if recorded {
             self.ledger.record_usage(agent, whole(wholes.into()), operation).unwrap();
         } else {
-            self.ledger.debit(agent, whole(wholes.into()), operation).unwrap();
+            let amount = whole(wholes.into());
+            self.ledger.with_agent(agent, |agent| self.ledger.debit(agent, &amount, operation)).unwrap();
         }
         let spent = self.spent.entry((agent.into(), self.hour())).or_default();
         *spent = (spent.0 + wholes, spent.1 + 1);

@@ -16,7 +16,7 @@ use safeguards_core::amount::Amount;
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
     Account, Balance, Bundle, EventKind, Ledger, LedgerError, OperationId, Overage, Request, Reservation,
-    ReservationState, ResourceRequest,
+    ReservationState,
 };
 use safeguards_core::window::Precision;
 
@@ -72,7 +72,7 @@ impl World {
     }
 
     fn debit(&self, agent: &Account, wholes: i128) -> bool {
-        match self.ledger.debit_account(agent, whole(wholes), NONE) {
+        match self.ledger.debit(agent, &whole(wholes), NONE) {
             Ok(_) => true,
             Err(LedgerError::BudgetExceeded(_) | LedgerError::RateLimitExceeded(_)) => false,
             Err(other) => panic!("{other}"),
@@ -80,7 +80,7 @@ impl World {
     }
 
     fn reserve(&self, wholes: i128) -> Reservation {
-        self.ledger.reserve(&self.ann, request(wholes)).unwrap()
+        self.ledger.reserve(&self.ann, &request(wholes)).unwrap()
     }
 
     fn over(&self) {
@@ -194,13 +194,13 @@ fn a_new_reservation_meets_the_expiry_of_another() {
         with_due_reservation,
         |w, _| w.ledger.expire(),
         // Its deadline comes before the one that is being served.
-        |w, _| w.ledger.reserve(&w.ann, Request { ttl_nanos: 5, ..request(3) }).unwrap(),
+        |w, _| w.ledger.reserve(&w.ann, &Request { ttl_nanos: 5, ..request(3) }).unwrap(),
         |w, first, expired, second| {
             assert_eq!(expired, 1);
-            assert_eq!(w.ledger.reservation_state(first), ReservationState::Expired);
+            assert_eq!(w.ledger.reservation_state(first).unwrap(), ReservationState::Expired);
             assert_eq!(on_path(w), [(7, 3, 0); 2]);
             w.clock.advance(Duration::from_nanos(5));
-            assert_eq!(w.ledger.reservation_state(&second), ReservationState::Expired);
+            assert_eq!(w.ledger.reservation_state(&second).unwrap(), ReservationState::Expired);
             assert_eq!(on_path(w), [(10, 0, 0); 2]);
         },
     );
@@ -261,7 +261,7 @@ fn keeping_alive_meets_the_end_of_its_time() {
         |w, held| w.ledger.keep_alive(held).is_ok(),
         |w, held, _, kept| {
             let state = if kept { ReservationState::Active } else { ReservationState::Expired };
-            assert_eq!(w.ledger.reservation_state(held), state);
+            assert_eq!(w.ledger.reservation_state(held).unwrap(), state);
             assert_eq!(on_path(w), [if kept { (6, 4, 0) } else { (10, 0, 0) }; 2]);
         },
     );
@@ -323,7 +323,7 @@ fn an_overage_meets_a_debit() {
         || {
             let world = World::new(10);
             let strict = Request { overage: Overage::AllowIfAvailable, ..request(4) };
-            let reservation = world.ledger.reserve(&world.ann, strict).unwrap();
+            let reservation = world.ledger.reserve(&world.ann, &strict).unwrap();
             (world, reservation)
         },
         |w, _| w.debit(&w.bob, 6),
@@ -353,8 +353,8 @@ fn an_audit_meets_a_debit() {
 fn the_same_key_from_two_threads_charges_once() {
     explore(
         || without_scene(10),
-        |w, ()| w.ledger.debit_keyed(&w.ann, whole(3), NONE, "k").unwrap(),
-        |w, ()| w.ledger.debit_keyed(&w.ann, whole(3), NONE, "k").unwrap(),
+        |w, ()| w.ledger.debit_keyed(&w.ann, &whole(3), NONE, "k").unwrap(),
+        |w, ()| w.ledger.debit_keyed(&w.ann, &whole(3), NONE, "k").unwrap(),
         |w, (), one, other| {
             assert_eq!(one, other);
             assert_eq!(on_path(w), [(7, 0, 3); 2]);
@@ -384,8 +384,8 @@ fn resources(world: &World) -> Vec<[i128; 3]> {
 fn of_two_debits_of_resources_one_gets_the_last_unit() {
     explore(
         with_resources,
-        |w, [gpu, _]| w.ledger.try_debit_resources(&w.ann, gpu, NONE).is_ok(),
-        |w, [_, both]| w.ledger.try_debit_resources(&w.ann, both, NONE).is_ok(),
+        |w, [gpu, _]| w.ledger.try_debit(&w.ann, gpu, NONE).is_ok(),
+        |w, [_, both]| w.ledger.try_debit(&w.ann, both, NONE).is_ok(),
         |w, _, one, two| {
             assert!(one ^ two);
             assert_eq!(resources(w), [if two { [1, 0, 1] } else { [2, 0, 0] }, [0, 0, 1]]);
@@ -397,7 +397,7 @@ fn of_two_debits_of_resources_one_gets_the_last_unit() {
 fn a_reader_sees_all_of_a_debit_or_nothing() {
     explore(
         with_resources,
-        |w, [_, both]| w.ledger.try_debit_resources(&w.ann, both, NONE).unwrap(),
+        |w, [_, both]| w.ledger.try_debit(&w.ann, both, NONE).unwrap(),
         |w, _| resources(w),
         |_, _, (), seen| {
             assert!(seen == [[2, 0, 0], [1, 0, 0]] || seen == [[1, 0, 1], [0, 0, 1]], "{seen:?}");
@@ -409,7 +409,7 @@ fn a_reader_sees_all_of_a_debit_or_nothing() {
 fn a_first_capacity_meets_a_debit() {
     explore(
         with_resources,
-        |w, [_, both]| w.ledger.try_debit_resources(&w.ann, both, NONE).is_ok(),
+        |w, [_, both]| w.ledger.try_debit(&w.ann, both, NONE).is_ok(),
         |w, _| w.ledger.set_capacity("gpu", Amount::ZERO).unwrap(),
         |w, _, is_paid, ()| {
             // Whichever came first: it counts what was spent before, and nothing can be after.
@@ -425,15 +425,15 @@ fn a_settlement_of_resources_meets_the_end_of_its_time() {
         || {
             let (world, [_, both]) = with_resources();
             let overage = Overage::AllowWithOverdraft;
-            let request = ResourceRequest { bundle: &both, ttl_nanos: TTL, overage, operation: NONE };
-            let reservation = world.ledger.reserve_resources(&world.ann, request).unwrap();
+            let request = Request { what: both.clone(), ttl_nanos: TTL, overage, operation: NONE };
+            let reservation = world.ledger.reserve(&world.ann, request).unwrap();
             (world, (reservation, both))
         },
         |w, _| {
             w.over();
             w.ledger.expire()
         },
-        |w, (held, both)| drop(w.ledger.settle_resources(held, both).unwrap()),
+        |w, (held, both)| drop(w.ledger.settle(held, both).unwrap()),
         |w, _, expired, ()| {
             assert!(expired <= 1);
             assert_eq!(resources(w), [[1, 0, 1], [0, 0, 1]]);

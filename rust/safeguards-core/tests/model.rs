@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::Recorder;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use safeguards_core::amount::Amount;
@@ -180,7 +181,8 @@ impl Model {
     }
 
     fn reserve(&mut self, agent: usize, x: i128, ttl: i64, overage: Overage) -> Result<usize, No> {
-        self.admit(agent, x, x)?;
+        // Nothing is always admitted, even below zero.
+        self.admit(agent, if x > 0 { x } else { i128::MIN }, x)?;
         self.shift(agent, -x, x, 0);
         let deadline = Some(self.now + ttl);
         self.reservations.push(ModelReservation {
@@ -215,7 +217,7 @@ impl Model {
         let beyond = (x - reserved).max(0);
         if overage != Overage::AllowWithOverdraft {
             // What gives back, or charges nothing that was not set aside, cannot be refused.
-            let needs = if beyond > 0 || stage == Stage::Expired { beyond } else { i128::MIN };
+            let needs = if beyond > 0 { beyond } else { i128::MIN };
             self.admit(agent, needs, beyond)?;
         }
         self.shift(agent, reserved - x, -reserved, x);
@@ -370,17 +372,25 @@ struct Twins {
     model: Model,
     ledger: Arc<Ledger>,
     clock: Arc<ManualClock>,
+    recorder: Recorder,
     accounts: Vec<Arc<Account>>,
-    reservations: Vec<Arc<Reservation>>,
+    reservations: Vec<Reservation>,
     agents: usize,
 }
 
 impl Twins {
     fn new((pools, agents): &Plan) -> Self {
-        let (ledger, clock) = common::ledger(&[500_000, 900_000]);
+        let (ledger, clock, recorder) = common::recorded_ledger(&[500_000, 900_000]);
         let model = Model { pools: pools.len(), ..Model::default() };
-        let mut twins =
-            Self { model, ledger, clock, accounts: vec![], reservations: vec![], agents: agents.len() };
+        let mut twins = Self {
+            model,
+            ledger,
+            clock,
+            recorder,
+            accounts: vec![],
+            reservations: vec![],
+            agents: agents.len(),
+        };
         for (i, (above, budget, period)) in pools.iter().enumerate() {
             // One in a few has no parent: there may be several trees.
             let parent = (i > 0 && above % 5 > 0).then(|| above % i);
@@ -496,8 +506,8 @@ impl Twins {
         }
         let agent = &self.accounts[i];
         let answer = match key {
-            Some(key) => self.ledger.debit_keyed(agent, units(x), NONE, &key.to_string()),
-            None => self.ledger.debit(agent.id(), units(x), NONE),
+            Some(key) => self.ledger.debit_keyed(agent, &units(x), NONE, &key.to_string()),
+            None => common::debit(&self.ledger, agent.id(), units(x)),
         };
         (expected, answer.map(drop_receipt).map_err(No::from))
     }
@@ -532,19 +542,16 @@ impl Twins {
         if let (Some(key), Ok(r)) = (key, &expected) {
             self.model.keys.insert(key, (payload, Remembered::Reservation(*r)));
         }
-        let request = Request { amount: units(x), ttl_nanos: ttl * TICK, overage, operation: NONE };
+        let request = Request { what: units(x), ttl_nanos: ttl * TICK, overage, operation: NONE };
         let answer = match key {
-            Some(key) => self.ledger.reserve_keyed(&self.accounts[i], request, &key.to_string()),
-            None => self.ledger.reserve(&self.accounts[i], request).map(Arc::new),
+            Some(key) => self.ledger.reserve_keyed(&self.accounts[i], &request, &key.to_string()),
+            None => self.ledger.reserve(&self.accounts[i], &request),
         };
         if let (Ok(r), Ok(reservation)) = (&expected, &answer) {
             if *r == self.reservations.len() {
-                self.reservations.push(Arc::clone(reservation));
+                self.reservations.push(reservation.clone());
             } else {
-                assert!(
-                    Arc::ptr_eq(&self.reservations[*r], reservation),
-                    "the same key, the same reservation"
-                );
+                assert_eq!(self.reservations[*r], *reservation, "the same key, the same reservation");
             }
         }
         // One whose time is over when it begins.
@@ -590,7 +597,7 @@ impl Twins {
             prop_assert_eq!(books, expected.books, "{}", expected.id);
         }
         for (reservation, expected) in self.reservations.iter().zip(&self.model.reservations) {
-            let stage = match self.ledger.reservation_state(reservation) {
+            let stage = match self.ledger.reservation_state(reservation).unwrap() {
                 ReservationState::Active => Stage::Active,
                 ReservationState::Expired => Stage::Expired,
                 ReservationState::Released => Stage::Released,
@@ -683,5 +690,6 @@ proptest! {
             }
         }
         twins.compare()?;
+        twins.recorder.assert_replays(&twins.ledger);
     }
 }

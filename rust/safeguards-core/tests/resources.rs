@@ -15,8 +15,8 @@ use proptest::prelude::*;
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
-    Account, Alarm, Bundle, EventKind, Kind, Ledger, LedgerError, OperationId, Overage, ReservationState,
-    ResourceRequest, ResourceReservation,
+    Account, Alarm, Bundle, EventKind, Kind, Ledger, LedgerError, OperationId, Overage, Request, Reservation,
+    ReservationState,
 };
 
 const NONE: OperationId = OperationId::NONE;
@@ -42,13 +42,13 @@ fn bundle(world: &World, amounts: &[(&str, i128)]) -> Bundle {
 }
 
 fn debit(world: &World, amounts: &[(&str, i128)]) -> Result<(), LedgerError> {
-    world.ledger.try_debit_resources(&world.ann, &bundle(world, amounts), NONE)
+    world.ledger.try_debit(&world.ann, &bundle(world, amounts), NONE)
 }
 
-fn reserve(world: &World, amounts: &[(&str, i128)], overage: Overage) -> ResourceReservation {
+fn reserve(world: &World, amounts: &[(&str, i128)], overage: Overage) -> Reservation<Bundle> {
     let bundle = bundle(world, amounts);
-    let request = ResourceRequest { bundle: &bundle, ttl_nanos: SECOND, overage, operation: NONE };
-    world.ledger.reserve_resources(&world.ann, request).unwrap()
+    let request = Request { what: bundle.clone(), ttl_nanos: SECOND, overage, operation: NONE };
+    world.ledger.reserve(&world.ann, &request).unwrap()
 }
 
 /// `remaining, reserved, spent` of each resource of an agent, in wholes.
@@ -86,7 +86,7 @@ fn a_debit_charges_all_resources_or_none() {
 fn a_receipt_tells_what_remains_of_each() {
     let world = world();
     let bundle = bundle(&world, &[("net", 1), ("cpu", 4)]);
-    let receipt = world.ledger.debit_resources(&world.ann, &bundle, NONE).unwrap();
+    let receipt = world.ledger.debit(&world.ann, &bundle, NONE).unwrap();
     let names = receipt.lines.iter().map(|line| world.ledger.resource_name(line.resource).to_string());
     assert_eq!(names.collect::<Vec<_>>(), ["cpu", "net"]);
     let lines = receipt.lines.iter().map(|line| (line.amount, line.remaining, line.sequence));
@@ -135,13 +135,13 @@ fn settling_charges_what_it_took_and_returns_the_rest() {
     let held = reserve(&world, &[("cpu", 4), ("gpu", 2)], Overage::Reject);
     assert_eq!(books(&world), [[6, 4, 0], [8, 2, 0], [10, 0, 0]]);
     let took = bundle(&world, &[("cpu", 3)]);
-    let receipt = world.ledger.settle_resources(&held, &took).unwrap();
+    let receipt = world.ledger.settle(&held, &took).unwrap();
     assert_eq!(books(&world), [[7, 0, 3], [10, 0, 0], [10, 0, 0]]);
-    assert_eq!(world.ledger.settle_resources(&held, &took).unwrap(), receipt);
-    assert_eq!(world.ledger.resource_reservation_state(&held), ReservationState::Settled);
-    let other = world.ledger.settle_resources(&held, &bundle(&world, &[("cpu", 2)]));
-    assert!(matches!(other, Err(LedgerError::ResourceReservationClosed { number: 1, .. })));
-    assert!(world.ledger.release_resources(&held).is_err());
+    assert_eq!(world.ledger.settle(&held, &took).unwrap(), receipt);
+    assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Settled);
+    let other = world.ledger.settle(&held, &bundle(&world, &[("cpu", 2)]));
+    assert!(matches!(other, Err(LedgerError::ReservationClosed { number: 1, .. })));
+    assert!(world.ledger.release(&held).is_err());
     assert_eq!(books(&world), [[7, 0, 3], [10, 0, 0], [10, 0, 0]]);
     assert_eq!(events(&world, "cpu")[1..], [(EventKind::Reserve, 4), (EventKind::Settle, 3)]);
 }
@@ -153,14 +153,14 @@ fn settling_for_more_is_a_matter_of_policy() {
         let held = reserve(&world, &[("cpu", 4)], overage);
         debit(&world, &[("cpu", 5)]).unwrap();
         // Two more of what was reserved, and one of what was not.
-        let outcome = world.ledger.settle_resources(&held, &bundle(&world, &[("cpu", 6), ("net", 1)]));
+        let outcome = world.ledger.settle(&held, &bundle(&world, &[("cpu", 6), ("net", 1)]));
         assert_eq!(outcome.is_ok(), is_admitted, "{overage:?}");
         if is_admitted {
             assert_eq!(books(&world), [[-1, 0, 11], [10, 0, 0], [9, 0, 1]]);
             assert!(debit(&world, &[("cpu", 0)]).is_ok() && debit(&world, &[("cpu", 1)]).is_err());
         } else {
             assert_eq!(books(&world), [[1, 4, 5], [10, 0, 0], [10, 0, 0]]);
-            assert_eq!(world.ledger.resource_reservation_state(&held), ReservationState::Active);
+            assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Active);
         }
     }
 }
@@ -170,15 +170,15 @@ fn time_gives_back_and_a_late_settlement_still_charges() {
     let world = world();
     let held = reserve(&world, &[("cpu", 10), ("gpu", 1)], Overage::AllowWithOverdraft);
     let kept = reserve(&world, &[("net", 10)], Overage::AllowWithOverdraft);
-    world.ledger.keep_resources_alive(&kept).unwrap();
+    world.ledger.keep_alive(&kept).unwrap();
     world.advance(SECOND);
     // Nobody has looked: the debit itself finds out that its resources are free.
     debit(&world, &[("cpu", 10)]).unwrap();
-    assert_eq!(world.ledger.resource_reservation_state(&held), ReservationState::Expired);
-    world.ledger.settle_resources(&held, &bundle(&world, &[("cpu", 1), ("gpu", 1)])).unwrap();
+    assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Expired);
+    world.ledger.settle(&held, &bundle(&world, &[("cpu", 1), ("gpu", 1)])).unwrap();
     assert_eq!(books(&world), [[-1, 0, 11], [9, 0, 1], [0, 10, 0]]);
     assert_eq!(events(&world, "gpu")[2..], [(EventKind::Expire, 1), (EventKind::LateSettle, 1)]);
-    world.ledger.let_resources_expire(&kept);
+    world.ledger.let_expire(&kept).unwrap();
     assert_eq!(world.ledger.expire(), 1);
     assert_eq!(books(&world)[2], [10, 0, 0]);
 }
@@ -186,15 +186,15 @@ fn time_gives_back_and_a_late_settlement_still_charges() {
 #[test]
 fn one_timer_serves_money_and_resources() {
     let world = world();
-    let money = world.ledger.reserve(&world.ann, common::request(3)).unwrap();
+    let money = world.ledger.reserve(&world.ann, &common::request(3)).unwrap();
     let held = reserve(&world, &[("cpu", 4)], Overage::Reject);
     world.advance(SECOND);
     assert_eq!((world.ledger.expire(), books(&world)[0]), (1, [10, 0, 0]));
-    assert_eq!(world.ledger.reservation_state(&money), ReservationState::Active);
+    assert_eq!(world.ledger.reservation_state(&money).unwrap(), ReservationState::Active);
     world.advance(common::TTL);
     assert_eq!(world.ledger.expire(), 1);
-    assert_eq!(world.ledger.reservation_state(&money), ReservationState::Expired);
-    assert_eq!(world.ledger.resource_reservation_state(&held), ReservationState::Expired);
+    assert_eq!(world.ledger.reservation_state(&money).unwrap(), ReservationState::Expired);
+    assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Expired);
 }
 
 #[test]
@@ -213,20 +213,20 @@ fn a_capacity_binds_all_agents_together() {
     };
     assert_eq!(books_of_capacity(), [4, 2, 3]);
     let of_bob = bundle(&world, &[("gpu", 4)]);
-    world.ledger.try_debit_resources(&bob, &of_bob, NONE).unwrap();
+    world.ledger.try_debit(&bob, &of_bob, NONE).unwrap();
     assert_eq!(books_of_capacity(), [0, 2, 7]);
     let error = debit(&world, &[("cpu", 1), ("gpu", 1)]).unwrap_err();
     let LedgerError::BudgetExceeded(refusal) = error else { panic!("{error}") };
     assert_eq!((refusal.resource.as_deref(), refusal.kind), (Some("gpu"), Kind::Pool));
     assert_eq!(books(&world)[0], [10, 0, 0]);
-    world.ledger.release_resources(&held).unwrap();
+    world.ledger.release(&held).unwrap();
     assert_eq!(books_of_capacity(), [2, 0, 7]);
     // Agents that leave, or begin anew, leave their spending behind.
     world.ledger.unregister_agent("bob").unwrap();
     world.ledger.initialize_resources("ann", &[("gpu", whole(10))]).unwrap();
     assert_eq!(books_of_capacity(), [2, 0, 7]);
     assert!(debit(&world, &[("gpu", 3)]).is_err());
-    assert!(world.ledger.remove_capacity("gpu") && !world.ledger.remove_capacity("gpu"));
+    assert!(world.ledger.remove_capacity("gpu").unwrap() && !world.ledger.remove_capacity("gpu").unwrap());
     debit(&world, &[("gpu", 3)]).unwrap();
     assert_eq!(world.ledger.capacity("gpu"), None);
 }
@@ -238,7 +238,7 @@ fn resources_begin_anew_unless_some_are_reserved() {
     let refused = world.ledger.initialize_resources("ann", &[("disk", whole(1))]);
     assert!(matches!(refused, Err(LedgerError::Configuration(_))));
     assert!(matches!(world.ledger.unregister_agent("ann"), Err(LedgerError::Configuration(_))));
-    world.ledger.settle_resources(&held, &bundle(&world, &[("cpu", 4)])).unwrap();
+    world.ledger.settle(&held, &bundle(&world, &[("cpu", 4)])).unwrap();
     world.ledger.initialize_resources("ann", &[("disk", whole(1)), ("cpu", whole(2))]).unwrap();
     assert_eq!(books(&world), [[2, 0, 0], [1, 0, 0]]);
     assert_eq!(events(&world, "cpu"), [(EventKind::Update, 2)]);
@@ -265,12 +265,12 @@ fn thresholds_are_told_of_budgets_and_capacities() {
 fn a_key_has_one_effect_and_shares_no_table_with_money() {
     let world = world();
     let four = bundle(&world, &[("cpu", 4)]);
-    let receipt = world.ledger.debit_resources_keyed(&world.ann, &four, NONE, "k").unwrap();
-    assert_eq!(world.ledger.debit_resources_keyed(&world.ann, &four, NONE, "k").unwrap(), receipt);
+    let receipt = world.ledger.debit_keyed(&world.ann, &four, NONE, "k").unwrap();
+    assert_eq!(world.ledger.debit_keyed(&world.ann, &four, NONE, "k").unwrap(), receipt);
     let other = bundle(&world, &[("cpu", 4), ("gpu", 1)]);
-    let conflict = world.ledger.debit_resources_keyed(&world.ann, &other, NONE, "k");
+    let conflict = world.ledger.debit_keyed(&world.ann, &other, NONE, "k");
     assert!(matches!(conflict, Err(LedgerError::IdempotencyConflict(_))));
-    world.ledger.debit_keyed(&world.ann, whole(1), NONE, "k").unwrap();
+    world.ledger.debit_keyed(&world.ann, &whole(1), NONE, "k").unwrap();
     assert_eq!(books(&world)[0], [6, 0, 4]);
 }
 
@@ -432,20 +432,21 @@ fn step() -> impl Strategy<Value = Step> {
 struct Driven {
     ledger: Arc<Ledger>,
     clock: Arc<ManualClock>,
+    recorder: common::Recorder,
     agents: [Arc<Account>; 2],
-    held: Vec<ResourceReservation>,
+    held: Vec<Reservation<Bundle>>,
 }
 
 impl Driven {
     fn new() -> Self {
-        let (ledger, clock) = ledger(&[]);
+        let (ledger, clock, recorder) = common::recorded_ledger(&[]);
         ledger.create_pool(pool("team", None, 100)).unwrap();
         let agents = AGENTS.map(|id| ledger.register_agent(id, "team", 5, whole(0)).unwrap());
         let nothing = NAMES.map(|name| (name, Amount::ZERO));
         for id in AGENTS {
             ledger.initialize_resources(id, &nothing).unwrap();
         }
-        Self { ledger, clock, agents, held: Vec::new() }
+        Self { ledger, clock, recorder, agents, held: Vec::new() }
     }
 
     fn bundle(&self, amounts: [i128; 3]) -> Bundle {
@@ -458,22 +459,22 @@ impl Driven {
         let here = match *step {
             Step::Debit(agent, amounts) => {
                 let agent = &self.agents[agent];
-                self.ledger.try_debit_resources(agent, &self.bundle(amounts), NONE).is_ok()
+                self.ledger.try_debit(agent, &self.bundle(amounts), NONE).is_ok()
             }
             Step::Reserve(agent, amounts, overage, ttl) => {
                 let agent = &self.agents[agent];
                 let (bundle, overage) = (self.bundle(amounts), KINDS[overage]);
                 let ttl_nanos = ttl * TICK;
-                let request = ResourceRequest { bundle: &bundle, ttl_nanos, overage, operation: NONE };
-                let made = self.ledger.reserve_resources(agent, request);
+                let request = Request { what: bundle.clone(), ttl_nanos, overage, operation: NONE };
+                let made = self.ledger.reserve(agent, &request);
                 made.map(|made| self.held.push(made)).is_ok()
             }
             Step::Settle(which, charged) => self
                 .held
                 .get(which)
-                .is_some_and(|held| self.ledger.settle_resources(held, &self.bundle(charged)).is_ok()),
+                .is_some_and(|held| self.ledger.settle(held, &self.bundle(charged)).is_ok()),
             Step::Release(which) => {
-                self.held.get(which).is_some_and(|held| self.ledger.release_resources(held).is_ok())
+                self.held.get(which).is_some_and(|held| self.ledger.release(held).is_ok())
             }
             Step::Advance(ticks) => {
                 self.clock.advance(Duration::from_nanos((ticks * TICK).unsigned_abs()));
@@ -486,7 +487,7 @@ impl Driven {
             Step::SetCapacity(resource, x) => {
                 self.ledger.set_capacity(NAMES[resource], Amount::from_units(x).unwrap()).is_ok()
             }
-            Step::RemoveCapacity(resource) => self.ledger.remove_capacity(NAMES[resource]),
+            Step::RemoveCapacity(resource) => self.ledger.remove_capacity(NAMES[resource]).unwrap(),
         };
         let there = match *step {
             Step::Debit(agent, amounts) => model.debit(agent, amounts),
@@ -542,6 +543,7 @@ proptest! {
             }
         }
         driven.assert_equal(&model);
+        driven.recorder.assert_replays(&driven.ledger);
     }
 }
 
@@ -563,13 +565,11 @@ fn no_reader_ever_sees_a_part_of_a_debit() {
             for turn in 0..2_000 {
                 let overage = Overage::Reject;
                 let request =
-                    ResourceRequest { bundle: &bundle, ttl_nanos: SECOND, overage, operation: NONE };
+                    Request { what: Bundle::clone(&bundle), ttl_nanos: SECOND, overage, operation: NONE };
                 match (turn + i) % 3 {
-                    0 => drop(
-                        ledger.settle_resources(&ledger.reserve_resources(&ann, request).unwrap(), &bundle),
-                    ),
-                    1 => ledger.release_resources(&ledger.reserve_resources(&ann, request).unwrap()).unwrap(),
-                    _ => ledger.try_debit_resources(&ann, &bundle, NONE).unwrap(),
+                    0 => drop(ledger.settle(&ledger.reserve(&ann, &request).unwrap(), &*bundle)),
+                    1 => ledger.release(&ledger.reserve(&ann, &request).unwrap()).unwrap(),
+                    _ => ledger.try_debit(&ann, &*bundle, NONE).unwrap(),
                 }
             }
         })
@@ -623,7 +623,7 @@ fn sixteen_threads_share_a_capacity_to_the_last_unit() {
                 let pair = [names[i % 5], names[(i + 1 + i / 5) % 5]].map(|name| (name, whole(1)));
                 let bundle = bundle_of(&ledger, pair);
                 start.wait();
-                (0..500).filter(|_| ledger.try_debit_resources(&agent, &bundle, NONE).is_ok()).count()
+                (0..500).filter(|_| ledger.try_debit(&agent, &bundle, NONE).is_ok()).count()
             })
         })
         .collect();

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Kind, State};
+use super::account::{Account, Kind};
 use super::balance::Balance;
 use super::books::{Books, Rung};
+use super::change::AccountChange;
 use super::error::LedgerError;
 use crate::amount::Amount;
 use crate::sync::Ordering;
@@ -68,18 +69,21 @@ impl Ledger {
     /// reservation: once, until its budget is raised or more than that is given back, or until it is watched anew.
     /// `None` ends it.
     pub fn watch_low(&self, pool: &str, low: Option<Amount>) -> Result<(), LedgerError> {
-        let pool = self.pool(pool)?;
+        let (pool, at) = (self.pool(pool)?, self.instant());
         let slots = self.directory.slots();
-        let agents: Vec<_> = {
-            let mut state = pool.lock();
-            let below = state.pool();
-            below.low = low;
-            below.agents.iter().filter_map(|slot| slots.agent(*slot)).collect()
-        };
+        let mut state = pool.lock();
+        self.change(&pool, &mut state, AccountChange::LowWatched(low), at)?;
+        let agents: Vec<_> = state.agents_below().filter_map(|slot| slots.agent(slot)).collect();
+        drop(state);
+        self.watch_agents(&agents, low);
+        Ok(())
+    }
+
+    /// Tells of each of these agents from now on.
+    pub(super) fn watch_agents(&self, agents: &[&Arc<Account>], low: Option<Amount>) {
         for agent in agents {
             agent.lock().watch_low(low, self);
         }
-        Ok(())
     }
 
     /// Tells what a movement has set off.
@@ -127,17 +131,5 @@ impl Ledger {
         let mut pending = self.alarms.lock();
         self.has_alarms.store(false, Ordering::Release);
         std::mem::take(&mut *pending)
-    }
-}
-
-impl State {
-    pub(super) fn watch_low(&mut self, low: Option<Amount>, ledger: &Ledger) {
-        self.books.watch_low(low.map_or(i128::MIN, Amount::units), &ledger.thresholds);
-    }
-
-    /// To be called when something was given back: who has enough again is told the next time.
-    #[inline]
-    pub(super) fn calm(&mut self, ledger: &Ledger) {
-        self.books.calm(&ledger.thresholds);
     }
 }

@@ -43,36 +43,35 @@ pub(super) struct Movement {
 }
 
 impl Movement {
-    /// Charges `amount` if it remains.
-    pub(super) const fn debit(amount: Amount) -> Self {
+    /// Charges `amount` if it remains, or whatever remains if it is a fact.
+    #[inline]
+    pub(super) const fn debit(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: x, remaining: -x, reserved: 0, spent: x }
+        Self { needs: needs(x, is_fact), remaining: -x, reserved: 0, spent: x }
     }
 
-    /// Charges `amount` whatever remains.
-    pub(super) const fn charge(amount: Amount) -> Self {
-        Self { needs: i128::MIN, ..Self::debit(amount) }
-    }
-
-    /// Sets `amount` aside if it remains.
-    pub(super) const fn reserve(amount: Amount) -> Self {
+    /// Sets `amount` aside if it remains, or whatever remains if it is a fact.
+    #[inline]
+    pub(super) const fn reserve(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: x, remaining: -x, reserved: x, spent: 0 }
+        Self { needs: needs(x, is_fact), remaining: -x, reserved: x, spent: 0 }
     }
 
     /// Charges `charged` out of `reserved` and gives the rest back. What is charged beyond `reserved` must
-    /// remain, unless `overdraft` lets the account go below zero.
-    pub(super) const fn settle(reserved: Amount, charged: Amount, overdraft: bool) -> Self {
+    /// remain, unless it is a fact: then the account may go below zero.
+    #[inline]
+    pub(super) const fn settle(reserved: Amount, charged: Amount, is_fact: bool) -> Self {
         let (r, c) = (reserved.units(), charged.units());
-        let needs = if overdraft || c <= r { i128::MIN } else { c - r };
-        Self { needs, remaining: r - c, reserved: -r, spent: c }
+        Self { needs: needs(c - r, is_fact || c <= r), remaining: r - c, reserved: -r, spent: c }
     }
 
     /// Gives back all that was reserved.
+    #[inline]
     pub(super) const fn release(reserved: Amount) -> Self {
-        Self::settle(reserved, Amount::ZERO, false)
+        Self::settle(reserved, Amount::ZERO, true)
     }
 
+    #[inline]
     pub(super) const fn is_admitted_by(&self, balance: &Balance) -> bool {
         balance.remaining >= self.needs
     }
@@ -82,9 +81,30 @@ impl Movement {
         self.needs
     }
 
+    /// What is charged.
+    pub(super) const fn spent(&self) -> i128 {
+        self.spent
+    }
+
+    /// What is set aside; negative where it is given back.
+    pub(super) const fn reserved(&self) -> i128 {
+        self.reserved
+    }
+
+    /// Whether it ends what was set aside.
+    #[inline]
+    pub(super) const fn gives_back(&self) -> bool {
+        self.reserved < 0
+    }
+
+    #[inline]
     pub(super) const fn apply(&self, balance: &mut Balance) {
         balance.remaining += self.remaining;
         balance.reserved += self.reserved;
         balance.spent += self.spent;
     }
+}
+
+const fn needs(units: i128, is_fact: bool) -> i128 {
+    if is_fact { i128::MIN } else { units }
 }

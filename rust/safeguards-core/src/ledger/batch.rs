@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, State};
+use super::account::Account;
 use super::balance::Movement;
 use super::directory::Slots;
 use super::error::LedgerError;
-use super::event::EventKind;
 use super::operation::OperationId;
+use super::path::Path;
+use super::quantity::Transaction;
+use super::state::State;
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;
@@ -25,10 +27,10 @@ const SLICE: usize = 128 * STRIDE;
 /// Neighbours of one pool from which on it is worth keeping it locked.
 const MIN_RUN: usize = 4;
 
-/// Why a batch was not begun.
+/// Why a batch was not begun; or why it ended, if the changes cannot be written down: what came before was done.
 #[derive(Clone, Debug)]
 pub struct BatchError {
-    /// Position of the item that is malformed.
+    /// Position of the item that is malformed, or was not done.
     pub index: usize,
     /// What is wrong with it.
     pub error: LedgerError,
@@ -86,7 +88,8 @@ impl Ledger {
         let batch = Batch { ledger: self, operation, now: self.clock.wall() };
         let mut admitted = Vec::with_capacity(handles.len());
         for ((handles, units), _) in slices() {
-            batch.debit_slice(handles, units, &mut admitted);
+            let done = batch.debit_slice(handles, units, &mut admitted);
+            done.map_err(|error| BatchError { index: admitted.len(), error })?;
             if !go_on() {
                 break;
             }
@@ -124,7 +127,12 @@ impl Item<'_> {
 }
 
 impl Batch<'_> {
-    fn debit_slice(self, handles: &[u32], units: &[i64], admitted: &mut Vec<bool>) {
+    fn debit_slice(
+        self,
+        handles: &[u32],
+        units: &[i64],
+        admitted: &mut Vec<bool>,
+    ) -> Result<(), LedgerError> {
         let slots = self.ledger.directory.slots();
         let item = |(handle, units): (&u32, &i64)| {
             let amount = Amount::from_units((*units).into())?;
@@ -136,34 +144,45 @@ impl Batch<'_> {
             items.extend(handles.iter().zip(units).map_while(item));
             if items.len() < handles.len() {
                 // Somebody has left since the batch was checked.
-                let each = handles.iter().zip(units).map(item);
-                admitted.extend(each.map(|item| item.is_some_and(|item| self.debit(&item))));
+                for item in handles.iter().zip(units).map(item) {
+                    admitted.push(item.map_or(Ok(false), |item| self.debit(&item))?);
+                }
                 continue;
             }
             fetch(&items);
             for run in items.chunk_by(Item::has_pool_of) {
-                self.debit_run(run, admitted);
+                self.debit_run(run, admitted)?;
             }
         }
+        Ok(())
     }
 
     /// Debits neighbours of one pool.
-    fn debit_run(self, run: &[Item<'_>], admitted: &mut Vec<bool>) {
+    fn debit_run(self, run: &[Item<'_>], admitted: &mut Vec<bool>) -> Result<(), LedgerError> {
         let pool = run.first().and_then(|item| item.agent.parent.as_deref());
         let mut pools = pool.filter(|_| run.len() >= MIN_RUN).map(|pool| self.lock_path(pool));
         for item in run {
-            let is_done = pools.as_mut().is_some_and(|pools| self.debit_below(pools, item));
+            let is_done = match &mut pools {
+                Some(pools) => self.debit_below(pools, item)?,
+                None => false,
+            };
             if !is_done {
                 // Whatever is out of the ordinary takes the ordinary way, which may want the pools' locks.
                 pools = None;
             }
-            admitted.push(is_done || self.debit(item));
+            admitted.push(is_done || self.debit(item)?);
         }
+        Ok(())
     }
 
-    fn debit(self, item: &Item<'_>) -> bool {
+    /// What cannot be written down is no refusal.
+    fn debit(self, item: &Item<'_>) -> Result<bool, LedgerError> {
         let Self { ledger, operation, now } = self;
-        ledger.debit_at(item.agent, item.amount, operation, now).is_ok()
+        match ledger.debit_at(Path::of(item.agent), &item.amount, operation, now, None, |_, _, _| ()) {
+            Ok(()) => Ok(true),
+            Err(error @ LedgerError::Unwritten(_)) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Locks a pool and all above it.
@@ -174,10 +193,16 @@ impl Batch<'_> {
 
     /// Debits an agent whose pools are locked; false, with nothing changed, if not all admit it. Its own
     /// lock is out of order here, and so it is not waited for.
-    fn debit_below(self, pools: &mut [(&Account, MutexGuard<'_, State>)], item: &Item<'_>) -> bool {
+    #[inline]
+    fn debit_below(
+        self,
+        pools: &mut [(&Account, MutexGuard<'_, State>)],
+        item: &Item<'_>,
+    ) -> Result<bool, LedgerError> {
         let Self { ledger, operation, now } = self;
-        let movement = Movement::debit(item.amount);
-        let Some(mut state) = item.agent.try_lock() else { return false };
+        let t = Transaction::debit(Path::of(item.agent), &item.amount, operation, now, None);
+        let movement = Movement::debit(item.amount, false);
+        let Some(mut state) = item.agent.try_lock() else { return Ok(false) };
         let windows_at = state.windows_at(ledger);
         let must_fit = windows_at.map(|at| (at, item.amount));
         let is_plain = !state.closed && !item.amount.is_zero();
@@ -185,13 +210,14 @@ impl Batch<'_> {
             || !state.admits(&movement, must_fit)
             || !pools.iter().all(|(_, pool)| movement.is_admitted_by(&pool.books.balance))
         {
-            return false;
+            return Ok(false);
         }
+        t.write(windows_at, ledger)?;
         for (pool, pool_state) in pools {
-            pool_state.apply(&movement, pool, ledger);
+            pool_state.shift(&movement, pool, ledger);
         }
-        state.apply(&movement, item.agent, ledger);
-        state.write_usage(ledger, windows_at, EventKind::Debit, item.amount, operation, now);
-        true
+        state.shift(&movement, item.agent, ledger);
+        state.note(&t.posting(windows_at), ledger);
+        Ok(true)
     }
 }

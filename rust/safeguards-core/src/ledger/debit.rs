@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, State};
+use super::account::Account;
 use super::balance::Movement;
 use super::error::LedgerError;
-use super::event::EventKind;
-use super::idempotency::{Admitted, Payload, Phase, once};
+use super::idempotency::{Effect, Payload, Phase};
 use super::operation::OperationId;
+use super::path::{Agents, Path};
+use super::quantity::{Quantity, Transaction};
+use super::state::State;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 
@@ -24,108 +26,71 @@ pub struct Receipt {
 }
 
 impl Ledger {
-    /// Charges `amount` to an agent and to every pool above it, all of them or none.
+    /// Charges an agent and every account of its path, all of them or none.
     #[inline]
-    pub fn debit(&self, agent: &str, amount: Amount, operation: OperationId) -> Result<Receipt, LedgerError> {
-        self.directory.with_agent(agent, |agent| self.debit_account(agent, amount, operation))
+    pub fn debit<'a, Q: Quantity>(
+        &self,
+        path: impl Into<Path<'a>>,
+        what: &Q,
+        operation: OperationId,
+    ) -> Result<Q::Receipt, LedgerError> {
+        self.debit_at(path.into(), what, operation, self.clock.wall(), None, Q::receipt)
     }
 
-    /// As [`debit`](Self::debit), for an account at hand.
+    /// As [`debit`](Self::debit), without a receipt: the form for hot loops.
     #[inline]
-    pub fn debit_account(
+    pub fn try_debit<'a, Q: Quantity>(
         &self,
-        agent: &Account,
-        amount: Amount,
+        path: impl Into<Path<'a>>,
+        what: &Q,
         operation: OperationId,
-    ) -> Result<Receipt, LedgerError> {
-        self.debit_at(agent, amount, operation, self.clock.wall())
-    }
-
-    #[inline]
-    pub(super) fn debit_at(
-        &self,
-        agent: &Account,
-        amount: Amount,
-        operation: OperationId,
-        now: Wall,
-    ) -> Result<Receipt, LedgerError> {
-        self.retry_after_expiry(|| self.debit_once(agent, amount, operation, now))
+    ) -> Result<(), LedgerError> {
+        self.debit_at(path.into(), what, operation, self.clock.wall(), None, |_, _, _| ())
     }
 
     /// As [`debit`](Self::debit), but a repetition with the same key has no effect and the same receipt.
-    pub fn debit_keyed(
+    pub fn debit_keyed<'a, Q: Quantity>(
         &self,
-        agent: &Arc<Account>,
-        amount: Amount,
+        path: impl Into<Path<'a>>,
+        what: &Q,
         operation: OperationId,
         key: &str,
-    ) -> Result<Receipt, LedgerError> {
-        let payload = Payload { agent: Arc::downgrade(agent), what: amount, operation, phase: Phase::Debit };
-        let debit = || self.debit_account(agent, amount, operation).map(Admitted::Debit);
-        match once(&self.keys, &self.clock, agent, key, payload, debit)? {
-            Admitted::Debit(receipt) => Ok(receipt),
-            Admitted::Reserve(_) => unreachable!("a key's payload tells debits from reservations"),
+    ) -> Result<Q::Receipt, LedgerError> {
+        let path = path.into();
+        let payload = Payload::new(path, what, operation, Phase::Debit);
+        let debit = || {
+            let wall = self.clock.wall();
+            let receipt = self.debit_at(path, what, operation, wall, Some(key), Q::receipt)?;
+            Ok(Effect::Charged(Q::settlement(receipt)))
+        };
+        match Q::keys(self).once(key, payload, self, debit)? {
+            Effect::Charged(settlement) => Q::receipt_in(&settlement).cloned(),
+            Effect::Reserved(_) => None,
         }
+        .ok_or_else(|| LedgerError::IdempotencyConflict(key.into()))
     }
 
     #[inline]
-    fn debit_once(
+    pub(super) fn debit_at<Q: Quantity, R>(
         &self,
-        agent: &Account,
-        amount: Amount,
+        path: Path<'_>,
+        what: &Q,
         operation: OperationId,
-        now: Wall,
-    ) -> Result<Receipt, LedgerError> {
-        let mut state = agent.lock();
-        state.check_open(agent)?;
-        if amount.is_zero() {
-            return Ok(state.receipt(amount));
-        }
-        let windows_at = state.windows_at(self);
-        self.pass_path(agent, &mut state, &Movement::debit(amount), windows_at.map(|at| (at, amount)), now)?;
-        state.write_usage(self, windows_at, EventKind::Debit, amount, operation, now);
-        Ok(state.receipt(amount))
-    }
-
-    /// Moves money on the whole path of an agent whose lock is held, if its budget, every pool and, for an
-    /// amount that `must_fit`, its windows admit it.
-    #[inline]
-    pub(super) fn pass_path(
-        &self,
-        agent: &Account,
-        state: &mut State,
-        movement: &Movement,
-        must_fit: Option<(Monotonic, Amount)>,
-        now: Wall,
-    ) -> Result<(), LedgerError> {
-        loop {
-            let is_passed = state.admits(movement, must_fit)
-                && agent.parent.as_ref().is_none_or(|pool| pool.pass(movement, self, now));
-            if is_passed {
-                state.apply(movement, agent, self);
-                return Ok(());
+        wall: Wall,
+        key: Option<&str>,
+        tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, &Self) -> R,
+    ) -> Result<R, LedgerError> {
+        let transaction = Transaction::debit(path, what, operation, wall, key);
+        self.retry_after_expiry(|| {
+            let mut agents = path.lock();
+            agents.check_open()?;
+            if !what.is_nothing() {
+                Q::pass(&transaction, &mut agents, self)?;
+            } else if key.is_some() {
+                transaction.write(None, self)?; // The key is remembered, and so it has to come back.
             }
-            // Who refuses is looked for only now. If nobody does any more, a pool has got money since.
-            self.find_refusal(agent, state, movement, must_fit, now)?;
-        }
-    }
-
-    /// Who refuses a movement. A window is told only if no budget refuses: time does not help against those.
-    #[cold]
-    fn find_refusal(
-        &self,
-        agent: &Account,
-        state: &mut State,
-        movement: &Movement,
-        must_fit: Option<(Monotonic, Amount)>,
-        now: Wall,
-    ) -> Result<(), LedgerError> {
-        if !movement.is_admitted_by(&state.books.balance) {
-            state.refusals = state.refusals.saturating_add(1);
-            return Err(agent.refusal(state, movement.needs()).into());
-        }
-        agent.parent.as_ref().map_or(Ok(()), |pool| pool.find_refusal(movement, self, now))?;
-        Ok(must_fit.map_or(Ok(()), |(at, amount)| state.check_windows(agent, at, amount))?)
+            Ok(tell(&transaction, &agents, self))
+        })
     }
 
     /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
@@ -178,22 +143,7 @@ impl State {
         if self.closed { Err(LedgerError::UnknownAgent(Arc::clone(&account.id))) } else { Ok(()) }
     }
 
-    /// Writes down what was spent: in the agent's windows and in its history, always in both.
-    #[inline]
-    pub(super) fn write_usage(
-        &mut self,
-        ledger: &Ledger,
-        windows_at: Option<Monotonic>,
-        kind: EventKind,
-        amount: Amount,
-        operation: OperationId,
-        now: Wall,
-    ) {
-        self.charge_windows(windows_at, amount);
-        self.history.record(now, kind, amount, operation, ledger.history_limits);
-    }
-
-    pub(super) const fn receipt(&self, amount: Amount) -> Receipt {
+    pub(super) fn receipt(&self, amount: Amount) -> Receipt {
         Receipt { amount, remaining: self.books.balance.remaining, sequence: self.history.sequence() }
     }
 }

@@ -1,12 +1,15 @@
 //! From ids and handles to accounts.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldhash::quality::RandomState;
 use papaya::HashMap;
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::account::{Account, Kind};
+use super::change::Number;
 use super::error::LedgerError;
 
 type ById = HashMap<Arc<str>, Arc<Account>, RandomState>;
@@ -22,6 +25,8 @@ pub(super) struct Directory {
     agents: ById,
     pools: ById,
     slots: RwLock<Slots>,
+    /// The last number that was given to an account or a path.
+    numbers: AtomicU32,
 }
 
 /// Agents by slot. A slot is used again after its agent has left, and retired after its 256th use, so that an
@@ -50,6 +55,29 @@ impl Slots {
         }
     }
 
+    /// How often each slot was used, and which are free, in the order in which they are used again.
+    pub(super) fn uses(&self) -> (Vec<u8>, &[u32]) {
+        (self.slots.iter().map(|slot| slot.uses).collect(), &self.free)
+    }
+
+    /// The handles that the next agents get: slots that were used before first.
+    fn next(&self) -> impl Iterator<Item = u32> {
+        let used =
+            self.free.iter().rev().map(|slot| u32::from(self.slots[*slot as usize].uses) << SLOT_BITS | slot);
+        let new = u32::try_from(self.slots.len()).unwrap_or(u32::MAX)..;
+        used.chain(new)
+    }
+
+    fn take(&mut self, account: &Arc<Account>) {
+        let slot = account.slot as usize;
+        if slot == self.slots.len() {
+            self.slots.push(Slot::default());
+        } else {
+            self.free.pop();
+        }
+        self.slots[slot].account = Some(Arc::clone(account));
+    }
+
     /// The agent in a slot.
     pub(super) fn agent(&self, slot: u32) -> Option<&Arc<Account>> {
         self.slots.get(slot as usize)?.account.as_ref()
@@ -63,7 +91,8 @@ impl Slots {
 
 impl Directory {
     pub(super) fn new() -> Self {
-        Self { agents: ById::default(), pools: ById::default(), slots: RwLock::default() }
+        let (agents, pools) = (ById::default(), ById::default());
+        Self { agents, pools, slots: RwLock::default(), numbers: AtomicU32::new(0) }
     }
 
     /// Calls `use_it` with the agent, without counting a reference.
@@ -96,51 +125,78 @@ impl Directory {
         self.slots.read()
     }
 
-    /// Makes a pool known. Fails if there is one of this id.
-    pub(super) fn add_pool(&self, pool: &Arc<Account>) -> Result<(), LedgerError> {
-        match self.pools.pin().try_insert(Arc::clone(&pool.id), Arc::clone(pool)) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(LedgerError::Configuration(format!(
-                "pool {:?} exists already: choose another pool_id",
-                pool.id
-            ))),
-        }
+    /// The agent of an id, if there is one.
+    pub(super) fn agent(&self, id: &str) -> Option<Arc<Account>> {
+        self.agents.pin().get(id).cloned()
     }
 
-    /// Makes an agent known in a slot of its own. Fails if there is one of this id.
-    pub(super) fn add_agent(
+    /// A number that no account and no path has had.
+    pub(super) fn next_number(&self) -> Number {
+        Number(self.numbers.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The next number is beyond this one, which a replay has given.
+    pub(super) fn skip_to(&self, number: Number) {
+        self.numbers.fetch_max(number.0, Ordering::Relaxed);
+    }
+
+    /// Makes a pool known, while nobody else can make or register an account. Fails if there is one of this id.
+    pub(super) fn add_pool(
         &self,
         id: &str,
-        make: impl FnOnce(Arc<str>, u32) -> Account,
+        make: impl FnOnce(Number) -> Result<Arc<Account>, LedgerError>,
     ) -> Result<Arc<Account>, LedgerError> {
+        let _registry = self.slots.write();
+        if self.has_pool(id) {
+            let text = format!("pool {id:?} exists already: choose another pool_id");
+            return Err(LedgerError::Configuration(text));
+        }
+        let pool = make(self.next_number())?;
+        self.pools.pin().insert(Arc::clone(&pool.id), Arc::clone(&pool));
+        Ok(pool)
+    }
+
+    /// Makes agents known, each with a number and a handle of its own, while nobody else can make or register an
+    /// account. Fails if one of the ids is taken, or comes twice.
+    pub(super) fn add_agents(
+        &self,
+        ids: &[&str],
+        make: impl FnOnce(&[(Number, u32)]) -> Result<Vec<Arc<Account>>, LedgerError>,
+    ) -> Result<Vec<Arc<Account>>, LedgerError> {
         let mut slots = self.slots.write();
-        if self.agents.pin().contains_key(id) {
+        self.check_free(&slots, ids)?;
+        let places: Vec<_> =
+            slots.next().take(ids.len()).map(|handle| (self.next_number(), handle)).collect();
+        let made = make(&places)?;
+        for account in &made {
+            slots.take(account);
+            self.agents.pin().insert(Arc::clone(&account.id), Arc::clone(account));
+        }
+        Ok(made)
+    }
+
+    fn check_free(&self, slots: &Slots, ids: &[&str]) -> Result<(), LedgerError> {
+        let agents = self.agents.pin();
+        let mut seen = HashSet::with_capacity_and_hasher(ids.len(), RandomState::default());
+        if let Some(id) = ids.iter().find(|id| agents.contains_key(**id) || !seen.insert(**id)) {
             return Err(LedgerError::Configuration(format!(
                 "agent {id:?} is registered already: choose another id, or unregister it first"
             )));
         }
-        let slot = slots.free.last().copied().unwrap_or(u32::try_from(slots.slots.len()).unwrap_or(u32::MAX));
-        if slot as usize >= MAX_SLOTS {
+        if slots.slots.len() - slots.free.len() + ids.len() > MAX_SLOTS {
             return Err(LedgerError::Configuration(format!(
                 "{MAX_SLOTS} agents are registered and no more fit: unregister some first"
             )));
         }
-        let account = Arc::new(make(id.into(), slot));
-        slots.free.pop();
-        if slot as usize == slots.slots.len() {
-            slots.slots.push(Slot::default());
-        }
-        slots.slots[slot as usize].account = Some(Arc::clone(&account));
-        self.agents.pin().insert(Arc::clone(&account.id), Arc::clone(&account));
-        Ok(account)
+        Ok(())
     }
 
-    /// Forgets an agent if `close` agrees, while nobody can register one. Returns it.
+    /// Forgets an agent if `close` agrees, while nobody can register one.
     pub(super) fn remove_agent(
         &self,
         id: &str,
         close: impl FnOnce(&Arc<Account>) -> Result<(), LedgerError>,
-    ) -> Result<Arc<Account>, LedgerError> {
+    ) -> Result<(), LedgerError> {
         let mut slots = self.slots.write();
         let agents = self.agents.pin();
         let account = agents.get(id).cloned().ok_or_else(|| LedgerError::UnknownAgent(id.into()))?;
@@ -152,7 +208,7 @@ impl Directory {
             slots.free.push(account.slot);
         }
         agents.remove(id);
-        Ok(account)
+        Ok(())
     }
 
     /// The handle of an agent, valid until it is unregistered.
@@ -165,4 +221,9 @@ impl Directory {
         }
         Ok(u32::from(slot.uses) << SLOT_BITS | account.slot)
     }
+}
+
+/// The slot that a handle names.
+pub(super) const fn slot_of(handle: u32) -> u32 {
+    handle & SLOT_MASK
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::account::Kind;
 use super::balance::Balance;
 use super::debit::Receipt;
-use super::resources::ClosedResources;
+use super::journal::Unwritten;
+use super::resources::ResourceReceipt;
 use crate::amount::{Amount, Units};
 use crate::clock::{Monotonic, Wall};
 
@@ -47,11 +48,20 @@ pub struct WindowRefusal {
     pub now: Monotonic,
 }
 
+/// What a debit or a settlement has done, of money or of resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Of money.
+    Money(Receipt),
+    /// Of resources.
+    Resources(Box<ResourceReceipt>),
+}
+
 /// How a reservation was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// Charged, in time or late.
-    Settled(Receipt),
+    Settled(Settlement),
     /// Given back.
     Released,
     /// Given back because its time was over, and not settled since.
@@ -96,15 +106,13 @@ pub enum LedgerError {
         /// How it was closed.
         closed: Closed,
     },
-    /// A reservation of resources was closed before, with another outcome.
-    #[error("reservation {number} of resources of {account:?} is closed")]
-    ResourceReservationClosed {
+    /// A reservation that this ledger does not know, or no more: how it ended was forgotten.
+    #[error("reservation {number} of {account:?} is unknown or forgotten")]
+    ReservationForgotten {
         /// The agent.
         account: Arc<str>,
         /// Number of the reservation.
         number: u64,
-        /// How it was closed.
-        closed: ClosedResources,
     },
     /// An account on the path cannot pay.
     #[error("{:?} cannot pay {}: {} remain", .0.account, Units(.0.requested), Units(.0.balance.remaining))]
@@ -120,6 +128,9 @@ pub enum LedgerError {
     /// A window of the agent is full.
     #[error("a window of {:?} is full", .0.account)]
     RateLimitExceeded(Box<WindowRefusal>),
+    /// The change cannot be written down, and so it was not made.
+    #[error("nothing was changed, because it cannot be written down: {0}")]
+    Unwritten(Unwritten),
 }
 
 impl LedgerError {

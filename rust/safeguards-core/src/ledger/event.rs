@@ -30,6 +30,8 @@ pub enum EventKind {
     Raise,
     /// Budget was taken away within a period.
     Lower,
+    /// What later periods begin with was set.
+    PeriodBudget,
     /// Budget left for another agent.
     TransferOut,
     /// Budget came from another agent.

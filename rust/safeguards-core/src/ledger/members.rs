@@ -26,8 +26,8 @@ impl Ledger {
         let pool = self.pool(id)?;
         let accounts: Vec<_> = {
             let slots = self.directory.slots();
-            let mut state = pool.lock();
-            state.pool().agents.iter().filter_map(|slot| slots.agent(*slot).cloned()).collect()
+            let state = pool.lock();
+            state.agents_below().filter_map(|slot| slots.agent(slot).cloned()).collect()
         };
         // One that has left since is not looked at.
         let look = |agent: Arc<Account>| self.snapshot(&agent).ok().map(|snapshot| (agent, snapshot));

@@ -8,54 +8,73 @@
 //!
 //! **Refusals.** Every check of an operation is made before its first change, while the locks of the whole path
 //! are held: a refusal changes nothing.
+//!
+//! **Changes.** What an operation does is a [`Change`], written to the [`Journal`] if there is one, after the last
+//! check and before the first effect. Nothing else changes the state of an account: see `state`.
 
 mod account;
 mod alarm;
 mod balance;
 mod batch;
 mod books;
+mod change;
+mod closures;
 mod debit;
+mod digest;
 mod directory;
 mod error;
 mod event;
 mod grant;
+mod holds;
 mod idempotency;
+mod journal;
 mod members;
+mod money;
 mod operation;
-mod outcome;
+mod path;
 mod period;
+mod quantity;
 mod rate_limit;
 mod read;
+mod registry;
+mod replay;
 mod reservation;
 mod resources;
+mod state;
 mod sums;
 mod timers;
 mod verify;
 
 use std::sync::Arc;
 
-use crate::amount::Amount;
-use crate::clock::Clock;
+use crate::clock::{Clock, Monotonic, Wall};
 use crate::sync::{AtomicBool, AtomicI64, Mutex, Ordering};
 
 pub use account::{Account, Kind, MAX_DEPTH};
 pub use alarm::{Alarm, Crossing, Threshold};
 pub use balance::Balance;
 pub use batch::BatchError;
+pub use change::{
+    AccountChange, AgentRegistered, Change, Instant, Number, PoolCreated, Posted, Quantities, Reserved, Terms,
+};
+pub use closures::MAX_CLOSURES;
 pub use debit::Receipt;
-pub use error::{BudgetRefusal, Closed, LedgerError, WindowRefusal};
+pub use error::{BudgetRefusal, Closed, LedgerError, Settlement, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
-pub use grant::NewPool;
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEY_BYTES, MAX_KEYS};
+pub use journal::{Journal, Unwritten};
 pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
+pub use path::{Joint, MAX_PATH, Path};
 pub use period::{Period, Schedule};
+pub use quantity::Quantity;
 pub use rate_limit::{MAX_WINDOWS, WindowSnapshot};
 pub use read::{Activity, Renewal, Snapshot};
-pub use reservation::{Overage, Request, Reservation, ReservationState};
+pub use registry::{NewAgent, NewPool};
+pub use replay::{Replay, ReplayError};
+pub use reservation::{Handles, Overage, Request, Reservation, ReservationState};
 pub use resources::{
-    Bundle, ClosedResources, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt,
-    ResourceRequest, ResourceReservation, ResourceSnapshot,
+    Bundle, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt, ResourceSnapshot,
 };
 pub use verify::Violation;
 
@@ -69,9 +88,14 @@ pub struct Ledger {
     directory: directory::Directory,
     operations: operation::Operations,
     timers: timers::Timers,
-    keys: Mutex<idempotency::Keys<Amount, Receipt, Arc<Reservation>>>,
+    joints: path::Joints,
+    keys: idempotency::Keys,
     resource_types: resources::ResourceTypes,
-    resource_keys: Mutex<resources::ResourceKeys>,
+    resource_keys: idempotency::Keys,
+    closures: closures::Closures,
+    journal: Option<Box<dyn Journal>>,
+    /// Tells the ledgers of a process apart, so that none settles what another one has reserved.
+    id: u64,
     alarms: Mutex<Vec<Alarm>>,
     has_alarms: AtomicBool,
     long_calls: AtomicI64,
@@ -92,6 +116,9 @@ impl Drop for LongCall<'_> {
     }
 }
 
+/// Ledgers that were made in this process.
+static LEDGERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
 impl Ledger {
     /// A ledger without accounts. `thresholds` are told once each whenever a charge crosses them.
     #[must_use]
@@ -106,9 +133,13 @@ impl Ledger {
             directory: directory::Directory::new(),
             operations: operation::Operations::new(),
             timers: timers::Timers::new(),
-            keys: Mutex::new(idempotency::Keys::default()),
+            joints: path::Joints::default(),
+            keys: idempotency::Keys::new(),
             resource_types: resources::ResourceTypes::new(),
-            resource_keys: Mutex::new(idempotency::Keys::default()),
+            resource_keys: idempotency::Keys::new(),
+            closures: closures::Closures::new(),
+            journal: None,
+            id: LEDGERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             alarms: Mutex::new(Vec::new()),
             has_alarms: AtomicBool::new(false),
             long_calls: AtomicI64::new(0),
@@ -141,6 +172,22 @@ impl Ledger {
         (self.let_go)(work);
     }
 
+    /// The same ledger, which writes every change to a journal from now on.
+    #[must_use]
+    pub fn with_journal(self, journal: Box<dyn Journal>) -> Self {
+        Self { journal: Some(journal), ..self }
+    }
+
+    /// Now, on both lines of time.
+    fn instant(&self) -> Instant {
+        Instant { monotonic: self.clock.monotonic(), wall: self.clock.wall() }
+    }
+
+    /// An instant of which a part was read before.
+    fn instant_at(&self, wall: Wall, monotonic: Option<Monotonic>) -> Instant {
+        Instant { monotonic: monotonic.unwrap_or_else(|| self.clock.monotonic_coarse()), wall }
+    }
+
     /// Where the ledger reads the time.
     #[must_use]
     pub const fn clock(&self) -> &Clock {
@@ -151,7 +198,7 @@ impl Ledger {
     #[must_use]
     #[inline]
     pub fn operation(&self, name: &str) -> OperationId {
-        self.operations.intern(name)
+        self.operations.intern(name, self)
     }
 
     /// The name of an operation type, or `None` for [`OperationId::NONE`].

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use papaya::HashMap;
 use parking_lot::RwLock;
 
+use super::Ledger;
+use super::change::Change;
+
 /// An interned operation type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OperationId(pub(super) u16);
@@ -33,12 +36,12 @@ impl Operations {
     }
 
     #[inline]
-    pub(super) fn intern(&self, name: &str) -> OperationId {
-        self.ids.pin().get(name).copied().unwrap_or_else(|| self.add(name))
+    pub(super) fn intern(&self, name: &str, ledger: &Ledger) -> OperationId {
+        self.ids.pin().get(name).copied().unwrap_or_else(|| self.add(name, ledger))
     }
 
     #[cold]
-    fn add(&self, name: &str) -> OperationId {
+    pub(super) fn add(&self, name: &str, ledger: &Ledger) -> OperationId {
         let mut names = self.names.write();
         let ids = self.ids.pin();
         if let Some(id) = ids.get(name) {
@@ -47,10 +50,20 @@ impl Operations {
         let Some(id) = u16::try_from(names.len()).ok().filter(|_| names.len() < MAX_OPERATIONS + 2) else {
             return OperationId::OTHER;
         };
-        let name: Arc<str> = name.into();
+        let (operation, name): (_, Arc<str>) = (OperationId(id), name.into());
+        let named = || (ledger.instant(), Change::OperationNamed { operation, name: Arc::clone(&name) });
+        if ledger.write(named).is_err() {
+            // Where nothing can be written, what the name is for is refused anyway.
+            return OperationId::OTHER;
+        }
         names.push(Arc::clone(&name));
-        ids.insert(name, OperationId(id));
-        OperationId(id)
+        ids.insert(name, operation);
+        operation
+    }
+
+    /// Every name, by number.
+    pub(super) fn all(&self) -> Vec<Arc<str>> {
+        self.names.read().clone()
     }
 
     /// The name, or `None` if no type was given.
@@ -62,15 +75,17 @@ impl Operations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::ledger::HistoryLimits;
 
     #[test]
     fn endless_names_share_one() {
-        let operations = Operations::new();
-        let ids: Vec<_> = (0..MAX_OPERATIONS + 9).map(|i| operations.intern(&i.to_string())).collect();
-        assert_eq!(operations.name(ids[0]).as_deref(), Some("0"));
-        assert_eq!(operations.name(ids[MAX_OPERATIONS - 1]).as_deref(), Some("4095"));
+        let ledger = Ledger::new(Clock::System, HistoryLimits::default(), Vec::new());
+        let ids: Vec<_> = (0..MAX_OPERATIONS + 9).map(|i| ledger.operation(&i.to_string())).collect();
+        assert_eq!(ledger.operation_name(ids[0]).as_deref(), Some("0"));
+        assert_eq!(ledger.operation_name(ids[MAX_OPERATIONS - 1]).as_deref(), Some("4095"));
         assert!(ids[MAX_OPERATIONS..].iter().all(|id| *id == OperationId::OTHER));
-        assert_eq!(operations.intern("0"), ids[0]);
-        assert_eq!(operations.name(OperationId::NONE), None);
+        assert_eq!(ledger.operation("0"), ids[0]);
+        assert_eq!(ledger.operation_name(OperationId::NONE), None);
     }
 }

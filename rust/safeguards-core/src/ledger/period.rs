@@ -22,7 +22,7 @@ pub enum Period {
 }
 
 /// A period, in a time zone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     period: Period,
     zone: TimeZone,

@@ -5,13 +5,12 @@
 //! is about to be. So a window needs no books of its own for reservations: what it holds is what the agent has
 //! reserved.
 
-use std::ops::Bound::{self, Excluded, Included, Unbounded};
-
 use super::Ledger;
-use super::account::{Account, Holds, Limits, ReservationKey, State};
+use super::account::Account;
+use super::change::AccountChange;
 use super::error::{LedgerError, WindowRefusal};
-use super::event::EventKind;
 use super::operation::OperationId;
+use super::state::{Limits, State};
 use crate::amount::Amount;
 use crate::clock::Monotonic;
 use crate::window::{MAX_LENGTH_NANOS, MAX_LIMIT_UNITS, MIN_LENGTH_NANOS, Precision, Window};
@@ -48,30 +47,28 @@ impl Ledger {
             let text = "a rate limit must not be more than 10000000000 (10^10)";
             return Err(LedgerError::Configuration(text.into()));
         }
-        self.with_open_agent(agent, |state| {
-            let windows = &mut state.limits.get_or_insert_default().windows;
-            if let Some(window) = windows.iter_mut().find(|window| window.length() == length) {
-                window.set_limit(limit, precision);
-            } else if windows.len() >= MAX_WINDOWS {
+        self.with_open_agent(agent, |account, state| {
+            let windows = state.limits.as_deref().map_or(&[][..], |limits| &limits.windows);
+            if windows.len() >= MAX_WINDOWS && windows.iter().all(|window| window.length() != length) {
                 let text =
                     format!("agent {agent:?} has {MAX_WINDOWS} windows and gets no more: remove one first");
                 return Err(LedgerError::Configuration(text));
-            } else {
-                windows.reserve_exact(1); // Most agents have one.
-                windows.push(Window::new(length, limit, precision));
             }
-            windows.sort_unstable_by_key(Window::length);
-            Ok(())
-        })?
+            let change = AccountChange::WindowSet { length, limit, precision };
+            self.change(account, state, change, self.instant())
+        })
     }
 
     /// Removes the window of this length, or all of them. Returns how many there were.
     pub fn remove_rate_limit(&self, agent: &str, length: Option<i64>) -> Result<usize, LedgerError> {
-        self.with_open_agent(agent, |state| {
-            let Some(limits) = &mut state.limits else { return 0 };
-            let before = limits.windows.len();
-            limits.windows.retain(|window| length.is_some_and(|length| length != window.length()));
-            before - limits.windows.len()
+        self.with_open_agent(agent, |account, state| {
+            let windows = state.limits.iter().flat_map(|limits| &limits.windows);
+            let goes = |window: &&Window| length.is_none_or(|length| length == window.length());
+            let removed = windows.filter(goes).count();
+            if removed > 0 {
+                self.change(account, state, AccountChange::WindowsRemoved(length), self.instant())?;
+            }
+            Ok(removed)
         })
     }
 
@@ -94,10 +91,10 @@ impl Ledger {
             self.retry_after_expiry(|| {
                 let mut state = agent.lock();
                 state.check_open(agent)?;
-                let windows_at = state.windows_at(self);
-                windows_at.map_or(Ok(()), |at| state.check_windows(agent, at, amount))?;
-                state.charge_windows(windows_at, amount);
-                Ok(())
+                let Some(now) = state.windows_at(self).filter(|_| !amount.is_zero()) else { return Ok(()) };
+                state.check_windows(agent, now, amount)?;
+                let at = self.instant_at(self.clock.wall_coarse(), Some(now));
+                self.change(agent, &mut state, AccountChange::Acquired(amount), at)
             })
         })
     }
@@ -110,12 +107,12 @@ impl Ledger {
         amount: Amount,
         operation: OperationId,
     ) -> Result<(), LedgerError> {
-        let now = self.clock.wall();
-        self.with_open_agent(agent, |state| {
-            if !amount.is_zero() {
-                let windows_at = state.windows_at(self);
-                state.write_usage(self, windows_at, EventKind::Recorded, amount, operation, now);
+        let at = self.instant();
+        self.with_open_agent(agent, |account, state| {
+            if amount.is_zero() {
+                return Ok(());
             }
+            self.change(account, state, AccountChange::Recorded { amount, operation }, at)
         })
     }
 
@@ -123,13 +120,10 @@ impl Ledger {
     /// zero if it fits, if nothing was refused, or without a limit; `None` if it can never fit.
     pub fn retry_after(&self, agent: &str, amount: Option<Amount>) -> Result<Option<i64>, LedgerError> {
         self.expire_due();
-        self.with_open_agent(agent, |state| {
-            let Some(limits) = &mut state.limits else { return Some(0) };
+        self.with_open_agent(agent, |_, state| {
             let now = self.clock.monotonic();
-            let amount = amount.unwrap_or(limits.last_refused);
-            limits
-                .fits_at(now, state.books.balance.reserved, state.holds.as_deref(), amount)
-                .map(|at| at.since(now))
+            let amount = amount.or(state.limits.as_deref().map(|limits| limits.last_refused));
+            Ok(state.fits_at(now, amount.unwrap_or_default()).map(|at| at.since(now)))
         })
     }
 
@@ -138,11 +132,7 @@ impl Ledger {
     #[must_use]
     pub fn fits_at(&self, refusal: &WindowRefusal) -> Option<Monotonic> {
         let WindowRefusal { account, now, requested, .. } = refusal;
-        let fits_at = self.with_open_agent(account, |state| {
-            let held = state.books.balance.reserved;
-            let Some(limits) = &mut state.limits else { return Some(*now) };
-            limits.fits_at(*now, held, state.holds.as_deref(), *requested)
-        });
+        let fits_at = self.with_open_agent(account, |_, state| Ok(state.fits_at(*now, *requested)));
         // An agent that has left since is held up by no window.
         fits_at.unwrap_or(Some(*now))
     }
@@ -150,39 +140,48 @@ impl Ledger {
     /// Every window of the agent, shortest first.
     pub fn windows(&self, agent: &str) -> Result<Vec<WindowSnapshot>, LedgerError> {
         let now = self.clock.monotonic();
-        self.with_open_agent(agent, |state| {
-            let windows = state.limits.iter_mut().flat_map(|limits| &mut limits.windows);
+        self.with_open_agent(agent, |_, state| {
+            let windows = state.limits().into_iter().flat_map(|limits| &mut limits.windows);
             let snapshot = |window: &mut Window| WindowSnapshot {
                 length: window.length(),
                 limit: window.limit(),
                 spent: window.spent(now),
             };
-            windows.map(snapshot).collect()
+            Ok(windows.map(snapshot).collect())
         })
     }
 
-    fn with_open_agent<R>(&self, agent: &str, act: impl FnOnce(&mut State) -> R) -> Result<R, LedgerError> {
+    fn with_open_agent<R>(
+        &self,
+        agent: &str,
+        act: impl FnOnce(&Account, &mut State) -> Result<R, LedgerError>,
+    ) -> Result<R, LedgerError> {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock();
             state.check_open(agent)?;
-            Ok(act(&mut state))
+            act(agent, &mut state)
         })
     }
 }
 
 impl State {
+    /// Whether the agent has windows.
+    #[inline]
+    pub(super) fn has_windows(&self) -> bool {
+        self.limits.as_deref().is_some_and(|limits| !limits.windows.is_empty())
+    }
+
     /// The time for the agent's windows, if it has any: reading the clock costs as much as a lock.
     #[inline]
     pub(super) fn windows_at(&self, ledger: &Ledger) -> Option<Monotonic> {
-        let has_windows = self.limits.as_deref().is_some_and(|limits| !limits.windows.is_empty());
-        has_windows.then(|| ledger.clock.monotonic())
+        self.has_windows().then(|| ledger.clock.monotonic())
     }
 
     /// Whether `amount` fits into every window of the agent, beside what is reserved.
     #[inline]
     pub(super) fn fits(&mut self, now: Monotonic, amount: Amount) -> bool {
         let held = self.books.balance.reserved;
-        let mut windows = self.limits.iter_mut().flat_map(|limits| &mut limits.windows);
+        let mut windows = self.limits().into_iter().flat_map(|limits| &mut limits.windows);
         amount.is_zero() || windows.all(|window| window.fits(now, held, amount))
     }
 
@@ -195,21 +194,25 @@ impl State {
         amount: Amount,
     ) -> Result<(), WindowRefusal> {
         let held = self.books.balance.reserved;
-        let Some(limits) = self.limits.as_deref_mut().filter(|_| !amount.is_zero()) else { return Ok(()) };
+        let Some(limits) = self.limits().filter(|_| !amount.is_zero()) else { return Ok(()) };
         match limits.windows.iter_mut().position(|window| !window.fits(now, held, amount)) {
             None => Ok(()),
             Some(full) => Err(limits.refusal(full, now, held, agent, amount)),
         }
     }
 
-    /// Charges `amount` to every window of the agent.
-    #[inline]
-    pub(super) fn charge_windows(&mut self, windows_at: Option<Monotonic>, amount: Amount) {
-        if let (Some(now), Some(limits)) = (windows_at, self.limits.as_deref_mut())
-            && !amount.is_zero()
-        {
-            limits.windows.iter_mut().for_each(|window| window.charge(now, amount));
+    /// When `amount` fits into all windows at once, if nothing else happens.
+    fn fits_at(&mut self, now: Monotonic, amount: Amount) -> Option<Monotonic> {
+        if amount.is_zero() || !self.has_windows() {
+            return Some(now); // Nothing is always admitted, even beyond the limit.
         }
+        let held = self.books.balance.reserved;
+        let (limits, holds) = self.limits_beside_holds();
+        // What leaves a window never comes back by itself: it fits from the latest of the times on.
+        limits?.windows.iter_mut().try_fold(now, |at, window| {
+            let given_back = holds.map(|holds| holds.money_by_deadline(now.plus(window.length())));
+            Some(at.max(window.fits_at(now, held, given_back.into_iter().flatten(), amount)?))
+        })
     }
 }
 
@@ -234,39 +237,5 @@ impl Limits {
             length: window.length(),
             now,
         }
-    }
-
-    /// When `amount` fits into all windows at once, if nothing else happens.
-    fn fits_at(
-        &mut self,
-        now: Monotonic,
-        held: i128,
-        holds: Option<&Holds>,
-        amount: Amount,
-    ) -> Option<Monotonic> {
-        if amount.is_zero() {
-            return Some(now); // Nothing is always admitted, even beyond the limit.
-        }
-        // What leaves a window never comes back by itself: it fits from the latest of the times on.
-        self.windows.iter_mut().try_fold(now, |at, window| {
-            // Work that keeps its reservation alive has no deadline; it is taken to end within one window.
-            let latest = now.plus(window.length());
-            let never = Monotonic::NEVER;
-            let held_in = |deadlines| holds.into_iter().flat_map(move |holds| holds.due_in(deadlines));
-            let kept = held_in((Included((never, 0)), Unbounded)).map(|(_, amount)| (latest, amount));
-            let before = held_in((Unbounded, Excluded((latest, 0))));
-            let after = held_in((Included((latest, 0)), Excluded((never, 0))));
-            Some(at.max(window.fits_at(now, held, before.chain(kept).chain(after), amount)?))
-        })
-    }
-}
-
-impl Holds {
-    /// Active reservations by deadline, earliest first.
-    fn due_in(
-        &self,
-        keys: (Bound<ReservationKey>, Bound<ReservationKey>),
-    ) -> impl Iterator<Item = (Monotonic, Amount)> {
-        self.reservations.range(keys).map(|((deadline, _), held)| (*deadline, *held))
     }
 }

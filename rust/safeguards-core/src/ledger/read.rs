@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, Kind, State};
+use super::account::{Account, Kind};
 use super::balance::Balance;
 use super::error::LedgerError;
 use super::event::{Event, Usage, UsageLog};
+use super::state::State;
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;

@@ -1,20 +1,21 @@
 //! Two-phase debits: set aside the most it can cost, charge what it did cost.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, Holds, ReservationKey, State};
-use super::balance::Movement;
-use super::debit::Receipt;
+use super::account::Account;
+use super::change::{AccountChange, Quantities, Reserved, Terms};
 use super::error::{Closed, LedgerError};
 use super::event::EventKind;
-use super::idempotency::{Admitted, Payload, Phase, once};
+use super::holds::Held;
+use super::idempotency::{Effect, Payload, Phase};
 use super::operation::OperationId;
-use super::outcome::Outcome;
+use super::path::{Agents, Joint, Path};
+use super::quantity::{Quantity, Transaction};
+use super::resources::Bundle;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
-use crate::sync::{AtomicI64, MutexGuard, Ordering};
 
 /// What a settlement beyond the reserved amount may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,38 +41,44 @@ pub enum ReservationState {
     Expired,
 }
 
-/// Money set aside for one piece of work.
+/// Money or resources set aside for one piece of work: a handle, of which there may be several.
 ///
-/// The ledger's side of it stands in the books of the agent, until it is settled, released or expired; this
-/// side remembers the outcome, so that a repeated call has no effect. It changes only while the agent is locked.
-#[derive(Debug)]
-pub struct Reservation {
+/// What is true of the reservation stands in the books of the agent while it is active, and among the
+/// [closures](super::closures) afterwards.
+#[derive(Clone, Debug)]
+pub struct Reservation<Q = Amount> {
     agent: Arc<Account>,
-    amount: Amount,
+    joint: Option<Arc<Joint>>,
+    what: Q,
     number: u64,
     operation: OperationId,
     overage: Overage,
-    /// When its time to live is over.
-    time_over: Monotonic,
-    /// The same, or never while it is kept alive: its place in the books.
-    deadline: AtomicI64,
-    outcome: Outcome,
+    ledger: u64,
 }
 
 /// What is wanted of a reservation.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct Request<Q = Amount> {
     /// The most that the work can cost.
-    pub amount: Amount,
+    pub what: Q,
     /// Nanoseconds until it is given back by itself.
     pub ttl_nanos: i64,
-    /// What a settlement beyond `amount` may do.
+    /// What a settlement beyond `what` may do.
     pub overage: Overage,
     /// What for.
     pub operation: OperationId,
 }
 
-impl Reservation {
+/// Handles of reservations.
+pub type Handles<Q = Amount> = Vec<Reservation<Q>>;
+
+/// Reservations that expire in one go: about a millisecond, with locks held for no longer.
+const SLICE: usize = 1_024;
+
+/// After how long it is tried again to write down what is over: a second.
+const RETRY_NANOS: i64 = 1_000_000_000;
+
+impl<Q> Reservation<Q> {
     /// The agent that it was made for.
     #[must_use]
     pub const fn agent(&self) -> &Arc<Account> {
@@ -80,236 +87,332 @@ impl Reservation {
 
     /// What was set aside.
     #[must_use]
-    pub const fn amount(&self) -> Amount {
-        self.amount
+    pub const fn what(&self) -> &Q {
+        &self.what
     }
 
-    /// Its number: the sequence of the agent's event that made it.
+    /// Its number among the agent's reservations: 1, 2, 3 and so on.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
     }
 
-    /// Its place in the agent's books.
-    fn key(&self) -> ReservationKey {
-        (Monotonic(self.deadline.load(Ordering::Relaxed)), self.number)
+    /// The accounts that it holds on.
+    #[must_use]
+    pub const fn path(&self) -> Path<'_> {
+        Path { agent: &self.agent, joint: self.joint.as_ref() }
     }
 
     fn closed(&self, closed: Closed) -> LedgerError {
         LedgerError::ReservationClosed { account: Arc::clone(&self.agent.id), number: self.number, closed }
     }
+
+    fn forgotten(&self) -> LedgerError {
+        LedgerError::ReservationForgotten { account: Arc::clone(&self.agent.id), number: self.number }
+    }
 }
 
-/// Reservations that expire in one go: about a millisecond, with locks held for no longer.
-const SLICE: usize = 1_024;
+impl<Q> PartialEq for Reservation<Q> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.agent, &other.agent) && self.number == other.number
+    }
+}
 
 impl Ledger {
-    /// Sets money aside on the whole path of an agent and in its windows, everywhere or nowhere.
-    pub fn reserve(&self, agent: &Arc<Account>, request: Request) -> Result<Reservation, LedgerError> {
-        let now = self.clock.wall_coarse();
-        self.retry_after_expiry(|| self.reserve_once(agent, request, now))
+    /// Sets something aside on every account of a path and, of money, in its windows: everywhere or nowhere.
+    pub fn reserve<'a, Q: Quantity>(
+        &self,
+        path: impl Into<Path<'a>>,
+        request: &Request<Q>,
+    ) -> Result<Reservation<Q>, LedgerError> {
+        self.reserve_at(path.into(), request, None)
     }
 
     /// As [`reserve`](Self::reserve), but a repetition with the same key returns the same reservation.
-    pub fn reserve_keyed(
+    pub fn reserve_keyed<'a, Q: Quantity>(
         &self,
-        agent: &Arc<Account>,
-        request: Request,
+        path: impl Into<Path<'a>>,
+        request: &Request<Q>,
         key: &str,
-    ) -> Result<Arc<Reservation>, LedgerError> {
-        let Request { amount, operation, .. } = request;
-        let payload =
-            Payload { agent: Arc::downgrade(agent), what: amount, operation, phase: Phase::Reserve };
-        let reserve = || self.reserve(agent, request).map(|made| Admitted::Reserve(Arc::new(made)));
-        match once(&self.keys, &self.clock, agent, key, payload, reserve)? {
-            Admitted::Reserve(reservation) => Ok(reservation),
-            Admitted::Debit(_) => unreachable!("a key's payload tells debits from reservations"),
+    ) -> Result<Reservation<Q>, LedgerError> {
+        let path = path.into();
+        let payload = Payload::new(path, &request.what, request.operation, Phase::Reserve);
+        let reserve = || self.reserve_at(path, request, Some(key)).map(|made| Effect::Reserved(made.number));
+        match Q::keys(self).once(key, payload, self, reserve)? {
+            Effect::Reserved(number) => Ok(self.handle_of(path, request, number)),
+            // A key's payload tells debits from reservations.
+            Effect::Charged(_) => Err(LedgerError::IdempotencyConflict(key.into())),
         }
     }
 
-    fn reserve_once(
-        &self,
-        agent: &Arc<Account>,
-        request: Request,
-        now: Wall,
-    ) -> Result<Reservation, LedgerError> {
-        let Request { amount, ttl_nanos, overage, operation } = request;
-        let mut state = agent.lock();
-        state.check_open(agent)?;
-        let windows_at = state.windows_at(self);
-        self.pass_path(
-            agent,
-            &mut state,
-            &Movement::reserve(amount),
-            windows_at.map(|at| (at, amount)),
-            now,
-        )?;
-        let number = state.history.record(now, EventKind::Reserve, amount, operation, self.history_limits);
-        let deadline = self.clock.monotonic_coarse().plus(ttl_nanos);
-        self.hold(agent, &mut state, (deadline, number), amount);
-        Ok(Reservation {
-            agent: Arc::clone(agent),
-            amount,
+    fn handle_of<Q: Quantity>(&self, path: Path<'_>, request: &Request<Q>, number: u64) -> Reservation<Q> {
+        Reservation {
+            agent: Arc::clone(path.agent),
+            joint: path.joint.cloned(),
+            what: request.what.clone(),
             number,
-            operation,
-            overage,
-            time_over: deadline,
-            deadline: AtomicI64::new(deadline.0),
-            outcome: Outcome::open(),
+            operation: request.operation,
+            overage: request.overage,
+            ledger: self.id,
+        }
+    }
+
+    fn reserve_at<Q: Quantity>(
+        &self,
+        path: Path<'_>,
+        request: &Request<Q>,
+        key: Option<&str>,
+    ) -> Result<Reservation<Q>, LedgerError> {
+        let wall = self.clock.wall_coarse();
+        self.retry_after_expiry(|| {
+            let mut agents = path.lock();
+            agents.check_open()?;
+            let time_over = self.clock.monotonic_coarse().plus(request.ttl_nanos);
+            let number = agents.state.next_reservation();
+            let terms = Some(Terms { time_over, overage: request.overage });
+            let transaction = Transaction {
+                path,
+                kind: EventKind::Reserve,
+                what: &request.what,
+                held: None,
+                is_fact: false,
+                operation: request.operation,
+                reserved: Some(Reserved { number, terms }),
+                key,
+                wall,
+            };
+            Q::pass(&transaction, &mut agents, self)?;
+            transaction.hold(&mut agents, self);
+            self.wake(&mut agents, time_over);
+            Ok(self.handle_of(path, request, number))
         })
     }
 
-    /// Writes an active reservation into the books of an agent.
-    fn hold(&self, agent: &Arc<Account>, state: &mut State, key: ReservationKey, amount: Amount) {
-        state.holds().reservations.insert(key, amount);
-        self.wake(agent, state, key.0);
-    }
-
-    /// Sets a timer for an agent, unless one waits that is due no later.
-    pub(super) fn wake(&self, agent: &Arc<Account>, state: &mut State, at: Monotonic) {
-        if at < state.holds().timer_at() {
-            self.set_timer(agent, state, at);
+    /// Sets the timer of an agent, unless it is due no later.
+    #[inline]
+    pub(super) fn wake(&self, agents: &mut Agents<'_>, at: Monotonic) {
+        if at < agents.state.timer().unwrap_or(Monotonic::NEVER) {
+            self.set_timer(agents, Some(at));
         }
     }
 
-    /// Sets the one timer of an agent; none if `at` is never.
-    pub(super) fn set_timer(&self, agent: &Arc<Account>, state: &mut State, at: Monotonic) {
-        let timer = (at < Monotonic::NEVER).then_some(at);
-        let before = std::mem::replace(&mut state.holds().timer, timer);
-        self.timers.set(agent, before, timer);
+    /// Sets the one timer of an agent, or none.
+    fn set_timer(&self, agents: &mut Agents<'_>, at: Option<Monotonic>) {
+        let before = agents.state.set_timer(at);
+        self.timers.set(agents.agent, before, at);
     }
 
     /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
-    pub fn settle(&self, reservation: &Reservation, charged: Amount) -> Result<Receipt, LedgerError> {
-        let now = self.clock.wall();
-        self.retry_after_expiry(|| self.settle_once(reservation, charged, now))
+    pub fn settle<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+        charged: impl Borrow<Q>,
+    ) -> Result<Q::Receipt, LedgerError> {
+        self.check_own(reservation)?;
+        let wall = self.clock.wall();
+        self.retry_after_expiry(|| self.settle_once(reservation, charged.borrow(), wall))
     }
 
-    fn settle_once(
+    fn settle_once<Q: Quantity>(
         &self,
-        reservation: &Reservation,
-        charged: Amount,
-        now: Wall,
-    ) -> Result<Receipt, LedgerError> {
-        let mut state = self.lock_holder(reservation);
-        match reservation.outcome.get() {
-            None => {}
-            Some(Closed::Settled(receipt)) if receipt.amount == charged => return Ok(receipt),
-            Some(closed) => return Err(reservation.closed(closed)),
+        reservation: &Reservation<Q>,
+        charged: &Q,
+        wall: Wall,
+    ) -> Result<Q::Receipt, LedgerError> {
+        let mut agents = self.lock_holder(reservation)?;
+        let is_active = agents.state.hold(reservation.number).is_some();
+        if !is_active && let Some(receipt) = self.settled_before(reservation, charged)? {
+            return Ok(receipt);
         }
-        let receipt = self.settle_open(reservation, &mut state, charged, now)?;
-        reservation.outcome.settle(&receipt);
-        Ok(receipt)
-    }
-
-    fn settle_open(
-        &self,
-        reservation: &Reservation,
-        state: &mut State,
-        charged: Amount,
-        now: Wall,
-    ) -> Result<Receipt, LedgerError> {
-        let (agent, key) = (&reservation.agent, reservation.key());
-        let is_active = state.has_active(key);
-        let (amount, overage) = (reservation.amount, reservation.overage);
-        if overage == Overage::Reject && charged > amount {
-            let refusal = agent.refusal(state, charged.units());
-            return Err(LedgerError::OverReserved { refusal, reserved: amount });
+        if reservation.overage == Overage::Reject {
+            charged.check_within(&reservation.what, &agents, self)?;
         }
-        let windows_at = state.windows_at(self);
-        let overdraft = overage == Overage::AllowWithOverdraft;
-        let (movement, beyond, kind) = match (is_active, overdraft) {
-            (true, _) => {
-                let movement = Movement::settle(amount, charged, overdraft);
-                (movement, charged.saturating_sub(amount), EventKind::Settle)
-            }
-            (false, true) => (Movement::charge(charged), Amount::ZERO, EventKind::LateSettle),
-            (false, false) => (Movement::debit(charged), charged, EventKind::LateSettle),
+        let transaction = Transaction {
+            path: reservation.path(),
+            kind: if is_active { EventKind::Settle } else { EventKind::LateSettle },
+            what: charged,
+            held: is_active.then_some(&reservation.what),
+            is_fact: reservation.overage == Overage::AllowWithOverdraft,
+            operation: reservation.operation,
+            reserved: Some(Reserved { number: reservation.number, terms: None }),
+            key: None,
+            wall,
         };
-        // What was set aside has its place in the windows; a fact needs none.
-        let must_fit = windows_at.filter(|_| !overdraft).map(|at| (at, beyond));
-        self.pass_path(agent, state, &movement, must_fit, now)?;
-        state.calm(self);
-        if is_active {
-            state.holds().reservations.remove(&key);
+        Q::pass(&transaction, &mut agents, self)?;
+        transaction.hold(&mut agents, self);
+        Ok(Q::receipt(&transaction, &agents, self))
+    }
+
+    /// The receipt of a settlement that is repeated; `None` if a reservation has expired and can be settled late.
+    #[cold]
+    fn settled_before<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+        charged: &Q,
+    ) -> Result<Option<Q::Receipt>, LedgerError> {
+        match self.closures.find(&reservation.agent, reservation.number) {
+            None => Err(reservation.forgotten()),
+            Some(Closed::Expired) => Ok(None),
+            Some(closed) => match Q::receipt_of(&closed) {
+                Some(receipt) if charged.is_charged_by(&receipt) => Ok(Some(receipt)),
+                _ => Err(reservation.closed(closed)),
+            },
         }
-        state.write_usage(self, windows_at, kind, charged, reservation.operation, now);
-        Ok(state.receipt(charged))
     }
 
     /// Gives back all that was set aside. A repetition, or a reservation that has expired, changes nothing.
-    pub fn release(&self, reservation: &Reservation) -> Result<(), LedgerError> {
-        let mut state = self.lock_holder(reservation);
-        if let Some(closed @ Closed::Settled(_)) = reservation.outcome.get() {
-            return Err(reservation.closed(closed));
+    pub fn release<Q: Quantity>(&self, reservation: &Reservation<Q>) -> Result<(), LedgerError> {
+        self.check_own(reservation)?;
+        let mut agents = self.lock_holder(reservation)?;
+        if agents.state.hold(reservation.number).is_some() {
+            return self.give_back(&mut agents, reservation, EventKind::Release, self.clock.wall_coarse());
         }
-        let key = reservation.key();
-        if state.has_active(key) {
-            let now = self.clock.wall_coarse();
-            self.give_back(&reservation.agent, &mut state, key, EventKind::Release, now);
-            reservation.outcome.release();
+        match self.closures.find(&reservation.agent, reservation.number) {
+            Some(closed @ Closed::Settled(_)) => Err(reservation.closed(closed)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Keeps an active reservation from expiring until it is settled or released. One that is closed pays for
     /// nothing any more, and is refused.
-    pub fn keep_alive(&self, reservation: &Reservation) -> Result<(), LedgerError> {
-        let mut state = self.lock_holder(reservation);
-        if let Some(closed) = reservation.outcome.get() {
-            return Err(reservation.closed(closed));
-        }
-        let reservations = &mut state.holds().reservations;
-        let Some(amount) = reservations.remove(&reservation.key()) else {
-            return Err(reservation.closed(Closed::Expired));
-        };
-        reservation.deadline.store(Monotonic::NEVER.0, Ordering::Relaxed);
-        reservations.insert(reservation.key(), amount);
-        Ok(())
+    pub fn keep_alive<Q: Quantity>(&self, reservation: &Reservation<Q>) -> Result<(), LedgerError> {
+        self.prolong(reservation, |_, held| (Monotonic::NEVER, held.time_over))
+    }
+
+    /// Lets an active reservation live for `ttl_nanos` from now on, whether it is kept alive or not.
+    pub fn extend<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+        ttl_nanos: i64,
+    ) -> Result<(), LedgerError> {
+        self.prolong(reservation, |now, held| {
+            let time_over = now.plus(ttl_nanos);
+            let deadline = if held.deadline == Monotonic::NEVER { Monotonic::NEVER } else { time_over };
+            (deadline, time_over)
+        })
     }
 
     /// Ends [`keep_alive`](Self::keep_alive), for a holder that is gone: it expires when it would have.
-    pub fn let_expire(&self, reservation: &Reservation) {
-        let mut state = reservation.agent.lock();
-        let (key, expiring) = (reservation.key(), (reservation.time_over, reservation.number));
-        if key != expiring
-            && let Some(amount) = state.holds().reservations.remove(&key)
-        {
-            reservation.deadline.store(expiring.0.0, Ordering::Relaxed);
-            self.hold(&reservation.agent, &mut state, expiring, amount);
-        }
+    pub fn let_expire<Q: Quantity>(&self, reservation: &Reservation<Q>) -> Result<(), LedgerError> {
+        self.prolong(reservation, |_, held| (held.time_over, held.time_over))
+    }
+
+    /// Moves an active reservation to another deadline.
+    fn prolong<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+        to: impl Fn(Monotonic, &Held) -> (Monotonic, Monotonic),
+    ) -> Result<(), LedgerError> {
+        self.check_own(reservation)?;
+        let mut agents = self.lock_holder(reservation)?;
+        let Some(held) = agents.state.hold(reservation.number) else {
+            let closed = self.closures.find(&reservation.agent, reservation.number);
+            return Err(closed.map_or_else(|| reservation.forgotten(), |closed| reservation.closed(closed)));
+        };
+        let at = self.instant();
+        let (number, from) = (reservation.number, held.deadline);
+        let (to, time_over) = to(at.monotonic, held);
+        let change = AccountChange::Prolonged { number, from, to, time_over };
+        self.write_account(reservation.agent.number, &change, at)?;
+        agents.state.apply(&change, at, self);
+        self.wake(&mut agents, to);
+        Ok(())
     }
 
     /// Where a reservation stands now.
-    pub fn reservation_state(&self, reservation: &Reservation) -> ReservationState {
-        let state = self.lock_holder(reservation);
-        match reservation.outcome.get() {
+    pub fn reservation_state<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+    ) -> Result<ReservationState, LedgerError> {
+        let agents = self.lock_holder(reservation)?;
+        if agents.state.hold(reservation.number).is_some() {
+            return Ok(ReservationState::Active);
+        }
+        Ok(match self.closures.find(&reservation.agent, reservation.number) {
             Some(Closed::Settled(_)) => ReservationState::Settled,
             Some(Closed::Released) => ReservationState::Released,
-            _ if state.has_active(reservation.key()) => ReservationState::Active,
-            _ => ReservationState::Expired,
-        }
+            Some(Closed::Expired) | None => ReservationState::Expired,
+        })
     }
 
-    /// What a reservation was settled for, if it was.
-    pub fn settlement(&self, reservation: &Reservation) -> Option<Receipt> {
-        match reservation.outcome.get() {
-            Some(Closed::Settled(receipt)) => Some(receipt),
-            _ => None,
-        }
+    /// What a reservation was settled for, if it was and that is remembered.
+    pub fn settlement<Q: Quantity>(&self, reservation: &Reservation<Q>) -> Option<Q::Receipt> {
+        let _state = reservation.agent.lock();
+        Q::receipt_of(&self.closures.find(&reservation.agent, reservation.number)?)
     }
 
-    /// Locks the agent of a reservation, which has expired by then if its time is over. Serves some of what else
+    fn check_own<Q>(&self, reservation: &Reservation<Q>) -> Result<(), LedgerError> {
+        if reservation.ledger == self.id { Ok(()) } else { Err(reservation.forgotten()) }
+    }
+
+    /// Locks the agents of a reservation, which has expired by then if its time is over. Serves some of what else
     /// is due, so that it does not pile up.
     #[inline]
-    fn lock_holder<'a>(&self, reservation: &'a Reservation) -> MutexGuard<'a, State> {
+    fn lock_holder<'a, Q: Quantity>(
+        &self,
+        reservation: &'a Reservation<Q>,
+    ) -> Result<Agents<'a>, LedgerError> {
         let now = self.expire_some();
-        let mut state = reservation.agent.lock();
-        let key = reservation.key();
-        if key.0 <= now && state.has_active(key) {
-            self.give_back(&reservation.agent, &mut state, key, EventKind::Expire, self.clock.wall());
+        let mut agents = reservation.path().lock();
+        if agents.state.hold(reservation.number).is_some_and(|held| held.deadline <= now) {
+            self.give_back(&mut agents, reservation, EventKind::Expire, self.clock.wall())?;
         }
-        state
+        Ok(agents)
+    }
+
+    /// Gives back what an active reservation has set aside.
+    fn give_back<Q: Quantity>(
+        &self,
+        agents: &mut Agents<'_>,
+        reservation: &Reservation<Q>,
+        kind: EventKind,
+        wall: Wall,
+    ) -> Result<(), LedgerError> {
+        let transaction = Transaction {
+            path: reservation.path(),
+            kind,
+            what: &reservation.what,
+            held: Some(&reservation.what),
+            is_fact: true,
+            operation: reservation.operation,
+            reserved: Some(Reserved { number: reservation.number, terms: None }),
+            key: None,
+            wall,
+        };
+        Q::pass(&transaction, agents, self)?;
+        transaction.hold(agents, self);
+        Ok(())
+    }
+
+    /// Every active reservation of an agent, as handles, by number: of money, and of resources.
+    pub fn reservations(&self, agent: &Arc<Account>) -> Result<(Handles, Handles<Bundle>), LedgerError> {
+        let state = self.read(agent)?;
+        let mut numbers: Vec<_> = state.holds.iter().flat_map(|holds| holds.iter()).collect();
+        numbers.sort_unstable_by_key(|(number, _)| *number);
+        let of_money = numbers.iter().filter_map(|(number, held)| self.handle_of_hold(agent, *number, held));
+        let of_money = of_money.collect();
+        let of_resources =
+            numbers.iter().filter_map(|(number, held)| self.handle_of_hold(agent, *number, held));
+        Ok((of_money, of_resources.collect()))
+    }
+
+    /// A handle of an active reservation, if it is of this kind.
+    fn handle_of_hold<Q: Quantity>(
+        &self,
+        agent: &Arc<Account>,
+        number: u64,
+        held: &Held,
+    ) -> Option<Reservation<Q>> {
+        let Held { what, operation, overage, joint, .. } = held;
+        Some(Reservation {
+            agent: Arc::clone(agent),
+            joint: joint.clone(),
+            what: Q::of(what)?.clone(),
+            number,
+            operation: *operation,
+            overage: *overage,
+            ledger: self.id,
+        })
     }
 
     /// Gives back every reservation whose time is over. Returns how many there were.
@@ -371,52 +474,65 @@ impl Ledger {
 
     /// Gives back at most `limit` reservations of an agent whose timer has rung, and sets the next timer.
     fn expire_account(&self, agent: &Arc<Account>, now: Monotonic, limit: usize) -> usize {
-        let mut state = agent.lock();
         let wall = self.clock.wall();
         let mut expired = 0;
+        let mut earliest = now;
         while expired < limit
-            && let Some(key) = first_due(&state.holds().reservations, now)
+            && let Some((number, held)) = first_due(agent, now)
         {
-            self.give_back(agent, &mut state, key, EventKind::Expire, wall);
+            if self.expire_one(agent, number, &held, now, wall).is_err() {
+                // What cannot be written down does not happen; it is tried again when there is something due later.
+                earliest = now.plus(RETRY_NANOS);
+                break;
+            }
             expired += 1;
         }
-        while expired < limit
-            && let Some(key) = first_due(&state.holds().resources, now)
-        {
-            self.give_back_resources(agent, &mut state, key, EventKind::Expire, wall);
-            expired += 1;
-        }
-        let next = state.holds().next_deadline();
-        self.set_timer(agent, &mut state, next);
+        let mut agents = Path::of(agent).lock();
+        let next = agents.state.next_deadline().map(|(deadline, _)| deadline.max(earliest));
+        self.set_timer(&mut agents, next);
         expired
     }
 
-    /// Gives back an active reservation of an agent whose lock is held.
-    fn give_back(
+    /// Gives back one reservation, unless somebody has closed or prolonged it meanwhile.
+    fn expire_one(
         &self,
         agent: &Arc<Account>,
-        state: &mut State,
-        key: ReservationKey,
-        kind: EventKind,
-        now: Wall,
-    ) {
-        let Some(amount) = state.holds().reservations.remove(&key) else { return };
-        let movement = Movement::release(amount);
-        let is_passed = agent.parent.as_ref().is_none_or(|pool| pool.pass(&movement, self, now));
-        debug_assert!(is_passed, "nothing refuses what is given back");
-        state.apply(&movement, agent, self);
-        state.calm(self);
-        state.history.record(now, kind, amount, OperationId::NONE, self.history_limits);
+        number: u64,
+        held: &Held,
+        now: Monotonic,
+        wall: Wall,
+    ) -> Result<(), LedgerError> {
+        let path = Path { agent, joint: held.joint.as_ref() };
+        let mut agents = path.lock();
+        if agents.state.hold(number).is_none_or(|held| held.deadline > now) {
+            return Ok(());
+        }
+        match &held.what {
+            Quantities::Money(_) => self.expire_held::<Amount>(&mut agents, agent, number, held, wall),
+            Quantities::Resources(_) => self.expire_held::<Bundle>(&mut agents, agent, number, held, wall),
+        }
+    }
+
+    fn expire_held<Q: Quantity>(
+        &self,
+        agents: &mut Agents<'_>,
+        agent: &Arc<Account>,
+        number: u64,
+        held: &Held,
+        wall: Wall,
+    ) -> Result<(), LedgerError> {
+        let reservation = self.handle_of_hold::<Q>(agent, number, held);
+        reservation
+            .map_or(Ok(()), |reservation| self.give_back(agents, &reservation, EventKind::Expire, wall))
     }
 }
 
-/// The first of the reservations, if its time is over.
-fn first_due<Held>(reservations: &BTreeMap<ReservationKey, Held>, now: Monotonic) -> Option<ReservationKey> {
-    reservations.first_key_value().map(|(key, _)| *key).filter(|key| key.0 <= now)
-}
-
-impl State {
-    fn has_active(&self, key: ReservationKey) -> bool {
-        self.holds.as_deref().is_some_and(|holds: &Holds| holds.reservations.contains_key(&key))
+/// The first of an agent's reservations, if its time is over.
+fn first_due(agent: &Account, now: Monotonic) -> Option<(u64, Held)> {
+    let mut state = agent.lock();
+    let (deadline, number) = state.next_deadline()?;
+    if deadline > now {
+        return None;
     }
+    state.hold(number).map(|held| (number, held.clone()))
 }

@@ -98,7 +98,9 @@ mod tests {
 
     fn reserve(ledger: &Ledger, agent: &Arc<Account>, ttl_nanos: i64) -> Reservation {
         let (amount, overage) = (Amount::from_units(1).unwrap(), Overage::Reject);
-        ledger.reserve(agent, Request { amount, ttl_nanos, overage, operation: OperationId::NONE }).unwrap()
+        ledger
+            .reserve(agent, &Request { what: amount, ttl_nanos, overage, operation: OperationId::NONE })
+            .unwrap()
     }
 
     #[test]
@@ -107,7 +109,7 @@ mod tests {
         let _long = reserve(&ledger, &agent, 1_000_000);
         for _ in 0..100 {
             let short = reserve(&ledger, &agent, 10);
-            ledger.settle(&short, short.amount()).unwrap();
+            ledger.settle(&short, short.what()).unwrap();
             clock.advance(Duration::from_nanos(10));
             ledger.expire();
         }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, State};
+use super::account::Account;
 use super::books::Books;
 use super::event::Source;
+use super::holds::Holds;
 use super::resources::{Totals, check_resources};
+use super::state::State;
 use crate::sync::MutexGuard;
 use crate::window::Window;
 
@@ -78,8 +80,8 @@ impl Ledger {
         members.sort_unstable();
         let agents = members.iter().filter_map(|slot| slots.agent(*slot));
         let agents: Vec<_> = agents.map(|agent| (agent, agent.lock())).collect();
-        // Found from the top down, and so, turned around, the deepest first.
-        let pools: Vec<_> = pools.iter().rev().map(|pool| (pool, pool.lock())).collect();
+        pools.sort_unstable_by_key(|pool| pool.lock_order());
+        let pools: Vec<_> = pools.iter().map(|pool| (pool, pool.lock())).collect();
 
         let mut below: HashMap<*const Account, (i128, i128)> = HashMap::new();
         for (agent, state) in &agents {
@@ -128,8 +130,7 @@ fn add_below(account: &Account, state: &State, below: &mut HashMap<*const Accoun
 }
 
 fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
-    let reserved = state.holds.iter().flat_map(|holds| holds.reservations.values());
-    let reserved = reserved.map(|amount| amount.units()).sum::<i128>();
+    let reserved = state.holds.as_deref().map_or(0, Holds::money);
     let spent = state.history.total(Source::Ledger);
     let windows_agree = state.limits.iter().all(|limits| limits.windows.iter().all(Window::is_consistent));
     [
@@ -141,6 +142,8 @@ fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
 }
 
 fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [Fault; 3] {
+    let beyond = state.pool.as_deref().map(|pool| pool.beyond).unwrap_or_default();
+    let (reserved, spent) = (reserved + beyond.reserved, spent + beyond.spent);
     // More than what is below: agents that were unregistered leave their spending behind.
     let uncovered = state.books.balance.spent < spent;
     [

@@ -114,6 +114,11 @@ impl Window {
         Some(at.max(now))
     }
 
+    /// What was charged and when, oldest first, as far as it is still told apart.
+    pub fn charges(&self) -> Vec<(Monotonic, u64)> {
+        self.buckets.iter().collect()
+    }
+
     /// Bytes of memory that the window takes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

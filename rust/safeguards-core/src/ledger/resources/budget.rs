@@ -1,74 +1,202 @@
-//! The resources of one agent, and movements of several of them in one step.
+//! The resources of one agent, and how several of them move in one step.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::debit::{ResourceLine, ResourceReceipt};
 use super::{Bundle, Capacity, ResourceId};
 use crate::amount::Amount;
-use crate::clock::Wall;
+use crate::clock::{Monotonic, Wall};
 use crate::ledger::Ledger;
-use crate::ledger::account::{Account, Kind, State};
+use crate::ledger::account::{Account, Kind};
 use crate::ledger::balance::Movement;
 use crate::ledger::books::Books;
-use crate::ledger::error::{BudgetRefusal, LedgerError};
+use crate::ledger::change::Quantities;
+use crate::ledger::error::{BudgetRefusal, LedgerError, Settlement};
 use crate::ledger::event::{EventKind, History};
+use crate::ledger::idempotency::Keys;
 use crate::ledger::operation::OperationId;
+use crate::ledger::path::Agents;
+use crate::ledger::quantity::{Quantity, Transaction};
+use crate::ledger::state::State;
 
 /// What an agent has beside its money.
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct Resources {
     /// By number.
-    pub(super) budgets: Vec<ResourceBudget>,
+    pub(in crate::ledger) budgets: Vec<ResourceBudget>,
 }
 
 /// The budget of one agent for one resource.
 #[derive(Debug)]
-pub(super) struct ResourceBudget {
-    pub(super) id: ResourceId,
-    pub(super) name: Arc<str>,
-    pub(super) books: Books,
-    pub(super) history: History,
+pub(in crate::ledger) struct ResourceBudget {
+    pub(in crate::ledger) id: ResourceId,
+    pub(in crate::ledger) name: Arc<str>,
+    pub(in crate::ledger) books: Books,
+    pub(in crate::ledger) history: History,
     /// What all agents together may spend, if that is limited.
-    pub(super) capacity: Option<Arc<Capacity>>,
+    pub(in crate::ledger) capacity: Option<Arc<Capacity>>,
 }
 
 /// What happens to one resource of an agent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Move {
+pub(in crate::ledger) struct Move {
     /// Place among the agent's budgets.
-    pub(super) at: usize,
-    pub(super) movement: Movement,
+    pub(in crate::ledger) at: usize,
+    pub(in crate::ledger) movement: Movement,
     /// What its event says; one of nothing leaves none.
-    pub(super) amount: Amount,
+    pub(in crate::ledger) amount: Amount,
 }
 
-pub(super) type Moves = SmallVec<[Move; 4]>;
+pub(in crate::ledger) type Moves = SmallVec<[Move; 4]>;
+
+#[allow(private_interfaces, reason = "as the trait")]
+impl Quantity for Bundle {
+    type Receipt = ResourceReceipt;
+
+    fn to_quantities(&self) -> Quantities {
+        Quantities::Resources(self.clone())
+    }
+
+    fn of(what: &Quantities) -> Option<&Self> {
+        match what {
+            Quantities::Money(_) => None,
+            Quantities::Resources(bundle) => Some(bundle),
+        }
+    }
+
+    fn keys(ledger: &Ledger) -> &Keys {
+        &ledger.resource_keys
+    }
+
+    /// Even of nothing it is asked whether the agent has a budget for it.
+    fn is_nothing(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn pass(t: &Transaction<'_, Self>, agents: &mut Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError> {
+        let moves = t.moves(agents, ledger)?;
+        let unwritten = Cell::new(None);
+        let is_change = t.reserved.is_some() || t.key.is_some() || moves.iter().any(|m| !m.amount.is_zero());
+        let write = || {
+            let written = if is_change { t.write(None, ledger) } else { Ok(()) };
+            written.map_err(|error| unwritten.set(Some(error))).is_ok()
+        };
+        while !agents.state.pass_resources(&moves, ledger, &write) {
+            if let Some(error) = unwritten.take() {
+                return Err(LedgerError::Unwritten(error));
+            }
+            // Who refuses is looked for only now. If nobody does any more, a capacity has grown since.
+            agents.state.check_resources(agents.agent, &moves)?;
+        }
+        agents.state.shift_resources(&moves, t.kind, t.operation, t.wall, agents.agent, ledger);
+        Ok(())
+    }
+
+    fn replay(
+        t: &Transaction<'_, Self>,
+        agents: &mut Agents<'_>,
+        _: Monotonic,
+        ledger: &Ledger,
+    ) -> Result<(), LedgerError> {
+        let moves = t.moves(agents, ledger)?;
+        for m in &moves {
+            let budgets = agents.state.budgets();
+            if let Some(capacity) = &budgets[m.at].capacity {
+                capacity.shift(&mut capacity.lock(), &m.movement, ledger);
+            }
+        }
+        agents.state.shift_resources(&moves, t.kind, t.operation, t.wall, agents.agent, ledger);
+        Ok(())
+    }
+
+    fn receipt(t: &Transaction<'_, Self>, agents: &Agents<'_>, ledger: &Ledger) -> ResourceReceipt {
+        let budgets = agents.state.budgets();
+        let moves = t.moves(agents, ledger).unwrap_or_default();
+        let line = |m: &Move| {
+            let budget = &budgets[m.at];
+            let (remaining, sequence) = (budget.books.balance.remaining, budget.history.sequence());
+            ResourceLine { resource: budget.id, amount: m.amount, remaining, sequence }
+        };
+        ResourceReceipt { lines: moves.iter().map(line).collect() }
+    }
+
+    fn check_within(&self, reserved: &Self, agents: &Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError> {
+        for (id, reserved, charged) in reserved.beside(self) {
+            let Some(at) = agents.state.resources.as_deref().and_then(|all| all.locate(id, 0)) else {
+                return Err(agents.state.unknown_resource(agents.agent, &ledger.resource_types.name(id)));
+            };
+            if charged > reserved {
+                let refusal = agents.state.budgets()[at].refusal(agents.agent, charged.units());
+                return Err(LedgerError::OverReserved { refusal, reserved });
+            }
+        }
+        Ok(())
+    }
+
+    /// A resource that is not named was charged nothing.
+    fn is_charged_by(&self, receipt: &ResourceReceipt) -> bool {
+        let lines = receipt.lines.iter().filter(|line| !line.amount.is_zero());
+        lines.map(|line| (line.resource, line.amount)).eq(self.iter().filter(|(_, amount)| !amount.is_zero()))
+    }
+
+    fn settlement(receipt: ResourceReceipt) -> Settlement {
+        Settlement::Resources(Box::new(receipt))
+    }
+
+    fn receipt_in(settlement: &Settlement) -> Option<&ResourceReceipt> {
+        match settlement {
+            Settlement::Money(_) => None,
+            Settlement::Resources(receipt) => Some(receipt),
+        }
+    }
+}
+
+impl Transaction<'_, Bundle> {
+    /// Where its resources stand in the books of the agent, and how each of them moves. A settlement names what was
+    /// reserved or charged.
+    #[inline]
+    fn moves(&self, agents: &Agents<'_>, ledger: &Ledger) -> Result<Moves, LedgerError> {
+        let nothing = Bundle::default();
+        let mut moves = Moves::new();
+        match self.held {
+            None => agents.state.locate(
+                agents.agent,
+                self.what.iter(),
+                ledger,
+                |amount| (self.movement(amount, Amount::ZERO), amount),
+                &mut moves,
+            )?,
+            Some(held) => {
+                let what = if self.kind == EventKind::Settle { self.what } else { &nothing };
+                for (id, held, charged) in held.beside(what) {
+                    let amount = if self.kind == EventKind::Settle { charged } else { held };
+                    let told = |_| (self.movement(charged, held), amount);
+                    agents.state.locate(
+                        agents.agent,
+                        [(id, charged)].into_iter(),
+                        ledger,
+                        told,
+                        &mut moves,
+                    )?;
+                }
+            }
+        }
+        Ok(moves)
+    }
+}
 
 impl Resources {
     /// The place of a resource, which may be the one that is guessed.
     #[inline]
-    pub(super) fn locate(&self, id: ResourceId, guess: usize) -> Option<usize> {
+    pub(in crate::ledger) fn locate(&self, id: ResourceId, guess: usize) -> Option<usize> {
         if self.budgets.get(guess).is_some_and(|budget| budget.id == id) {
             return Some(guess);
         }
         self.budgets.binary_search_by_key(&id, |budget| budget.id).ok()
-    }
-
-    /// Moves all of them or none. False if an agent's budget or a capacity refuses.
-    #[inline]
-    fn pass(&mut self, moves: &[Move], agent: &Account, ledger: &Ledger) -> bool {
-        let admits = |m: &Move| m.movement.is_admitted_by(&self.budgets[m.at].books.balance);
-        if !moves.iter().all(admits) || !pass_capacities(&self.budgets, moves, ledger) {
-            return false;
-        }
-        for m in moves {
-            let ResourceBudget { name, books, .. } = &mut self.budgets[m.at];
-            if let Some(rung) = books.apply(&m.movement, &ledger.thresholds) {
-                ledger.report(&agent.id, Kind::Agent, Some(name), books, rung);
-            }
-        }
-        true
     }
 
     /// Who refuses now, if anybody does: the agent's budgets come first.
@@ -91,25 +219,46 @@ impl Resources {
 }
 
 /// Moves through every capacity: checked on the way to the last, while all before it are locked, and done on the
-/// way back.
+/// way back, once `write` has agreed.
 #[inline]
-fn pass_capacities(budgets: &[ResourceBudget], moves: &[Move], ledger: &Ledger) -> bool {
-    let limited = moves.iter().position(|m| budgets[m.at].capacity.is_some());
-    limited.is_none_or(|first| pass_locked(budgets, &moves[first..], ledger))
+fn pass_capacities(
+    budgets: &[ResourceBudget],
+    moves: &[Move],
+    ledger: &Ledger,
+    write: &impl Fn() -> bool,
+) -> bool {
+    match moves.iter().position(|m| budgets[m.at].capacity.is_some()) {
+        Some(first) => pass_locked(budgets, &moves[first..], ledger, write),
+        None => write(),
+    }
 }
 
-fn pass_locked(budgets: &[ResourceBudget], moves: &[Move], ledger: &Ledger) -> bool {
-    let Some((first, rest)) = moves.split_first() else { return true };
-    let Some(capacity) = &budgets[first.at].capacity else { return pass_locked(budgets, rest, ledger) };
+fn pass_locked(
+    budgets: &[ResourceBudget],
+    moves: &[Move],
+    ledger: &Ledger,
+    write: &impl Fn() -> bool,
+) -> bool {
+    let Some((first, rest)) = moves.split_first() else { return write() };
+    let Some(capacity) = &budgets[first.at].capacity else {
+        return pass_locked(budgets, rest, ledger, write);
+    };
     let mut books = capacity.lock();
-    let is_passed = first.movement.is_admitted_by(&books.balance) && pass_locked(budgets, rest, ledger);
-    if is_passed && let Some(rung) = books.apply(&first.movement, &ledger.thresholds) {
-        ledger.report(&capacity.name, Kind::Pool, Some(&capacity.name), &books, rung);
+    let is_passed =
+        first.movement.is_admitted_by(&books.balance) && pass_locked(budgets, rest, ledger, write);
+    if is_passed {
+        capacity.shift(&mut books, &first.movement, ledger);
     }
     is_passed
 }
 
 impl ResourceBudget {
+    /// Makes so much remain.
+    pub(in crate::ledger) fn grant(&mut self, amount: Amount, wall: Wall, ledger: &Ledger) {
+        self.books.begin_period(amount.units(), &ledger.thresholds);
+        self.history.record(wall, EventKind::Update, amount, OperationId::NONE, ledger.history_limits);
+    }
+
     #[cold]
     pub(super) fn refusal(&self, agent: &Account, requested: i128) -> Box<BudgetRefusal> {
         Box::new(BudgetRefusal {
@@ -125,71 +274,48 @@ impl ResourceBudget {
 }
 
 impl State {
-    /// Where the resources of a bundle stand in the books, and how each of them moves.
+    pub(in crate::ledger) fn budgets(&self) -> &[ResourceBudget] {
+        self.resources.as_deref().map_or(&[], |resources| &resources.budgets)
+    }
+
+    /// Where resources stand in the books, and how each of them moves.
     #[inline]
     pub(super) fn locate(
         &self,
         agent: &Account,
-        bundle: &Bundle,
+        amounts: impl Iterator<Item = (ResourceId, Amount)>,
         ledger: &Ledger,
-        movement: impl Fn(Amount) -> Movement,
+        movement: impl Fn(Amount) -> (Movement, Amount),
         moves: &mut Moves,
     ) -> Result<(), LedgerError> {
-        for (guess, (id, amount)) in bundle.iter().enumerate() {
-            let at = self.resources.as_deref().and_then(|resources| resources.locate(id, guess));
+        for (id, amount) in amounts {
+            let at = self.resources.as_deref().and_then(|resources| resources.locate(id, moves.len()));
             let at = at.ok_or_else(|| self.unknown_resource(agent, &ledger.resource_types.name(id)))?;
-            moves.push(Move { at, movement: movement(amount), amount });
+            let (movement, amount) = movement(amount);
+            moves.push(Move { at, movement, amount });
         }
         Ok(())
     }
 
     #[cold]
     pub(super) fn unknown_resource(&self, agent: &Account, resource: &str) -> LedgerError {
-        let known = self.resources.iter().flat_map(|resources| &resources.budgets);
         LedgerError::UnknownResource {
             account: Arc::clone(&agent.id),
             resource: resource.into(),
-            known: known.map(|budget| Arc::clone(&budget.name)).collect(),
+            known: self.budgets().iter().map(|budget| Arc::clone(&budget.name)).collect(),
         }
     }
 
-    /// Moves resources of an agent whose lock is held, all of them or none.
+    /// Whether the agent's budgets and all capacities admit moves, and `write` agrees: then those have moved.
     #[inline]
-    pub(super) fn pass_resources(
-        &mut self,
-        agent: &Account,
-        moves: &[Move],
-        ledger: &Ledger,
-    ) -> Result<(), LedgerError> {
-        let Some(resources) = self.resources.as_deref_mut() else { return Ok(()) };
-        loop {
-            if resources.pass(moves, agent, ledger) {
-                return Ok(());
-            }
-            // Who refuses is looked for only now. If nobody does any more, a capacity has grown since.
-            resources.find_refusal(moves, agent)?;
-        }
+    fn pass_resources(&self, moves: &[Move], ledger: &Ledger, write: &impl Fn() -> bool) -> bool {
+        let budgets = self.budgets();
+        moves.iter().all(|m| m.movement.is_admitted_by(&budgets[m.at].books.balance))
+            && pass_capacities(budgets, moves, ledger, write)
     }
 
     /// Refuses what does not fit now; changes nothing.
     pub(super) fn check_resources(&self, agent: &Account, moves: &[Move]) -> Result<(), LedgerError> {
         self.resources.as_deref().map_or(Ok(()), |resources| resources.find_refusal(moves, agent))
-    }
-
-    /// Writes moves down in the history of each resource.
-    #[inline]
-    pub(super) fn write_moves(
-        &mut self,
-        moves: &[Move],
-        kind: EventKind,
-        operation: OperationId,
-        now: Wall,
-        ledger: &Ledger,
-    ) {
-        let Some(resources) = self.resources.as_deref_mut() else { return };
-        for m in moves.iter().filter(|m| !m.amount.is_zero()) {
-            let history = &mut resources.budgets[m.at].history;
-            history.record(now, kind, m.amount, operation, ledger.history_limits);
-        }
     }
 }

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use super::ResourceId;
 use super::budget::ResourceBudget;
 use super::read::ResourceSnapshot;
+use super::types::Capacities;
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::ledger::Ledger;
-use crate::ledger::account::{Kind, State};
-use crate::ledger::balance::Balance;
+use crate::ledger::account::Kind;
+use crate::ledger::balance::{Balance, Movement};
 use crate::ledger::books::Books;
+use crate::ledger::change::Change;
+use crate::ledger::directory::Slots;
 use crate::ledger::error::{BudgetRefusal, LedgerError};
+use crate::ledger::state::State;
 use crate::sync::{Mutex, MutexGuard};
 
 #[derive(Debug)]
-pub(super) struct Capacity {
+pub(in crate::ledger) struct Capacity {
     pub(super) name: Arc<str>,
     books: Mutex<Books>,
 }
@@ -24,6 +28,14 @@ impl Capacity {
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, Books> {
         self.books.lock()
+    }
+
+    /// Moves what all agents together may spend.
+    #[inline]
+    pub(super) fn shift(&self, books: &mut Books, movement: &Movement, ledger: &Ledger) {
+        if let Some(crossing) = books.apply(movement, &ledger.thresholds) {
+            ledger.report(&self.name, Kind::Pool, Some(&self.name), books, crossing);
+        }
     }
 
     #[cold]
@@ -48,13 +60,26 @@ impl Ledger {
         self.expire_due();
         let slots = self.directory.slots();
         let mut capacities = self.resource_types.capacities();
-        let id = self.resource_types.intern(resource)?;
+        let id = self.resource_types.intern(resource, self)?;
+        let mut agents = capacities.get(id).is_none().then(|| lock_all(&slots)).unwrap_or_default();
+        self.write(|| (self.instant(), Change::CapacitySet { resource: id, remaining: capacity }))?;
+        self.put_capacity(&mut capacities, &mut agents, id, capacity);
+        Ok(())
+    }
+
+    /// Makes so much remain; the first time above all agents, which are locked.
+    fn put_capacity(
+        &self,
+        capacities: &mut Capacities,
+        agents: &mut [MutexGuard<'_, State>],
+        id: ResourceId,
+        capacity: Amount,
+    ) {
         if let Some(set) = capacities.get(id) {
             set.lock().begin_period(capacity.units(), &self.thresholds);
-            return Ok(());
+            return;
         }
-        let mut agents: Vec<_> = slots.agents().map(|agent| agent.lock()).collect();
-        let mut budgets: Vec<_> = agents.iter_mut().filter_map(|state| state.resource(id)).collect();
+        let mut budgets: Vec<_> = agents.iter_mut().filter_map(|state| state.resource_mut(id)).collect();
         let mut books = Books::new(sum(&budgets));
         books.begin_period(capacity.units(), &self.thresholds);
         let set = Arc::new(Capacity { name: self.resource_types.name(id), books: Mutex::new(books) });
@@ -62,24 +87,31 @@ impl Ledger {
             budget.capacity = Some(Arc::clone(&set));
         }
         capacities.set(id, Some(set));
-        Ok(())
+    }
+
+    /// Sets or removes a capacity as a change says.
+    pub(in crate::ledger) fn replay_capacity(&self, id: ResourceId, capacity: Option<Amount>) {
+        let slots = self.directory.slots();
+        let mut capacities = self.resource_types.capacities();
+        let mut agents = lock_all(&slots);
+        match capacity {
+            Some(remaining) => self.put_capacity(&mut capacities, &mut agents, id, remaining),
+            None => drop_capacity(&mut capacities, &mut agents, id),
+        }
     }
 
     /// Lets agents spend a resource within their own budgets only. False if there was no capacity.
-    pub fn remove_capacity(&self, resource: &str) -> bool {
+    pub fn remove_capacity(&self, resource: &str) -> Result<bool, LedgerError> {
         let slots = self.directory.slots();
         let mut capacities = self.resource_types.capacities();
-        let Some(id) = self.resource_types.id(resource) else { return false };
-        if capacities.get(id).is_none() {
-            return false;
-        }
+        let Some(id) = self.resource_types.id(resource).filter(|id| capacities.get(*id).is_some()) else {
+            return Ok(false);
+        };
         // All of them at once, so that nobody debits or gives back what another one no longer does.
-        let mut agents: Vec<_> = slots.agents().map(|agent| agent.lock()).collect();
-        for budget in agents.iter_mut().filter_map(|state| state.resource(id)) {
-            budget.capacity = None;
-        }
-        capacities.set(id, None);
-        true
+        let mut agents = lock_all(&slots);
+        self.write(|| (self.instant(), Change::CapacityRemoved(id)))?;
+        drop_capacity(&mut capacities, &mut agents, id);
+        Ok(true)
     }
 
     /// The books of a capacity, if one is set.
@@ -99,10 +131,25 @@ fn sum(budgets: &[&mut ResourceBudget]) -> Balance {
     Balance { granted: reserved + spent, remaining: 0, reserved, spent }
 }
 
+/// Every agent, locked.
+fn lock_all(slots: &Slots) -> Vec<MutexGuard<'_, State>> {
+    slots.agents().map(|agent| agent.lock()).collect()
+}
+
+fn drop_capacity(capacities: &mut Capacities, agents: &mut [MutexGuard<'_, State>], id: ResourceId) {
+    for budget in agents.iter_mut().filter_map(|state| state.resource_mut(id)) {
+        budget.capacity = None;
+    }
+    capacities.set(id, None);
+}
+
 impl State {
-    fn resource(&mut self, id: ResourceId) -> Option<&mut ResourceBudget> {
-        let resources = self.resources.as_deref_mut()?;
-        let at = resources.locate(id, 0)?;
-        Some(&mut resources.budgets[at])
+    /// Puts an agent's resources below the capacities that are set.
+    pub(in crate::ledger) fn put_below_capacities(&mut self, capacities: &Capacities) {
+        for (id, capacity) in capacities.iter() {
+            if let Some(budget) = self.resource_mut(id) {
+                budget.capacity = Some(Arc::clone(capacity));
+            }
+        }
     }
 }

@@ -1,16 +1,15 @@
 //! Where the budgets of resources come from.
 
-use std::sync::Arc;
-
+use super::ResourceId;
 use super::budget::ResourceBudget;
-use super::{Capacity, ResourceId, Resources};
 use crate::amount::Amount;
+use crate::clock::Wall;
 use crate::ledger::Ledger;
-use crate::ledger::account::State;
 use crate::ledger::books::Books;
+use crate::ledger::change::{AccountChange, Quantities};
 use crate::ledger::error::LedgerError;
-use crate::ledger::event::{EventKind, History};
-use crate::ledger::operation::OperationId;
+use crate::ledger::event::History;
+use crate::ledger::state::State;
 
 impl Ledger {
     /// Gives an agent these resources and no others, with books that begin anew. Refused while reservations of
@@ -31,27 +30,30 @@ impl Ledger {
             self.resource_types.check_room(budgets.iter().map(|(name, _)| *name))?;
             let mut new = Vec::with_capacity(budgets.len());
             for (name, amount) in budgets {
-                let id = self.resource_types.intern(name)?;
-                new.push(self.open(id, capacities.get(id), *amount));
+                new.push((self.resource_types.intern(name, self)?, *amount));
             }
-            new.sort_unstable_by_key(|budget| budget.id);
-            if let Some(pair) = new.windows(2).find(|pair| pair[0].id == pair[1].id) {
-                return Err(LedgerError::Configuration(format!("resource {:?} is named twice", pair[0].name)));
+            new.sort_unstable_by_key(|(id, _)| *id);
+            if let Some(pair) = new.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                let name = self.resource_types.name(pair[0].0);
+                return Err(LedgerError::Configuration(format!("resource {name:?} is named twice")));
             }
-            state.resources = Some(Box::new(Resources { budgets: new }));
+            self.change(agent, &mut state, AccountChange::ResourcesSet(new.into()), self.instant())?;
+            state.put_below_capacities(&capacities);
             Ok(())
         })
     }
 
-    fn open(&self, id: ResourceId, capacity: Option<&Arc<Capacity>>, amount: Amount) -> ResourceBudget {
-        let mut budget = ResourceBudget {
-            id,
-            name: self.resource_types.name(id),
-            books: Books::default(),
-            history: History::default(),
-            capacity: capacity.map(Arc::clone),
-        };
-        self.grant_resource(&mut budget, amount);
+    /// The budget of an agent for one resource, as it begins.
+    pub(in crate::ledger) fn open_resource(
+        &self,
+        id: ResourceId,
+        amount: Amount,
+        wall: Wall,
+    ) -> ResourceBudget {
+        let name = self.resource_types.name(id);
+        let (books, history) = (Books::default(), History::default());
+        let mut budget = ResourceBudget { id, name, books, history, capacity: None };
+        budget.grant(amount, wall, self);
         budget
     }
 
@@ -62,24 +64,17 @@ impl Ledger {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock();
             state.check_open(agent)?;
-            let at = state.place(agent, resource, self)?;
-            if let Some(resources) = state.resources.as_deref_mut() {
-                self.grant_resource(&mut resources.budgets[at], budget);
-            }
-            Ok(())
+            let resource = state.budgets()[state.place(agent, resource, self)?].id;
+            let change = AccountChange::ResourceGranted { resource, remaining: budget };
+            self.change(agent, &mut state, change, self.instant())
         })
-    }
-
-    fn grant_resource(&self, budget: &mut ResourceBudget, amount: Amount) {
-        budget.books.begin_period(amount.units(), &self.thresholds);
-        let (now, none) = (self.clock.wall(), OperationId::NONE);
-        budget.history.record(now, EventKind::Update, amount, none, self.history_limits);
     }
 }
 
 impl State {
     /// Reservations of resources that are active.
     pub(in crate::ledger) fn active_resource_reservations(&self) -> usize {
-        self.holds.as_deref().map_or(0, |holds| holds.resources.len())
+        let held = self.holds.iter().flat_map(|holds| holds.iter());
+        held.filter(|(_, held)| matches!(held.what, Quantities::Resources(_))).count()
     }
 }

@@ -10,23 +10,16 @@ mod capacity;
 mod debit;
 mod grant;
 mod read;
-mod reservation;
 mod types;
 mod verify;
 
 pub use bundle::Bundle;
 pub use debit::{ResourceLine, ResourceReceipt};
 pub use read::ResourceSnapshot;
-pub use reservation::{ClosedResources, ResourceRequest, ResourceReservation};
 pub use types::{MAX_RESOURCES, ResourceId, ResourceNames};
 
-pub(super) use budget::Resources;
+pub(super) use budget::{Moves, ResourceBudget, Resources};
 pub(super) use types::ResourceTypes;
 pub(super) use verify::{Totals, check_resources};
-
-/// Remembered outcomes of keyed operations. A table of its own: one request may debit money and resources under
-/// the same key.
-pub(super) type ResourceKeys =
-    super::idempotency::Keys<Bundle, ResourceReceipt, std::sync::Arc<ResourceReservation>>;
 
 use capacity::Capacity;

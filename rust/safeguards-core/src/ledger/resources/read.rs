@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use super::Bundle;
 use super::budget::{Moves, ResourceBudget};
-use super::{Bundle, Resources};
+use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::ledger::Ledger;
-use crate::ledger::account::{Account, State};
+use crate::ledger::account::Account;
 use crate::ledger::balance::{Balance, Movement};
 use crate::ledger::books::Books;
 use crate::ledger::error::LedgerError;
 use crate::ledger::event::{Event, Usage};
+use crate::ledger::state::State;
 
 /// The budget of a resource at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +78,8 @@ impl Ledger {
     pub fn check_known(&self, agent: &Account, bundle: &Bundle) -> Result<(), LedgerError> {
         let state = agent.lock();
         state.check_open(agent)?;
-        state.locate(agent, bundle, self, Movement::charge, &mut Moves::new())
+        let any = |amount: Amount| (Movement::debit(amount, true), amount);
+        state.locate(agent, bundle.iter(), self, any, &mut Moves::new())
     }
 
     fn read_resource<R>(
@@ -87,8 +90,7 @@ impl Ledger {
     ) -> Result<R, LedgerError> {
         let state = self.read(agent)?;
         let at = state.place(agent, resource, self)?;
-        let budgets = state.resources.as_deref().map_or(&[][..], |resources: &Resources| &resources.budgets);
-        Ok(look(&budgets[at]))
+        Ok(look(&state.budgets()[at]))
     }
 }
 

@@ -7,6 +7,8 @@ use papaya::{HashMap, HashMapRef, LocalGuard};
 use parking_lot::RwLock;
 
 use super::Capacity;
+use crate::ledger::Ledger;
+use crate::ledger::change::Change;
 use crate::ledger::error::LedgerError;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -53,6 +55,13 @@ impl Capacities {
         self.0[place] = capacity;
     }
 
+    /// Every capacity in words, for comparing two ledgers.
+    pub(in crate::ledger) fn lines(&self) -> Vec<String> {
+        self.iter()
+            .map(|(_, capacity)| format!("capacity {:?} {:?}", capacity.name, *capacity.lock()))
+            .collect()
+    }
+
     pub(in crate::ledger) fn is_empty(&self) -> bool {
         self.0.iter().all(Option::is_none)
     }
@@ -69,6 +78,11 @@ impl ResourceTypes {
             names: RwLock::default(),
             capacities: Mutex::new(Capacities::default()),
         }
+    }
+
+    /// Every name, by number.
+    pub(in crate::ledger) fn all(&self) -> Vec<Arc<str>> {
+        self.names.read().clone()
     }
 
     pub(in crate::ledger) fn capacities(&self) -> MutexGuard<'_, Capacities> {
@@ -89,8 +103,8 @@ impl ResourceTypes {
     }
 
     /// The number of a name, which becomes known by it.
-    pub(super) fn intern(&self, name: &str) -> Result<ResourceId, LedgerError> {
-        self.id(name).map_or_else(|| self.add(name), Ok)
+    pub(super) fn intern(&self, name: &str, ledger: &Ledger) -> Result<ResourceId, LedgerError> {
+        self.id(name).map_or_else(|| self.add(name, ledger), Ok)
     }
 
     /// Refuses names of which not all can become known. To be asked with the capacities locked: nobody else adds
@@ -100,7 +114,7 @@ impl ResourceTypes {
         names.filter(|name| self.id(name).is_none()).nth(room).map_or(Ok(()), |name| Err(no_room(name)))
     }
 
-    fn add(&self, name: &str) -> Result<ResourceId, LedgerError> {
+    pub(in crate::ledger) fn add(&self, name: &str, ledger: &Ledger) -> Result<ResourceId, LedgerError> {
         let mut names = self.names.write();
         if let Some(id) = self.id(name) {
             return Ok(id);
@@ -109,6 +123,8 @@ impl ResourceTypes {
             return Err(no_room(name));
         };
         let (id, name): (_, Arc<str>) = (ResourceId(id), name.into());
+        ledger
+            .write(|| (ledger.instant(), Change::ResourceNamed { resource: id, name: Arc::clone(&name) }))?;
         names.push(Arc::clone(&name));
         self.ids.pin().insert(name, id);
         Ok(id)

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ResourceId;
 use super::types::Capacities;
-use crate::ledger::account::{Account, State};
+use super::{Bundle, ResourceId};
+use crate::ledger::account::Account;
 use crate::ledger::event::Source;
+use crate::ledger::quantity::Quantity;
+use crate::ledger::state::State;
 use crate::ledger::verify::{Fault, Violation, differs, report, unbalanced};
 
 /// What agents have reserved and spent, by resource.
@@ -21,8 +23,9 @@ pub(in crate::ledger) fn check_resources(
 ) {
     for budget in state.resources.iter().flat_map(|resources| &resources.budgets) {
         let balance = &budget.books.balance;
-        let held = state.holds.iter().flat_map(|holds| holds.resources.values());
-        let held = held.map(|bundle| bundle.get(budget.id).units()).sum::<i128>();
+        let held = state.holds.iter().flat_map(|holds| holds.iter());
+        let bundles = held.filter_map(|(_, held)| <Bundle as Quantity>::of(&held.what));
+        let held = bundles.map(|bundle| bundle.get(budget.id).units()).sum::<i128>();
         let faults: [Fault; 3] = [
             unbalanced(&budget.books),
             differs("reserved", balance.reserved, "active reservations", held),

@@ -1,0 +1,234 @@
+//! What changes: one kind of value for everything that can happen to the state of a ledger.
+//!
+//! An operation checks, says the [`Change`] that follows, and applies it. [`Ledger::replay`](super::Ledger::replay)
+//! applies the same changes with the same functions and nothing else: no clock, no admission, no look at who stands
+//! above whom. So a change states the outcome, and names the accounts that it moves by the number of a *path*: the
+//! set that was said when the account was made, or when several accounts were first charged at once.
+//!
+//! What was refused is no change. Ageing is none either: what a window, or the table of keys, has let go of
+//! follows from the instants of the changes.
+
+use std::sync::Arc;
+
+use super::event::EventKind;
+use super::operation::OperationId;
+use super::period::Schedule;
+use super::reservation::Overage;
+use super::resources::{Bundle, ResourceId};
+use crate::amount::Amount;
+use crate::clock::{Monotonic, Wall};
+use crate::window::Precision;
+
+/// Number of an account, or of a set of accounts: 1, 2, 3 and so on, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number(pub u32);
+
+/// When a change was made, on both lines of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant {
+    /// For windows, deadlines and the age of keys.
+    pub monotonic: Monotonic,
+    /// For the usage history.
+    pub wall: Wall,
+}
+
+/// One change of the state of a ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// An operation type got a number.
+    OperationNamed {
+        /// The number.
+        operation: OperationId,
+        /// What people call it.
+        name: Arc<str>,
+    },
+    /// A resource type got a number.
+    ResourceNamed {
+        /// The number.
+        resource: ResourceId,
+        /// What people call it.
+        name: Arc<str>,
+    },
+    /// A pool was made.
+    PoolCreated(PoolCreated),
+    /// Agents were registered, in one step.
+    AgentsRegistered(Box<[AgentRegistered]>),
+    /// An agent has left.
+    AgentClosed(Number),
+    /// These accounts were charged at once for the first time, and are from now on called by the number.
+    PathNamed {
+        /// The number.
+        path: Number,
+        /// The accounts: agents first, then pools, each in the order of the locks.
+        accounts: Arc<[Number]>,
+    },
+    /// Money or resources moved on every account of a path.
+    Posted(Posted),
+    /// Budget moved from one agent to another.
+    Transferred {
+        /// Who has less.
+        from: Number,
+        /// Who has more.
+        to: Number,
+        /// How much.
+        amount: Amount,
+    },
+    /// Something changed in one account alone.
+    Account {
+        /// Which one.
+        account: Number,
+        /// What.
+        change: AccountChange,
+    },
+    /// So much of a resource remains for all agents together.
+    CapacitySet {
+        /// Which resource.
+        resource: ResourceId,
+        /// How much remains.
+        remaining: Amount,
+    },
+    /// A resource is limited by the agents' own budgets only.
+    CapacityRemoved(ResourceId),
+}
+
+/// A pool that was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolCreated {
+    /// Its number, and that of the path from it upwards.
+    pub number: Number,
+    /// The accounts of that path: the pool, the pool above it, and so on.
+    pub path: Arc<[Number]>,
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its budget, and what each period begins with.
+    pub budget: Amount,
+    /// 1 to 10.
+    pub priority: u8,
+    /// When its budget is granted anew.
+    pub schedule: Option<Schedule>,
+    /// When that is for the first time.
+    pub renews_at: Wall,
+}
+
+/// An agent that was registered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentRegistered {
+    /// Its number, and that of the path from it upwards.
+    pub number: Number,
+    /// The accounts of that path: the agent, the pool above it, and so on.
+    pub path: Arc<[Number]>,
+    /// Its id.
+    pub id: Arc<str>,
+    /// By what batches name it.
+    pub handle: u32,
+    /// 1 to 10.
+    pub priority: u8,
+    /// Its budget.
+    pub budget: Amount,
+}
+
+/// Money or resources that moved on every account of a path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Posted {
+    /// The accounts.
+    pub path: Number,
+    /// Whose operation it is: the agent that was debited, or that reserved.
+    pub agent: Number,
+    /// What was done.
+    pub kind: EventKind,
+    /// What was charged, set aside or given back.
+    pub what: Quantities,
+    /// What for.
+    pub operation: OperationId,
+    /// The reservation that it makes or ends.
+    pub reservation: Option<Reserved>,
+    /// The key that it was done under.
+    pub key: Option<Arc<str>>,
+}
+
+/// An amount of money, or of several resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quantities {
+    /// Money.
+    Money(Amount),
+    /// Resources.
+    Resources(Bundle),
+}
+
+/// A reservation as a change names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// Its number among the agent's.
+    pub number: u64,
+    /// Where it is made: on which terms.
+    pub terms: Option<Terms>,
+}
+
+/// On which terms something is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// When its time is over.
+    pub time_over: Monotonic,
+    /// What a settlement beyond it may do.
+    pub overage: Overage,
+}
+
+/// Something that changes in one account alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AccountChange {
+    /// So much remains, and a period begins with it.
+    Granted(Amount),
+    /// The period of a pool begins.
+    Renewed {
+        /// What remains, in units.
+        remaining: i128,
+        /// When the next one begins.
+        renews_at: Wall,
+    },
+    /// What was granted moved within the period, by so many units.
+    Adjusted(i128),
+    /// Later periods of a pool begin with so much.
+    PeriodBudgetSet(Amount),
+    /// The agents right below a pool are told when less than this remains.
+    LowWatched(Option<Amount>),
+    /// A window admits at most so much.
+    WindowSet {
+        /// Nanoseconds.
+        length: i64,
+        /// The most that it admits.
+        limit: Amount,
+        /// How charges are kept.
+        precision: Precision,
+    },
+    /// The window of this length, or all of them, were removed.
+    WindowsRemoved(Option<i64>),
+    /// So much was charged to the windows alone.
+    Acquired(Amount),
+    /// So much was spent elsewhere.
+    Recorded {
+        /// How much.
+        amount: Amount,
+        /// What for.
+        operation: OperationId,
+    },
+    /// A reservation lives until then.
+    Prolonged {
+        /// Its number among the agent's.
+        number: u64,
+        /// Where it stands in the books: when its time was over, or never while it was kept alive.
+        from: Monotonic,
+        /// Where it stands from now on.
+        to: Monotonic,
+        /// When its time is over if nobody keeps it alive.
+        time_over: Monotonic,
+    },
+    /// The agent has these resources and no others.
+    ResourcesSet(Box<[(ResourceId, Amount)]>),
+    /// So much of a resource remains.
+    ResourceGranted {
+        /// Which one.
+        resource: ResourceId,
+        /// How much.
+        remaining: Amount,
+    },
+}

@@ -1,0 +1,164 @@
+//! What is charged and set aside: an amount of money, or a bundle of resources, through the same operations.
+//!
+//! | | money | resources |
+//! |---|---|---|
+//! | moves | on the agent, every pool above it, and all that is charged beside it | on the agent, and in the capacity of each |
+//! | windows | limit what is charged and set aside | do not: they limit money |
+//! | thresholds, events, usage, reservations, keys, numbers | alike | alike |
+//! | nothing | is always admitted, even below zero, and a debit of it leaves no event | the same, of each resource |
+
+use super::Ledger;
+use super::balance::Movement;
+use super::change::{Change, Posted, Quantities, Reserved, Terms};
+use super::error::{Closed, LedgerError, Settlement};
+use super::event::EventKind;
+use super::holds::Held;
+use super::idempotency::Keys;
+use super::journal::Unwritten;
+use super::operation::OperationId;
+use super::path::{Agents, Path};
+use crate::amount::Amount;
+use crate::clock::{Monotonic, Wall};
+
+/// What is charged or set aside: an [`Amount`], or a [`Bundle`](super::Bundle). Nothing else can be.
+#[allow(private_interfaces, reason = "sealed: nobody else can name what the hidden methods take")]
+pub trait Quantity: Clone + PartialEq + std::fmt::Debug + Sized {
+    /// What a debit or a settlement tells.
+    type Receipt: Clone + PartialEq + std::fmt::Debug;
+
+    #[doc(hidden)]
+    fn to_quantities(&self) -> Quantities;
+    #[doc(hidden)]
+    fn of(what: &Quantities) -> Option<&Self>;
+    /// The table of the keys that operations on it are remembered by. One request may be charged money and resources
+    /// under the same key.
+    #[doc(hidden)]
+    fn keys(ledger: &Ledger) -> &Keys;
+    /// Whether a debit of it has nothing to do.
+    #[doc(hidden)]
+    fn is_nothing(&self) -> bool;
+    /// Checks every account, writes the change down and makes it; or refuses, and nothing has happened.
+    #[doc(hidden)]
+    fn pass(t: &Transaction<'_, Self>, agents: &mut Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError>;
+    /// Makes a change that was checked when it was written down.
+    #[doc(hidden)]
+    fn replay(
+        t: &Transaction<'_, Self>,
+        agents: &mut Agents<'_>,
+        at: Monotonic,
+        ledger: &Ledger,
+    ) -> Result<(), LedgerError>;
+    /// What the agent has left after it.
+    #[doc(hidden)]
+    fn receipt(t: &Transaction<'_, Self>, agents: &Agents<'_>, ledger: &Ledger) -> Self::Receipt;
+    /// Refuses a settlement of more than was set aside.
+    #[doc(hidden)]
+    fn check_within(&self, reserved: &Self, agents: &Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError>;
+    #[doc(hidden)]
+    fn is_charged_by(&self, receipt: &Self::Receipt) -> bool;
+    #[doc(hidden)]
+    fn settlement(receipt: Self::Receipt) -> Settlement;
+    #[doc(hidden)]
+    fn receipt_in(settlement: &Settlement) -> Option<&Self::Receipt>;
+
+    /// What a reservation was settled for, if it was.
+    #[doc(hidden)]
+    fn receipt_of(closed: &Closed) -> Option<Self::Receipt> {
+        match closed {
+            Closed::Settled(settlement) => Self::receipt_in(settlement).cloned(),
+            Closed::Released | Closed::Expired => None,
+        }
+    }
+}
+
+/// One operation on the accounts of a path: what moves, and what is said of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transaction<'a, Q> {
+    pub(super) path: Path<'a>,
+    pub(super) kind: EventKind,
+    /// What is charged, set aside or given back.
+    pub(super) what: &'a Q,
+    /// What a settlement is charged out of, or what is given back.
+    pub(super) held: Option<&'a Q>,
+    /// A fact, which no account and no window can refuse.
+    pub(super) is_fact: bool,
+    pub(super) operation: OperationId,
+    pub(super) reserved: Option<Reserved>,
+    pub(super) key: Option<&'a str>,
+    pub(super) wall: Wall,
+}
+
+impl<'a, Q: Quantity> Transaction<'a, Q> {
+    /// A debit by an agent.
+    #[inline]
+    pub(super) const fn debit(
+        path: Path<'a>,
+        what: &'a Q,
+        operation: OperationId,
+        wall: Wall,
+        key: Option<&'a str>,
+    ) -> Self {
+        let (kind, held, reserved, is_fact) = (EventKind::Debit, None, None, false);
+        Self { path, kind, what, held, is_fact, operation, reserved, key, wall }
+    }
+
+    /// How an amount moves, of which so much was set aside. Nothing is admitted even below zero.
+    #[inline]
+    pub(super) const fn movement(&self, amount: Amount, held: Amount) -> Movement {
+        match self.kind {
+            EventKind::Reserve => Movement::reserve(amount, amount.is_zero()),
+            EventKind::Release | EventKind::Expire => Movement::release(held),
+            EventKind::Settle => Movement::settle(held, amount, self.is_fact),
+            _ => Movement::debit(amount, self.is_fact || amount.is_zero()),
+        }
+    }
+
+    /// Writes the change down, where there is a journal.
+    #[inline]
+    pub(super) fn write(&self, windows_at: Option<Monotonic>, ledger: &Ledger) -> Result<(), Unwritten> {
+        ledger.write(|| (ledger.instant_at(self.wall, windows_at), Change::Posted(self.posted())))
+    }
+
+    #[cold]
+    fn posted(&self) -> Posted {
+        Posted {
+            path: self.path.number(),
+            agent: self.path.agent.number,
+            kind: self.kind,
+            what: self.what.to_quantities(),
+            operation: self.operation,
+            reservation: self.reserved,
+            key: self.key.map(Into::into),
+        }
+    }
+
+    /// Opens or closes the reservation that the operation is about.
+    #[inline]
+    pub(super) fn hold(&self, agents: &mut Agents<'_>, ledger: &Ledger) {
+        let Some(Reserved { number, terms }) = self.reserved else { return };
+        let state = &mut agents.state;
+        match terms {
+            Some(Terms { time_over, overage }) => {
+                let (what, operation) = (self.what.to_quantities(), self.operation);
+                let joint = self.path.joint.cloned();
+                let held = Held { what, operation, overage, time_over, deadline: time_over, joint };
+                state.open_hold(number, held);
+            }
+            None => drop(state.close_hold(number)),
+        }
+        if let Some(closed) = self.outcome(agents, ledger) {
+            ledger.closures.remember(self.path.agent, number, closed);
+        }
+    }
+
+    fn outcome(&self, agents: &Agents<'_>, ledger: &Ledger) -> Option<Closed> {
+        match self.kind {
+            EventKind::Settle | EventKind::LateSettle => {
+                Some(Closed::Settled(Q::settlement(Q::receipt(self, agents, ledger))))
+            }
+            EventKind::Release => Some(Closed::Released),
+            EventKind::Expire => Some(Closed::Expired),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Accounts that come and go.
+
+use std::sync::Arc;
+
+use super::Ledger;
+use super::account::{Account, Kind, MAX_DEPTH};
+use super::change::{AgentRegistered, Change, Instant, Number, PoolCreated};
+use super::directory::slot_of;
+use super::error::LedgerError;
+use super::event::EventKind;
+use super::path::line;
+use super::period::Schedule;
+use crate::amount::Amount;
+use crate::clock::Wall;
+
+/// What a pool is made of.
+#[derive(Debug)]
+pub struct NewPool<'a> {
+    /// Its id; unique among pools.
+    pub id: &'a str,
+    /// The pool above.
+    pub parent: Option<&'a str>,
+    /// Its budget, and what each period begins with.
+    pub budget: Amount,
+    /// 1 to 10.
+    pub priority: u8,
+    /// When its budget is granted anew.
+    pub schedule: Option<Schedule>,
+}
+
+/// What an agent is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAgent<'a> {
+    /// Its id; unique among agents.
+    pub id: &'a str,
+    /// The pool right above.
+    pub pool: &'a str,
+    /// 1 to 10.
+    pub priority: u8,
+    /// What it may spend.
+    pub budget: Amount,
+}
+
+impl Ledger {
+    /// Makes a pool.
+    pub fn create_pool(&self, new: NewPool<'_>) -> Result<Arc<Account>, LedgerError> {
+        let parent = new.parent.map(|id| self.directory.pool(id)).transpose()?;
+        if parent.as_ref().is_some_and(|parent| parent.depth() + 1 >= MAX_DEPTH) {
+            let text = format!("pools are at most {MAX_DEPTH} deep: create {:?} further up", new.id);
+            return Err(LedgerError::Configuration(text));
+        }
+        if new.schedule.as_ref().is_some_and(|schedule| !schedule.is_valid()) {
+            return Err(LedgerError::Configuration("budget_period must be longer than nothing".into()));
+        }
+        let at = self.instant();
+        self.directory.add_pool(new.id, |number| {
+            let created = PoolCreated {
+                number,
+                path: path(number, parent.as_ref()),
+                id: new.id.into(),
+                budget: new.budget,
+                priority: new.priority,
+                renews_at: new.schedule.as_ref().map_or(Wall::NEVER, |schedule| schedule.next_after(at.wall)),
+                schedule: new.schedule,
+            };
+            self.write(|| (at, Change::PoolCreated(created.clone())))?;
+            Ok(self.open_pool(&created, parent, at))
+        })
+    }
+
+    /// A pool as it was created.
+    pub(super) fn open_pool(
+        &self,
+        created: &PoolCreated,
+        parent: Option<Arc<Account>>,
+        at: Instant,
+    ) -> Arc<Account> {
+        let PoolCreated { number, id, budget, priority, schedule, renews_at, .. } = created;
+        let pool = Arc::new(Account::new(Arc::clone(id), Kind::Pool, 0, *number, parent, *priority));
+        let mut state = pool.lock();
+        if let Some(schedule) = schedule {
+            state.set_schedule(schedule.clone(), *budget, *renews_at);
+        }
+        state.grant(budget.units(), EventKind::Update, at.wall, self);
+        drop(state);
+        enter_parent(&pool);
+        pool
+    }
+
+    /// Registers an agent below a pool. Takes nothing from the pool.
+    pub fn register_agent(
+        &self,
+        id: &str,
+        pool: &str,
+        priority: u8,
+        budget: Amount,
+    ) -> Result<Arc<Account>, LedgerError> {
+        let mut agents = self.register_agents(&[NewAgent { id, pool, priority, budget }])?;
+        agents.pop().ok_or_else(|| LedgerError::UnknownAgent(id.into()))
+    }
+
+    /// Registers many agents, in one step: all of them or none.
+    pub fn register_agents(&self, new: &[NewAgent<'_>]) -> Result<Vec<Arc<Account>>, LedgerError> {
+        let parents: Vec<_> =
+            new.iter().map(|new| self.directory.pool(new.pool)).collect::<Result<_, _>>()?;
+        let at = self.instant();
+        let ids: Vec<_> = new.iter().map(|new| new.id).collect();
+        self.directory.add_agents(&ids, |places| {
+            let made = new.iter().zip(&parents).zip(places).map(|((new, parent), (number, handle))| {
+                let NewAgent { id, priority, budget, .. } = *new;
+                let path = path(*number, Some(parent));
+                AgentRegistered { number: *number, path, id: id.into(), handle: *handle, priority, budget }
+            });
+            let registered: Box<[_]> = made.collect();
+            self.write(|| (at, Change::AgentsRegistered(registered.clone())))?;
+            let agents = registered.iter().zip(parents);
+            Ok(agents.map(|(registered, parent)| self.open_agent(registered, parent, at)).collect())
+        })
+    }
+
+    /// An agent as it was registered.
+    pub(super) fn open_agent(
+        &self,
+        registered: &AgentRegistered,
+        parent: Arc<Account>,
+        at: Instant,
+    ) -> Arc<Account> {
+        let AgentRegistered { number, id, handle, priority, budget, .. } = registered;
+        let (id, slot) = (Arc::clone(id), slot_of(*handle));
+        let agent = Arc::new(Account::new(id, Kind::Agent, slot, *number, Some(parent), *priority));
+        let low = enter_parent(&agent);
+        let mut state = agent.lock();
+        state.grant(budget.units(), EventKind::Update, at.wall, self);
+        state.watch_low(low, self);
+        drop(state);
+        agent
+    }
+
+    /// Forgets an agent and its history. What it has spent stays in the books of its pools. Refused while it has
+    /// active reservations: their money is on its way.
+    pub fn unregister_agent(&self, id: &str) -> Result<(), LedgerError> {
+        self.expire_due();
+        let at = self.instant();
+        self.directory.remove_agent(id, |agent| {
+            let state = agent.lock();
+            let active = state.active_reservations();
+            if active > 0 || state.holds_for_others() {
+                let whose = if active > 0 { format!("{active}") } else { "other agents'".into() };
+                return Err(LedgerError::Configuration(format!(
+                    "agent {id:?} has {whose} active reservations: settle, release or let them expire first"
+                )));
+            }
+            self.write(|| (at, Change::AgentClosed(agent.number)))?;
+            drop(state);
+            self.close_agent(agent);
+            Ok(())
+        })
+    }
+
+    /// Closes the books of an agent. Neither its timer nor a pool holds on to it.
+    pub(super) fn close_agent(&self, agent: &Arc<Account>) {
+        let mut state = agent.lock();
+        state.close();
+        let before = state.set_timer(None);
+        self.timers.set(agent, before, None);
+        if let Some(parent) = &agent.parent {
+            parent.lock().leave(agent.slot);
+        }
+    }
+}
+
+/// What changes name the line of a new account by: its own number, and those of all above it.
+fn path(number: Number, parent: Option<&Arc<Account>>) -> Arc<[Number]> {
+    let above = parent.into_iter().flat_map(line).map(|account| account.number);
+    std::iter::once(number).chain(above).collect()
+}
+
+/// Makes an account known to the one above. Returns below what agents there are told to be low.
+fn enter_parent(account: &Account) -> Option<Amount> {
+    let mut state = account.parent.as_ref()?.lock();
+    state.enter(account);
+    state.pool.as_deref().and_then(|pool| pool.low)
+}

@@ -1,0 +1,232 @@
+//! Making changes again that were written down.
+//!
+//! Nothing is checked and nothing is decided: each change was, when it was written. So a replay needs no clock and no
+//! admission, and what it does is done by the functions that the operations use.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Ledger;
+use super::account::Account;
+use super::change::{
+    AccountChange, AgentRegistered, Change, Instant, Number, PoolCreated, Posted, Quantities, Reserved,
+};
+use super::error::LedgerError;
+use super::event::EventKind;
+use super::grant::lock_two;
+use super::holds::Held;
+use super::idempotency::{Effect, Payload, Phase};
+use super::path::{Joint, Path};
+use super::quantity::{Quantity, Transaction};
+
+/// Why a change cannot be made again: it does not follow from those before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a change does not follow from those before it: {0}")]
+pub struct ReplayError(pub String);
+
+/// A ledger that is made again out of its changes.
+#[derive(Debug)]
+pub struct Replay {
+    ledger: Ledger,
+    accounts: HashMap<Number, Arc<Account>>,
+    joints: HashMap<Number, Arc<Joint>>,
+}
+
+impl Ledger {
+    /// Begins to make a ledger again; this one is as it was when its first change was written: without accounts.
+    #[must_use]
+    pub fn replay(self) -> Replay {
+        Replay { ledger: self, accounts: HashMap::new(), joints: HashMap::new() }
+    }
+}
+
+impl Replay {
+    /// The ledger, as after the last change that was made again.
+    #[must_use]
+    pub fn finish(self) -> Ledger {
+        self.ledger
+    }
+
+    /// Makes a change again.
+    ///
+    /// # Errors
+    /// The change names what those before it have not made.
+    pub fn apply(&mut self, at: Instant, change: &Change) -> Result<(), ReplayError> {
+        match change {
+            Change::OperationNamed { operation, name } => {
+                expect(self.ledger.operations.add(name, &self.ledger) == *operation, name)
+            }
+            Change::ResourceNamed { resource, name } => {
+                let added = self.ledger.resource_types.add(name, &self.ledger).map_err(refused)?;
+                expect(added == *resource, name)
+            }
+            Change::PoolCreated(created) => self.create_pool(created, at),
+            Change::AgentsRegistered(registered) => self.register_agents(registered, at),
+            Change::AgentClosed(agent) => self.close_agent(*agent),
+            Change::PathNamed { path, accounts } => self.name_path(*path, accounts),
+            Change::Posted(posted) => match &posted.what {
+                Quantities::Money(amount) => self.post(posted, amount, at),
+                Quantities::Resources(bundle) => self.post(posted, bundle, at),
+            },
+            Change::Transferred { from, to, amount } => {
+                let (from, to) = (self.account(*from)?, self.account(*to)?);
+                let (mut giver, mut taker) = lock_two(from, to);
+                self.ledger.move_budget(&mut giver, &mut taker, *amount, at);
+                Ok(())
+            }
+            Change::Account { account, change } => self.change_account(*account, change, at),
+            Change::CapacitySet { resource, remaining } => {
+                self.ledger.replay_capacity(*resource, Some(*remaining));
+                Ok(())
+            }
+            Change::CapacityRemoved(resource) => {
+                self.ledger.replay_capacity(*resource, None);
+                Ok(())
+            }
+        }
+    }
+
+    fn account(&self, number: Number) -> Result<&Arc<Account>, ReplayError> {
+        self.accounts.get(&number).ok_or_else(|| ReplayError(format!("there is no account {}", number.0)))
+    }
+
+    fn parent(&self, path: &[Number]) -> Result<Option<Arc<Account>>, ReplayError> {
+        path.get(1).map(|parent| self.account(*parent).cloned()).transpose()
+    }
+
+    fn create_pool(&mut self, created: &PoolCreated, at: Instant) -> Result<(), ReplayError> {
+        let parent = self.parent(&created.path)?;
+        self.ledger.directory.skip_to(Number(created.number.0 - 1));
+        let make = |_| Ok(self.ledger.open_pool(created, parent, at));
+        let pool = self.ledger.directory.add_pool(&created.id, make).map_err(refused)?;
+        self.accounts.insert(created.number, pool);
+        Ok(())
+    }
+
+    fn register_agents(&mut self, registered: &[AgentRegistered], at: Instant) -> Result<(), ReplayError> {
+        let parents =
+            registered.iter().map(|agent| self.parent(&agent.path)).collect::<Result<Vec<_>, _>>()?;
+        let parents: Option<Vec<_>> = parents.into_iter().collect();
+        let parents = parents.ok_or_else(|| ReplayError("an agent stands below no pool".into()))?;
+        let ids: Vec<_> = registered.iter().map(|agent| &*agent.id).collect();
+        let last = registered.iter().map(|agent| agent.number).max().unwrap_or(Number(0));
+        let make = |places: &[(Number, u32)]| {
+            let same = places.iter().zip(registered).all(|((_, handle), agent)| *handle == agent.handle);
+            if !same {
+                return Err(LedgerError::UnknownHandle(registered[0].handle));
+            }
+            let agents = registered.iter().zip(parents);
+            Ok(agents.map(|(agent, parent)| self.ledger.open_agent(agent, parent, at)).collect())
+        };
+        let agents = self.ledger.directory.add_agents(&ids, make).map_err(refused)?;
+        self.ledger.directory.skip_to(last);
+        self.accounts.extend(agents.into_iter().map(|agent| (agent.number, agent)));
+        Ok(())
+    }
+
+    fn close_agent(&mut self, number: Number) -> Result<(), ReplayError> {
+        let agent = Arc::clone(self.account(number)?);
+        let close = |agent: &Arc<Account>| {
+            self.ledger.close_agent(agent);
+            Ok(())
+        };
+        self.ledger.directory.remove_agent(&agent.id, close).map_err(refused)
+    }
+
+    fn name_path(&mut self, path: Number, accounts: &Arc<[Number]>) -> Result<(), ReplayError> {
+        let members = accounts.iter().map(|number| self.account(*number).cloned());
+        let members = members.collect::<Result<Vec<_>, _>>()?;
+        let joint = Arc::new(Joint::new(path, Arc::clone(accounts), members));
+        self.ledger.joints.keep(&joint);
+        self.ledger.directory.skip_to(path);
+        self.joints.insert(path, joint);
+        Ok(())
+    }
+
+    fn post<Q: Quantity>(&self, posted: &Posted, what: &Q, at: Instant) -> Result<(), ReplayError> {
+        let agent = self.account(posted.agent)?;
+        let joint = (posted.path != posted.agent).then(|| {
+            let unknown = || ReplayError(format!("there is no path {}", posted.path.0));
+            self.joints.get(&posted.path).ok_or_else(unknown)
+        });
+        let path = Path { agent, joint: joint.transpose()? };
+        let mut agents = path.lock();
+        let held = self.held(posted, agents.state.hold(posted.reservation.map_or(0, |r| r.number)))?;
+        let transaction = Transaction {
+            path,
+            kind: posted.kind,
+            what,
+            held: held.as_ref().and_then(Q::of),
+            is_fact: true,
+            operation: posted.operation,
+            reserved: posted.reservation,
+            key: posted.key.as_deref(),
+            wall: at.wall,
+        };
+        if posted.kind != EventKind::Debit || !what.is_nothing() {
+            Q::replay(&transaction, &mut agents, at.monotonic, &self.ledger).map_err(refused)?;
+        }
+        transaction.hold(&mut agents, &self.ledger);
+        if let Some(Reserved { terms: Some(terms), .. }) = posted.reservation {
+            self.ledger.wake(&mut agents, terms.time_over);
+        }
+        if let Some(key) = &posted.key {
+            let (phase, effect) = match posted.reservation {
+                Some(Reserved { number, .. }) => (Phase::Reserve, Effect::Reserved(number)),
+                None => {
+                    let receipt = Q::receipt(&transaction, &agents, &self.ledger);
+                    (Phase::Debit, Effect::Charged(Q::settlement(receipt)))
+                }
+            };
+            let payload = Payload::new(path, what, posted.operation, phase);
+            Q::keys(&self.ledger).keep(key, payload, effect, at.monotonic);
+        }
+        Ok(())
+    }
+
+    /// What a change gives back or is charged out of.
+    fn held(&self, posted: &Posted, held: Option<&Held>) -> Result<Option<Quantities>, ReplayError> {
+        let is_needed = matches!(posted.kind, EventKind::Settle | EventKind::Release | EventKind::Expire);
+        match held {
+            Some(held) if is_needed => Ok(Some(held.what.clone())),
+            None if is_needed => Err(ReplayError(format!("nothing is reserved: {posted:?}"))),
+            _ => Ok(None),
+        }
+    }
+
+    fn change_account(&self, number: Number, change: &AccountChange, at: Instant) -> Result<(), ReplayError> {
+        let account = self.account(number)?;
+        let ledger = &self.ledger;
+        match change {
+            AccountChange::ResourcesSet(_) => {
+                let capacities = ledger.resource_types.capacities();
+                let mut state = account.lock();
+                state.apply(change, at, ledger);
+                state.put_below_capacities(&capacities);
+            }
+            AccountChange::LowWatched(low) => {
+                let slots = ledger.directory.slots();
+                let mut state = account.lock();
+                state.apply(change, at, ledger);
+                let agents: Vec<_> = state.agents_below().filter_map(|slot| slots.agent(slot)).collect();
+                drop(state);
+                ledger.watch_agents(&agents, *low);
+            }
+            AccountChange::Prolonged { to, .. } => {
+                let mut agents = Path::of(account).lock();
+                agents.state.apply(change, at, ledger);
+                ledger.wake(&mut agents, *to);
+            }
+            _ => account.lock().apply(change, at, ledger),
+        }
+        Ok(())
+    }
+}
+
+fn expect(is_same: bool, name: &str) -> Result<(), ReplayError> {
+    if is_same { Ok(()) } else { Err(ReplayError(format!("{name:?} got another number"))) }
+}
+
+fn refused(error: LedgerError) -> ReplayError {
+    ReplayError(error.to_string())
+}

@@ -1,0 +1,398 @@
+//! What the lock of an account protects, and the only functions that change it.
+//!
+//! The rest of the ledger reads: a [`State`] gives itself out as [`Inner`], and never for writing. What changes it
+//! is a [`Change`](super::Change), in the two forms that one account sees: [`AccountChange`], something in this account
+//! alone, and a [`Posting`], money or resources that move on a whole path. Both come from an operation that has
+//! checked, or from a replay that need not.
+//!
+//! Two things that are no changes also stand here: what was refused is counted, and windows let go of what is over.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::Ledger;
+use super::account::{Account, Kind};
+use super::balance::Movement;
+use super::books::Books;
+use super::change::{AccountChange, Instant};
+use super::event::{EventKind, History};
+use super::holds::{Held, Holds};
+use super::operation::OperationId;
+use super::period::Schedule;
+use super::resources::{Moves, ResourceBudget, ResourceId, Resources};
+use crate::amount::Amount;
+use crate::clock::{Monotonic, Wall};
+use crate::window::Window;
+
+/// What the lock of an account protects.
+#[derive(Debug)]
+pub(super) struct State(Inner);
+
+/// The same, for reading.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) books: Books,
+    pub(super) priority: u8,
+    /// How often this account has refused; no further than it counts. Narrow, so that idle agents stay small.
+    pub(super) refusals: u32,
+    /// No longer registered: nothing new is admitted.
+    pub(super) closed: bool,
+    /// When a pool's budget is granted anew.
+    pub(super) renews_at: Wall,
+    pub(super) history: History,
+    // Boxed, because few accounts need any of them.
+    pub(super) limits: Option<Box<Limits>>,
+    pub(super) holds: Option<Box<Holds>>,
+    pub(super) resources: Option<Box<Resources>>,
+    pub(super) pool: Option<Box<Pool>>,
+}
+
+/// The sliding windows of an agent.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// By length, shortest first.
+    pub(super) windows: Vec<Window>,
+    /// What a window refused last.
+    pub(super) last_refused: Amount,
+}
+
+/// What only pools have.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// The period, and the budget that each period begins with.
+    pub(super) renewal: Option<(Schedule, Amount)>,
+    /// Below what its agents are told to be low.
+    pub(super) low: Option<Amount>,
+    /// Slots of the agents right below.
+    pub(super) agents: BTreeSet<u32>,
+    /// Ids of the pools right below.
+    pub(super) pools: Vec<Arc<str>>,
+    /// What is reserved and spent here and not right below, less what accounts right below were charged together.
+    pub(super) beyond: Beyond,
+}
+
+/// The difference between a pool and the accounts right below it, in units, where several lines of accounts were
+/// charged at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Beyond {
+    pub(super) reserved: i128,
+    pub(super) spent: i128,
+}
+
+/// Something that happens to an agent as part of a movement on its whole path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Posting {
+    pub(super) kind: EventKind,
+    /// What its event says.
+    pub(super) amount: Amount,
+    pub(super) operation: OperationId,
+    /// For the windows, where there are any.
+    pub(super) windows_at: Option<Monotonic>,
+    pub(super) wall: Wall,
+}
+
+impl Deref for State {
+    type Target = Inner;
+
+    #[inline]
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl State {
+    pub(super) fn new(priority: u8) -> Self {
+        Self(Inner {
+            books: Books::default(),
+            priority,
+            refusals: 0,
+            closed: false,
+            renews_at: Wall::NEVER,
+            history: History::default(),
+            limits: None,
+            holds: None,
+            resources: None,
+            pool: None,
+        })
+    }
+
+    // A movement on a path.
+
+    /// Moves money in the books.
+    #[inline]
+    pub(super) fn shift(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
+        if let Some(crossing) = self.0.books.apply(movement, &ledger.thresholds) {
+            ledger.report(&account.id, account.kind, None, &self.0.books, crossing);
+        }
+    }
+
+    /// Says what a movement was: in the agent's history and, if it was usage, in its windows; always in both.
+    #[inline]
+    pub(super) fn note(&mut self, posting: &Posting, ledger: &Ledger) {
+        let Posting { kind, amount, operation, windows_at, wall } = *posting;
+        if kind.usage().is_some() {
+            self.charge_windows(windows_at, amount);
+        }
+        self.0.history.record(wall, kind, amount, operation, ledger.history_limits);
+    }
+
+    /// Who has enough again, now that something was given back, is told the next time.
+    #[inline]
+    pub(super) fn rearm(&mut self, ledger: &Ledger) {
+        self.0.books.calm(&ledger.thresholds);
+    }
+
+    /// Moves resources, and says so in the history of each.
+    #[inline]
+    pub(super) fn shift_resources(
+        &mut self,
+        moves: &Moves,
+        kind: EventKind,
+        operation: OperationId,
+        wall: Wall,
+        agent: &Account,
+        ledger: &Ledger,
+    ) {
+        let Some(resources) = self.0.resources.as_deref_mut() else { return };
+        for m in moves {
+            let ResourceBudget { name, books, history, .. } = &mut resources.budgets[m.at];
+            if let Some(crossing) = books.apply(&m.movement, &ledger.thresholds) {
+                ledger.report(&agent.id, Kind::Agent, Some(name), books, crossing);
+            }
+            if !m.amount.is_zero() {
+                history.record(wall, kind, m.amount, operation, ledger.history_limits);
+            }
+        }
+    }
+
+    /// Makes a reservation active.
+    #[inline]
+    pub(super) fn open_hold(&mut self, number: u64, held: Held) {
+        self.0.holds.get_or_insert_default().open(number, held);
+    }
+
+    /// Ends a reservation.
+    #[inline]
+    pub(super) fn close_hold(&mut self, number: u64) -> Option<Held> {
+        self.0.holds.as_deref_mut()?.close(number)
+    }
+
+    /// Counts what moved in a pool otherwise than through one account right below it: `lines` times as much.
+    pub(super) fn move_beyond(&mut self, movement: &Movement, lines: i128) {
+        let beyond = &mut self.pool().beyond;
+        beyond.reserved += movement.reserved() * lines;
+        beyond.spent += movement.spent() * lines;
+    }
+
+    /// Counts what an agent has set aside for another one, which it is charged beside.
+    pub(super) fn hold_for_another(&mut self, movement: &Movement) {
+        if movement.reserved() != 0 {
+            self.0.holds.get_or_insert_default().hold_for_another(movement.reserved());
+        }
+    }
+
+    // Something in this account alone.
+
+    /// Makes a change.
+    pub(super) fn apply(&mut self, change: &AccountChange, at: Instant, ledger: &Ledger) {
+        match change {
+            AccountChange::Granted(budget) => self.grant(budget.units(), EventKind::Update, at.wall, ledger),
+            AccountChange::Renewed { remaining, renews_at } => {
+                self.0.renews_at = *renews_at;
+                self.grant(*remaining, EventKind::Renew, at.wall, ledger);
+            }
+            AccountChange::Adjusted(units) => {
+                let kind = if *units > 0 { EventKind::Raise } else { EventKind::Lower };
+                self.adjust(*units, kind, at.wall, ledger);
+            }
+            AccountChange::PeriodBudgetSet(budget) => self.set_period_budget(*budget, at.wall, ledger),
+            AccountChange::LowWatched(low) => self.pool().low = *low,
+            AccountChange::Prolonged { number, to, time_over, .. } => {
+                if let Some(holds) = self.0.holds.as_deref_mut() {
+                    holds.prolong(*number, *to, *time_over);
+                }
+            }
+            AccountChange::ResourcesSet(budgets) => self.set_resources(budgets, at.wall, ledger),
+            AccountChange::ResourceGranted { resource, remaining } => {
+                self.grant_resource(*resource, *remaining, at.wall, ledger);
+            }
+            of_windows => self.apply_to_windows(of_windows, at, ledger),
+        }
+    }
+
+    fn apply_to_windows(&mut self, change: &AccountChange, at: Instant, ledger: &Ledger) {
+        match *change {
+            AccountChange::WindowSet { length, limit, precision } => {
+                let windows = &mut self.0.limits.get_or_insert_default().windows;
+                if let Some(window) = windows.iter_mut().find(|window| window.length() == length) {
+                    window.set_limit(limit, precision);
+                } else {
+                    windows.reserve_exact(1); // Most agents have one.
+                    windows.push(Window::new(length, limit, precision));
+                }
+                windows.sort_unstable_by_key(Window::length);
+            }
+            AccountChange::WindowsRemoved(length) => {
+                if let Some(limits) = &mut self.0.limits {
+                    let stays = |window: &Window| length.is_some_and(|length| length != window.length());
+                    limits.windows.retain(stays);
+                }
+            }
+            AccountChange::Acquired(amount) => self.charge_windows(Some(at.monotonic), amount),
+            AccountChange::Recorded { amount, operation } => {
+                let (kind, wall, windows_at) = (EventKind::Recorded, at.wall, Some(at.monotonic));
+                self.note(&Posting { kind, amount, operation, windows_at, wall }, ledger);
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes `units` remain, with which a period begins.
+    pub(super) fn grant(&mut self, units: i128, kind: EventKind, wall: Wall, ledger: &Ledger) {
+        self.0.books.begin_period(units, &ledger.thresholds);
+        let amount = Amount::from_units(units.max(0)).unwrap_or_default();
+        self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
+    }
+
+    /// Moves what was granted within the period.
+    pub(super) fn adjust(&mut self, units: i128, kind: EventKind, wall: Wall, ledger: &Ledger) {
+        self.0.books.move_grant(units, &ledger.thresholds);
+        let amount = Amount::from_units(units.abs()).unwrap_or_default();
+        self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
+    }
+
+    fn set_period_budget(&mut self, budget: Amount, wall: Wall, ledger: &Ledger) {
+        if let Some((_, granted)) = &mut self.pool().renewal {
+            *granted = budget;
+            let (kind, none) = (EventKind::PeriodBudget, OperationId::NONE);
+            self.0.history.record(wall, kind, budget, none, ledger.history_limits);
+        }
+    }
+
+    fn charge_windows(&mut self, windows_at: Option<Monotonic>, amount: Amount) {
+        if let (Some(now), Some(limits)) = (windows_at, self.0.limits.as_deref_mut())
+            && !amount.is_zero()
+        {
+            limits.windows.iter_mut().for_each(|window| window.charge(now, amount));
+        }
+    }
+
+    fn set_resources(&mut self, budgets: &[(ResourceId, Amount)], wall: Wall, ledger: &Ledger) {
+        let mut new: Vec<_> =
+            budgets.iter().map(|(id, amount)| ledger.open_resource(*id, *amount, wall)).collect();
+        new.sort_unstable_by_key(|budget| budget.id);
+        self.0.resources = Some(Box::new(Resources { budgets: new }));
+    }
+
+    fn grant_resource(&mut self, id: ResourceId, remaining: Amount, wall: Wall, ledger: &Ledger) {
+        let Some(resources) = self.0.resources.as_deref_mut() else { return };
+        if let Some(at) = resources.locate(id, 0) {
+            resources.budgets[at].grant(remaining, wall, ledger);
+        }
+    }
+
+    /// The budget of a resource, for the capacity above it: one is set, or goes.
+    pub(super) fn resource_mut(&mut self, id: ResourceId) -> Option<&mut ResourceBudget> {
+        let resources = self.0.resources.as_deref_mut()?;
+        let at = resources.locate(id, 0)?;
+        Some(&mut resources.budgets[at])
+    }
+
+    // Accounts that come and go.
+
+    /// Begins the first period of a pool.
+    pub(super) fn set_schedule(&mut self, schedule: Schedule, budget: Amount, renews_at: Wall) {
+        self.0.renews_at = renews_at;
+        self.pool().renewal = Some((schedule, budget));
+    }
+
+    /// A schedule that has no further period.
+    pub(super) fn end_schedule(&mut self) {
+        self.0.renews_at = Wall::NEVER;
+    }
+
+    /// An account was made right below this pool.
+    pub(super) fn enter(&mut self, account: &Account) {
+        match account.kind {
+            Kind::Agent => drop(self.pool().agents.insert(account.slot)),
+            Kind::Pool => self.pool().pools.push(Arc::clone(&account.id)),
+        }
+    }
+
+    /// An agent right below this pool has left.
+    pub(super) fn leave(&mut self, slot: u32) {
+        self.pool().agents.remove(&slot);
+    }
+
+    /// The agent is no longer registered.
+    pub(super) fn close(&mut self) {
+        self.0.closed = true;
+    }
+
+    /// The agent is told when less than `low` remains.
+    pub(super) fn watch_low(&mut self, low: Option<Amount>, ledger: &Ledger) {
+        self.0.books.watch_low(low.map_or(i128::MIN, Amount::units), &ledger.thresholds);
+    }
+
+    fn pool(&mut self) -> &mut Pool {
+        self.0.pool.get_or_insert_default()
+    }
+
+    /// Slots of the agents right below a pool.
+    pub(super) fn agents_below(&self) -> impl Iterator<Item = u32> {
+        self.0.pool.iter().flat_map(|pool| pool.agents.iter().copied())
+    }
+
+    /// Whether reservations of other agents hold something on this one.
+    pub(super) fn holds_for_others(&self) -> bool {
+        self.0.holds.as_deref().is_some_and(|holds| holds.for_others() != 0)
+    }
+
+    // What is no change.
+
+    /// Counts a refusal.
+    pub(super) fn observe_refusal(&mut self) {
+        self.0.refusals = self.0.refusals.saturating_add(1);
+    }
+
+    /// The windows, which let go of what is over when they are asked.
+    pub(super) fn limits(&mut self) -> Option<&mut Limits> {
+        self.0.limits.as_deref_mut()
+    }
+
+    /// The windows, with what is set aside beside them.
+    pub(super) fn limits_beside_holds(&mut self) -> (Option<&mut Limits>, Option<&Holds>) {
+        (self.0.limits.as_deref_mut(), self.0.holds.as_deref())
+    }
+
+    /// When the next reservation expires, and which one it is.
+    pub(super) fn next_deadline(&mut self) -> Option<(Monotonic, u64)> {
+        self.0.holds.as_deref_mut()?.next_deadline()
+    }
+
+    /// When the ledger's timers look at the reservations.
+    pub(super) fn timer(&self) -> Option<Monotonic> {
+        self.0.holds.as_deref()?.timer()
+    }
+
+    /// Returns the timer that was set before.
+    pub(super) fn set_timer(&mut self, at: Option<Monotonic>) -> Option<Monotonic> {
+        self.0.holds.as_deref_mut()?.set_timer(at)
+    }
+
+    /// An active reservation.
+    #[inline]
+    pub(super) fn hold(&self, number: u64) -> Option<&Held> {
+        self.0.holds.as_deref()?.get(number)
+    }
+
+    /// The number that the next reservation gets.
+    pub(super) fn next_reservation(&self) -> u64 {
+        self.0.holds.as_deref().map_or(1, |holds| holds.made() + 1)
+    }
+
+    pub(super) fn active_reservations(&self) -> usize {
+        self.0.holds.as_ref().map_or(0, |holds| holds.len())
+    }
+}

@@ -1,0 +1,507 @@
+//! What a journal is told, what it may refuse, and several lines of accounts that are charged at once: every world here
+//! is made again out of its changes, and must be the same.
+
+#![allow(clippy::unwrap_used, reason = "tests may, and so may their helpers")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Recorder, TTL, World, pool, recorded_ledger, request, whole};
+use proptest::prelude::*;
+use safeguards_core::amount::{Amount, UNITS_PER_ONE};
+use safeguards_core::clock::ManualClock;
+use safeguards_core::ledger::{
+    Account, AccountChange, Bundle, Change, Instant, Ledger, LedgerError, OperationId, Overage, Path, Posted,
+    Request, Reservation, ReservationState,
+};
+use safeguards_core::window::Precision;
+
+const NONE: OperationId = OperationId::NONE;
+
+fn now(ledger: &Ledger) -> Instant {
+    Instant { monotonic: ledger.clock().monotonic(), wall: ledger.clock().wall() }
+}
+
+// ---------------------------------------------------------------------------------------------- one record for each
+
+#[test]
+fn a_debit_is_one_change_that_names_its_path() {
+    let world = World::new();
+    let before = world.recorder.changes().len();
+    world.debit(3).unwrap();
+    let changes = world.recorder.changes();
+    let [(_, Change::Posted(Posted { path, agent, key: None, reservation: None, .. }))] = &changes[before..]
+    else {
+        panic!("{:?}", &changes[before..]);
+    };
+    assert_eq!((*path, *agent), (world.ann.number(), world.ann.number()));
+}
+
+#[test]
+fn a_refusal_writes_nothing() {
+    let world = World::new();
+    let before = world.recorder.changes().len();
+    assert!(world.debit(11).is_err());
+    assert!(world.ledger.reserve(&world.ann, &request(11)).is_err());
+    assert!(world.ledger.transfer("ann", "ann", whole(1)).is_err());
+    assert_eq!(world.recorder.changes().len(), before);
+}
+
+#[test]
+fn a_budget_of_later_periods_leaves_an_event_and_a_change() {
+    use jiff::tz::TimeZone;
+    use safeguards_core::ledger::{EventKind, NewPool, Period, Schedule};
+    let (ledger, clock, recorder) = recorded_ledger(&[]);
+    let schedule = Some(Schedule::new(Period::Daily, TimeZone::UTC, clock.wall()));
+    let new = NewPool { id: "daily", parent: None, budget: whole(5), priority: 5, schedule };
+    let daily = ledger.create_pool(new).unwrap();
+    ledger.set_period_budget("daily", whole(7)).unwrap();
+    let events = ledger.events(&daily).unwrap();
+    assert_eq!(events.last().map(|event| event.kind), Some(EventKind::PeriodBudget));
+    let (_, last) = recorder.changes().pop().unwrap();
+    let expected = AccountChange::PeriodBudgetSet(whole(7));
+    assert_eq!(last, Change::Account { account: daily.number(), change: expected });
+    clock.advance(Duration::from_hours(24));
+    assert_eq!(ledger.remaining(&daily).unwrap(), whole(7).units());
+    assert!(matches!(
+        recorder.changes().pop(),
+        Some((_, Change::Account { change: AccountChange::Renewed { .. }, .. }))
+    ));
+    recorder.assert_replays(&ledger);
+}
+
+// ---------------------------------------------------------------------------------------------- what it refuses
+
+/// Everything that can be asked of a ledger, each of which a full journal refuses.
+fn attempts(world: &World) -> Vec<(&'static str, Result<(), LedgerError>)> {
+    let ledger = &world.ledger;
+    let one = whole(1);
+    let bundle = Bundle::of(ledger.resource_names().find("gpu").unwrap(), one);
+    let ask = Request { what: bundle.clone(), ttl_nanos: TTL, overage: Overage::Reject, operation: NONE };
+    vec![
+        ("debit", ledger.debit(&world.ann, &one, NONE).map(drop)),
+        ("keyed debit", ledger.debit_keyed(&world.ann, &one, NONE, "k").map(drop)),
+        ("keyed debit of nothing", ledger.debit_keyed(&world.ann, &Amount::ZERO, NONE, "n").map(drop)),
+        ("reserve", ledger.reserve(&world.ann, &request(1)).map(drop)),
+        ("keyed reserve", ledger.reserve_keyed(&world.ann, &request(1), "r").map(drop)),
+        ("joint", ledger.joint(&world.ann, &["bob"]).map(drop)),
+        ("debit of resources", ledger.debit(&world.ann, &bundle, NONE).map(drop)),
+        ("reserve of resources", ledger.reserve(&world.ann, &ask).map(drop)),
+        ("update", ledger.update_budget("ann", one)),
+        ("update of a pool", ledger.update_pool_budget("team", one)),
+        ("adjust", ledger.adjust_budget("ann", 1).map(drop)),
+        ("adjust of a pool", ledger.adjust_pool_budget("team", -1).map(drop)),
+        ("transfer", ledger.transfer("ann", "bob", one)),
+        ("set window", ledger.set_rate_limit("ann", one, 1_000, Precision::Exact)),
+        ("remove window", ledger.remove_rate_limit("ann", None).map(drop)),
+        ("acquire", ledger.acquire("ann", one)),
+        ("record", ledger.record_usage("ann", one, NONE)),
+        ("register", ledger.register_agent("eve", "team", 5, one).map(drop)),
+        ("create", ledger.create_pool(pool("new", None, 1)).map(drop)),
+        ("watch", ledger.watch_low("team", Some(one))),
+        ("resources", ledger.initialize_resources("bob", &[("gpu", one)])),
+        ("unregister", ledger.unregister_agent("bob")),
+        ("update of a resource", ledger.update_resource("ann", "gpu", one)),
+        ("capacity", ledger.set_capacity("gpu", one)),
+        ("a new resource", ledger.set_capacity("disk", one)),
+        (
+            "batch",
+            ledger.debit_many(&[ledger.handle("ann").unwrap()], &[1], NONE).map(drop).map_err(|e| e.error),
+        ),
+    ]
+}
+
+#[test]
+fn what_cannot_be_written_does_not_happen() {
+    let world = World::new();
+    world.ledger.register_agent("bob", "team", 5, whole(10)).unwrap();
+    world.ledger.initialize_resources("ann", &[("gpu", whole(10))]).unwrap();
+    world.ledger.set_capacity("gpu", whole(20)).unwrap();
+    world.ledger.set_rate_limit("ann", whole(9), TTL, Precision::Exact).unwrap();
+    let held = world.ledger.reserve(&world.ann, &request(2)).unwrap();
+    let before = world.ledger.state_lines(now(&world.ledger));
+    world.recorder.set_full(true);
+    let holding: Vec<(&str, Result<(), LedgerError>)> = vec![
+        ("settle", world.ledger.settle(&held, whole(1)).map(drop)),
+        ("release", world.ledger.release(&held)),
+        ("keep alive", world.ledger.keep_alive(&held)),
+        ("extend", world.ledger.extend(&held, TTL)),
+    ];
+    for (what, answer) in attempts(&world).into_iter().chain(holding) {
+        let Err(LedgerError::Unwritten(unwritten)) = answer else { panic!("{what}: {answer:?}") };
+        assert_eq!(&*unwritten.reason, "the disk is full", "{what}");
+    }
+    assert_eq!(world.ledger.state_lines(now(&world.ledger)), before);
+    world.recorder.set_full(false);
+    for (what, answer) in attempts(&world) {
+        answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+    }
+    world.ledger.settle(&held, whole(1)).unwrap();
+    world.assert_sound();
+}
+
+#[test]
+fn what_is_over_expires_when_it_can_be_written() {
+    let world = World::new();
+    let held = world.ledger.reserve(&world.ann, &Request { ttl_nanos: 5, ..request(4) }).unwrap();
+    world.recorder.set_full(true);
+    world.advance(5);
+    assert_eq!(world.ledger.expire(), 0);
+    assert_eq!(world.books_of(&world.ann), (10, 6, 4, 0), "reads show the books as of the fault");
+    assert!(matches!(world.debit(8), Err(LedgerError::BudgetExceeded(_))));
+    world.recorder.set_full(false);
+    world.advance(2 * common::SECOND);
+    assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Expired);
+    world.debit(8).unwrap();
+    world.assert_sound();
+}
+
+// ---------------------------------------------------------------------------------------------- a reservation's ends
+
+#[test]
+fn a_second_handle_settles_nothing_twice() {
+    let world = World::new();
+    let first = world.ledger.reserve(&world.ann, &request(4)).unwrap();
+    let (handles, _) = world.ledger.reservations(&world.ann).unwrap();
+    let [second] = &handles[..] else { panic!("{handles:?}") };
+    assert_eq!((second, second.what()), (&first, &whole(4)));
+    let receipt = world.ledger.settle(second, whole(3)).unwrap();
+    assert_eq!(world.ledger.settle(&first, whole(3)).unwrap(), receipt);
+    assert!(matches!(world.ledger.settle(&first, whole(2)), Err(LedgerError::ReservationClosed { .. })));
+    assert_eq!(world.books_of(&world.ann), (10, 7, 0, 3));
+    world.assert_sound();
+}
+
+#[test]
+fn a_reservation_of_another_ledger_is_unknown() {
+    let (here, there) = (World::new(), World::new());
+    let held = there.ledger.reserve(&there.ann, &request(4)).unwrap();
+    let answer = here.ledger.settle(&held, whole(4));
+    assert!(matches!(answer, Err(LedgerError::ReservationForgotten { number: 1, .. })), "{answer:?}");
+    assert!(here.ledger.release(&held).is_err());
+    assert_eq!(there.books_of(&there.ann), (10, 6, 4, 0));
+}
+
+#[test]
+fn a_reservation_lives_longer_if_it_is_extended() {
+    let world = World::new();
+    let held = world.ledger.reserve(&world.ann, &Request { ttl_nanos: 10, ..request(4) }).unwrap();
+    world.advance(9);
+    world.ledger.extend(&held, 10).unwrap();
+    world.advance(9);
+    assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Active);
+    world.assert_sound();
+    world.advance(1);
+    assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Expired);
+    assert!(matches!(world.ledger.extend(&held, 10), Err(LedgerError::ReservationClosed { .. })));
+    world.assert_sound();
+}
+
+// ---------------------------------------------------------------------------------------------- several lines at once
+
+/// Two trees: `org` above `red` and `blue`, and `models` above the pool `opus`; agents `ann` in red, `bob` in blue.
+struct Trees {
+    ledger: Arc<Ledger>,
+    clock: Arc<ManualClock>,
+    recorder: Recorder,
+    accounts: Vec<Arc<Account>>,
+}
+
+const IDS: [&str; 7] = ["org", "red", "blue", "models", "opus", "ann", "bob"];
+const PARENTS: [Option<usize>; 7] = [None, Some(0), Some(0), None, Some(3), Some(1), Some(2)];
+
+impl Trees {
+    fn new(budgets: [i128; 7]) -> Self {
+        let (ledger, clock, recorder) = recorded_ledger(&[800_000]);
+        let mut accounts = Vec::new();
+        for (i, id) in IDS.into_iter().enumerate() {
+            let parent = PARENTS[i].map(|parent| IDS[parent]);
+            accounts.push(match (i, parent) {
+                (5.., Some(parent)) => ledger.register_agent(id, parent, 5, whole(budgets[i])).unwrap(),
+                _ => ledger.create_pool(pool(id, parent, budgets[i])).unwrap(),
+            });
+        }
+        Self { ledger, clock, recorder, accounts }
+    }
+
+    fn spent(&self) -> [i128; 7] {
+        let books = |i: usize| self.ledger.snapshot(&self.accounts[i]).unwrap().balance;
+        std::array::from_fn(|i| books(i).spent / UNITS_PER_ONE)
+    }
+
+    fn debit(&self, agent: usize, also: &[&str], wholes: i128) -> Result<(), LedgerError> {
+        let joint = self.ledger.joint(&self.accounts[agent], also)?;
+        let path = Path::with(&self.accounts[agent], joint.as_ref());
+        self.ledger.debit(path, &whole(wholes), NONE).map(drop)
+    }
+
+    fn assert_sound(&self) {
+        assert_eq!(self.ledger.verify(), []);
+        self.recorder.assert_replays(&self.ledger);
+    }
+}
+
+#[test]
+fn one_debit_is_charged_to_several_trees_all_or_nothing() {
+    let trees = Trees::new([100, 50, 50, 10, 6, 20, 20]);
+    trees.debit(5, &["opus"], 4).unwrap();
+    assert_eq!(trees.spent(), [4, 4, 0, 4, 4, 4, 0]);
+    let refused = trees.debit(5, &["opus"], 3).unwrap_err();
+    assert!(matches!(refused, LedgerError::BudgetExceeded(refusal) if &*refusal.account == "opus"));
+    assert_eq!(trees.spent(), [4, 4, 0, 4, 4, 4, 0]);
+    trees.assert_sound();
+}
+
+#[test]
+fn an_account_that_is_met_twice_is_charged_once() {
+    let trees = Trees::new([100, 50, 50, 10, 6, 20, 20]);
+    trees.debit(5, &["bob", "org", "blue"], 2).unwrap();
+    assert_eq!(trees.spent(), [2, 2, 2, 0, 0, 2, 2]);
+    trees.assert_sound();
+    // What adds nothing is the agent's own path, and names none.
+    assert!(trees.ledger.joint(&trees.accounts[5], &["ann", "red", "org"]).unwrap().is_none());
+}
+
+#[test]
+fn a_set_of_accounts_is_named_once() {
+    let trees = Trees::new([100; 7]);
+    for also in [["opus", "bob"], ["bob", "opus"]] {
+        trees.debit(5, &also, 1).unwrap();
+    }
+    let named = trees
+        .recorder
+        .changes()
+        .iter()
+        .filter(|(_, change)| matches!(change, Change::PathNamed { .. }))
+        .count();
+    assert_eq!(named, 1);
+    trees.assert_sound();
+}
+
+#[test]
+fn windows_of_all_agents_on_the_path_bind() {
+    let trees = Trees::new([100; 7]);
+    trees.ledger.set_rate_limit("bob", whole(3), TTL, Precision::Exact).unwrap();
+    trees.debit(5, &["bob"], 2).unwrap();
+    let refused = trees.debit(5, &["bob"], 2).unwrap_err();
+    assert!(matches!(refused, LedgerError::RateLimitExceeded(refusal) if &*refusal.account == "bob"));
+    assert_eq!(trees.spent()[6], 2);
+    assert_eq!(trees.ledger.windows("bob").unwrap()[0].spent, whole(2).units());
+    trees.assert_sound();
+}
+
+#[test]
+fn an_agent_that_holds_for_another_cannot_leave() {
+    let trees = Trees::new([100; 7]);
+    let joint = trees.ledger.joint(&trees.accounts[5], &["bob"]).unwrap();
+    let held = trees.ledger.reserve(Path::with(&trees.accounts[5], joint.as_ref()), &request(3)).unwrap();
+    assert!(matches!(trees.ledger.unregister_agent("bob"), Err(LedgerError::Configuration(_))));
+    trees.ledger.release(&held).unwrap();
+    trees.ledger.unregister_agent("bob").unwrap();
+    assert!(matches!(trees.debit(5, &["bob"], 1), Err(LedgerError::UnknownPool(_))));
+    let gone = trees.ledger.debit(Path::with(&trees.accounts[5], joint.as_ref()), &whole(1), NONE);
+    assert!(matches!(gone, Err(LedgerError::UnknownAgent(id)) if &*id == "bob"));
+    trees.assert_sound();
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Debit(usize, Vec<usize>, i128),
+    Reserve(usize, Vec<usize>, i128, i64),
+    Settle(usize, i128),
+    Release(usize),
+    Expire(u64),
+    Update(usize, i128),
+    Window(usize, i128),
+}
+
+/// The accounts of a path as a set, each with all above it.
+fn closure(agent: usize, also: &[usize]) -> BTreeSet<usize> {
+    let up = |i: usize| std::iter::successors(Some(i), |i| PARENTS[*i]);
+    std::iter::once(agent).chain(also.iter().copied()).flat_map(up).collect()
+}
+
+/// Plain integers for what remains, is reserved and spent.
+struct Naive {
+    books: [[i128; 3]; 7],
+    held: Vec<Option<(BTreeSet<usize>, i128, u64)>>,
+}
+
+impl Naive {
+    fn shift(&mut self, path: &BTreeSet<usize>, by: [i128; 3]) {
+        for i in path {
+            for (book, by) in self.books[*i].iter_mut().zip(by) {
+                *book += by;
+            }
+        }
+    }
+
+    fn admits(&self, path: &BTreeSet<usize>, x: i128) -> bool {
+        x == 0 || path.iter().all(|i| self.books[*i][0] >= x)
+    }
+
+    fn close(&mut self, r: usize, charged: i128) -> bool {
+        let Some((path, x, _)) = self.held.get_mut(r).and_then(Option::take) else { return false };
+        self.shift(&path, [x - charged, -x, charged]);
+        true
+    }
+
+    fn expire(&mut self, now: u64) {
+        for r in 0..self.held.len() {
+            if self.held[r].as_ref().is_some_and(|(_, _, deadline)| *deadline <= now) {
+                self.close(r, 0);
+            }
+        }
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let agent = || 5..7_usize;
+    let also = || prop::collection::vec(0..7_usize, 0..4);
+    prop_oneof![
+        4 => (agent(), also(), 0..9_i128).prop_map(|(a, also, x)| Step::Debit(a, also, x)),
+        4 => (agent(), also(), 0..9_i128, 1..9_i64).prop_map(|(a, also, x, ttl)| Step::Reserve(a, also, x, ttl)),
+        3 => (0..20_usize, 0..12_i128).prop_map(|(r, x)| Step::Settle(r, x)),
+        1 => (0..20_usize).prop_map(Step::Release),
+        2 => (1..5_u64).prop_map(Step::Expire),
+        1 => (0..7_usize, 0..40_i128).prop_map(|(i, x)| Step::Update(i, x)),
+        1 => (agent(), 0..9_i128).prop_map(|(a, x)| Step::Window(a, x)),
+    ]
+}
+
+/// Both, driven by the same steps.
+struct Both {
+    trees: Trees,
+    naive: Naive,
+    handles: Vec<Reservation>,
+    now: u64,
+}
+
+impl Both {
+    fn new(budgets: [i128; 7]) -> Self {
+        let (trees, books) = (Trees::new(budgets), budgets.map(|budget| [budget, 0, 0]));
+        Self { trees, naive: Naive { books, held: Vec::new() }, handles: Vec::new(), now: 0 }
+    }
+
+    fn joint(&self, agent: usize, also: &[usize]) -> Option<Arc<safeguards_core::ledger::Joint>> {
+        let also: Vec<_> = also.iter().map(|i| IDS[*i]).collect();
+        self.trees.ledger.joint(&self.trees.accounts[agent], &also).unwrap()
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Debit(agent, also, x) => {
+                let joint = self.joint(*agent, also);
+                let path = Path::with(&self.trees.accounts[*agent], joint.as_ref());
+                let done = self.trees.ledger.debit(path, &whole(*x), NONE).is_ok();
+                let accounts = closure(*agent, also);
+                assert_eq!(done, self.naive.admits(&accounts, *x));
+                if done {
+                    self.naive.shift(&accounts, [-x, 0, *x]);
+                }
+            }
+            Step::Reserve(agent, also, x, ttl) => {
+                let joint = self.joint(*agent, also);
+                let path = Path::with(&self.trees.accounts[*agent], joint.as_ref());
+                let made = self.trees.ledger.reserve(path, &Request { ttl_nanos: *ttl, ..request(*x) });
+                let accounts = closure(*agent, also);
+                assert_eq!(made.is_ok(), self.naive.admits(&accounts, *x));
+                if let Ok(made) = made {
+                    self.naive.shift(&accounts, [-x, *x, 0]);
+                    self.naive.held.push(Some((accounts, *x, self.now + ttl.unsigned_abs())));
+                    self.handles.push(made);
+                }
+            }
+            Step::Settle(r, x) if self.naive.held.get(*r).is_some_and(Option::is_some) => {
+                self.trees.ledger.settle(&self.handles[*r], whole(*x)).unwrap();
+                self.naive.close(*r, *x);
+            }
+            Step::Release(r) if self.naive.held.get(*r).is_some_and(Option::is_some) => {
+                self.trees.ledger.release(&self.handles[*r]).unwrap();
+                self.naive.close(*r, 0);
+            }
+            Step::Expire(nanos) => {
+                self.trees.clock.advance(Duration::from_nanos(*nanos));
+                self.now += nanos;
+                self.trees.ledger.expire();
+                self.naive.expire(self.now);
+            }
+            Step::Update(i, x) => {
+                let update = if *i < 5 { Ledger::update_pool_budget } else { Ledger::update_budget };
+                update(&self.trees.ledger, IDS[*i], whole(*x)).unwrap();
+                self.naive.books[*i][0] = *x;
+            }
+            Step::Window(agent, x) => {
+                let limit = whole(x + 1_000);
+                self.trees.ledger.set_rate_limit(IDS[*agent], limit, TTL, Precision::Bucketed).unwrap();
+            }
+            Step::Settle(..) | Step::Release(_) => {}
+        }
+    }
+
+    fn compare(&self) {
+        for (account, expected) in self.trees.accounts.iter().zip(&self.naive.books) {
+            let books = self.trees.ledger.snapshot(account).unwrap().balance;
+            let books = [books.remaining, books.reserved, books.spent].map(|units| units / UNITS_PER_ONE);
+            assert_eq!(books, *expected, "{}", account.id());
+        }
+        assert_eq!(self.trees.ledger.verify(), []);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn several_lines_at_once_do_what_a_naive_model_does(
+        budgets in prop::array::uniform7(0..40_i128),
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut both = Both::new(budgets);
+        for step in &steps {
+            both.step(step);
+            both.compare();
+        }
+        both.trees.recorder.assert_replays(&both.trees.ledger);
+    }
+}
+
+#[test]
+fn threads_that_charge_several_lines_never_wait_for_each_other() {
+    let trees = Arc::new(Trees::new([1_000_000; 7]));
+    let also: [&[&str]; 4] = [&["bob"], &["ann"], &["opus", "blue"], &["red", "opus", "bob"]];
+    let threads: Vec<_> = (0..4)
+        .map(|i| {
+            let trees = Arc::clone(&trees);
+            std::thread::spawn(move || {
+                for turn in 0..500 {
+                    let agent = 5 + (turn + i) % 2;
+                    trees.debit(agent, also[i], 1).unwrap();
+                    let joint = trees.ledger.joint(&trees.accounts[agent], also[i]).unwrap();
+                    let path = Path::with(&trees.accounts[agent], joint.as_ref());
+                    let held = trees.ledger.reserve(path, &request(2)).unwrap();
+                    trees.ledger.settle(&held, whole(1)).unwrap();
+                    if turn % 50 == 0 {
+                        assert_eq!(trees.ledger.verify(), []);
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    trees.assert_sound();
+}
+
+// ---------------------------------------------------------------------------------------------- one place of change
+
+/// The state of an account is given out for reading only: no file but `state.rs` may write to its fields.
+#[test]
+fn only_one_file_changes_the_state_of_an_account() {
+    let ledger = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger");
+    let state = std::fs::read_to_string(ledger.join("state.rs")).unwrap();
+    assert!(state.contains("pub(super) struct State(Inner);"), "the field is private to its file");
+    assert!(!state.contains("DerefMut") && !state.contains("-> &mut Inner"), "and is lent to nobody");
+}

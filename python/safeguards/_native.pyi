@@ -35,7 +35,7 @@ class Ledger:
 
     Args:
         clock: where to read the time; the system's clocks if not given.
-        thresholds: shares of a budget whose crossing is told; at most 100.
+        thresholds: shares of a budget whose crossing is told, up to 1; at most 100.
         history_events: latest events of each agent that are kept as they were, at most; at least three
             quarters of so many.
         history_sums: sums by hour that are kept of older usage, at least 2.
@@ -63,10 +63,10 @@ class Ledger:
         Args:
             agent_id: the agent.
             amount: how much; more than 9 decimal places are rounded up.
-            operation_type: what for; the usage history can be read by it.
-            idempotency_key: a repetition with the same key, agent, amount and operation type has no effect
-                and the first receipt. The newest 100,000 keys are remembered for 24 hours; refusals are not
-                remembered.
+            operation_type: what for, at most 256 bytes; the usage history can be read by it.
+            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
+                type has no effect and the first receipt. The newest 100,000 keys are remembered for 24 hours;
+                refusals are not remembered.
 
         Returns:
             What was charged, what remains, and the position of the event in the agent's history.
@@ -122,7 +122,8 @@ class Ledger:
 
         As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
         was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
-        task settles `on_cancel`.
+        task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
+        place of the exception: what was refused is noted on it.
 
         Args:
             agent_id: the agent.
@@ -131,15 +132,17 @@ class Ledger:
             overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
                 room for the excess. `"reject"` refuses it.
-            operation_type: what for.
-            idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
-                reservation.
+            operation_type: what for, at most 256 bytes.
+            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
+                type returns the same reservation.
             on_cancel: what a cancelled `with` block settles for; 0 if not given.
 
         Raises:
             InvalidAmountError: `amount` or `on_cancel` is not an amount.
             UnknownAgentError: no agent of this id is registered.
-            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+                bytes.
             BudgetExceededError: an account on the path cannot pay; nothing was changed.
             RateLimitExceededError: a window of the agent is full; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
@@ -166,7 +169,9 @@ class Ledger:
         Raises:
             InvalidAmountError: `amount` or `on_cancel` is not an amount.
             UnknownAgentError: no agent of this id is registered.
-            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+                bytes.
             IdempotencyConflictError: the key was used for another operation.
 
         Example:
@@ -183,12 +188,17 @@ class Ledger:
         """Debits many agents in one call, each in turn, with the interpreter lock released.
 
         Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A
-        malformed item refuses the whole call before anything is charged.
+        malformed item refuses the whole call before anything is charged. An agent that is unregistered while
+        the call is under way is charged nothing from then on.
+
+        Signals are handled meanwhile, as Ctrl-C. What a handler raises ends the call between two items: what
+        was charged by then stays charged, and the exception has an attribute `admitted`, which tells it as
+        the result would, for as many items as were done.
 
         Args:
             handles: agents by `handle`, shape (n,), dtype uint32.
             units: amounts in units of 1e-9, shape (n,), dtype int64.
-            operation_type: what for.
+            operation_type: what for, at most 256 bytes.
 
         Returns:
             Which items were admitted, shape (n,), dtype bool.
@@ -197,6 +207,7 @@ class Ledger:
             TypeError: not a one-dimensional array of that dtype.
             ConfigurationError: the arrays differ in length, or an amount is negative.
             UnknownAgentError: a handle names no registered agent.
+            KeyboardInterrupt: Ctrl-C ended it after the first `len(error.admitted)` items.
 
         Example:
             >>> import numpy as np
@@ -215,7 +226,7 @@ class Ledger:
         Raises:
             InvalidAmountError: `amount` is not an amount.
             UnknownAgentError: one of the two is not registered.
-            ConfigurationError: both are the same agent.
+            ConfigurationError: both are the same agent, or the taker would have more than 10^15 left.
             BudgetExceededError: the giver has less left; nothing was changed.
 
         Example:
@@ -347,6 +358,7 @@ class Ledger:
         Raises:
             InvalidAmountError: `change` is not an amount with a sign.
             UnknownAgentError: no agent of this id is registered.
+            ConfigurationError: it would have more than 10^15 left.
 
         Example:
             >>> coordinator.adjust_budget("bot", "0.50"), coordinator.adjust_budget("bot", -2)
@@ -392,6 +404,7 @@ class Ledger:
         Raises:
             InvalidAmountError: `change` is not an amount with a sign.
             UnknownPoolError: no pool of this id exists.
+            ConfigurationError: it would have more than 10^15 left.
 
         Example:
             >>> coordinator.adjust_pool_budget("team", "2.50"), coordinator.get_pool_budget("team")
@@ -501,8 +514,9 @@ class Account:
 
         Args:
             amount: how much; more than 9 decimal places are rounded up.
-            operation_type: what for.
-            idempotency_key: a repetition with the same key has no effect and the first receipt.
+            operation_type: what for, at most 256 bytes.
+            idempotency_key: of at most 256 bytes; a repetition with the same key has no effect and the first
+                receipt.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
@@ -546,7 +560,8 @@ class Account:
 
         As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
         was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
-        task settles `on_cancel`.
+        task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
+        place of the exception: what was refused is noted on it.
 
         Args:
             amount: the most it can cost; more than 9 decimal places are rounded up.
@@ -554,15 +569,17 @@ class Account:
             overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
                 room for the excess. `"reject"` refuses it.
-            operation_type: what for.
-            idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
-                reservation.
+            operation_type: what for, at most 256 bytes.
+            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
+                type returns the same reservation.
             on_cancel: what a cancelled `with` block settles for; 0 if not given.
 
         Raises:
             InvalidAmountError: `amount` or `on_cancel` is not an amount.
             UnknownAgentError: the agent was unregistered.
-            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+                bytes.
             BudgetExceededError: an account on the path cannot pay; nothing was changed.
             RateLimitExceededError: a window of the agent is full; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
@@ -587,7 +604,9 @@ class Account:
         Raises:
             InvalidAmountError: `amount` or `on_cancel` is not an amount.
             UnknownAgentError: the agent was unregistered.
-            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+                bytes.
             IdempotencyConflictError: the key was used for another operation.
 
         Example:
@@ -915,10 +934,10 @@ class ResourceBudgets:
         Args:
             agent_id: the agent.
             amounts: how much of which resource types; more than 9 decimal places are rounded up.
-            operation_type: what for; the usage history can be read by it.
-            idempotency_key: a repetition with the same key, agent, amounts and operation type has no effect
-                and the first receipt. The keys are not those of the coordinator's debits: one request may
-                use its key for both.
+            operation_type: what for, at most 256 bytes; the usage history can be read by it.
+            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
+                operation type has no effect and the first receipt. The keys are not those of the
+                coordinator's debits: one request may use its key for both.
 
         Returns:
             What was charged, and what remains of these resources.
@@ -977,7 +996,8 @@ class ResourceBudgets:
 
         As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
         unless the body settled or released it itself; an exception releases it; a cancelled task settles
-        `on_cancel`.
+        `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the place of the
+        exception: what was refused is noted on it.
 
         Args:
             agent_id: the agent.
@@ -986,16 +1006,18 @@ class ResourceBudgets:
             overage: what settling for more of a resource may do. `"allow_with_overdraft"` charges it,
                 whatever remains: what was spent is a fact. `"allow_if_available"` charges it if every budget
                 and capacity has room for the excess. `"reject"` refuses it.
-            operation_type: what for.
-            idempotency_key: a repetition with the same key, agent, amounts and operation type returns the
-                same reservation.
+            operation_type: what for, at most 256 bytes.
+            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
+                operation type returns the same reservation.
             on_cancel: what a cancelled `with` block settles for; nothing if not given.
 
         Raises:
             InvalidAmountError: an amount is not one.
             UnknownAgentError: no agent of this id is registered.
             UnknownResourceError: the agent has no budget for one of the resources.
-            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+                bytes.
             BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
 
@@ -1022,7 +1044,9 @@ class ResourceBudgets:
             InvalidAmountError: an amount is not one.
             UnknownAgentError: no agent of this id is registered.
             UnknownResourceError: the agent has no budget for one of the resources.
-            ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+            ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+                bytes.
             IdempotencyConflictError: the key was used for another operation.
 
         Example:

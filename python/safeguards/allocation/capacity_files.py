@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+from safeguards._lines import LongRowError, Rows
 from safeguards.exceptions import ConfigurationError
 
 __all__ = ["read_capacities"]
@@ -20,6 +21,7 @@ def read_capacities(path: Path) -> NDArray[np.float64]:
     """Reads capacities over time from a CSV file.
 
     A line is a time step, a column a resource. The first line may hold names; empty lines do not count.
+    A row has at most 1,048,576 characters.
 
     Args:
         path: UTF-8 text, values separated by commas.
@@ -35,10 +37,12 @@ def read_capacities(path: Path) -> NDArray[np.float64]:
 
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            reader = Rows(file)
             lines = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     except OSError as error:
         raise ConfigurationError(f"capacities cannot be read from {path}: {error.strerror}") from None
+    except LongRowError as error:
+        raise ConfigurationError(f"capacities in {path}, line {error.line}: {error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(f"capacities cannot be read from {path}: {error}") from None
     if lines and not any(map(_is_number, lines[0][1])):

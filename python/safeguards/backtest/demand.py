@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
+from safeguards._lines import LongRowError, bounded
 from safeguards.exceptions import ConfigurationError, TraceError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Demand:
         """Reads a table with the columns `hour`, `agent` and `cost_usd`; other columns are ignored.
 
         `hour` counts from any first hour, in any order; an hour that is left out is one without cost. A file
-        whose name ends in `.gz` is unpacked.
+        whose name ends in `.gz` is unpacked. A row has at most 1,048,576 characters.
 
         Args:
             path: the file.
@@ -82,7 +83,7 @@ class Demand:
         path = Path(path)
         try:
             with _opened(path) as file:
-                return _Reader(path, csv.DictReader(file, restval="")).read()
+                return _Reader(path, bounded(file)).read()
         except UnicodeDecodeError as error:
             raise TraceError(f"{path}: not text in UTF-8", path=str(path)) from error
         except (OSError, EOFError, zlib.error) as error:
@@ -107,6 +108,8 @@ class _Reader:
 
         try:
             costs = self._costs()
+        except LongRowError as error:
+            self._fail(str(error), error.line)
         except csv.Error as error:
             self._fail(str(error))
         if not costs:
@@ -146,6 +149,6 @@ class _Reader:
             costs[agent, int(hour)] = float(cost)
         return costs
 
-    def _fail(self, text: str) -> NoReturn:
-        line = self.rows.line_num
+    def _fail(self, text: str, line: int | None = None) -> NoReturn:
+        line = self.rows.line_num if line is None else line
         raise TraceError(f"{self.path}, line {line}: {text}", path=str(self.path), line=line)

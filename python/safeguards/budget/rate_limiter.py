@@ -60,7 +60,7 @@ class BudgetRateLimiter(RateLimiter):
         """Admits at most `max_budget` within any `time_window`.
 
         The same `time_window` again replaces the limit and keeps what was charged; another one adds a
-        window, which knows nothing of what was charged before it.
+        window, which knows nothing of what was charged before it. An agent has at most 16 windows.
 
         Args:
             agent_id: the agent.
@@ -71,7 +71,8 @@ class BudgetRateLimiter(RateLimiter):
         Raises:
             UnknownAgentError: no agent of this id is registered.
             InvalidAmountError: `max_budget` is not an amount.
-            ConfigurationError: `time_window` is no `timedelta` of that range, or `max_budget` is above 10^10.
+            ConfigurationError: `time_window` is no `timedelta` of that range, `max_budget` is above 10^10, or
+                it would be the 17th window of the agent.
         """
         self._set_rate_limit(agent_id, max_budget, time_window, exact)
 

@@ -58,7 +58,9 @@ class BudgetCoordinator(Ledger):
     notification_manager: NotificationManager
     clock: Clock
     _lock: threading.Lock
-    _pinned: frozenset[str]
+    _pinned: set[str]
+    _pinned_ids: frozenset[str] | None
+    _numbers: dict[str, int]
     _low_listeners: tuple[Callable[[str], None], ...]
 
     def __new__(  # noqa: D102 - the class documents it
@@ -83,7 +85,9 @@ class BudgetCoordinator(Ledger):
         self.notification_manager = manager
         self.clock = read_time
         self._lock = threading.Lock()
-        self._pinned = frozenset()
+        self._pinned = set()
+        self._pinned_ids = None
+        self._numbers = {}
         self._low_listeners = ()
         return self
 
@@ -119,7 +123,8 @@ class BudgetCoordinator(Ledger):
         Raises:
             UnknownPoolError: there is no pool `parent_id`.
             InvalidAmountError: `initial_budget` is not an amount.
-            ConfigurationError: `pool_id` is taken, or another argument makes no sense.
+            ConfigurationError: `pool_id` is taken, empty or longer than 512 bytes, `priority` is not from 1
+                to 10, `budget_period` or `timezone` is none of the above, or it would be 33 pools deep.
         """
         with self._lock:  # between finding a free id and taking it
             chosen = self._free_pool_id(name) if pool_id is None else pool_id
@@ -128,11 +133,14 @@ class BudgetCoordinator(Ledger):
         return chosen
 
     def _free_pool_id(self, name: str) -> str:
-        number, pool_id = 1, name
-        while self._has_pool(pool_id):
+        if not self._has_pool(name):
+            return name
+        # Pools stay, and so all numbers before the last one are taken.
+        number = self._numbers.get(name, 2)
+        while self._has_pool(f"{name}-{number}"):
             number += 1
-            pool_id = f"{name}-{number}"
-        return pool_id
+        self._numbers[name] = number
+        return f"{name}-{number}"
 
     def unregister_agent(self, agent_id: str) -> None:  # noqa: D102 - the base class documents it
         super().unregister_agent(agent_id)
@@ -193,7 +201,10 @@ class BudgetCoordinator(Ledger):
         return [BudgetEvent(*event) for event in self._pool_events(pool_id)]
 
     def verify(self) -> None:
-        """Audits the books: every invariant of every account, at one instant, with all of them locked.
+        """Audits the books: every invariant, each at one instant, with all accounts locked that it is about.
+
+        That is one agent after another, then each topmost pool with all below it while their books are
+        added up, and all agents only where a capacity is set. Ctrl-C ends it.
 
         In every account granted = remaining + reserved + spent; an agent's reserved is the sum of its active
         reservations and its spent that of its usage history; a pool's reserved is the sum of what is reserved
@@ -220,17 +231,23 @@ class BudgetCoordinator(Ledger):
         if not self._has_pool(account_id):
             self.get_agent_priority(account_id)  # raises for an id that is unknown
         with self._lock:
-            self._pinned |= {account_id}
+            self._pinned.add(account_id)
+            self._pinned_ids = None
 
     def unpin(self, account_id: str) -> None:
         """Lets controllers change this budget again."""
         with self._lock:
-            self._pinned -= {account_id}
+            self._pinned.discard(account_id)
+            self._pinned_ids = None
 
     @property
     def pinned(self) -> frozenset[str]:
         """Ids that controllers leave alone."""
-        return self._pinned
+        ids = self._pinned_ids
+        if ids is None:
+            with self._lock:
+                ids = self._pinned_ids = frozenset(self._pinned)
+        return ids
 
     def _on_crossing(
         self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from safeguards._lines import LongRowError, bounded
 from safeguards.exceptions import ConfigurationError, TraceError
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ class Trace:
 
         - `.npz`: arrays `t_s`, `input_tokens` and `output_tokens` of one length; `agent_of` names the agents.
         - anything else: CSV with a head, columns `t_s`, `agent`, and either `cost` or `input_tokens` and
-          `output_tokens`; other columns are ignored. Costs are decimal digits, read exactly.
+          `output_tokens`; other columns are ignored. Costs are decimal digits, read exactly. A row has at
+          most 1,048,576 characters.
 
         `t_s` counts seconds from any begin, never going back; it is rounded to microseconds.
 
@@ -209,7 +211,7 @@ def _read_npz(path: Path, agents: int, price: Price) -> list[TracedRequest]:
 def _read_csv(path: Path, price: Price) -> list[TracedRequest]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _CsvReader(path, csv.DictReader(file, restval="")).read(price)
+            return _CsvReader(path, bounded(file)).read(price)
     except UnicodeDecodeError as error:
         raise TraceError(f"{path}: not text in UTF-8", path=str(path)) from error
 
@@ -225,6 +227,8 @@ class _CsvReader:
         try:
             columns = self._columns()
             return self._costs() if "cost" in columns else self._tokens(price)
+        except LongRowError as error:
+            self._fail(str(error), error.line)
         except csv.Error as error:
             self._fail(str(error))
 
@@ -281,6 +285,6 @@ class _CsvReader:
             self._fail(f"{column} must be a whole number of up to 9 digits, not {text!r}")
         return int(text)
 
-    def _fail(self, text: str) -> NoReturn:
-        line = self.rows.line_num
+    def _fail(self, text: str, line: int | None = None) -> NoReturn:
+        line = self.rows.line_num if line is None else line
         raise TraceError(f"{self.path}, line {line}: {text}", path=str(self.path), line=line)

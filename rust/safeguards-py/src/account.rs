@@ -9,6 +9,7 @@ use safeguards_core::ledger::{Account, LedgerError};
 use crate::amount::{charge, to_decimal};
 use crate::arguments::{Asked, float_seconds, operation};
 use crate::ledger::{PyLedger, admitted, tell_alarms};
+use crate::patience::patiently;
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
 
@@ -53,22 +54,23 @@ impl PyAccount {
     #[getter]
     fn budget<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let this = self.ledger.get();
-        to_decimal(py, this.answer(py, this.core(py)?.remaining(&self.account))?)
+        to_decimal(py, this.answer(py, this.ask(py, |core| core.remaining(&self.account))?)?)
     }
 
     /// The least that remains on the path from the agent to its topmost pool.
     #[getter]
     fn available<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let this = self.ledger.get();
-        to_decimal(py, this.answer(py, this.core(py)?.available(&self.account))?)
+        to_decimal(py, this.answer(py, this.ask(py, |core| core.available(&self.account))?)?)
     }
 
     /// Charges the agent and every pool above it, all of them or none, as `BudgetCoordinator.debit` does.
     ///
     /// Args:
     ///     amount: how much; more than 9 decimal places are rounded up.
-    ///     operation_type: what for.
-    ///     idempotency_key: a repetition with the same key has no effect and the first receipt.
+    ///     operation_type: what for, at most 256 bytes.
+    ///     idempotency_key: of at most 256 bytes; a repetition with the same key has no effect and the first
+    ///         receipt.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.
@@ -89,8 +91,9 @@ impl PyAccount {
     ) -> PyResult<PyReceipt> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
-        let (amount, operation) = (charge(amount, "amount")?, operation(this, operation_type));
-        let outcome = this.debit_account(&self.account, amount, operation, idempotency_key);
+        let (amount, operation) = (charge(amount, "amount")?, operation(this, py, operation_type)?);
+        let debit = || this.debit_account(&self.account, amount, operation, idempotency_key);
+        let outcome = patiently(py, &this.ledger, debit);
         let receipt = this.answer(py, outcome)?;
         tell_alarms(self.ledger.bind(py));
         Ok(PyReceipt(receipt))
@@ -118,8 +121,9 @@ impl PyAccount {
     ) -> PyResult<bool> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
-        let (amount, operation) = (charge(amount, "amount")?, operation(this, operation_type));
-        let outcome = this.debit_account(&self.account, amount, operation, idempotency_key);
+        let (amount, operation) = (charge(amount, "amount")?, operation(this, py, operation_type)?);
+        let debit = || this.debit_account(&self.account, amount, operation, idempotency_key);
+        let outcome = patiently(py, &this.ledger, debit);
         let done = this.answer(py, admitted(outcome))?;
         tell_alarms(self.ledger.bind(py));
         Ok(done.is_some())
@@ -129,7 +133,8 @@ impl PyAccount {
     ///
     /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
     /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
-    /// task settles `on_cancel`.
+    /// task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
+    /// place of the exception: what was refused is noted on it.
     ///
     /// Args:
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
@@ -137,15 +142,17 @@ impl PyAccount {
     ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
     ///         room for the excess. `"reject"` refuses it.
-    ///     operation_type: what for.
-    ///     idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
-    ///         reservation.
+    ///     operation_type: what for, at most 256 bytes.
+    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
+    ///         type returns the same reservation.
     ///     on_cancel: what a cancelled `with` block settles for; 0 if not given.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
     ///     UnknownAgentError: the agent was unregistered.
-    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         bytes.
     ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
     ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
@@ -168,7 +175,8 @@ impl PyAccount {
         this.core(py)?;
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
-        let reservation = this.answer(py, this.reserve_account(&self.account, &asked))?;
+        let reservation =
+            this.answer(py, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
         tell_alarms(self.ledger.bind(py));
         Ok(PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel))
     }
@@ -178,7 +186,9 @@ impl PyAccount {
     /// Raises:
     ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
     ///     UnknownAgentError: the agent was unregistered.
-    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         bytes.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
     /// Example:
@@ -198,7 +208,10 @@ impl PyAccount {
         this.core(py)?;
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
-        let reservation = this.answer(py, admitted(this.reserve_account(&self.account, &asked)))?;
+        let reservation = this.answer(
+            py,
+            admitted(patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked))),
+        )?;
         tell_alarms(self.ledger.bind(py));
         Ok(reservation.map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel)))
     }
@@ -216,7 +229,7 @@ impl PyAccount {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        match self.ledger.get().core(py)?.remaining(&self.account) {
+        match self.ledger.get().ask(py, |core| core.remaining(&self.account))? {
             Ok(units) => Ok(format!("Account({:?}, budget={})", self.id(), to_decimal(py, units)?)),
             Err(LedgerError::UnknownAgent(id)) => Ok(format!("Account({id:?}, unregistered)")),
             Err(error) => self.ledger.get().answer(py, Err(error)),

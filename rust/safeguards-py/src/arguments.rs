@@ -14,6 +14,9 @@ use crate::ledger::PyLedger;
 /// Longest id of an agent or a pool, in bytes.
 const MAX_ID_BYTES: usize = 512;
 
+/// Longest name of an operation type, in bytes.
+const MAX_OPERATION_BYTES: usize = 256;
+
 /// What `reserve` was asked for.
 pub(crate) struct Asked<'a> {
     pub(crate) request: Request,
@@ -35,11 +38,29 @@ impl<'a> Asked<'a> {
     ) -> PyResult<Self> {
         let amount_asked = charge(amount, "amount")?;
         let (ttl_nanos, overage) = terms(amount.py(), ttl_seconds, overage)?;
-        let operation = operation(ledger, operation_type);
+        let operation = operation(ledger, amount.py(), operation_type)?;
         let request = Request { amount: amount_asked, ttl_nanos, overage, operation };
-        let on_cancel = on_cancel.map_or(Ok(Amount::ZERO), |value| charge(value, "on_cancel"))?;
-        Ok(Self { request, key, on_cancel })
+        let cancelled = on_cancel.map_or(Ok(Amount::ZERO), |value| charge(value, "on_cancel"))?;
+        let fault = on_cancel_fault(overage, cancelled, amount_asked, "on_cancel");
+        fault.map_or(Ok(()), |text| Err(configuration_error(amount.py(), text)))?;
+        Ok(Self { request, key, on_cancel: cancelled })
     }
+}
+
+/// Why a cancelled `with` block could never settle for `on_cancel`, if so.
+pub(crate) fn on_cancel_fault(
+    overage: Overage,
+    on_cancel: Amount,
+    amount: Amount,
+    argument: &str,
+) -> Option<String> {
+    let is_fault = overage == Overage::Reject && on_cancel > amount;
+    is_fault.then(|| {
+        format!(
+            "{argument} must not be more than the {amount} that is reserved, not {on_cancel}: overage 'reject' \
+             settles no more"
+        )
+    })
 }
 
 /// How long a reservation lives, in nanoseconds, and what may be settled beyond it.
@@ -71,8 +92,14 @@ fn to_overage(py: Python<'_>, name: &str) -> PyResult<Overage> {
 }
 
 #[inline]
-pub(crate) fn operation(ledger: &PyLedger, name: Option<&str>) -> OperationId {
-    name.map_or(OperationId::NONE, |name| ledger.ledger.operation(name))
+pub(crate) fn operation(ledger: &PyLedger, py: Python<'_>, name: Option<&str>) -> PyResult<OperationId> {
+    let Some(name) = name else { return Ok(OperationId::NONE) };
+    if name.len() > MAX_OPERATION_BYTES {
+        let text =
+            format!("operation_type must have at most {MAX_OPERATION_BYTES} bytes, not {}", name.len());
+        return Err(configuration_error(py, text));
+    }
+    Ok(ledger.ledger.operation(name))
 }
 
 pub(crate) fn check_id(py: Python<'_>, argument: &str, id: &str) -> PyResult<()> {

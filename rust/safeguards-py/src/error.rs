@@ -12,6 +12,7 @@ use safeguards_core::ledger::{
 };
 
 use crate::amount::to_decimal;
+use crate::patience::patiently;
 use crate::resource_receipt::in_words;
 
 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
@@ -216,7 +217,8 @@ fn refused_window(fields: &Bound<'_, PyDict>, refusal: &WindowRefusal, ledger: &
     let available = (limit.units() - spent - reserved).max(0);
     fields.set_item("available", to_decimal(fields.py(), available)?)?;
     fields.set_item("time_window", seconds(refusal.length))?;
-    let retry_after = ledger.fits_at(refusal).map(|at| at.since(refusal.now));
+    let retry_after =
+        patiently(fields.py(), ledger, || ledger.fits_at(refusal)).map(|at| at.since(refusal.now));
     fields.set_item("retry_after", retry_after.map_or(f64::INFINITY, seconds))?;
     let advice = retry_after
         .map_or("it can never fit: lower the amount or raise the limit".into(), |nanos| {

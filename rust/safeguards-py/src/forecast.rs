@@ -12,6 +12,7 @@ use crate::arguments::time_zone;
 use crate::clock::{from_datetime, to_datetime};
 use crate::error::configuration_error;
 use crate::ledger::PyLedger;
+use crate::patience::at_length;
 use crate::reports::strings;
 
 const UNITS_PER_AMOUNT: f64 = 1e9;
@@ -71,7 +72,7 @@ impl PyUsageLearner {
     /// Reads what is new in a ledger; the number of agents that had something.
     fn read(&self, py: Python<'_>, ledger: &Bound<'_, PyLedger>) -> PyResult<usize> {
         let core = ledger.get().core(py)?;
-        Ok(py.detach(|| self.0.lock().read(core, core.clock().wall())))
+        Ok(at_length(py, core, || self.0.lock().read(core, core.clock().wall())))
     }
 
     /// Takes note of usage from elsewhere: microseconds since 1970, and amounts.

@@ -21,6 +21,7 @@ use crate::arguments::{
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
+use crate::patience::{let_go, patiently, until_interrupted};
 use crate::receipt::PyReceipt;
 use crate::reports;
 use crate::reservation::{Held, PyReservation};
@@ -48,6 +49,17 @@ impl PyLedger {
     pub(crate) fn core(&self, py: Python<'_>) -> PyResult<&Ledger> {
         self.process.check(py)?;
         Ok(&self.ledger)
+    }
+
+    /// Asks the core of this process, without the interpreter if it may take a while to answer.
+    #[inline]
+    pub(crate) fn ask<R: Send>(
+        &self,
+        py: Python<'_>,
+        question: impl FnOnce(&Ledger) -> R + Send,
+    ) -> PyResult<R> {
+        let core = self.core(py)?;
+        Ok(patiently(py, core, || question(core)))
     }
 
     /// What the core answered, or the exception that says why not.
@@ -163,7 +175,8 @@ impl PyLedger {
     ) -> PyResult<Self> {
         let events = count(py, "history_events", history_events)?;
         let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
-        let ledger = Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?);
+        let ledger =
+            Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?).letting_go(let_go);
         Ok(Self { ledger, process: Process::current(py)? })
     }
 
@@ -176,10 +189,10 @@ impl PyLedger {
     /// Args:
     ///     agent_id: the agent.
     ///     amount: how much; more than 9 decimal places are rounded up.
-    ///     operation_type: what for; the usage history can be read by it.
-    ///     idempotency_key: a repetition with the same key, agent, amount and operation type has no effect
-    ///         and the first receipt. The newest 100,000 keys are remembered for 24 hours; refusals are not
-    ///         remembered.
+    ///     operation_type: what for, at most 256 bytes; the usage history can be read by it.
+    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
+    ///         type has no effect and the first receipt. The newest 100,000 keys are remembered for 24 hours;
+    ///         refusals are not remembered.
     ///
     /// Returns:
     ///     What was charged, what remains, and the position of the event in the agent's history.
@@ -207,9 +220,9 @@ impl PyLedger {
     ) -> PyResult<PyReceipt> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
-        let operation = operation(this, operation_type);
+        let operation = operation(this, py, operation_type)?;
         let debit = |agent: &Arc<Account>| this.debit_account(agent, amount, operation, idempotency_key);
-        let receipt = this.answer(py, core.with_agent(agent_id, debit))?;
+        let receipt = this.answer(py, patiently(py, core, || core.with_agent(agent_id, debit)))?;
         tell_alarms(slf);
         Ok(PyReceipt(receipt))
     }
@@ -237,9 +250,9 @@ impl PyLedger {
     ) -> PyResult<bool> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
-        let operation = operation(this, operation_type);
+        let operation = operation(this, py, operation_type)?;
         let debit = |agent: &Arc<Account>| this.debit_account(agent, amount, operation, idempotency_key);
-        let done = this.answer(py, admitted(core.with_agent(agent_id, debit)))?;
+        let done = this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, debit))))?;
         tell_alarms(slf);
         Ok(done.is_some())
     }
@@ -248,7 +261,8 @@ impl PyLedger {
     ///
     /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
     /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
-    /// task settles `on_cancel`.
+    /// task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
+    /// place of the exception: what was refused is noted on it.
     ///
     /// Args:
     ///     agent_id: the agent.
@@ -257,15 +271,17 @@ impl PyLedger {
     ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
     ///         room for the excess. `"reject"` refuses it.
-    ///     operation_type: what for.
-    ///     idempotency_key: a repetition with the same key, agent, amount and operation type returns the same
-    ///         reservation.
+    ///     operation_type: what for, at most 256 bytes.
+    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
+    ///         type returns the same reservation.
     ///     on_cancel: what a cancelled `with` block settles for; 0 if not given.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
     ///     UnknownAgentError: no agent of this id is registered.
-    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         bytes.
     ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
     ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
@@ -292,7 +308,7 @@ impl PyLedger {
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
-        let reservation = this.answer(py, core.with_agent(agent_id, reserve))?;
+        let reservation = this.answer(py, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
         tell_alarms(slf);
         Ok(PyReservation::new(slf, reservation, asked.on_cancel))
     }
@@ -302,7 +318,9 @@ impl PyLedger {
     /// Raises:
     ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
     ///     UnknownAgentError: no agent of this id is registered.
-    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         bytes.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
     /// Example:
@@ -325,7 +343,8 @@ impl PyLedger {
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
-        let reservation = this.answer(py, admitted(core.with_agent(agent_id, reserve)))?;
+        let reservation =
+            this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
         tell_alarms(slf);
         Ok(reservation.map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel)))
     }
@@ -333,12 +352,17 @@ impl PyLedger {
     /// Debits many agents in one call, each in turn, with the interpreter lock released.
     ///
     /// Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A
-    /// malformed item refuses the whole call before anything is charged.
+    /// malformed item refuses the whole call before anything is charged. An agent that is unregistered while
+    /// the call is under way is charged nothing from then on.
+    ///
+    /// Signals are handled meanwhile, as Ctrl-C. What a handler raises ends the call between two items: what
+    /// was charged by then stays charged, and the exception has an attribute `admitted`, which tells it as
+    /// the result would, for as many items as were done.
     ///
     /// Args:
     ///     handles: agents by `handle`, shape (n,), dtype uint32.
     ///     units: amounts in units of 1e-9, shape (n,), dtype int64.
-    ///     operation_type: what for.
+    ///     operation_type: what for, at most 256 bytes.
     ///
     /// Returns:
     ///     Which items were admitted, shape (n,), dtype bool.
@@ -347,6 +371,7 @@ impl PyLedger {
     ///     TypeError: not a one-dimensional array of that dtype.
     ///     ConfigurationError: the arrays differ in length, or an amount is negative.
     ///     UnknownAgentError: a handle names no registered agent.
+    ///     KeyboardInterrupt: Ctrl-C ended it after the first `len(error.admitted)` items.
     ///
     /// Example:
     ///     >>> import numpy as np
@@ -361,13 +386,20 @@ impl PyLedger {
         operation_type: Option<&str>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let (this, py) = (slf.get(), slf.py());
-        let (core, operation) = (this.core(py)?, operation(this, operation_type));
+        let (core, operation) = (this.core(py)?, operation(this, py, operation_type)?);
         // Copies: another thread may write to the arrays while the interpreter is let go.
         let (handles, units) = (to_vec::<u32>(handles, "handles")?, to_vec::<i64>(units, "units")?);
-        let outcome = py.detach(|| core.debit_many(&handles, &units, operation));
+        let (outcome, interrupt) = until_interrupted(py, core, |signals| {
+            core.debit_many_while(&handles, &units, operation, || signals.may())
+        });
         let admitted = this.answer(py, outcome.map_err(|batch| batch.error))?;
         tell_alarms(slf);
-        Ok(admitted.into_pyarray(py))
+        let done = admitted.len();
+        let admitted = admitted.into_pyarray(py);
+        match interrupt {
+            None => Ok(admitted),
+            Some(raised) => Err(with_admitted(raised, &admitted, done, handles.len())),
+        }
     }
 
     /// Moves budget from one agent to another, of one pool or of two; the pools are not touched.
@@ -397,7 +429,7 @@ impl PyLedger {
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let amount = grant(amount, "amount")?;
-        self.answer(py, self.core(py)?.transfer(from_agent_id, to_agent_id, amount))
+        self.answer(py, self.ask(py, |core| core.transfer(from_agent_id, to_agent_id, amount))?)
     }
 
     /// Gives back every reservation whose time to live is over.
@@ -412,7 +444,9 @@ impl PyLedger {
     ///     >>> coordinator.expire()
     ///     0
     fn expire(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.core(py)?.expire())
+        let core = self.core(py)?;
+        let (expired, interrupt) = until_interrupted(py, core, |signals| core.expire_while(|| signals.may()));
+        interrupt.map_or(Ok(expired), Err)
     }
 
     // Accounts.
@@ -435,7 +469,7 @@ impl PyLedger {
         let (period, zone) = (period(budget_period)?, time_zone(py, timezone)?);
         let schedule = period.map(|period| Schedule::new(period, zone, core.clock().wall()));
         let new = NewPool { id: pool_id, parent: parent_id, budget, priority, schedule };
-        self.answer(py, core.create_pool(new)).map(|_| ())
+        self.answer(py, patiently(py, core, || core.create_pool(new))).map(|_| ())
     }
 
     /// Registers an agent below a pool. Takes nothing from the pool: the budgets below may add up to more.
@@ -470,9 +504,10 @@ impl PyLedger {
     ) -> PyResult<Bound<'py, pyo3::types::PyString>> {
         let py = agent_id.py();
         let budget = initial_budget.map_or(Ok(Amount::ZERO), |budget| grant(budget, "initial_budget"))?;
-        check_id(py, "agent_id", agent_id.to_str()?)?;
+        let id = agent_id.to_str()?;
+        check_id(py, "agent_id", id)?;
         let priority = check_priority(py, priority)?;
-        self.answer(py, self.core(py)?.register_agent(agent_id.to_str()?, pool_id, priority, budget))?;
+        self.answer(py, self.ask(py, |core| core.register_agent(id, pool_id, priority, budget))?)?;
         Ok(agent_id)
     }
 
@@ -487,7 +522,7 @@ impl PyLedger {
     ///     >>> coordinator.get_all_agent_ids()
     ///     []
     fn unregister_agent(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
-        self.answer(py, self.core(py)?.unregister_agent(agent_id))
+        self.answer(py, self.ask(py, |core| core.unregister_agent(agent_id))?)
     }
 
     /// An agent's account, found once: the fastest way to debit it again and again.
@@ -501,7 +536,7 @@ impl PyLedger {
     ///     (True, Decimal('0.9'))
     fn account(slf: &Bound<'_, Self>, agent_id: &str) -> PyResult<PyAccount> {
         let (this, py) = (slf.get(), slf.py());
-        Ok(PyAccount::new(slf, this.answer(py, this.core(py)?.agent(agent_id))?))
+        Ok(PyAccount::new(slf, this.answer(py, this.ask(py, |core| core.agent(agent_id))?)?))
     }
 
     /// The number by which `debit_many` names an agent, valid until it is unregistered.
@@ -513,7 +548,7 @@ impl PyLedger {
     ///     >>> coordinator.handle("bot")
     ///     0
     fn handle(&self, py: Python<'_>, agent_id: &str) -> PyResult<u32> {
-        self.answer(py, self.core(py)?.handle(agent_id))
+        self.answer(py, self.ask(py, |core| core.handle(agent_id))?)
     }
 
     // Budgets.
@@ -528,7 +563,13 @@ impl PyLedger {
     ///     Decimal('1')
     fn get_budget<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
-        to_decimal(py, self.answer(py, core.with_agent(agent_id, |agent| core.remaining(agent)))?)
+        to_decimal(
+            py,
+            self.answer(
+                py,
+                patiently(py, core, || core.with_agent(agent_id, |agent| core.remaining(agent))),
+            )?,
+        )
     }
 
     /// The least that remains on the path from an agent to its topmost pool: what it can really spend now.
@@ -542,7 +583,13 @@ impl PyLedger {
     ///     (Decimal('50'), Decimal('10'))
     fn get_available<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
-        to_decimal(py, self.answer(py, core.with_agent(agent_id, |agent| core.available(agent)))?)
+        to_decimal(
+            py,
+            self.answer(
+                py,
+                patiently(py, core, || core.with_agent(agent_id, |agent| core.available(agent))),
+            )?,
+        )
     }
 
     /// Makes `budget` remain for an agent, whatever its pools say. Reservations are untouched.
@@ -561,7 +608,7 @@ impl PyLedger {
     ///     Decimal('2.5')
     fn update_budget(&self, py: Python<'_>, agent_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
-        self.answer(py, self.core(py)?.update_budget(agent_id, budget))
+        self.answer(py, self.ask(py, |core| core.update_budget(agent_id, budget))?)
     }
 
     /// Adds to what remains for an agent, or takes away, in one step: safe while others spend.
@@ -591,7 +638,7 @@ impl PyLedger {
         change: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let change = signed(change, "change")?;
-        to_decimal(py, self.answer(py, self.core(py)?.adjust_budget(agent_id, change))?)
+        to_decimal(py, self.answer(py, self.ask(py, |core| core.adjust_budget(agent_id, change))?)?)
     }
 
     /// What a pool has left: its own remaining budget, negative only after an overdraft.
@@ -604,7 +651,13 @@ impl PyLedger {
     ///     Decimal('10')
     fn get_pool_budget<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
-        to_decimal(py, self.answer(py, core.pool(pool_id).and_then(|pool| core.remaining(&pool)))?)
+        to_decimal(
+            py,
+            self.answer(
+                py,
+                patiently(py, core, || core.pool(pool_id).and_then(|pool| core.remaining(&pool))),
+            )?,
+        )
     }
 
     /// Makes `budget` remain for a pool. Reservations are untouched.
@@ -621,7 +674,7 @@ impl PyLedger {
     ///     Decimal('20')
     fn update_pool_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
-        self.answer(py, self.core(py)?.update_pool_budget(pool_id, budget))
+        self.answer(py, self.ask(py, |core| core.update_pool_budget(pool_id, budget))?)
     }
 
     /// Adds to what remains for a pool, or takes away, in one step: safe while others spend.
@@ -651,7 +704,7 @@ impl PyLedger {
         change: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let change = signed(change, "change")?;
-        to_decimal(py, self.answer(py, self.core(py)?.adjust_pool_budget(pool_id, change))?)
+        to_decimal(py, self.answer(py, self.ask(py, |core| core.adjust_pool_budget(pool_id, change))?)?)
     }
 
     /// Sets what later periods of a pool begin with. The current period stays as it is.
@@ -668,7 +721,7 @@ impl PyLedger {
     ///     Decimal('5')
     fn update_period_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
-        self.answer(py, self.core(py)?.set_period_budget(pool_id, budget))
+        self.answer(py, self.ask(py, |core| core.set_period_budget(pool_id, budget))?)
     }
 
     // Looking.
@@ -683,7 +736,7 @@ impl PyLedger {
     ///     5
     fn get_agent_priority(&self, py: Python<'_>, agent_id: &str) -> PyResult<u8> {
         let core = self.core(py)?;
-        let snapshot = core.with_agent(agent_id, |agent| core.snapshot(agent));
+        let snapshot = patiently(py, core, || core.with_agent(agent_id, |agent| core.snapshot(agent)));
         Ok(self.answer(py, snapshot)?.priority)
     }
 
@@ -696,7 +749,7 @@ impl PyLedger {
     ///     >>> coordinator.get_pool_agents("team")
     ///     ['bot']
     fn get_pool_agents(&self, py: Python<'_>, pool_id: &str) -> PyResult<Vec<String>> {
-        Ok(reports::strings(self.answer(py, self.core(py)?.members(pool_id, Kind::Agent))?))
+        Ok(reports::strings(self.answer(py, self.ask(py, |core| core.members(pool_id, Kind::Agent))?)?))
     }
 
     /// Ids of all agents, in no order that means anything.
@@ -705,7 +758,7 @@ impl PyLedger {
     ///     >>> coordinator.get_all_agent_ids()
     ///     ['bot']
     fn get_all_agent_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        Ok(reports::strings(self.core(py)?.agent_ids()))
+        Ok(reports::strings(self.ask(py, |core| core.agent_ids())?))
     }
 
     /// Ids of all pools, sorted.
@@ -714,7 +767,7 @@ impl PyLedger {
     ///     >>> coordinator.get_pool_ids()
     ///     ['team']
     fn get_pool_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        Ok(reports::strings(self.core(py)?.pool_ids()))
+        Ok(reports::strings(self.ask(py, |core| core.pool_ids())?))
     }
 
     fn _has_pool(&self, py: Python<'_>, pool_id: &str) -> PyResult<bool> {
@@ -722,37 +775,55 @@ impl PyLedger {
     }
 
     fn _agents_below(&self, py: Python<'_>, pool_id: &str) -> PyResult<usize> {
-        self.answer(py, self.core(py)?.agents_below(pool_id))
+        self.answer(py, self.ask(py, |core| core.agents_below(pool_id))?)
     }
 
     fn _pool_refusals(&self, py: Python<'_>, pool_id: &str) -> PyResult<u64> {
-        self.answer(py, self.core(py)?.refusals(pool_id))
+        self.answer(py, self.ask(py, |core| core.refusals(pool_id))?)
     }
 
     fn _pool_renewal<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let renewal = self.answer(py, self.core(py)?.renewal(pool_id))?;
+        let renewal = self.answer(py, self.ask(py, |core| core.renewal(pool_id))?)?;
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
     }
 
     fn _watch_low(&self, py: Python<'_>, pool_id: &str, low: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let low = low.map(|low| grant(low, "low")).transpose()?;
-        self.answer(py, self.core(py)?.watch_low(pool_id, low))
+        self.answer(py, self.ask(py, |core| core.watch_low(pool_id, low))?)
     }
 
     fn _agent_snapshot<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
-        reports::snapshot(py, &self.answer(py, core.with_agent(agent_id, |agent| core.snapshot(agent)))?)
+        reports::snapshot(
+            py,
+            &self.answer(
+                py,
+                patiently(py, core, || core.with_agent(agent_id, |agent| core.snapshot(agent))),
+            )?,
+        )
     }
 
     /// spent, remaining, reserved, usages, refusals
     fn _agent_activity<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
-        reports::activity(py, &self.answer(py, core.with_agent(agent_id, |agent| core.activity(agent)))?)
+        reports::activity(
+            py,
+            &self.answer(
+                py,
+                patiently(py, core, || core.with_agent(agent_id, |agent| core.activity(agent))),
+            )?,
+        )
     }
 
     fn _pool_snapshot<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
-        reports::snapshot(py, &self.answer(py, core.pool(pool_id).and_then(|pool| core.snapshot(&pool)))?)
+        reports::snapshot(
+            py,
+            &self.answer(
+                py,
+                patiently(py, core, || core.pool(pool_id).and_then(|pool| core.snapshot(&pool))),
+            )?,
+        )
     }
 
     fn _usage<'py>(
@@ -763,27 +834,49 @@ impl PyLedger {
         end: &Bound<'py, PyDateTime>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let (core, start, end) = (self.core(py)?, from_datetime(start)?, from_datetime(end)?);
-        let usage = self.answer(py, core.with_agent(agent_id, |agent| core.usage(agent, start, end)))?;
+        let usage = self.answer(
+            py,
+            patiently(py, core, || core.with_agent(agent_id, |agent| core.usage(agent, start, end))),
+        )?;
         usage.iter().map(|usage| reports::usage(py, core, usage)).collect()
     }
 
     fn _agent_events<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
-        let events = self.answer(py, core.with_agent(agent_id, |agent| core.events(agent)))?;
+        let events =
+            self.answer(py, patiently(py, core, || core.with_agent(agent_id, |agent| core.events(agent))))?;
         events.iter().map(|event| reports::event(py, core, event)).collect()
     }
 
     fn _pool_events<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
-        let events = self.answer(py, core.pool(pool_id).and_then(|pool| core.events(&pool)))?;
+        let events =
+            self.answer(py, patiently(py, core, || core.pool(pool_id).and_then(|pool| core.events(&pool))))?;
         events.iter().map(|event| reports::event(py, core, event)).collect()
     }
 
     fn _violations(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
         let core = self.core(py)?;
-        let violations = py.detach(|| core.verify());
+        let (violations, interrupt) =
+            until_interrupted(py, core, |signals| core.verify_while(|| signals.may()));
+        interrupt.map_or(Ok(()), Err)?;
         Ok(violations.into_iter().map(|found| (found.account.to_string(), found.text)).collect())
     }
+}
+
+/// Tells with an exception that interrupted a batch how far it has come.
+fn with_admitted(raised: PyErr, admitted: &Bound<'_, PyArray1<bool>>, done: usize, items: usize) -> PyErr {
+    let py = admitted.py();
+    let note = format!(
+        "debit_many was interrupted after {done} of {items} items: `admitted` of this exception tells which of \
+         them were charged; the others were not looked at"
+    );
+    let value = raised.value(py);
+    let told = value.setattr("admitted", admitted).and_then(|()| value.call_method1("add_note", (note,)));
+    if let Err(error) = told {
+        error.write_unraisable(py, Some(value));
+    }
+    raised
 }
 
 /// A copy of a one-dimensional array of exactly this type.

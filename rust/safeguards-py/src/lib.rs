@@ -27,6 +27,7 @@ mod forecast;
 mod fork;
 mod ledger;
 mod next_hour;
+mod patience;
 mod rate_limiter;
 mod receipt;
 mod reports;

@@ -54,7 +54,7 @@ impl PyRateLimiter {
             ));
         }
         let precision = if exact { Precision::Exact } else { Precision::Bucketed };
-        this.answer(py, this.core(py)?.set_rate_limit(agent_id, limit, nanos, precision))
+        this.answer(py, this.ask(py, |core| core.set_rate_limit(agent_id, limit, nanos, precision))?)
     }
 
     fn _remove_rate_limit(
@@ -65,7 +65,7 @@ impl PyRateLimiter {
     ) -> PyResult<usize> {
         let this = self.ledger.get();
         let nanos = time_window.map(|window| timedelta_nanos(window, "time_window")).transpose()?;
-        this.answer(py, this.core(py)?.remove_rate_limit(agent_id, nanos))
+        this.answer(py, this.ask(py, |core| core.remove_rate_limit(agent_id, nanos))?)
     }
 
     /// Whether `amount` fits into every window of an agent now. Charges nothing.
@@ -81,7 +81,7 @@ impl PyRateLimiter {
     ///     (True, False)
     fn check_rate_limit(&self, py: Python<'_>, agent_id: &str, amount: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
-        let fits = this.core(py)?.check_rate_limit(agent_id, amount);
+        let fits = this.ask(py, |core| core.check_rate_limit(agent_id, amount))?;
         Ok(this.answer(py, admitted(fits))?.is_some())
     }
 
@@ -112,7 +112,8 @@ impl PyRateLimiter {
         operation_type: Option<&str>,
     ) -> PyResult<()> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
-        this.answer(py, this.core(py)?.record_usage(agent_id, amount, operation(this, operation_type)))
+        let operation = operation(this, py, operation_type)?;
+        this.answer(py, this.ask(py, |core| core.record_usage(agent_id, amount, operation))?)
     }
 
     /// Charges `amount` to every window of an agent, all of them or none. No budget is touched.
@@ -130,7 +131,7 @@ impl PyRateLimiter {
     ///     safeguards.exceptions.RateLimitExceededError: agent "bot" may spend 1 in 60 s and cannot...
     fn acquire(&self, py: Python<'_>, agent_id: &str, amount: &Bound<'_, PyAny>) -> PyResult<()> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
-        this.answer(py, this.core(py)?.acquire(agent_id, amount))
+        this.answer(py, this.ask(py, |core| core.acquire(agent_id, amount))?)
     }
 
     /// As `acquire`, but tells with a bool whether it was admitted.
@@ -144,7 +145,7 @@ impl PyRateLimiter {
     ///     (True, False)
     fn try_acquire(&self, py: Python<'_>, agent_id: &str, amount: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
-        Ok(this.answer(py, admitted(this.core(py)?.acquire(agent_id, amount)))?.is_some())
+        Ok(this.answer(py, admitted(this.ask(py, |core| core.acquire(agent_id, amount))?))?.is_some())
     }
 
     /// Seconds until `amount` fits into every window of an agent, if nothing else happens.
@@ -177,13 +178,13 @@ impl PyRateLimiter {
     ) -> PyResult<f64> {
         let this = self.ledger.get();
         let amount = amount.map(|amount| charge(amount, "amount")).transpose()?;
-        let nanos = this.answer(py, this.core(py)?.retry_after(agent_id, amount))?;
+        let nanos = this.answer(py, this.ask(py, |core| core.retry_after(agent_id, amount))?)?;
         Ok(nanos.map_or(f64::INFINITY, seconds))
     }
 
     fn _windows<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Vec<WindowTuple<'py>>> {
         let this = self.ledger.get();
-        let windows = this.answer(py, this.core(py)?.windows(agent_id))?;
+        let windows = this.answer(py, this.ask(py, |core| core.windows(agent_id))?)?;
         let decimals = |units| to_decimal(py, units);
         windows
             .iter()

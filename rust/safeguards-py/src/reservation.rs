@@ -10,6 +10,7 @@ use safeguards_core::ledger::{Reservation, ReservationState};
 
 use crate::amount::{charge, to_decimal};
 use crate::ledger::{PyLedger, tell_alarms};
+use crate::patience::patiently;
 use crate::receipt::PyReceipt;
 
 /// A reservation that this object alone holds, or one that was made under a key and can be held by others.
@@ -70,28 +71,46 @@ impl PyReservation {
 
     fn settle_amount(&self, py: Python<'_>, amount: Amount) -> PyResult<PyReceipt> {
         let this = self.ledger.get();
-        let receipt = this.answer(py, this.core(py)?.settle(&self.reservation, amount))?;
+        let receipt = this.answer(py, this.ask(py, |core| core.settle(&self.reservation, amount))?)?;
         self.closed.store(true, Ordering::Relaxed);
         tell_alarms(self.ledger.bind(py));
         Ok(PyReceipt(receipt))
     }
 
     fn state_now(&self, py: Python<'_>) -> PyResult<ReservationState> {
-        Ok(self.ledger.get().core(py)?.reservation_state(&self.reservation))
+        Ok(self.ledger.get().ask(py, |core| core.reservation_state(&self.reservation))?)
     }
 
     /// Closes what the body of a `with` block left open.
     fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if self.closed.load(Ordering::Relaxed) || self.state_now(py)? != ReservationState::Active {
+        match exception {
+            None if !self.is_open(py)? => Ok(()),
+            None => self.settle_amount(py, self.reservation.amount()).map(|_| ()),
+            Some(exception) => {
+                beside(exception, self.abandon(py, exception));
+                Ok(())
+            }
+        }
+    }
+
+    fn is_open(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(!self.closed.load(Ordering::Relaxed) && self.state_now(py)? == ReservationState::Active)
+    }
+
+    /// Closes what an exception left open. What a cancelled block cannot settle for is settled as far as it was
+    /// reserved.
+    fn abandon(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !self.is_open(py)? {
             return Ok(());
         }
-        match exception {
-            None => self.settle_amount(py, self.reservation.amount()).map(|_| ()),
-            Some(exception) if is_cancellation(exception)? => {
-                self.settle_amount(py, self.on_cancel).map(|_| ())
-            }
-            Some(_) => self.release(py),
+        if !is_cancellation(exception)? {
+            return self.release(py);
         }
+        self.settle_amount(py, self.on_cancel).map(drop).or_else(|refused| {
+            // Nothing refuses what was set aside.
+            self.settle_amount(py, self.on_cancel.min(self.reservation.amount()))?;
+            Err(refused)
+        })
     }
 }
 
@@ -101,6 +120,23 @@ pub(crate) const fn state_name(state: ReservationState) -> &'static str {
         ReservationState::Settled => "settled",
         ReservationState::Released => "released",
         ReservationState::Expired => "expired",
+    }
+}
+
+/// Notes on an exception what failed beside it. It stays the one that is raised: whoever cancels a task, or waits
+/// for an error, must see it.
+pub(crate) fn beside(exception: &Bound<'_, PyAny>, closed: PyResult<()>) {
+    let Err(failed) = closed else { return };
+    let (py, failed) = (exception.py(), failed.value(exception.py()));
+    let note = format!("leaving the block, the reservation was not closed as it was told to: {failed}");
+    let told = exception.call_method1("add_note", (note,)).and_then(|_| {
+        if exception.getattr("__context__")?.is_none() && !failed.getattr("__context__")?.is(exception) {
+            exception.setattr("__context__", failed)?;
+        }
+        Ok(())
+    });
+    if let Err(error) = told {
+        error.write_unraisable(py, Some(exception));
     }
 }
 
@@ -186,7 +222,7 @@ impl PyReservation {
     ///     ('released', Decimal('1'))
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         let this = self.ledger.get();
-        this.answer(py, this.core(py)?.release(&self.reservation))?;
+        this.answer(py, this.ask(py, |core| core.release(&self.reservation))?)?;
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -194,7 +230,7 @@ impl PyReservation {
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let (this, py) = (slf.get(), slf.py());
         let ledger = this.ledger.get();
-        ledger.answer(py, ledger.core(py)?.keep_alive(&this.reservation))?;
+        ledger.answer(py, ledger.ask(py, |core| core.keep_alive(&this.reservation))?)?;
         Ok(slf)
     }
 
@@ -274,8 +310,11 @@ impl PyReservation {
     #[cold]
     fn warn(&self, py: Python<'_>) {
         let Ok(core) = self.ledger.get().core(py) else { return };
-        core.let_expire(&self.reservation);
-        if core.reservation_state(&self.reservation) == ReservationState::Active {
+        let state = patiently(py, core, || {
+            core.let_expire(&self.reservation);
+            core.reservation_state(&self.reservation)
+        });
+        if state == ReservationState::Active {
             let (number, agent, amount) = (self.number(), self.agent_id(), self.reservation.amount());
             let reservation = format!("reservation {number} of agent {agent:?} ({amount})");
             warn_dropped(py, &reservation, "money stays");

@@ -11,7 +11,8 @@ use safeguards_core::ledger::{Bundle, ReservationState, ResourceReservation};
 
 use crate::amounts::{Given, bundle_to_dict, by_resource};
 use crate::ledger::{PyLedger, tell_alarms};
-use crate::reservation::{Ready, is_cancellation, state_name, warn_dropped, while_dropped};
+use crate::patience::patiently;
+use crate::reservation::{Ready, beside, is_cancellation, state_name, warn_dropped, while_dropped};
 use crate::resource_receipt::PyResourceReceipt;
 
 /// A reservation that this object alone holds, or one that was made under a key and can be held by others.
@@ -71,28 +72,50 @@ impl PyResourceReservation {
 
     fn settle_bundle(&self, py: Python<'_>, charged: &Bundle) -> PyResult<PyResourceReceipt> {
         let this = self.ledger.get();
-        let receipt = this.answer(py, this.core(py)?.settle_resources(&self.reservation, charged))?;
+        let receipt =
+            this.answer(py, this.ask(py, |core| core.settle_resources(&self.reservation, charged))?)?;
         self.closed.store(true, Ordering::Relaxed);
         tell_alarms(self.ledger.bind(py));
         Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
     }
 
     fn state_now(&self, py: Python<'_>) -> PyResult<ReservationState> {
-        Ok(self.ledger.get().core(py)?.resource_reservation_state(&self.reservation))
+        Ok(self.ledger.get().ask(py, |core| core.resource_reservation_state(&self.reservation))?)
     }
 
     /// Closes what the body of a `with` block left open.
     fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if self.closed.load(Ordering::Relaxed) || self.state_now(py)? != ReservationState::Active {
+        match exception {
+            None if !self.is_open(py)? => Ok(()),
+            None => self.settle_bundle(py, self.reservation.bundle()).map(|_| ()),
+            Some(exception) => {
+                beside(exception, self.abandon(py, exception));
+                Ok(())
+            }
+        }
+    }
+
+    fn is_open(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(!self.closed.load(Ordering::Relaxed) && self.state_now(py)? == ReservationState::Active)
+    }
+
+    /// Closes what an exception left open. What a cancelled block cannot settle for is settled as far as it was
+    /// reserved.
+    fn abandon(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !self.is_open(py)? {
             return Ok(());
         }
-        match exception {
-            None => self.settle_bundle(py, self.reservation.bundle()).map(|_| ()),
-            Some(exception) if is_cancellation(exception)? => {
-                self.settle_bundle(py, &self.on_cancel).map(|_| ())
-            }
-            Some(_) => self.release(py),
+        if !is_cancellation(exception)? {
+            return self.release(py);
         }
+        self.settle_bundle(py, &self.on_cancel).map(drop).or_else(|refused| {
+            let reserved = self.reservation.bundle().iter();
+            let least =
+                reserved.map(|(resource, amount)| (resource, amount.min(self.on_cancel.get(resource))));
+            // Nothing refuses what was set aside.
+            self.settle_bundle(py, &Bundle::new(least).unwrap_or_default())?;
+            Err(refused)
+        })
     }
 
     /// `{calls: 1, seconds: 8}`, for people.
@@ -107,8 +130,11 @@ impl PyResourceReservation {
     #[cold]
     fn warn(&self, py: Python<'_>) {
         let Ok(core) = self.ledger.get().core(py) else { return };
-        core.let_resources_expire(&self.reservation);
-        if core.resource_reservation_state(&self.reservation) == ReservationState::Active {
+        let state = patiently(py, core, || {
+            core.let_resources_expire(&self.reservation);
+            core.resource_reservation_state(&self.reservation)
+        });
+        if state == ReservationState::Active {
             let (number, agent, amounts) = (self.number(), self.agent_id(), self.in_words());
             let reservation = format!("reservation {number} of agent {agent:?} ({amounts})");
             warn_dropped(py, &reservation, "resources stay");
@@ -192,7 +218,7 @@ impl PyResourceReservation {
     ///     ('released', Decimal('10'))
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         let this = self.ledger.get();
-        this.answer(py, this.core(py)?.release_resources(&self.reservation))?;
+        this.answer(py, this.ask(py, |core| core.release_resources(&self.reservation))?)?;
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -200,7 +226,7 @@ impl PyResourceReservation {
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let (this, py) = (slf.get(), slf.py());
         let ledger = this.ledger.get();
-        ledger.answer(py, ledger.core(py)?.keep_resources_alive(&this.reservation))?;
+        ledger.answer(py, ledger.ask(py, |core| core.keep_resources_alive(&this.reservation))?)?;
         Ok(slf)
     }
 

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDict, PyTuple};
-use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError, ResourceRequest, ResourceSnapshot};
+use safeguards_core::ledger::{
+    Account, Bundle, Ledger, LedgerError, Overage, ResourceRequest, ResourceSnapshot,
+};
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Given, by_resource, to_dict};
-use crate::arguments::{check_id, float_seconds, operation, terms};
+use crate::arguments::{check_id, float_seconds, on_cancel_fault, operation, terms};
 use crate::clock::from_datetime;
 use crate::ledger::{PyLedger, admitted, tell_alarms};
+use crate::patience::{at_length, patiently};
 use crate::reports;
 use crate::resource_receipt::PyResourceReceipt;
 use crate::resource_reservation::{HeldResources, PyResourceReservation};
@@ -53,30 +56,48 @@ impl PyResourceBudgets {
         given.charge(core, &amounts, "amounts")?;
         cancelled.charge(core, &on_cancel, "on_cancel")?;
         let (ttl_nanos, overage) = terms(py, asked.ttl_seconds, asked.overage)?;
-        let operation = operation(self.ledger.get(), asked.operation_type);
-        Ok(core.with_agent(agent_id, |agent| {
-            let on_cancel = cancelled.bundle(core, agent)?;
-            core.check_known(agent, on_cancel)?;
-            let request =
-                ResourceRequest { bundle: given.bundle(core, agent)?, ttl_nanos, overage, operation };
-            let held = match asked.idempotency_key {
-                None => core.reserve_resources(agent, request).map(HeldResources::Alone),
-                Some(key) => core.reserve_resources_keyed(agent, request, key).map(HeldResources::Shared),
-            };
-            Ok((held?, on_cancel.clone()))
+        let operation = operation(self.ledger.get(), py, asked.operation_type)?;
+        let key = asked.idempotency_key;
+        Ok(patiently(py, core, || {
+            core.with_agent(agent_id, |agent| {
+                let on_cancel = cancelled.bundle(core, agent)?;
+                core.check_known(agent, on_cancel)?;
+                let bundle = given.bundle(core, agent)?;
+                check_on_cancel(core, overage, on_cancel, bundle)?;
+                let request = ResourceRequest { bundle, ttl_nanos, overage, operation };
+                let held = match key {
+                    None => core.reserve_resources(agent, request).map(HeldResources::Alone),
+                    Some(key) => core.reserve_resources_keyed(agent, request, key).map(HeldResources::Shared),
+                };
+                Ok((held?, on_cancel.clone()))
+            })
         }))
     }
 
     /// What the core answered about an agent.
-    fn of_agent<R>(
+    fn of_agent<R: Send>(
         &self,
         py: Python<'_>,
         agent_id: &str,
-        ask: impl FnOnce(&Ledger, &Arc<Account>) -> Result<R, LedgerError>,
+        ask: impl FnOnce(&Ledger, &Arc<Account>) -> Result<R, LedgerError> + Send,
     ) -> PyResult<R> {
         let (this, core) = (self.ledger.get(), self.ledger.get().core(py)?);
-        this.answer(py, core.with_agent(agent_id, |agent| ask(core, agent)))
+        this.answer(py, patiently(py, core, || core.with_agent(agent_id, |agent| ask(core, agent))))
     }
+}
+
+/// Refuses what a cancelled `with` block could never settle for.
+fn check_on_cancel(
+    core: &Ledger,
+    overage: Overage,
+    on_cancel: &Bundle,
+    reserved: &Bundle,
+) -> Result<(), LedgerError> {
+    let fault = on_cancel.iter().find_map(|(resource, amount)| {
+        let argument = format!("on_cancel[{:?}]", core.resource_name(resource));
+        on_cancel_fault(overage, amount, reserved.get(resource), &argument)
+    });
+    fault.map_or(Ok(()), |text| Err(LedgerError::Configuration(text)))
 }
 
 #[pymethods]
@@ -116,7 +137,7 @@ impl PyResourceBudgets {
         }
         let this = self.ledger.get();
         let budgets: Vec<_> = amounts.iter().collect();
-        this.answer(py, this.core(py)?.initialize_resources(agent_id, &budgets))
+        this.answer(py, this.ask(py, |core| core.initialize_resources(agent_id, &budgets))?)
     }
 
     /// Makes `budget` of a resource remain for an agent. Reservations are untouched.
@@ -143,7 +164,7 @@ impl PyResourceBudgets {
         budget: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (this, budget) = (self.ledger.get(), grant(budget, "budget")?);
-        this.answer(py, this.core(py)?.update_resource(agent_id, resource_type, budget))
+        this.answer(py, this.ask(py, |core| core.update_resource(agent_id, resource_type, budget))?)
     }
 
     /// What an agent has left of a resource, negative only after an overdraft.
@@ -231,10 +252,10 @@ impl PyResourceBudgets {
     /// Args:
     ///     agent_id: the agent.
     ///     amounts: how much of which resource types; more than 9 decimal places are rounded up.
-    ///     operation_type: what for; the usage history can be read by it.
-    ///     idempotency_key: a repetition with the same key, agent, amounts and operation type has no effect
-    ///         and the first receipt. The keys are not those of the coordinator's debits: one request may
-    ///         use its key for both.
+    ///     operation_type: what for, at most 256 bytes; the usage history can be read by it.
+    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
+    ///         operation type has no effect and the first receipt. The keys are not those of the
+    ///         coordinator's debits: one request may use its key for both.
     ///
     /// Returns:
     ///     What was charged, and what remains of these resources.
@@ -267,13 +288,15 @@ impl PyResourceBudgets {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
         let (core, mut given) = (this.core(py)?, Given::default());
         given.charge(core, &items, "amounts")?;
-        let operation = operation(this, operation_type);
-        let outcome = core.with_agent(agent_id, |agent| {
-            let bundle = given.bundle(core, agent)?;
-            match idempotency_key {
-                None => core.debit_resources(agent, bundle, operation),
-                Some(key) => core.debit_resources_keyed(agent, bundle, operation, key),
-            }
+        let operation = operation(this, py, operation_type)?;
+        let outcome = patiently(py, core, || {
+            core.with_agent(agent_id, |agent| {
+                let bundle = given.bundle(core, agent)?;
+                match idempotency_key {
+                    None => core.debit_resources(agent, bundle, operation),
+                    Some(key) => core.debit_resources_keyed(agent, bundle, operation, key),
+                }
+            })
         });
         let receipt = this.answer(py, outcome)?;
         tell_alarms(self.ledger.bind(py));
@@ -305,13 +328,15 @@ impl PyResourceBudgets {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
         let (core, mut given) = (this.core(py)?, Given::default());
         given.charge(core, &items, "amounts")?;
-        let operation = operation(this, operation_type);
-        let outcome = core.with_agent(agent_id, |agent| {
-            let bundle = given.bundle(core, agent)?;
-            match idempotency_key {
-                None => core.try_debit_resources(agent, bundle, operation),
-                Some(key) => core.debit_resources_keyed(agent, bundle, operation, key).map(|_| ()),
-            }
+        let operation = operation(this, py, operation_type)?;
+        let outcome = patiently(py, core, || {
+            core.with_agent(agent_id, |agent| {
+                let bundle = given.bundle(core, agent)?;
+                match idempotency_key {
+                    None => core.try_debit_resources(agent, bundle, operation),
+                    Some(key) => core.debit_resources_keyed(agent, bundle, operation, key).map(|_| ()),
+                }
+            })
         });
         let done = this.answer(py, admitted(outcome))?;
         tell_alarms(self.ledger.bind(py));
@@ -322,7 +347,8 @@ impl PyResourceBudgets {
     ///
     /// As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
     /// unless the body settled or released it itself; an exception releases it; a cancelled task settles
-    /// `on_cancel`.
+    /// `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the place of the
+    /// exception: what was refused is noted on it.
     ///
     /// Args:
     ///     agent_id: the agent.
@@ -331,16 +357,18 @@ impl PyResourceBudgets {
     ///     overage: what settling for more of a resource may do. `"allow_with_overdraft"` charges it,
     ///         whatever remains: what was spent is a fact. `"allow_if_available"` charges it if every budget
     ///         and capacity has room for the excess. `"reject"` refuses it.
-    ///     operation_type: what for.
-    ///     idempotency_key: a repetition with the same key, agent, amounts and operation type returns the
-    ///         same reservation.
+    ///     operation_type: what for, at most 256 bytes.
+    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
+    ///         operation type returns the same reservation.
     ///     on_cancel: what a cancelled `with` block settles for; nothing if not given.
     ///
     /// Raises:
     ///     InvalidAmountError: an amount is not one.
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
-    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         bytes.
     ///     BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
@@ -374,7 +402,9 @@ impl PyResourceBudgets {
     ///     InvalidAmountError: an amount is not one.
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
-    ///     ConfigurationError: `ttl_seconds` or `overage` makes no sense.
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         bytes.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
     /// Example:
@@ -424,7 +454,8 @@ impl PyResourceBudgets {
     fn set_capacity(&self, py: Python<'_>, resource_type: &str, capacity: &Bound<'_, PyAny>) -> PyResult<()> {
         let (this, capacity) = (self.ledger.get(), grant(capacity, "capacity")?);
         check_id(py, "a resource type", resource_type)?;
-        this.answer(py, this.core(py)?.set_capacity(resource_type, capacity))
+        let core = this.core(py)?;
+        this.answer(py, at_length(py, core, || core.set_capacity(resource_type, capacity)))
     }
 
     /// Lets agents spend a resource within their own budgets only.
@@ -437,7 +468,8 @@ impl PyResourceBudgets {
     ///     >>> multi_resource.remove_capacity("calls"), multi_resource.remove_capacity("calls")
     ///     (True, False)
     fn remove_capacity(&self, py: Python<'_>, resource_type: &str) -> PyResult<bool> {
-        Ok(self.ledger.get().core(py)?.remove_capacity(resource_type))
+        let core = self.ledger.get().core(py)?;
+        Ok(at_length(py, core, || core.remove_capacity(resource_type)))
     }
 
     /// What all agents together may still spend of a resource; None if no capacity is set.
@@ -449,7 +481,7 @@ impl PyResourceBudgets {
     ///     >>> multi_resource.get_capacity("calls"), multi_resource.get_capacity("seconds")
     ///     (Decimal('29'), None)
     fn get_capacity<'py>(&self, py: Python<'py>, resource_type: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let found = self.ledger.get().core(py)?.capacity(resource_type);
+        let found = self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
         found.map(|found| to_decimal(py, found.balance.remaining)).transpose()
     }
 
@@ -478,7 +510,8 @@ impl PyResourceBudgets {
         py: Python<'py>,
         resource_type: &str,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let found: Option<ResourceSnapshot> = self.ledger.get().core(py)?.capacity(resource_type);
+        let found: Option<ResourceSnapshot> =
+            self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
         found.map(|found| reports::resource(py, &found)).transpose()
     }
 

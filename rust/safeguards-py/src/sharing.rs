@@ -12,6 +12,7 @@ use safeguards_core::sharing::pie::{self, Billionths, Guest, Rule};
 use crate::amount::{grant, to_decimal};
 use crate::error::configuration_error;
 use crate::ledger::PyLedger;
+use crate::patience::at_length;
 
 /// Divides an amount by weighted max-min fairness, to the last unit.
 ///
@@ -113,7 +114,7 @@ impl PyMembers {
     #[new]
     fn new(py: Python<'_>, ledger: &Bound<'_, PyLedger>, pool_id: &str) -> PyResult<Self> {
         let core = ledger.get().core(py)?;
-        let members = py.detach(|| core.pool_members(pool_id));
+        let members = at_length(py, core, || core.pool_members(pool_id));
         Ok(Self(ledger.get().answer(py, members)?))
     }
 

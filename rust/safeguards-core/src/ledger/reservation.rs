@@ -422,7 +422,7 @@ impl Ledger {
 
     /// As [`expire`](Self::expire), as long as it may `go_on`: asked after each slice of about a millisecond,
     /// between which no lock is held.
-    pub fn expire_while(&self, go_on: impl Fn() -> bool + Sync) -> usize {
+    pub fn expire_while(&self, go_on: impl Fn() -> bool) -> usize {
         let now = self.clock.monotonic_coarse();
         let mut expired = 0;
         while !self.serve(now, &mut expired) && go_on() {}

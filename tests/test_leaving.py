@@ -1,0 +1,156 @@
+"""Leaving a `with` block under an exception: the exception wins, and no money is left reserved."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from safeguards import (
+    BudgetExceededError,
+    ConfigurationError,
+    MultiResourceBudget,
+    RateLimitExceededError,
+    ReservationError,
+)
+
+
+@pytest.fixture
+def resources(coordinator):
+    resources = MultiResourceBudget(coordinator)
+    resources.initialize_budgets("bot", {"calls": 10, "seconds": 10})
+    return resources
+
+
+async def leave(reservation, error, inside=lambda: None):
+    async with reservation:
+        inside()
+        raise error
+
+
+def leave_plain(reservation, error, inside=lambda: None):
+    with reservation:
+        inside()
+        raise error
+
+
+BLOCKS = {
+    "with": leave_plain,
+    "async with": lambda *arguments, **options: asyncio.run(leave(*arguments, **options)),
+}
+
+
+@pytest.fixture(params=BLOCKS)
+def block(request):
+    return BLOCKS[request.param]
+
+
+def test_a_refused_settlement_does_not_hide_the_cancellation(coordinator, block):
+    reservation = coordinator.reserve("bot", "0.50", overage="allow_if_available", on_cancel=8)
+    with pytest.raises(asyncio.CancelledError) as caught:
+        block(reservation, asyncio.CancelledError("stop"))
+    assert caught.value.args == ("stop",)
+    assert "cannot pay 7.5" in caught.value.__notes__[0]
+    assert isinstance(caught.value.__context__, BudgetExceededError)
+    # As much as was reserved.
+    assert (reservation.state, reservation.receipt.amount) == ("settled", Decimal("0.5"))
+    assert coordinator.get_agent_metrics("bot").reserved == 0
+
+
+def test_a_key_may_find_a_stricter_reservation_than_was_asked_for(coordinator, block):
+    first = coordinator.reserve("bot", "0.50", overage="reject", idempotency_key="k")
+    again = coordinator.reserve("bot", "0.50", on_cancel=8, idempotency_key="k")
+    with pytest.raises(asyncio.CancelledError) as caught:
+        block(again, asyncio.CancelledError())
+    assert "overage policy" in caught.value.__notes__[0]
+    assert (first.state, first.receipt.amount) == ("settled", Decimal("0.5"))
+
+
+def test_a_full_window_does_not_hide_the_cancellation(coordinator, limiter, block):
+    from datetime import timedelta
+
+    limiter.set_rate_limit("bot", "0.60", timedelta(minutes=1))
+    reservation = coordinator.reserve("bot", "0.50", overage="allow_if_available", on_cancel="0.70")
+    with pytest.raises(asyncio.CancelledError) as caught:
+        block(reservation, asyncio.CancelledError())
+    assert isinstance(caught.value.__context__, RateLimitExceededError)
+    assert reservation.receipt.amount == Decimal("0.5")
+
+
+def test_a_task_is_cancelled_even_so(coordinator):
+    async def work():
+        async with coordinator.reserve("bot", "0.50", overage="allow_if_available", on_cancel=8):
+            await asyncio.sleep(60)
+
+    async def main():
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert asyncio.run(main())
+    assert coordinator.get_agent_metrics("bot").reserved == 0
+
+
+def test_resources_are_settled_as_far_as_they_were_reserved(resources, block):
+    asked = {"calls": 1, "seconds": 5}
+    reservation = resources.reserve(
+        "bot", asked, overage="allow_if_available", on_cancel={"calls": 1, "seconds": 80}
+    )
+    with pytest.raises(asyncio.CancelledError) as caught:
+        block(reservation, asyncio.CancelledError())
+    assert isinstance(caught.value.__context__, BudgetExceededError)
+    assert reservation.receipt.amounts == {"calls": 1, "seconds": 5}
+    assert resources.get_budgets("bot") == {"calls": 9, "seconds": 5}
+
+
+@pytest.mark.parametrize("error", [ValueError("body"), KeyboardInterrupt(), GeneratorExit(), SystemExit(3)])
+def test_a_release_that_fails_does_not_hide_what_the_body_raised(coordinator, resources, block, error):
+    for reservation in (coordinator.reserve("bot", "0.50"), resources.reserve("bot", {"calls": 1})):
+        # Closed by somebody else between the look at its state and the release: as near as a test can come.
+        with pytest.raises(type(error)) as caught:
+            block(reservation, error)
+        assert caught.value is error
+        assert reservation.state == "released"
+
+
+def test_a_context_that_is_there_is_kept(coordinator):
+    reservation = coordinator.reserve("bot", "0.50", overage="allow_if_available", on_cancel=8)
+    cause = ValueError("first")
+    cancelled = asyncio.CancelledError()
+    cancelled.__context__ = cause
+    with pytest.raises(asyncio.CancelledError) as caught:
+        leave_plain(reservation, cancelled)
+    assert caught.value.__context__ is cause
+    assert len(caught.value.__notes__) == 1
+
+
+def test_what_was_closed_in_the_body_stays_closed(coordinator, block):
+    reservation = coordinator.reserve("bot", "0.50", on_cancel="0.10")
+    with pytest.raises(asyncio.CancelledError) as caught:
+        block(reservation, asyncio.CancelledError(), inside=lambda: reservation.settle("0.30"))
+    assert reservation.receipt.amount == Decimal("0.3")
+    assert not hasattr(caught.value, "__notes__")
+    with pytest.raises(ReservationError):
+        reservation.release()
+
+
+def test_on_cancel_is_checked_at_once(coordinator, resources):
+    for reserve in (coordinator.reserve, coordinator.try_reserve):
+        with pytest.raises(
+            ConfigurationError, match=r"on_cancel must not be more than the 1 that is reserved, not 8"
+        ):
+            reserve("bot", 1, overage="reject", on_cancel=8)
+        with pytest.raises(TypeError, match="on_cancel must be a Decimal"):
+            reserve("bot", 1, on_cancel=0.5)
+    account = coordinator.account("bot")
+    for reserve in (account.reserve, account.try_reserve):
+        with pytest.raises(ConfigurationError, match="on_cancel must not be more"):
+            reserve(1, overage="reject", on_cancel=8)
+    for reserve in (resources.reserve, resources.try_reserve):
+        with pytest.raises(ConfigurationError, match=r'on_cancel\["calls"\] must not be more than the 1'):
+            reserve("bot", {"calls": 1}, overage="reject", on_cancel={"calls": 2})
+        with pytest.raises(ConfigurationError, match=r'on_cancel\["seconds"\] must not be more than the 0'):
+            reserve("bot", {"calls": 1}, overage="reject", on_cancel={"seconds": 1})
+    assert coordinator.get_agent_metrics("bot").reserved == 0
+    assert coordinator.reserve("bot", 1, overage="reject", on_cancel=1).settle(0)

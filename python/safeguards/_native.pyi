@@ -128,6 +128,8 @@ class Ledger:
         Args:
             agent_id: the agent.
             amount: the most it can cost; more than 9 decimal places are rounded up.
+            also: ids of agents or pools that are charged as well, each with every account above it: all of them
+                or none, and one that is met twice once.
             ttl_seconds: seconds until it is given back by itself, above 0.
             overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
@@ -514,6 +516,8 @@ class Account:
 
         Args:
             amount: how much; more than 9 decimal places are rounded up.
+            also: ids of agents or pools that are charged as well, each with every account above it: all of them
+                or none, and one that is met twice once.
             operation_type: what for, at most 256 bytes.
             idempotency_key: of at most 256 bytes; a repetition with the same key has no effect and the first
                 receipt.
@@ -565,6 +569,8 @@ class Account:
 
         Args:
             amount: the most it can cost; more than 9 decimal places are rounded up.
+            also: ids of agents or pools that are charged as well, each with every account above it: all of them
+                or none, and one that is met twice once.
             ttl_seconds: seconds until it is given back by itself, above 0.
             overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
@@ -587,7 +593,7 @@ class Account:
         Example:
             >>> with coordinator.account("bot").reserve("0.50") as reservation:
             ...     reservation
-            Reservation(2, agent="bot", amount=0.5, active)
+            Reservation(1, agent="bot", amount=0.5, active)
         """
     def try_reserve(
         self,
@@ -631,7 +637,7 @@ class Reservation:
         >>> reservation.settle("0.20").remaining
         Decimal('0.8')
         >>> reservation
-        Reservation(2, agent="bot", amount=0.5, settled)
+        Reservation(1, agent="bot", amount=0.5, settled)
     """
     @property
     def amount(self) -> Decimal:
@@ -641,7 +647,7 @@ class Reservation:
         """Id of the agent that it was made for."""
     @property
     def number(self) -> int:
-        """Its number: the position in the agent's history of the event that made it."""
+        """Its number among the agent's reservations: 1, 2, 3 and so on."""
     @property
     def state(self) -> Literal["active", "settled", "released", "expired"]:
         """Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`."""
@@ -673,7 +679,7 @@ class Reservation:
             True
             >>> reservation.settle("0.30")
             Traceback (most recent call last):
-            safeguards.exceptions.ReservationError: reservation 2 of agent "bot" was settled for 0.2 before...
+            safeguards.exceptions.ReservationError: reservation 1 of agent "bot" was settled for 0.2 before...
         """
     def release(self) -> None:
         """Gives back all that was set aside. A repetition, or one that has expired, changes nothing.
@@ -1127,7 +1133,7 @@ class ResourceReservation:
         """Id of the agent that it was made for."""
     @property
     def number(self) -> int:
-        """Its number among the agent's reservations of resources: 1, 2, 3 and so on."""
+        """Its number among the agent's reservations, of money or resources: 1, 2, 3 and so on."""
     @property
     def state(self) -> Literal["active", "settled", "released", "expired"]:
         """Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`."""

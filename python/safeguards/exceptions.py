@@ -17,6 +17,7 @@
         │   └── InfeasibleAllocationError  what each agent is to get at least is more than there is
         ├── RewardError                  a reward function failed; also a ValueError
         ├── BooksError                   an audit found an invariant that does not hold
+        ├── JournalError                 a change cannot be written down, and so it was not made
         └── TraceError                   a recorded trace cannot be read; also a ValueError
 
 Every error carries its facts as fields, not only in its text, survives pickling, and turns into a plain
@@ -40,6 +41,7 @@ __all__ = [
     "IdempotencyConflictError",
     "InfeasibleAllocationError",
     "InvalidAmountError",
+    "JournalError",
     "MissingExtraError",
     "RateLimitExceededError",
     "ReservationError",
@@ -171,11 +173,11 @@ class RateLimitExceededError(BudgetError):
 
 
 class ReservationError(BudgetError):
-    """A reservation was closed before, with another outcome.
+    """A reservation was closed before, with another outcome, or is unknown or forgotten.
 
     Attributes:
         reservation: number of the reservation.
-        state: what it was closed as: "settled", "released" or "expired".
+        state: what it was closed as: "settled", "released" or "expired"; "unknown" if that is forgotten.
     """
 
     fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "reservation", "state")
@@ -272,6 +274,18 @@ class BooksError(BudgetError):
     fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "violations")
 
     violations: list[tuple[str, str]] | None
+
+
+class JournalError(BudgetError):
+    """A change cannot be written down, and so it was not made: nothing has happened.
+
+    Attributes:
+        reason: why it cannot be written.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "reason")
+
+    reason: str | None
 
 
 class TraceError(BudgetError, ValueError):

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, float_seconds, operation};
+use crate::arguments::{Asked, float_seconds, maybe_also, operation};
 use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::patience::patiently;
 use crate::receipt::PyReceipt;
@@ -68,6 +68,8 @@ impl PyAccount {
     ///
     /// Args:
     ///     amount: how much; more than 9 decimal places are rounded up.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all of them
+    ///         or none, and one that is met twice once.
     ///     operation_type: what for, at most 256 bytes.
     ///     idempotency_key: of at most 256 bytes; a repetition with the same key has no effect and the first
     ///         receipt.
@@ -82,17 +84,19 @@ impl PyAccount {
     /// Example:
     ///     >>> coordinator.account("bot").debit("0.25").remaining
     ///     Decimal('0.75')
-    #[pyo3(signature = (amount, *, operation_type=None, idempotency_key=None))]
+    #[pyo3(signature = (amount, *, also=None, operation_type=None, idempotency_key=None))]
     fn debit(
         &self,
         amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
     ) -> PyResult<PyReceipt> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
         let (amount, operation) = (charge(amount, "amount")?, operation(this, py, operation_type)?);
-        let debit = || this.debit_account(&self.account, amount, operation, idempotency_key);
+        let also = maybe_also(also)?;
+        let debit = || this.debit_account(&self.account, also.as_ref(), amount, operation, idempotency_key);
         let outcome = patiently(py, &this.ledger, debit);
         let receipt = this.answer(py, outcome)?;
         tell_alarms(self.ledger.bind(py));
@@ -112,17 +116,19 @@ impl PyAccount {
     /// Example:
     ///     >>> coordinator.account("bot").try_debit("1.01")
     ///     False
-    #[pyo3(signature = (amount, *, operation_type=None, idempotency_key=None))]
+    #[pyo3(signature = (amount, *, also=None, operation_type=None, idempotency_key=None))]
     fn try_debit(
         &self,
         amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
         let (amount, operation) = (charge(amount, "amount")?, operation(this, py, operation_type)?);
-        let debit = || this.debit_account(&self.account, amount, operation, idempotency_key);
+        let also = maybe_also(also)?;
+        let debit = || this.debit_account(&self.account, also.as_ref(), amount, operation, idempotency_key);
         let outcome = patiently(py, &this.ledger, debit);
         let done = this.answer(py, admitted(outcome))?;
         tell_alarms(self.ledger.bind(py));
@@ -138,6 +144,8 @@ impl PyAccount {
     ///
     /// Args:
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all of them
+    ///         or none, and one that is met twice once.
     ///     ttl_seconds: seconds until it is given back by itself, above 0.
     ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
@@ -160,11 +168,12 @@ impl PyAccount {
     /// Example:
     ///     >>> with coordinator.account("bot").reserve("0.50") as reservation:
     ///     ...     reservation
-    ///     Reservation(2, agent="bot", amount=0.5, active)
-    #[pyo3(signature = (amount, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    ///     Reservation(1, agent="bot", amount=0.5, active)
+    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
     fn reserve(
         &self,
         amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
@@ -174,11 +183,11 @@ impl PyAccount {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
         let asked =
-            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reservation =
             this.answer(py, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
         tell_alarms(self.ledger.bind(py));
-        Ok(PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel))
+        Ok(PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel, asked.key.is_some()))
     }
 
     /// As `reserve`, but returns None if a budget or a window refuses.
@@ -194,10 +203,11 @@ impl PyAccount {
     /// Example:
     ///     >>> coordinator.account("bot").try_reserve(2) is None
     ///     True
-    #[pyo3(signature = (amount, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
     fn try_reserve(
         &self,
         amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
@@ -207,13 +217,13 @@ impl PyAccount {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
         let asked =
-            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reservation = this.answer(
             py,
             admitted(patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked))),
         )?;
         tell_alarms(self.ledger.bind(py));
-        Ok(reservation.map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel)))
+        Ok(reservation.map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel, asked.key.is_some())))
     }
 
     fn __eq__(&self, other: &Self) -> bool {

@@ -1,8 +1,9 @@
 //! Arguments other than amounts, checked before anything is done.
 
 use jiff::tz::TimeZone;
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyDelta;
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{OperationId, Overage, Period, Request};
@@ -23,6 +24,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) key: Option<&'a str>,
     /// What a cancelled `with` block settles for.
     pub(crate) on_cancel: Amount,
+    /// What it holds on as well.
+    pub(crate) also: Option<Also>,
 }
 
 impl<'a> Asked<'a> {
@@ -35,15 +38,16 @@ impl<'a> Asked<'a> {
         operation_type: Option<&str>,
         key: Option<&'a str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
+        beside: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let amount_asked = charge(amount, "amount")?;
         let (ttl_nanos, overage) = terms(amount.py(), ttl_seconds, overage)?;
         let operation = operation(ledger, amount.py(), operation_type)?;
-        let request = Request { amount: amount_asked, ttl_nanos, overage, operation };
+        let request = Request { what: amount_asked, ttl_nanos, overage, operation };
         let cancelled = on_cancel.map_or(Ok(Amount::ZERO), |value| charge(value, "on_cancel"))?;
         let fault = on_cancel_fault(overage, cancelled, amount_asked, "on_cancel");
         fault.map_or(Ok(()), |text| Err(configuration_error(amount.py(), text)))?;
-        Ok(Self { request, key, on_cancel: cancelled })
+        Ok(Self { request, key, on_cancel: cancelled, also: maybe_also(beside)? })
     }
 }
 
@@ -66,10 +70,39 @@ pub(crate) fn on_cancel_fault(
 /// How long a reservation lives, in nanoseconds, and what may be settled beyond it.
 #[inline]
 pub(crate) fn terms(py: Python<'_>, ttl_seconds: f64, overage: &str) -> PyResult<(i64, Overage)> {
-    let ttl_nanos = to_nanos(ttl_seconds).ok_or_else(|| {
+    Ok((ttl_nanos(py, ttl_seconds)?, to_overage(py, overage)?))
+}
+
+/// How long a reservation lives, in nanoseconds.
+pub(crate) fn ttl_nanos(py: Python<'_>, ttl_seconds: f64) -> PyResult<i64> {
+    to_nanos(ttl_seconds).ok_or_else(|| {
         configuration_error(py, format!("ttl_seconds must be positive and finite, not {ttl_seconds}"))
-    })?;
-    Ok((ttl_nanos, to_overage(py, overage)?))
+    })
+}
+
+/// Agents and pools that are charged beside an agent: ids.
+pub(crate) type Also = Vec<PyBackedStr>;
+
+/// The ids of `also=`: several, or one alone.
+#[cold]
+pub(crate) fn also(value: &Bound<'_, PyAny>) -> PyResult<Also> {
+    let wanted = || {
+        let got = value.get_type().name().map_or_else(|_| "this".into(), |name| name.to_string());
+        PyTypeError::new_err(format!(
+            "also must be ids of agents or pools, such as (\"user:7\", \"model:opus\"), not {got}"
+        ))
+    };
+    if let Ok(one) = value.extract::<PyBackedStr>() {
+        return Ok(vec![one]);
+    }
+    let ids = value.try_iter().map_err(|_| wanted())?;
+    ids.map(|id| id?.extract().map_err(|_| wanted())).collect()
+}
+
+/// As [`also`], where it may be missing.
+#[inline]
+pub(crate) fn maybe_also(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Also>> {
+    value.map(also).transpose()
 }
 
 /// Positive nanoseconds of finite seconds.

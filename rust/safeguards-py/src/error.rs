@@ -8,7 +8,7 @@ use pyo3::types::PyDict;
 use safeguards_core::amount::{Amount, Units};
 use safeguards_core::clock::{Clock, Wall};
 use safeguards_core::ledger::{
-    BudgetRefusal, Closed, ClosedResources, Kind, Ledger, LedgerError, WindowRefusal,
+    BudgetRefusal, Closed, Kind, Ledger, LedgerError, Settlement, WindowRefusal,
 };
 
 use crate::amount::to_decimal;
@@ -61,17 +61,22 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr>
             ("IdempotencyConflictError", format!("idempotency key {key:?} {text}"))
         }
         LedgerError::ReservationClosed { account, number, closed } => {
-            ("ReservationError", closed_reservation(&fields, &account, number, &closed.into())?)
-        }
-        LedgerError::ResourceReservationClosed { account, number, closed } => {
-            let closed = AlreadyClosed::resources(&closed, ledger);
+            let closed = AlreadyClosed::of(&closed, ledger);
             ("ReservationError", closed_reservation(&fields, &account, number, &closed)?)
+        }
+        LedgerError::ReservationForgotten { account, number } => {
+            ("ReservationError", closed_reservation(&fields, &account, number, &AlreadyClosed::forgotten())?)
         }
         LedgerError::BudgetExceeded(refusal) => {
             ("BudgetExceededError", refused_budget(&fields, &refusal, ledger.clock())?)
         }
         LedgerError::OverReserved { refusal, reserved } => {
             ("BudgetExceededError", over_reserved(&fields, &refusal, reserved)?)
+        }
+        LedgerError::Unwritten(unwritten) => {
+            fields.set_item("reason", &*unwritten.reason)?;
+            let text = "nothing was changed, because the change cannot be written down";
+            ("JournalError", format!("{text}: {}", unwritten.reason))
         }
         LedgerError::RateLimitExceeded(refusal) => {
             ("RateLimitExceededError", refused_window(&fields, &refusal, ledger)?)
@@ -103,23 +108,19 @@ struct AlreadyClosed {
     text: String,
 }
 
-impl From<Closed> for AlreadyClosed {
-    fn from(closed: Closed) -> Self {
+impl AlreadyClosed {
+    fn of(closed: &Closed, ledger: &Ledger) -> Self {
         match closed {
-            Closed::Settled(receipt) => Self::settled(&receipt.amount.to_string()),
+            Closed::Settled(Settlement::Money(receipt)) => Self::settled(&receipt.amount.to_string()),
+            Closed::Settled(Settlement::Resources(receipt)) => Self::settled(&in_words(ledger, receipt)),
             Closed::Released => Self::released(),
             Closed::Expired => Self::expired(),
         }
     }
-}
 
-impl AlreadyClosed {
-    fn resources(closed: &ClosedResources, ledger: &Ledger) -> Self {
-        match closed {
-            ClosedResources::Settled(receipt) => Self::settled(&in_words(ledger, receipt)),
-            ClosedResources::Released => Self::released(),
-            ClosedResources::Expired => Self::expired(),
-        }
+    fn forgotten() -> Self {
+        let text = "is unknown or forgotten: only the newest 100,000 that have ended are remembered; debit what it cost";
+        Self { state: "unknown", text: text.into() }
     }
 
     fn settled(amount: &str) -> Self {

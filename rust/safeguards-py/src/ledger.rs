@@ -1,22 +1,25 @@
 //! The ledger as Python sees it. `BudgetCoordinator` inherits these methods, so that a hot call passes through
 //! no Python code.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
+use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{
-    Account, Alarm, Crossing, HistoryLimits, Kind, Ledger, LedgerError, NewPool, OperationId, Receipt,
-    Schedule, Threshold,
+    Account, Alarm, Crossing, HistoryLimits, Joint, Kind, Ledger, LedgerError, NewPool, OperationId, Path,
+    Receipt, Reservation, Schedule, Threshold,
 };
 
 use crate::account::PyAccount;
 use crate::amount::{charge, grant, signed, to_decimal};
 use crate::arguments::{
-    Asked, check_id, check_priority, count, float_seconds, operation, period, time_zone, whole,
+    Also, Asked, check_id, check_priority, count, float_seconds, maybe_also, operation, period, time_zone,
+    whole,
 };
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
@@ -24,7 +27,7 @@ use crate::fork::Process;
 use crate::patience::{let_go, patiently, until_interrupted};
 use crate::receipt::PyReceipt;
 use crate::reports;
-use crate::reservation::{Held, PyReservation};
+use crate::reservation::PyReservation;
 
 /// The books behind `BudgetCoordinator`, which inherits every method from here.
 ///
@@ -41,6 +44,8 @@ use crate::reservation::{Held, PyReservation};
 pub(crate) struct PyLedger {
     pub(crate) ledger: Ledger,
     process: Process,
+    /// Handles of those reservations that may have several.
+    shared: Mutex<HashMap<(u32, u64), usize>>,
 }
 
 impl PyLedger {
@@ -68,17 +73,21 @@ impl PyLedger {
         outcome.map_err(|error| to_py(py, error, &self.ledger))
     }
 
+    /// Charges an agent, and what stands beside it.
     #[inline]
     pub(crate) fn debit_account(
         &self,
         agent: &Arc<Account>,
+        also: Option<&Also>,
         amount: Amount,
         operation: OperationId,
         key: Option<&str>,
     ) -> Result<Receipt, LedgerError> {
+        let joint = also.map_or(Ok(None), |also| self.joint(agent, also))?;
+        let path = Path::with(agent, joint.as_ref());
         match key {
-            None => self.ledger.debit_account(agent, amount, operation),
-            Some(key) => self.ledger.debit_keyed(agent, amount, operation, key),
+            None => self.ledger.debit(path, &amount, operation),
+            Some(key) => self.ledger.debit_keyed(path, &amount, operation, key),
         }
     }
 
@@ -87,12 +96,42 @@ impl PyLedger {
         &self,
         agent: &Arc<Account>,
         asked: &Asked<'_>,
-    ) -> Result<Held, LedgerError> {
+    ) -> Result<Reservation, LedgerError> {
+        let joint = asked.also.as_ref().map_or(Ok(None), |also| self.joint(agent, also))?;
+        let path = Path::with(agent, joint.as_ref());
         match asked.key {
-            None => self.ledger.reserve(agent, asked.request).map(Held::Alone),
-            Some(key) => self.ledger.reserve_keyed(agent, asked.request, key).map(Held::Shared),
+            None => self.ledger.reserve(path, &asked.request),
+            Some(key) => self.ledger.reserve_keyed(path, &asked.request, key),
         }
     }
+
+    #[cold]
+    fn joint(&self, agent: &Arc<Account>, also: &Also) -> Result<Option<Arc<Joint>>, LedgerError> {
+        let ids: Vec<&str> = also.iter().map(|id| &**id).collect();
+        self.ledger.joint(agent, &ids)
+    }
+
+    /// Counts a handle of a reservation that may have others.
+    pub(crate) fn share<Q>(&self, reservation: &Reservation<Q>) {
+        *self.shared.lock().entry(place(reservation)).or_default() += 1;
+    }
+
+    /// Counts one less; true if it was the last.
+    pub(crate) fn unshare<Q>(&self, reservation: &Reservation<Q>) -> bool {
+        let mut shared = self.shared.lock();
+        let Some(handles) = shared.get_mut(&place(reservation)) else { return true };
+        *handles -= 1;
+        let is_last = *handles == 0;
+        if is_last {
+            shared.remove(&place(reservation));
+        }
+        is_last
+    }
+}
+
+/// What tells a reservation from all others of a ledger.
+fn place<Q>(reservation: &Reservation<Q>) -> (u32, u64) {
+    (reservation.agent().number().0, reservation.number())
 }
 
 /// Some where admitted, none where refused for lack of money or room; other errors stay errors.
@@ -177,7 +216,7 @@ impl PyLedger {
         let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
         let ledger =
             Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?).letting_go(let_go);
-        Ok(Self { ledger, process: Process::current(py)? })
+        Ok(Self { ledger, process: Process::current(py)?, shared: Mutex::default() })
     }
 
     // Debits and reservations.
@@ -210,18 +249,20 @@ impl PyLedger {
     ///     >>> coordinator.debit("bot", 5)
     ///     Traceback (most recent call last):
     ///     safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain...
-    #[pyo3(signature = (agent_id, amount, *, operation_type=None, idempotency_key=None))]
+    #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None))]
     fn debit(
         slf: &Bound<'_, Self>,
         agent_id: &str,
         amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
     ) -> PyResult<PyReceipt> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
         let operation = operation(this, py, operation_type)?;
-        let debit = |agent: &Arc<Account>| this.debit_account(agent, amount, operation, idempotency_key);
+        let also = maybe_also(also)?;
+        let debit = |agent: &Arc<Account>| this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key);
         let receipt = this.answer(py, patiently(py, core, || core.with_agent(agent_id, debit)))?;
         tell_alarms(slf);
         Ok(PyReceipt(receipt))
@@ -240,18 +281,20 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.try_debit("bot", "0.70"), coordinator.try_debit("bot", "0.70")
     ///     (True, False)
-    #[pyo3(signature = (agent_id, amount, *, operation_type=None, idempotency_key=None))]
+    #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None))]
     fn try_debit(
         slf: &Bound<'_, Self>,
         agent_id: &str,
         amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
         operation_type: Option<&str>,
         idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
         let operation = operation(this, py, operation_type)?;
-        let debit = |agent: &Arc<Account>| this.debit_account(agent, amount, operation, idempotency_key);
+        let also = maybe_also(also)?;
+        let debit = |agent: &Arc<Account>| this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key);
         let done = this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, debit))))?;
         tell_alarms(slf);
         Ok(done.is_some())
@@ -267,6 +310,8 @@ impl PyLedger {
     /// Args:
     ///     agent_id: the agent.
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all of them
+    ///         or none, and one that is met twice once.
     ///     ttl_seconds: seconds until it is given back by itself, above 0.
     ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
@@ -291,12 +336,13 @@ impl PyLedger {
     ///     ...     receipt = reservation.settle("0.20")
     ///     >>> coordinator.get_budget("bot")
     ///     Decimal('0.8')
-    #[pyo3(signature = (agent_id, amount, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         slf: &Bound<'_, Self>,
         agent_id: &str,
         amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
@@ -306,11 +352,11 @@ impl PyLedger {
         let (this, py) = (slf.get(), slf.py());
         let core = this.core(py)?;
         let asked =
-            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
         tell_alarms(slf);
-        Ok(PyReservation::new(slf, reservation, asked.on_cancel))
+        Ok(PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some()))
     }
 
     /// As `reserve`, but returns None if a budget or a window refuses.
@@ -326,12 +372,13 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.try_reserve("bot", 2) is None
     ///     True
-    #[pyo3(signature = (agent_id, amount, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         slf: &Bound<'_, Self>,
         agent_id: &str,
         amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
         overage: &str,
         operation_type: Option<&str>,
@@ -341,12 +388,12 @@ impl PyLedger {
         let (this, py) = (slf.get(), slf.py());
         let core = this.core(py)?;
         let asked =
-            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation =
             this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
         tell_alarms(slf);
-        Ok(reservation.map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel)))
+        Ok(reservation.map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())))
     }
 
     /// Debits many agents in one call, each in turn, with the interpreter lock released.

@@ -25,6 +25,7 @@ mod error;
 mod fair_shares;
 mod forecast;
 mod fork;
+mod handle;
 mod ledger;
 mod next_hour;
 mod patience;
@@ -68,7 +69,9 @@ mod _native {
     #[pymodule_export]
     use crate::receipt::PyReceipt;
     #[pymodule_export]
-    use crate::reservation::{PyReservation, Ready};
+    use crate::handle::Ready;
+    #[pymodule_export]
+    use crate::reservation::PyReservation;
     #[pymodule_export]
     use crate::resource_receipt::PyResourceReceipt;
     #[pymodule_export]

@@ -89,6 +89,7 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::Expire => "expire",
         EventKind::Update => "update",
         EventKind::Renew => "renew",
+        EventKind::PeriodBudget => "period_budget",
         EventKind::Raise => "raise",
         EventKind::Lower => "lower",
         EventKind::TransferOut => "transfer_out",

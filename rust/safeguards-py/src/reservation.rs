@@ -1,45 +1,15 @@
-//! A reservation as Python holds it: methods, `with`, `async with`, and a warning when it is forgotten.
+//! A reservation of money as Python holds it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use pyo3::exceptions::{PyResourceWarning, PyStopIteration};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use safeguards_core::amount::Amount;
-use safeguards_core::ledger::{Reservation, ReservationState};
+use safeguards_core::ledger::Reservation;
 
 use crate::amount::{charge, to_decimal};
-use crate::ledger::{PyLedger, tell_alarms};
-use crate::patience::patiently;
+use crate::arguments::float_seconds;
+use crate::handle::{Handle, Ready};
+use crate::ledger::PyLedger;
 use crate::receipt::PyReceipt;
-
-/// A reservation that this object alone holds, or one that was made under a key and can be held by others.
-pub(crate) enum Held {
-    Alone(Reservation),
-    Shared(Arc<Reservation>),
-}
-
-impl Held {
-    /// Whether nobody else holds it but, for a while, the table of keys: somebody else may still settle it.
-    fn is_last(&self) -> bool {
-        match self {
-            Self::Alone(_) => true,
-            Self::Shared(reservation) => Arc::strong_count(reservation) <= 2,
-        }
-    }
-}
-
-impl std::ops::Deref for Held {
-    type Target = Reservation;
-
-    #[inline]
-    fn deref(&self) -> &Reservation {
-        match self {
-            Self::Alone(reservation) => reservation,
-            Self::Shared(reservation) => reservation,
-        }
-    }
-}
 
 /// Money set aside for one piece of work: made by `reserve`, closed by `settle` or `release`, or by time.
 ///
@@ -54,98 +24,18 @@ impl std::ops::Deref for Held {
 ///     >>> reservation.settle("0.20").remaining
 ///     Decimal('0.8')
 ///     >>> reservation
-///     Reservation(2, agent="bot", amount=0.5, settled)
+///     Reservation(1, agent="bot", amount=0.5, settled)
 #[pyclass(frozen, weakref, module = "safeguards._native", name = "Reservation")]
-pub(crate) struct PyReservation {
-    ledger: Py<PyLedger>,
-    reservation: Held,
-    on_cancel: Amount,
-    /// Settled or released through this object: nothing to warn of.
-    closed: AtomicBool,
-}
+pub(crate) struct PyReservation(Handle<Amount>);
 
 impl PyReservation {
-    pub(crate) fn new(ledger: &Bound<'_, PyLedger>, reservation: Held, on_cancel: Amount) -> Self {
-        Self { ledger: ledger.clone().unbind(), reservation, on_cancel, closed: AtomicBool::new(false) }
-    }
-
-    fn settle_amount(&self, py: Python<'_>, amount: Amount) -> PyResult<PyReceipt> {
-        let this = self.ledger.get();
-        let receipt = this.answer(py, this.ask(py, |core| core.settle(&self.reservation, amount))?)?;
-        self.closed.store(true, Ordering::Relaxed);
-        tell_alarms(self.ledger.bind(py));
-        Ok(PyReceipt(receipt))
-    }
-
-    fn state_now(&self, py: Python<'_>) -> PyResult<ReservationState> {
-        Ok(self.ledger.get().ask(py, |core| core.reservation_state(&self.reservation))?)
-    }
-
-    /// Closes what the body of a `with` block left open.
-    fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        match exception {
-            None if !self.is_open(py)? => Ok(()),
-            None => self.settle_amount(py, self.reservation.amount()).map(|_| ()),
-            Some(exception) => {
-                beside(exception, self.abandon(py, exception));
-                Ok(())
-            }
-        }
-    }
-
-    fn is_open(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(!self.closed.load(Ordering::Relaxed) && self.state_now(py)? == ReservationState::Active)
-    }
-
-    /// Closes what an exception left open. What a cancelled block cannot settle for is settled as far as it was
-    /// reserved.
-    fn abandon(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !self.is_open(py)? {
-            return Ok(());
-        }
-        if !is_cancellation(exception)? {
-            return self.release(py);
-        }
-        self.settle_amount(py, self.on_cancel).map(drop).or_else(|refused| {
-            // Nothing refuses what was set aside.
-            self.settle_amount(py, self.on_cancel.min(self.reservation.amount()))?;
-            Err(refused)
-        })
-    }
-}
-
-pub(crate) const fn state_name(state: ReservationState) -> &'static str {
-    match state {
-        ReservationState::Active => "active",
-        ReservationState::Settled => "settled",
-        ReservationState::Released => "released",
-        ReservationState::Expired => "expired",
-    }
-}
-
-/// Notes on an exception what failed beside it. It stays the one that is raised: whoever cancels a task, or waits
-/// for an error, must see it.
-pub(crate) fn beside(exception: &Bound<'_, PyAny>, closed: PyResult<()>) {
-    let Err(failed) = closed else { return };
-    let (py, failed) = (exception.py(), failed.value(exception.py()));
-    let note = format!("leaving the block, the reservation was not closed as it was told to: {failed}");
-    let told = exception.call_method1("add_note", (note,)).and_then(|_| {
-        if exception.getattr("__context__")?.is_none() && !failed.getattr("__context__")?.is(exception) {
-            exception.setattr("__context__", failed)?;
-        }
-        Ok(())
-    });
-    if let Err(error) = told {
-        error.write_unraisable(py, Some(exception));
-    }
-}
-
-/// Whether a task was cancelled. Whoever cancels tasks has imported `asyncio`.
-pub(crate) fn is_cancellation(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let modules = exception.py().import("sys")?.getattr("modules")?;
-    match modules.call_method1("get", ("asyncio.exceptions",))? {
-        asyncio if asyncio.is_none() => Ok(false),
-        asyncio => exception.is_instance(&asyncio.getattr("CancelledError")?),
+    pub(crate) fn new(
+        ledger: &Bound<'_, PyLedger>,
+        reservation: Reservation,
+        on_cancel: Amount,
+        is_shared: bool,
+    ) -> Self {
+        Self(Handle::new(ledger, reservation, on_cancel, is_shared))
     }
 }
 
@@ -154,31 +44,31 @@ impl PyReservation {
     /// What was set aside.
     #[getter]
     fn amount<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_decimal(py, self.reservation.amount().units())
+        to_decimal(py, self.0.reservation.what().units())
     }
 
     /// Id of the agent that it was made for.
     #[getter]
     fn agent_id(&self) -> &str {
-        self.reservation.agent().id()
+        self.0.reservation.agent().id()
     }
 
-    /// Its number: the position in the agent's history of the event that made it.
+    /// Its number among the agent's reservations: 1, 2, 3 and so on.
     #[getter]
     fn number(&self) -> u64 {
-        self.reservation.number()
+        self.0.reservation.number()
     }
 
     /// Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`.
     #[getter]
     fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(state_name(self.state_now(py)?))
+        self.0.state_name(py)
     }
 
     /// What it was settled for; None if it was not.
     #[getter]
     fn receipt(&self, py: Python<'_>) -> PyResult<Option<PyReceipt>> {
-        Ok(self.ledger.get().core(py)?.settlement(&self.reservation).map(PyReceipt))
+        Ok(self.0.receipt(py)?.map(PyReceipt))
     }
 
     /// Charges what the work has cost and gives the rest back.
@@ -205,9 +95,9 @@ impl PyReservation {
     ///     True
     ///     >>> reservation.settle("0.30")
     ///     Traceback (most recent call last):
-    ///     safeguards.exceptions.ReservationError: reservation 2 of agent "bot" was settled for 0.2 before...
+    ///     safeguards.exceptions.ReservationError: reservation 1 of agent "bot" was settled for 0.2 before...
     fn settle(&self, amount: &Bound<'_, PyAny>) -> PyResult<PyReceipt> {
-        self.settle_amount(amount.py(), charge(amount, "amount")?)
+        self.0.settle(amount.py(), &charge(amount, "amount")?).map(PyReceipt)
     }
 
     /// Gives back all that was set aside. A repetition, or one that has expired, changes nothing.
@@ -221,16 +111,35 @@ impl PyReservation {
     ///     >>> reservation.state, coordinator.get_budget("bot")
     ///     ('released', Decimal('1'))
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let this = self.ledger.get();
-        this.answer(py, this.ask(py, |core| core.release(&self.reservation))?)?;
-        self.closed.store(true, Ordering::Relaxed);
-        Ok(())
+        self.0.release(py)
+    }
+
+    /// Lets it live for `ttl_seconds` from now on, in or out of a `with` block.
+    ///
+    /// Args:
+    ///     ttl_seconds: seconds, above 0.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite.
+    ///     ReservationError: it was settled or released, or has expired.
+    ///
+    /// Example:
+    ///     >>> reservation = coordinator.reserve("bot", "0.50", ttl_seconds=60)
+    ///     >>> clock.advance(59)
+    ///     >>> reservation.extend(60)
+    ///     >>> clock.advance(59)
+    ///     >>> reservation.state
+    ///     'active'
+    fn extend(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
+    ) -> PyResult<()> {
+        self.0.extend(py, ttl_seconds)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        let (this, py) = (slf.get(), slf.py());
-        let ledger = this.ledger.get();
-        ledger.answer(py, ledger.ask(py, |core| core.keep_alive(&this.reservation))?)?;
+        slf.get().0.enter(slf.py())?;
         Ok(slf)
     }
 
@@ -241,7 +150,7 @@ impl PyReservation {
         exception: Option<&Bound<'_, PyAny>>,
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        self.leave(py, exception)?;
+        self.0.leave(py, exception)?;
         Ok(false)
     }
 
@@ -256,16 +165,20 @@ impl PyReservation {
         exception: Option<&Bound<'_, PyAny>>,
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ready> {
-        self.leave(py, exception)?;
-        Ok(Ready::new(false.into_pyobject(py)?.to_owned().into_any()))
+        self.0.leave(py, exception)?;
+        Ready::not_swallowed(py)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(&visit)
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        std::ptr::eq(&raw const *self.reservation, &raw const *other.reservation)
+        self.0.reservation == other.0.reservation
     }
 
     fn __hash__(&self) -> usize {
-        (&raw const *self.reservation).addr() >> 4
+        self.0.hash()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -276,73 +189,6 @@ impl PyReservation {
 
 impl Drop for PyReservation {
     fn drop(&mut self) {
-        if !*self.closed.get_mut() && self.reservation.is_last() {
-            while_dropped(|py| self.warn(py));
-        }
-    }
-}
-
-/// Does something for an object that is being dropped, whatever exception is on its way.
-pub(crate) fn while_dropped(act: impl FnOnce(Python<'_>)) {
-    // No interpreter, no warning: the process is ending.
-    Python::try_attach(|py| {
-        // Whoever unwinds a stack drops what is on it while an exception is on its way.
-        let pending = PyErr::take(py);
-        act(py);
-        if let Some(pending) = pending {
-            pending.restore(py);
-        }
-    });
-}
-
-/// Warns of what was reserved and then forgotten.
-pub(crate) fn warn_dropped(py: Python<'_>, reservation: &str, what: &str) {
-    let text =
-        format!("{reservation} was dropped without settle or release: its {what} set aside until it expires");
-    let text = std::ffi::CString::new(text).unwrap_or_default();
-    if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
-        error.write_unraisable(py, None);
-    }
-}
-
-impl PyReservation {
-    /// Warns if the reservation is still active: its money stays set aside until its time is over.
-    #[cold]
-    fn warn(&self, py: Python<'_>) {
-        let Ok(core) = self.ledger.get().core(py) else { return };
-        let state = patiently(py, core, || {
-            core.let_expire(&self.reservation);
-            core.reservation_state(&self.reservation)
-        });
-        if state == ReservationState::Active {
-            let (number, agent, amount) = (self.number(), self.agent_id(), self.reservation.amount());
-            let reservation = format!("reservation {number} of agent {agent:?} ({amount})");
-            warn_dropped(py, &reservation, "money stays");
-        }
-    }
-}
-
-/// An awaitable that has its result already: what `async with` awaits.
-#[pyclass(frozen, module = "safeguards._native", name = "_Ready")]
-pub(crate) struct Ready(Py<PyAny>);
-
-impl Ready {
-    pub(crate) fn new(result: Bound<'_, PyAny>) -> Self {
-        Self(result.unbind())
-    }
-}
-
-#[pymethods]
-impl Ready {
-    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    fn __next__(&self, py: Python<'_>) -> PyResult<()> {
-        Err(PyStopIteration::new_err(self.0.clone_ref(py)))
+        self.0.forget();
     }
 }

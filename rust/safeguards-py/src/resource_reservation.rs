@@ -1,46 +1,15 @@
-//! A reservation of several resources as Python holds it: methods, `with`, `async with`, and a warning when it is
-//! forgotten.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+//! A reservation of several resources as Python holds it.
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use safeguards_core::ledger::{Bundle, ReservationState, ResourceReservation};
+use safeguards_core::ledger::{Bundle, Reservation};
 
 use crate::amounts::{Given, bundle_to_dict, by_resource};
-use crate::ledger::{PyLedger, tell_alarms};
-use crate::patience::patiently;
-use crate::reservation::{Ready, beside, is_cancellation, state_name, warn_dropped, while_dropped};
+use crate::arguments::float_seconds;
+use crate::handle::{Handle, Ready, Reservable};
+use crate::ledger::PyLedger;
 use crate::resource_receipt::PyResourceReceipt;
-
-/// A reservation that this object alone holds, or one that was made under a key and can be held by others.
-pub(crate) enum HeldResources {
-    Alone(ResourceReservation),
-    Shared(Arc<ResourceReservation>),
-}
-
-impl HeldResources {
-    /// Whether nobody else holds it but, for a while, the table of keys.
-    fn is_last(&self) -> bool {
-        match self {
-            Self::Alone(_) => true,
-            Self::Shared(reservation) => Arc::strong_count(reservation) <= 2,
-        }
-    }
-}
-
-impl std::ops::Deref for HeldResources {
-    type Target = ResourceReservation;
-
-    fn deref(&self) -> &ResourceReservation {
-        match self {
-            Self::Alone(reservation) => reservation,
-            Self::Shared(reservation) => reservation,
-        }
-    }
-}
 
 /// Resources set aside for a piece of work: made by `reserve`, closed by `settle`, `release` or time.
 ///
@@ -57,88 +26,16 @@ impl std::ops::Deref for HeldResources {
 ///     >>> reservation
 ///     ResourceReservation(1, agent="bot", amounts={calls: 1, seconds: 8}, settled)
 #[pyclass(frozen, weakref, module = "safeguards._native", name = "ResourceReservation")]
-pub(crate) struct PyResourceReservation {
-    ledger: Py<PyLedger>,
-    reservation: HeldResources,
-    on_cancel: Bundle,
-    /// Settled or released through this object: nothing to warn of.
-    closed: AtomicBool,
-}
+pub(crate) struct PyResourceReservation(Handle<Bundle>);
 
 impl PyResourceReservation {
-    pub(crate) fn new(ledger: &Bound<'_, PyLedger>, reservation: HeldResources, on_cancel: Bundle) -> Self {
-        Self { ledger: ledger.clone().unbind(), reservation, on_cancel, closed: AtomicBool::new(false) }
-    }
-
-    fn settle_bundle(&self, py: Python<'_>, charged: &Bundle) -> PyResult<PyResourceReceipt> {
-        let this = self.ledger.get();
-        let receipt =
-            this.answer(py, this.ask(py, |core| core.settle_resources(&self.reservation, charged))?)?;
-        self.closed.store(true, Ordering::Relaxed);
-        tell_alarms(self.ledger.bind(py));
-        Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
-    }
-
-    fn state_now(&self, py: Python<'_>) -> PyResult<ReservationState> {
-        Ok(self.ledger.get().ask(py, |core| core.resource_reservation_state(&self.reservation))?)
-    }
-
-    /// Closes what the body of a `with` block left open.
-    fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        match exception {
-            None if !self.is_open(py)? => Ok(()),
-            None => self.settle_bundle(py, self.reservation.bundle()).map(|_| ()),
-            Some(exception) => {
-                beside(exception, self.abandon(py, exception));
-                Ok(())
-            }
-        }
-    }
-
-    fn is_open(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(!self.closed.load(Ordering::Relaxed) && self.state_now(py)? == ReservationState::Active)
-    }
-
-    /// Closes what an exception left open. What a cancelled block cannot settle for is settled as far as it was
-    /// reserved.
-    fn abandon(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !self.is_open(py)? {
-            return Ok(());
-        }
-        if !is_cancellation(exception)? {
-            return self.release(py);
-        }
-        self.settle_bundle(py, &self.on_cancel).map(drop).or_else(|refused| {
-            let reserved = self.reservation.bundle().iter();
-            let least =
-                reserved.map(|(resource, amount)| (resource, amount.min(self.on_cancel.get(resource))));
-            // Nothing refuses what was set aside.
-            self.settle_bundle(py, &Bundle::new(least).unwrap_or_default())?;
-            Err(refused)
-        })
-    }
-
-    /// `{calls: 1, seconds: 8}`, for people.
-    fn in_words(&self) -> String {
-        let ledger = &self.ledger.get().ledger;
-        let amounts = self.reservation.bundle().iter();
-        let words = amounts.map(|(resource, amount)| format!("{}: {amount}", ledger.resource_name(resource)));
-        format!("{{{}}}", words.collect::<Vec<_>>().join(", "))
-    }
-
-    /// Warns if the reservation is still active: its resources stay set aside until its time is over.
-    #[cold]
-    fn warn(&self, py: Python<'_>) {
-        let Ok(core) = self.ledger.get().core(py) else { return };
-        let state = patiently(py, core, || {
-            core.let_resources_expire(&self.reservation);
-            core.resource_reservation_state(&self.reservation)
-        });
-        if state == ReservationState::Active {
-            let (number, agent, amounts) = (self.number(), self.agent_id(), self.in_words());
-            let reservation = format!("reservation {number} of agent {agent:?} ({amounts})");
-            warn_dropped(py, &reservation, "resources stay");
-        }
+    pub(crate) fn new(
+        ledger: &Bound<'_, PyLedger>,
+        reservation: Reservation<Bundle>,
+        on_cancel: Bundle,
+        is_shared: bool,
+    ) -> Self {
+        Self(Handle::new(ledger, reservation, on_cancel, is_shared))
     }
 }
 
@@ -147,32 +44,31 @@ impl PyResourceReservation {
     /// What was set aside, by resource type.
     #[getter]
     fn amounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        bundle_to_dict(py, &self.ledger.get().ledger, self.reservation.bundle())
+        bundle_to_dict(py, &self.0.ledger(py).get().ledger, self.0.reservation.what())
     }
 
     /// Id of the agent that it was made for.
     #[getter]
     fn agent_id(&self) -> &str {
-        self.reservation.agent().id()
+        self.0.reservation.agent().id()
     }
 
-    /// Its number among the agent's reservations of resources: 1, 2, 3 and so on.
+    /// Its number among the agent's reservations, of money or resources: 1, 2, 3 and so on.
     #[getter]
     fn number(&self) -> u64 {
-        self.reservation.number()
+        self.0.reservation.number()
     }
 
     /// Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`.
     #[getter]
     fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(state_name(self.state_now(py)?))
+        self.0.state_name(py)
     }
 
     /// What it was settled for; None if it was not.
     #[getter]
-    fn receipt(&self, py: Python<'_>) -> Option<PyResourceReceipt> {
-        let receipt = self.reservation.settlement()?.clone();
-        Some(PyResourceReceipt::new(self.ledger.bind(py), receipt))
+    fn receipt(&self, py: Python<'_>) -> PyResult<Option<PyResourceReceipt>> {
+        Ok(self.0.receipt(py)?.map(|receipt| PyResourceReceipt::new(self.0.ledger(py), receipt)))
     }
 
     /// Charges what the work has taken and gives the rest back, of all resources in one step.
@@ -200,10 +96,11 @@ impl PyResourceReservation {
     ///     Traceback (most recent call last):
     ///     safeguards.exceptions.ReservationError: reservation 1 of agent "bot" was settled for {calls: 0,...
     fn settle(&self, py: Python<'_>, amounts: &Bound<'_, PyAny>) -> PyResult<PyResourceReceipt> {
-        let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
-        let (core, mut given) = (this.core(py)?, Given::default());
+        let (ledger, items) = (self.0.ledger(py), by_resource(amounts, "amounts")?);
+        let (core, mut given) = (ledger.get().core(py)?, Given::default());
         given.charge(core, &items, "amounts")?;
-        self.settle_bundle(py, this.answer(py, given.bundle(core, self.reservation.agent()))?)
+        let charged = ledger.get().answer(py, given.bundle(core, self.0.reservation.agent()))?;
+        Ok(PyResourceReceipt::new(ledger, self.0.settle(py, charged)?))
     }
 
     /// Gives back all that was set aside. A repetition, or one that has expired, changes nothing.
@@ -217,16 +114,35 @@ impl PyResourceReservation {
     ///     >>> reservation.state, multi_resource.get_budget("bot", "seconds")
     ///     ('released', Decimal('10'))
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let this = self.ledger.get();
-        this.answer(py, this.ask(py, |core| core.release_resources(&self.reservation))?)?;
-        self.closed.store(true, Ordering::Relaxed);
-        Ok(())
+        self.0.release(py)
+    }
+
+    /// Lets it live for `ttl_seconds` from now on, in or out of a `with` block.
+    ///
+    /// Args:
+    ///     ttl_seconds: seconds, above 0.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite.
+    ///     ReservationError: it was settled or released, or has expired.
+    ///
+    /// Example:
+    ///     >>> reservation = multi_resource.reserve("bot", {"calls": 1}, ttl_seconds=60)
+    ///     >>> clock.advance(59)
+    ///     >>> reservation.extend(60)
+    ///     >>> clock.advance(59)
+    ///     >>> reservation.state
+    ///     'active'
+    fn extend(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
+    ) -> PyResult<()> {
+        self.0.extend(py, ttl_seconds)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        let (this, py) = (slf.get(), slf.py());
-        let ledger = this.ledger.get();
-        ledger.answer(py, ledger.ask(py, |core| core.keep_resources_alive(&this.reservation))?)?;
+        slf.get().0.enter(slf.py())?;
         Ok(slf)
     }
 
@@ -237,7 +153,7 @@ impl PyResourceReservation {
         exception: Option<&Bound<'_, PyAny>>,
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        self.leave(py, exception)?;
+        self.0.leave(py, exception)?;
         Ok(false)
     }
 
@@ -252,33 +168,31 @@ impl PyResourceReservation {
         exception: Option<&Bound<'_, PyAny>>,
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ready> {
-        self.leave(py, exception)?;
-        Ok(Ready::new(false.into_pyobject(py)?.to_owned().into_any()))
+        self.0.leave(py, exception)?;
+        Ready::not_swallowed(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.ledger)
+        self.0.traverse(&visit)
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        std::ptr::eq(&raw const *self.reservation, &raw const *other.reservation)
+        self.0.reservation == other.0.reservation
     }
 
     fn __hash__(&self) -> usize {
-        (&raw const *self.reservation).addr() >> 4
+        self.0.hash()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let (number, agent, amounts, state) =
-            (self.number(), self.agent_id(), self.in_words(), self.state(py)?);
+        let (number, agent, state) = (self.number(), self.agent_id(), self.state(py)?);
+        let amounts = self.0.reservation.what().in_words(&self.0.ledger(py).get().ledger);
         Ok(format!("ResourceReservation({number}, agent={agent:?}, amounts={amounts}, {state})"))
     }
 }
 
 impl Drop for PyResourceReservation {
     fn drop(&mut self) {
-        if !*self.closed.get_mut() && self.reservation.is_last() {
-            while_dropped(|py| self.warn(py));
-        }
+        self.0.forget();
     }
 }

@@ -6,7 +6,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDict, PyTuple};
 use safeguards_core::ledger::{
-    Account, Bundle, Ledger, LedgerError, Overage, ResourceRequest, ResourceSnapshot,
+    Account, Bundle, Ledger, LedgerError, Overage, Request, Reservation, ResourceSnapshot,
 };
 
 use crate::amount::{charge, grant, to_decimal};
@@ -17,7 +17,7 @@ use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::patience::{at_length, patiently};
 use crate::reports;
 use crate::resource_receipt::PyResourceReceipt;
-use crate::resource_reservation::{HeldResources, PyResourceReservation};
+use crate::resource_reservation::PyResourceReservation;
 
 /// The budgets behind `MultiResourceBudget`, which inherits every method from here.
 ///
@@ -48,7 +48,7 @@ impl PyResourceBudgets {
         py: Python<'_>,
         agent_id: &str,
         asked: &Asked<'_, '_>,
-    ) -> PyResult<Result<(HeldResources, Bundle), LedgerError>> {
+    ) -> PyResult<Result<(Reservation<Bundle>, Bundle), LedgerError>> {
         let core = self.ledger.get().core(py)?;
         let on_cancel = asked.on_cancel.map(|given| by_resource(given, "on_cancel")).transpose()?;
         let (amounts, on_cancel) = (by_resource(asked.amounts, "amounts")?, on_cancel.unwrap_or_default());
@@ -64,10 +64,10 @@ impl PyResourceBudgets {
                 core.check_known(agent, on_cancel)?;
                 let bundle = given.bundle(core, agent)?;
                 check_on_cancel(core, overage, on_cancel, bundle)?;
-                let request = ResourceRequest { bundle, ttl_nanos, overage, operation };
+                let request = Request { what: bundle.clone(), ttl_nanos, overage, operation };
                 let held = match key {
-                    None => core.reserve_resources(agent, request).map(HeldResources::Alone),
-                    Some(key) => core.reserve_resources_keyed(agent, request, key).map(HeldResources::Shared),
+                    None => core.reserve(agent, &request),
+                    Some(key) => core.reserve_keyed(agent, &request, key),
                 };
                 Ok((held?, on_cancel.clone()))
             })
@@ -293,8 +293,8 @@ impl PyResourceBudgets {
             core.with_agent(agent_id, |agent| {
                 let bundle = given.bundle(core, agent)?;
                 match idempotency_key {
-                    None => core.debit_resources(agent, bundle, operation),
-                    Some(key) => core.debit_resources_keyed(agent, bundle, operation, key),
+                    None => core.debit(agent, bundle, operation),
+                    Some(key) => core.debit_keyed(agent, bundle, operation, key),
                 }
             })
         });
@@ -333,8 +333,8 @@ impl PyResourceBudgets {
             core.with_agent(agent_id, |agent| {
                 let bundle = given.bundle(core, agent)?;
                 match idempotency_key {
-                    None => core.try_debit_resources(agent, bundle, operation),
-                    Some(key) => core.debit_resources_keyed(agent, bundle, operation, key).map(|_| ()),
+                    None => core.try_debit(agent, bundle, operation),
+                    Some(key) => core.debit_keyed(agent, bundle, operation, key).map(|_| ()),
                 }
             })
         });
@@ -393,7 +393,8 @@ impl PyResourceBudgets {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let (held, on_cancel) = self.ledger.get().answer(py, outcome)?;
-        Ok(PyResourceReservation::new(self.ledger.bind(py), held, on_cancel))
+        tell_alarms(self.ledger.bind(py));
+        Ok(PyResourceReservation::new(self.ledger.bind(py), held, on_cancel, idempotency_key.is_some()))
     }
 
     /// As `reserve`, but returns None if a budget or a capacity refuses.
@@ -426,9 +427,9 @@ impl PyResourceBudgets {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let made = self.ledger.get().answer(py, admitted(outcome))?;
-        let made =
-            made.map(|(held, on_cancel)| PyResourceReservation::new(self.ledger.bind(py), held, on_cancel));
-        Ok(made)
+        tell_alarms(self.ledger.bind(py));
+        let (ledger, is_shared) = (self.ledger.bind(py), idempotency_key.is_some());
+        Ok(made.map(|(held, on_cancel)| PyResourceReservation::new(ledger, held, on_cancel, is_shared)))
     }
 
     // Capacities.
@@ -469,7 +470,7 @@ impl PyResourceBudgets {
     ///     (True, False)
     fn remove_capacity(&self, py: Python<'_>, resource_type: &str) -> PyResult<bool> {
         let core = self.ledger.get().core(py)?;
-        Ok(at_length(py, core, || core.remove_capacity(resource_type)))
+        self.ledger.get().answer(py, at_length(py, core, || core.remove_capacity(resource_type)))
     }
 
     /// What all agents together may still spend of a resource; None if no capacity is set.

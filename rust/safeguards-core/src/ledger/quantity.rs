@@ -22,9 +22,9 @@ use crate::clock::{Monotonic, Wall};
 
 /// What is charged or set aside: an [`Amount`], or a [`Bundle`](super::Bundle). Nothing else can be.
 #[allow(private_interfaces, reason = "sealed: nobody else can name what the hidden methods take")]
-pub trait Quantity: Clone + PartialEq + std::fmt::Debug + Sized {
+pub trait Quantity: Clone + PartialEq + std::fmt::Debug + Send + Sync + Sized {
     /// What a debit or a settlement tells.
-    type Receipt: Clone + PartialEq + std::fmt::Debug;
+    type Receipt: Clone + PartialEq + std::fmt::Debug + Send;
 
     #[doc(hidden)]
     fn to_quantities(&self) -> Quantities;

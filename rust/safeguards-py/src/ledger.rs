@@ -21,7 +21,7 @@ use crate::arguments::{
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
-use crate::patience::{let_go, patiently, until_interrupted};
+use crate::patience::{at_length, let_go, patiently, until_interrupted};
 use crate::receipt::PyReceipt;
 use crate::reports;
 use crate::reservation::{Held, PyReservation};
@@ -758,7 +758,7 @@ impl PyLedger {
     ///     >>> coordinator.get_all_agent_ids()
     ///     ['bot']
     fn get_all_agent_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        Ok(reports::strings(self.ask(py, |core| core.agent_ids())?))
+        Ok(reports::strings(self.ask(py, Ledger::agent_ids)?))
     }
 
     /// Ids of all pools, sorted.
@@ -767,7 +767,7 @@ impl PyLedger {
     ///     >>> coordinator.get_pool_ids()
     ///     ['team']
     fn get_pool_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        Ok(reports::strings(self.ask(py, |core| core.pool_ids())?))
+        Ok(reports::strings(self.ask(py, Ledger::pool_ids)?))
     }
 
     fn _has_pool(&self, py: Python<'_>, pool_id: &str) -> PyResult<bool> {
@@ -789,7 +789,8 @@ impl PyLedger {
 
     fn _watch_low(&self, py: Python<'_>, pool_id: &str, low: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let low = low.map(|low| grant(low, "low")).transpose()?;
-        self.answer(py, self.ask(py, |core| core.watch_low(pool_id, low))?)
+        let core = self.core(py)?;
+        self.answer(py, at_length(py, core, || core.watch_low(pool_id, low)))
     }
 
     fn _agent_snapshot<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {

@@ -78,7 +78,7 @@ impl PyReservation {
     }
 
     fn state_now(&self, py: Python<'_>) -> PyResult<ReservationState> {
-        Ok(self.ledger.get().ask(py, |core| core.reservation_state(&self.reservation))?)
+        self.ledger.get().ask(py, |core| core.reservation_state(&self.reservation))
     }
 
     /// Closes what the body of a `with` block left open.

@@ -80,7 +80,7 @@ impl PyResourceReservation {
     }
 
     fn state_now(&self, py: Python<'_>) -> PyResult<ReservationState> {
-        Ok(self.ledger.get().ask(py, |core| core.resource_reservation_state(&self.reservation))?)
+        self.ledger.get().ask(py, |core| core.resource_reservation_state(&self.reservation))
     }
 
     /// Closes what the body of a `with` block left open.

@@ -91,14 +91,17 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Wall(0)));
         let ledger = Ledger::new(Clock::Manual(Arc::clone(&clock)), HistoryLimits::default(), Vec::new());
         let new = NewPool { id: "team", parent: None, budget: Amount::MAX, priority: 5, schedule: None };
-        ledger.create_pool(new).unwrap();
-        let agents = ["ann", "bob"].map(|id| ledger.register_agent(id, "team", 5, Amount::MAX).unwrap());
+        ledger.create_pool(new).expect("a pool");
+        let agents =
+            ["ann", "bob"].map(|id| ledger.register_agent(id, "team", 5, Amount::MAX).expect("an agent"));
         (ledger, clock, agents)
     }
 
     fn reserve(ledger: &Ledger, agent: &Arc<Account>, ttl_nanos: i64) -> Reservation {
-        let (amount, overage) = (Amount::from_units(1).unwrap(), Overage::Reject);
-        ledger.reserve(agent, Request { amount, ttl_nanos, overage, operation: OperationId::NONE }).unwrap()
+        let (amount, overage) = (Amount::from_units(1).expect("an amount"), Overage::Reject);
+        ledger
+            .reserve(agent, Request { amount, ttl_nanos, overage, operation: OperationId::NONE })
+            .expect("money")
     }
 
     #[test]

@@ -20,6 +20,7 @@ thread_local! {
 }
 
 /// Does something without the interpreter.
+#[cold]
 fn detached<R: Send>(py: Python<'_>, act: impl FnOnce() -> R + Send) -> R {
     py.detach(|| {
         let before = IS_DETACHED.replace(true);

@@ -305,11 +305,16 @@ impl Ledger {
     fn lock_holder<'a>(&self, reservation: &'a Reservation) -> MutexGuard<'a, State> {
         let now = self.expire_some();
         let mut state = reservation.agent.lock();
-        let key = reservation.key();
-        if key.0 <= now && state.has_active(key) {
-            self.give_back(&reservation.agent, &mut state, key, EventKind::Expire, self.clock.wall());
+        if reservation.key().0 <= now {
+            self.give_back_due(reservation, &mut state);
         }
         state
+    }
+
+    #[cold]
+    fn give_back_due(&self, reservation: &Reservation, state: &mut State) {
+        let now = self.clock.wall();
+        self.give_back(&reservation.agent, state, reservation.key(), EventKind::Expire, now);
     }
 
     /// Gives back every reservation whose time is over. Returns how many there were.

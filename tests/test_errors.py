@@ -50,6 +50,7 @@ TREE = {
     "InfeasibleAllocationError": (ConfigurationError,),
     "RewardError": (BudgetError, ValueError),
     "BooksError": (BudgetError,),
+    "JournalError": (BudgetError,),
     "TraceError": (BudgetError, ValueError),
 }
 CLASSES = [getattr(exceptions, name) for name in exceptions.__all__]
@@ -246,7 +247,7 @@ def test_the_fields_of_a_closed_reservation_and_a_conflict(coordinator):
     reservation = coordinator.reserve("bot", "0.5", idempotency_key="key")
     reservation.settle("0.2")
     error = raised(reservation.settle, "0.3")
-    assert (error.account, error.reservation, error.state) == ("bot", 2, "settled")
+    assert (error.account, error.reservation, error.state) == ("bot", 1, "settled")
     error = raised(coordinator.debit, "bot", "0.5", idempotency_key="key")
     assert error.idempotency_key == "key"
 
@@ -263,6 +264,7 @@ def test_every_error_of_the_core_is_mapped():
     }
     assert seen == leaves - {
         exceptions.BooksError,
+        exceptions.JournalError,
         exceptions.MissingExtraError,
         exceptions.TraceError,
         exceptions.RewardError,

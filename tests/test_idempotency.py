@@ -82,6 +82,9 @@ def test_the_newest_hundred_thousand_keys_are_remembered(coordinator):
     spent = coordinator.get_agent_metrics("bot").spent
     coordinator.debit("bot", "0.25", idempotency_key="second")
     assert coordinator.get_agent_metrics("bot").spent == spent
+    for number in range(20_000):  # A few more than those are kept, never fewer.
+        coordinator.try_debit("bot", "0.000001", idempotency_key=f"more {number}")
+    spent = coordinator.get_agent_metrics("bot").spent
     coordinator.debit("bot", "0.25", idempotency_key="first")
     assert float(coordinator.get_agent_metrics("bot").spent - spent) == 0.25
 
@@ -95,7 +98,7 @@ def test_an_agent_registered_anew_has_spent_nothing_under_the_key(coordinator):
 
 
 def test_strange_keys(coordinator):
-    for key in ("", "🤖", "a\0b", "x" * 10_000):
+    for key in ("", "🤖", "a\0b", "x" * 256):
         receipt = coordinator.debit("bot", "0.1", idempotency_key=key)
         assert coordinator.debit("bot", "0.1", idempotency_key=key) == receipt
     assert float(coordinator.get_budget("bot")) == 0.6

@@ -146,18 +146,21 @@ SIGNATURES = {
     BudgetCoordinator.debit: {
         "agent_id": ...,
         "amount": ...,
+        "also": None,
         "operation_type": None,
         "idempotency_key": None,
     },
     BudgetCoordinator.try_debit: {
         "agent_id": ...,
         "amount": ...,
+        "also": None,
         "operation_type": None,
         "idempotency_key": None,
     },
     BudgetCoordinator.reserve: {
         "agent_id": ...,
         "amount": ...,
+        "also": None,
         "ttl_seconds": 900,
         "overage": "allow_with_overdraft",
         "operation_type": None,

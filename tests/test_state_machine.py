@@ -369,7 +369,7 @@ def test_other_ways_out_of_a_block_release(coordinator):
 
 def test_a_dropped_reservation_warns_and_stays_until_its_time_is_over(coordinator, clock):
     reservation = coordinator.reserve("bot", "0.50", ttl_seconds=5)
-    with pytest.warns(ResourceWarning, match=r'reservation 2 of agent "bot" \(0.5\) was dropped'):
+    with pytest.warns(ResourceWarning, match=r'reservation 1 of agent "bot" \(0.5\) was dropped'):
         del reservation
         gc.collect()
     assert books(coordinator) == ((0.5, 0.5, 0), (9.5, 0.5, 0))

@@ -20,7 +20,7 @@ const AGENTS: [&str; 2] = ["ann", "bob"];
 const POOLS: [&str; 3] = ["root", "daily", "often"];
 const OVERAGES: [Overage; 3] = [Overage::AllowWithOverdraft, Overage::AllowIfAvailable, Overage::Reject];
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Debit(usize, Amount),
     DebitMany(usize, i64),
@@ -222,7 +222,7 @@ proptest! {
         let mut world = World::new(wall);
         for step in steps {
             let before = world.picture();
-            let outcome = world.take(step.clone());
+            let outcome = world.take(step);
             if let Err(refusal) = outcome {
                 prop_assert_eq!(&world.picture(), &before, "{:?} was refused: {}", step, refusal);
             }

@@ -223,7 +223,8 @@ impl PyAccount {
             admitted(patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked))),
         )?;
         tell_alarms(self.ledger.bind(py));
-        Ok(reservation.map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel, asked.key.is_some())))
+        Ok(reservation
+            .map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel, asked.key.is_some())))
     }
 
     fn __eq__(&self, other: &Self) -> bool {

@@ -7,9 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use safeguards_core::amount::{Amount, Units};
 use safeguards_core::clock::{Clock, Wall};
-use safeguards_core::ledger::{
-    BudgetRefusal, Closed, Kind, Ledger, LedgerError, Settlement, WindowRefusal,
-};
+use safeguards_core::ledger::{BudgetRefusal, Closed, Kind, Ledger, LedgerError, Settlement, WindowRefusal};
 
 use crate::amount::to_decimal;
 use crate::patience::patiently;

@@ -51,7 +51,8 @@ impl Reservable for Bundle {
     const STAYS: &'static str = "resources stay";
 
     fn in_words(&self, ledger: &Ledger) -> String {
-        let words = self.iter().map(|(resource, amount)| format!("{}: {amount}", ledger.resource_name(resource)));
+        let words =
+            self.iter().map(|(resource, amount)| format!("{}: {amount}", ledger.resource_name(resource)));
         format!("{{{}}}", words.collect::<Vec<_>>().join(", "))
     }
 

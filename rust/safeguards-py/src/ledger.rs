@@ -24,7 +24,7 @@ use crate::arguments::{
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
-use crate::patience::{let_go, patiently, until_interrupted};
+use crate::patience::{at_length, let_go, patiently, until_interrupted};
 use crate::receipt::PyReceipt;
 use crate::reports;
 use crate::reservation::PyReservation;
@@ -262,7 +262,9 @@ impl PyLedger {
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
         let operation = operation(this, py, operation_type)?;
         let also = maybe_also(also)?;
-        let debit = |agent: &Arc<Account>| this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key);
+        let debit = |agent: &Arc<Account>| {
+            this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
+        };
         let receipt = this.answer(py, patiently(py, core, || core.with_agent(agent_id, debit)))?;
         tell_alarms(slf);
         Ok(PyReceipt(receipt))
@@ -294,7 +296,9 @@ impl PyLedger {
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
         let operation = operation(this, py, operation_type)?;
         let also = maybe_also(also)?;
-        let debit = |agent: &Arc<Account>| this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key);
+        let debit = |agent: &Arc<Account>| {
+            this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
+        };
         let done = this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, debit))))?;
         tell_alarms(slf);
         Ok(done.is_some())
@@ -393,7 +397,8 @@ impl PyLedger {
         let reservation =
             this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
         tell_alarms(slf);
-        Ok(reservation.map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())))
+        Ok(reservation
+            .map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())))
     }
 
     /// Debits many agents in one call, each in turn, with the interpreter lock released.
@@ -805,7 +810,7 @@ impl PyLedger {
     ///     >>> coordinator.get_all_agent_ids()
     ///     ['bot']
     fn get_all_agent_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        Ok(reports::strings(self.ask(py, |core| core.agent_ids())?))
+        Ok(reports::strings(self.ask(py, Ledger::agent_ids)?))
     }
 
     /// Ids of all pools, sorted.
@@ -814,7 +819,7 @@ impl PyLedger {
     ///     >>> coordinator.get_pool_ids()
     ///     ['team']
     fn get_pool_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        Ok(reports::strings(self.ask(py, |core| core.pool_ids())?))
+        Ok(reports::strings(self.ask(py, Ledger::pool_ids)?))
     }
 
     fn _has_pool(&self, py: Python<'_>, pool_id: &str) -> PyResult<bool> {
@@ -836,7 +841,8 @@ impl PyLedger {
 
     fn _watch_low(&self, py: Python<'_>, pool_id: &str, low: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let low = low.map(|low| grant(low, "low")).transpose()?;
-        self.answer(py, self.ask(py, |core| core.watch_low(pool_id, low))?)
+        let core = self.core(py)?;
+        self.answer(py, at_length(py, core, || core.watch_low(pool_id, low)))
     }
 
     fn _agent_snapshot<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {

@@ -61,6 +61,8 @@ mod _native {
     #[pymodule_export]
     use crate::forecast::{PyUsageLearner, forecast_usage};
     #[pymodule_export]
+    use crate::handle::Ready;
+    #[pymodule_export]
     use crate::ledger::PyLedger;
     #[pymodule_export]
     use crate::next_hour::PyNextHour;
@@ -68,8 +70,6 @@ mod _native {
     use crate::rate_limiter::PyRateLimiter;
     #[pymodule_export]
     use crate::receipt::PyReceipt;
-    #[pymodule_export]
-    use crate::handle::Ready;
     #[pymodule_export]
     use crate::reservation::PyReservation;
     #[pymodule_export]

@@ -20,6 +20,7 @@ thread_local! {
 }
 
 /// Does something without the interpreter.
+#[cold]
 fn detached<R: Send>(py: Python<'_>, act: impl FnOnce() -> R + Send) -> R {
     py.detach(|| {
         let before = IS_DETACHED.replace(true);
@@ -78,11 +79,15 @@ impl GoOn for Signals {
     fn may(&self) -> bool {
         if self.looked.get().elapsed() >= SIGNALS_EVERY {
             let before = IS_DETACHED.replace(false);
-            let raised = Python::attach(|py| py.check_signals()).err();
+            let raised = Python::attach(look_for_signals).err();
             IS_DETACHED.set(before);
             self.looked.set(Instant::now());
             *self.raised.borrow_mut() = raised;
         }
         self.raised.borrow().is_none()
     }
+}
+
+fn look_for_signals(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
 }

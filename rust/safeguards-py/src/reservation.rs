@@ -130,11 +130,8 @@ impl PyReservation {
     ///     >>> clock.advance(59)
     ///     >>> reservation.state
     ///     'active'
-    fn extend(
-        &self,
-        py: Python<'_>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-    ) -> PyResult<()> {
+    ///     >>> reservation.release()
+    fn extend(&self, py: Python<'_>, #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64) -> PyResult<()> {
         self.0.extend(py, ttl_seconds)
     }
 

@@ -133,11 +133,8 @@ impl PyResourceReservation {
     ///     >>> clock.advance(59)
     ///     >>> reservation.state
     ///     'active'
-    fn extend(
-        &self,
-        py: Python<'_>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-    ) -> PyResult<()> {
+    ///     >>> reservation.release()
+    fn extend(&self, py: Python<'_>, #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64) -> PyResult<()> {
         self.0.extend(py, ttl_seconds)
     }
 

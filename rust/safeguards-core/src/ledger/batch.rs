@@ -21,7 +21,7 @@ use crate::sync::MutexGuard;
 /// Accounts that are fetched at once, and debits for which a pool stays locked at most: a few microseconds.
 const STRIDE: usize = 32;
 
-/// Debits between two of which the directory stays locked: about a millisecond.
+/// Debits for which the directory stays locked at most: about a millisecond.
 const SLICE: usize = 128 * STRIDE;
 
 /// Neighbours of one pool from which on it is worth keeping it locked.

@@ -65,7 +65,7 @@ impl Ledger {
         };
         match Q::keys(self).once(key, payload, self, debit)? {
             Effect::Charged(settlement) => Q::receipt_in(&settlement).cloned(),
-            Effect::Reserved(_) => None,
+            Effect::Reserved(..) => None,
         }
         .ok_or_else(|| LedgerError::IdempotencyConflict(key.into()))
     }

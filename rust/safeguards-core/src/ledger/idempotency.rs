@@ -15,6 +15,7 @@ use super::error::{LedgerError, Settlement};
 use super::operation::OperationId;
 use super::path::Path;
 use super::quantity::Quantity;
+use super::reservation::Overage;
 use crate::clock::Monotonic;
 use crate::sync::Mutex;
 
@@ -56,8 +57,8 @@ pub(super) struct Payload {
 pub(super) enum Effect {
     /// Something was charged.
     Charged(Settlement),
-    /// The agent's reservation of this number was made.
-    Reserved(u64),
+    /// The agent's reservation of this number was made, on terms that a repetition need not ask for.
+    Reserved(u64, Overage),
 }
 
 /// The keys that are remembered.

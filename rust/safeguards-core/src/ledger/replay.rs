@@ -172,8 +172,10 @@ impl Replay {
         }
         if let Some(key) = &posted.key {
             let (phase, effect) = match posted.reservation {
-                Some(Reserved { number, .. }) => (Phase::Reserve, Effect::Reserved(number)),
-                None => {
+                Some(Reserved { number, terms: Some(terms) }) => {
+                    (Phase::Reserve, Effect::Reserved(number, terms.overage))
+                }
+                _ => {
                     let receipt = Q::receipt(&transaction, &agents, &self.ledger);
                     (Phase::Debit, Effect::Charged(Q::settlement(receipt)))
                 }

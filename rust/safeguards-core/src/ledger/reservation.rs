@@ -137,22 +137,33 @@ impl Ledger {
     ) -> Result<Reservation<Q>, LedgerError> {
         let path = path.into();
         let payload = Payload::new(path, &request.what, request.operation, Phase::Reserve);
-        let reserve = || self.reserve_at(path, request, Some(key)).map(|made| Effect::Reserved(made.number));
-        match Q::keys(self).once(key, payload, self, reserve)? {
-            Effect::Reserved(number) => Ok(self.handle_of(path, request, number)),
+        let reserve = || {
+            let made = self.reserve_at(path, request, Some(key))?;
+            Ok(Effect::Reserved(made.number, made.overage))
+        };
+        let effect = Q::keys(self).once(key, payload, self, reserve)?;
+        path.agent.lock().check_open(path.agent)?;
+        match effect {
+            Effect::Reserved(number, overage) => Ok(self.handle_of(path, request, number, overage)),
             // A key's payload tells debits from reservations.
             Effect::Charged(_) => Err(LedgerError::IdempotencyConflict(key.into())),
         }
     }
 
-    fn handle_of<Q: Quantity>(&self, path: Path<'_>, request: &Request<Q>, number: u64) -> Reservation<Q> {
+    fn handle_of<Q: Quantity>(
+        &self,
+        path: Path<'_>,
+        request: &Request<Q>,
+        number: u64,
+        overage: Overage,
+    ) -> Reservation<Q> {
         Reservation {
             agent: Arc::clone(path.agent),
             joint: path.joint.cloned(),
             what: request.what.clone(),
             number,
             operation: request.operation,
-            overage: request.overage,
+            overage,
             ledger: self.id,
         }
     }
@@ -184,7 +195,7 @@ impl Ledger {
             Q::pass(&transaction, &mut agents, self)?;
             transaction.hold(&mut agents, self);
             self.wake(&mut agents, time_over);
-            Ok(self.handle_of(path, request, number))
+            Ok(self.handle_of(path, request, number, request.overage))
         })
     }
 

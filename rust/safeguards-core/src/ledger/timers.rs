@@ -91,8 +91,9 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Wall(0)));
         let ledger = Ledger::new(Clock::Manual(Arc::clone(&clock)), HistoryLimits::default(), Vec::new());
         let new = NewPool { id: "team", parent: None, budget: Amount::MAX, priority: 5, schedule: None };
-        ledger.create_pool(new).unwrap();
-        let agents = ["ann", "bob"].map(|id| ledger.register_agent(id, "team", 5, Amount::MAX).unwrap());
+        ledger.create_pool(new).expect("a pool");
+        let agents =
+            ["ann", "bob"].map(|id| ledger.register_agent(id, "team", 5, Amount::MAX).expect("an agent"));
         (ledger, clock, agents)
     }
 

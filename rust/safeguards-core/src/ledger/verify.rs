@@ -102,7 +102,9 @@ impl Ledger {
         }
         let agents: Vec<_> = slots.agents().map(|agent| agent.lock()).collect();
         let mut totals = Totals::default();
-        agents.iter().for_each(|state| totals.count(state));
+        for state in &agents {
+            totals.count(state);
+        }
         totals.check_capacities(&capacities, violations);
     }
 }

@@ -104,7 +104,7 @@ impl Window {
         let mut at = now;
         while excess > 0 {
             let is_charge = match (charged.peek(), given_back.peek()) {
-                (Some(charge), Some(hold)) => charge.0 <= hold.0,
+                (Some(charge), Some(back)) => charge.0 <= back.0,
                 (charge, _) => charge.is_some(),
             };
             let departure = if is_charge { charged.next() } else { given_back.next() };

@@ -71,7 +71,7 @@ impl World {
         Arc::new(Self { ledger, clock, ann, bob, team })
     }
 
-    fn debit(&self, agent: &Account, wholes: i128) -> bool {
+    fn debit(&self, agent: &Arc<Account>, wholes: i128) -> bool {
         match self.ledger.debit(agent, &whole(wholes), NONE) {
             Ok(_) => true,
             Err(LedgerError::BudgetExceeded(_) | LedgerError::RateLimitExceeded(_)) => false,
@@ -94,7 +94,7 @@ impl World {
         (remaining / one, reserved / one, spent / one)
     }
 
-    fn count(&self, agent: &Account, kind: EventKind) -> usize {
+    fn count(&self, agent: &Arc<Account>, kind: EventKind) -> usize {
         self.ledger.events(agent).unwrap().iter().filter(|event| event.kind == kind).count()
     }
 
@@ -426,7 +426,7 @@ fn a_settlement_of_resources_meets_the_end_of_its_time() {
             let (world, [_, both]) = with_resources();
             let overage = Overage::AllowWithOverdraft;
             let request = Request { what: both.clone(), ttl_nanos: TTL, overage, operation: NONE };
-            let reservation = world.ledger.reserve(&world.ann, request).unwrap();
+            let reservation = world.ledger.reserve(&world.ann, &request).unwrap();
             (world, (reservation, both))
         },
         |w, _| {

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from safeguards.backtest.forecast import ForecastBacktest
 
 ROOT = Path(__file__).parents[1]
-DATA = ROOT.parent / "shared" / "data"
+DATA = ROOT / "examples" / "data"
 DAY, WEEK, WINDOW = 24, 168, 14 * 24
 MISSED = []
 

@@ -19,6 +19,7 @@ LAYERS = {
     "_later": 0,
     "types": 0,
     "_native": 1,
+    "_values": 1,
     "core": 2,
     "budget.rate_limiter": 2,
     "budget.multi_resource": 2,

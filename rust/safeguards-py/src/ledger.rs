@@ -10,20 +10,19 @@ use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{
     Account, Alarm, Crossing, HistoryLimits, Kind, Ledger, LedgerError, NewPool, OperationId, Receipt,
-    Schedule, Threshold,
+    Threshold,
 };
 
 use crate::account::PyAccount;
 use crate::amount::{charge, grant, signed, to_decimal};
-use crate::arguments::{
-    Asked, check_id, check_priority, count, float_seconds, operation, period, time_zone, whole,
-};
+use crate::arguments::{Asked, check_id, check_priority, count, float_seconds, operation, period, whole};
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
 use crate::receipt::PyReceipt;
 use crate::reports;
 use crate::reservation::{Held, PyReservation};
+use crate::time_zones;
 
 /// The books behind `BudgetCoordinator`, which inherits every method from here.
 ///
@@ -427,13 +426,12 @@ impl PyLedger {
         #[pyo3(from_py_with = whole)] priority: i64,
         parent_id: Option<&str>,
         budget_period: Option<&Bound<'_, PyAny>>,
-        timezone: Option<&str>,
+        timezone: Option<time_zones::Zone>,
     ) -> PyResult<()> {
         let budget = grant(initial_budget, "initial_budget")?;
         let (core, priority) = (self.core(py)?, check_priority(py, priority)?);
         check_id(py, "pool_id", pool_id)?;
-        let (period, zone) = (period(budget_period)?, time_zone(py, timezone)?);
-        let schedule = period.map(|period| Schedule::new(period, zone, core.clock().wall()));
+        let schedule = time_zones::schedule(py, period(budget_period)?, timezone, core.clock().wall())?;
         let new = NewPool { id: pool_id, parent: parent_id, budget, priority, schedule };
         self.answer(py, core.create_pool(new)).map(|_| ())
     }

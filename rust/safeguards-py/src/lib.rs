@@ -36,6 +36,7 @@ mod resource_reservation;
 mod resources;
 mod rl;
 mod sharing;
+mod time_zones;
 
 use pyo3::prelude::*;
 
@@ -78,4 +79,6 @@ mod _native {
     use crate::rl::{PyQTable, best_budgets};
     #[pymodule_export]
     use crate::sharing::{PyMembers, max_min_shares};
+    #[pymodule_export]
+    use crate::time_zones::{check_local_time_zone, time_zone_name, time_zone_rules};
 }

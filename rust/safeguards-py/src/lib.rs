@@ -43,6 +43,11 @@ use pyo3::prelude::*;
 /// The compiled core.
 #[pymodule]
 mod _native {
+    /// Of the package and of all crates of it.
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "as Python writes it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
     #[pymodule_export]
     use crate::account::PyAccount;
     #[pymodule_export]

@@ -97,18 +97,18 @@ wheel: $(BIN)/maturin ## Wheel and sdist as they are published, into dist/
 	rm -rf dist
 	$(BIN)/pip install --quiet --group wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATURIN) build --release --quiet --zig --compatibility manylinux_2_17 --out dist
-	$(MATURIN) sdist --quiet --out dist
+	$(MATURIN) sdist --out dist
 	$(BIN)/twine check --strict dist/*
 
 .PHONY: test-wheel
 test-wheel: wheel ## Install wheel and sdist into new venvs and run the README's example
-	benches/../tests/install.sh
+	tests/install.sh $(PYTHON) dist/*.whl dist/*.tar.gz
 
 # One abi3 wheel is built, and each interpreter that is here tests it. `make test-pythons PYTHONS=python3.14`.
 PYTHONS ?= python3.12 python3.13 python3.14 python3.15
 .PHONY: test-pythons
-test-pythons: ## The quick part of the Python suite on each other CPython that is here
-	tests/test_pythons.sh $(PYTHONS)
+test-pythons: wheel ## The quick part of the Python suite on each other CPython that is here
+	tests/pythons.sh dist/*.whl $(PYTHONS)
 
 .PHONY: audit
 audit: $(VENV)/.dev ## Licences and sources of all crates, and their known faults where that list can be had

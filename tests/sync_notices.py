@@ -20,8 +20,8 @@ CHOICE = ("LICENSE-MIT", "LICENSE-APACHE", "LICENSE", "COPYING")
 RULE = "=" * 100
 HEAD = """\
 The compiled module of this package contains the following libraries (Rust crates). Each is used under the
-licence that stands below it. The recorded trace in safeguards/data has its own licence, in the README beside it.
-The rules of time zones are those of the IANA Time Zone Database, which is in the public domain.
+licence that stands below it. The recorded trace in safeguards/data has its own licence, in the README beside
+it. The rules of time zones are those of the IANA Time Zone Database, which is in the public domain.
 """
 
 

@@ -1,6 +1,6 @@
 """Writes python/README.md: the README as an index of packages can show it.
 
-There neither pictures nor pages of this tree exist: pictures are left out, and links to pages become their text.
+It has neither the pictures nor the pages of this tree: pictures are left out, links to pages become text.
 `python tests/sync_package_readme.py` writes the file; the tests only ask whether it would change.
 """
 

@@ -115,8 +115,7 @@ def test_a_folder_of_one_machine_is_found(text):
 
 
 def test_recorded_data_stand_in_the_tree_once_with_source_and_licence():
-    data = [p for p in ROOT.rglob("*") if p.suffix in {".npz", ".gz", ".csv"} and "." not in name(p)[0]]
-    data = [path for path in data if path.relative_to(ROOT).parts[0] not in {"target", "dist"}]
+    data = [p for part in PARTS for p in (ROOT / part).rglob("*") if p.suffix in {".npz", ".gz", ".csv"}]
     assert {name(path.parent) for path in data} == {"examples/data", "python/safeguards/data"}
     contents = [path.read_bytes() for path in data]
     assert len(set(contents)) == len(contents)

@@ -6,8 +6,8 @@ Never overspent: a budget of 1.00 hit by 50 threads with 0.10 each admits exactl
 
 from typing import TYPE_CHECKING
 
-from safeguards._later import later
 from safeguards import _native
+from safeguards._later import later
 from safeguards._native import ManualClock, SystemClock
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation

@@ -22,13 +22,13 @@ find_python() { # the first that runs: by its name, or among those of pyenv
     done
 }
 
-suite() { # name python requirement...
+suite() { # name python warnings requirement...
     local venv=$work/$1
     "$2" -m venv "$venv"
     "$venv/bin/pip" install --quiet --upgrade pip
-    (cd "$work/tree" && "$venv/bin/pip" install --quiet --group test "$wheel[cli,plot,rl]" "${@:3}")
+    (cd "$work/tree" && "$venv/bin/pip" install --quiet --group test "$wheel[cli,plot,rl]" "${@:4}")
     "$venv/bin/python" -c 'import sys, numpy; print(">>>", sys.version.split()[0], "numpy", numpy.__version__)'
-    (cd "$work/tree" && "$venv/bin/pytest" -n auto -m "not slow")
+    (cd "$work/tree" && "$venv/bin/pytest" -n auto -m "not slow" -W "$3")
     rm -rf "$venv"
 }
 
@@ -38,8 +38,8 @@ for name in "$@"; do
         echo ">>> NOT HERE, not tested: $name"
         continue
     fi
-    suite "$name" "$python"
+    suite "$name" "$python" error
     if [ "$name" = python3.12 ]; then
-        suite "$name-oldest-numpy" "$python" "numpy==1.26.*"
+        suite "$name-oldest-numpy" "$python" ignore::DeprecationWarning "numpy==1.26.*"
     fi
 done

@@ -1787,8 +1787,8 @@ class QTable:
 
         Example:
             >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
-            >>> (table.copy().values == table.values).all()
-            np.True_
+            >>> np.array_equal(table.copy().values, table.values)
+            True
         """
 
 def best_budgets(

@@ -42,7 +42,7 @@ MISSED = []
 
 
 def wide(name: str) -> Demand:
-    rows = list(csv.reader((DATA / name).read_text().splitlines()))
+    rows = list(csv.reader((DATA / name).read_text(encoding="utf-8").splitlines()))
     return Demand(tuple(rows[0][1:]), np.array([[float(v) for v in row[1:]] for row in rows[1:]]).T)
 
 

@@ -114,7 +114,7 @@ def test_everything_compiled_has_a_docstring(name):
 
 
 def test_the_stub_has_the_docstrings_of_the_compiled_module():
-    stub = sync_stub_docs.STUB.read_text()
+    stub = sync_stub_docs.STUB.read_text(encoding="utf-8")
     assert sync_stub_docs.with_docs(stub) == stub, "run `make stub-docs`"
 
 

@@ -333,6 +333,13 @@ def test_a_forecast_of_the_end_of_time_is_none():
     assert [learner.predict_budget_needs("bot", end) for end in LATE] == [None] * len(LATE)
 
 
+def test_a_history_may_begin_and_end_with_time():
+    for load in (BudgetPatternLearner(make()).load_history, policy().load_history):
+        load("bot", EARLY, [1] * len(EARLY))
+        with pytest.raises(TypeError, match="a time must be a datetime"):
+            load("bot", [NOON.date()], [1])
+
+
 def test_no_clock_shows_the_ends():
     for end in EARLY + LATE:
         with pytest.raises(ConfigurationError, match="is out of range"):

@@ -74,7 +74,10 @@ def as_utc(at: datetime, zone: tzinfo | None = None) -> datetime:
 
     Raises:
         ConfigurationError: local time is asked for, and `TZ` is wrong.
+        TypeError: it is no `datetime`.
     """
+    if not isinstance(at, datetime):
+        raise TypeError(f"a time must be a datetime, not {at!r}")
     if at.tzinfo is None:
         if zone is None:
             check_local()

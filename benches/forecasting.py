@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from safeguards.backtest.forecast import ForecastBacktest
 
 ROOT = Path(__file__).parents[1]
-DATA = ROOT.parent / "shared" / "data"
+DATA = ROOT / "examples" / "data"
 DAY, WEEK, WINDOW = 24, 168, 14 * 24
 MISSED = []
 
 
 def wide(name: str) -> Demand:
-    rows = list(csv.reader((DATA / name).read_text().splitlines()))
+    rows = list(csv.reader((DATA / name).read_text(encoding="utf-8").splitlines()))
     return Demand(tuple(rows[0][1:]), np.array([[float(v) for v in row[1:]] for row in rows[1:]]).T)
 
 

@@ -65,4 +65,4 @@ def with_docs(stub: str) -> str:
 
 
 if __name__ == "__main__":
-    STUB.write_text(with_docs(STUB.read_text()))
+    STUB.write_text(with_docs(STUB.read_text(encoding="utf-8")), encoding="utf-8")

@@ -164,7 +164,7 @@ def test_a_huge_exponent_costs_nothing():
         (1,),
         1j,
         Fraction(1, 3),
-        object(),
+        ...,
         Decimal,
         bytearray(b"1"),
     ],

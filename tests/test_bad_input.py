@@ -128,7 +128,7 @@ def test_unknown_pools(unchanged, pool_id):
         assert caught.value.account == pool_id
 
 
-@pytest.mark.parametrize("wrong", [None, 5, 1.5, b"bot", ["bot"], object()], ids=repr)
+@pytest.mark.parametrize("wrong", [None, 5, 1.5, b"bot", ["bot"], object], ids=repr)
 def test_ids_of_wrong_types(unchanged, wrong):
     for call in [*calls_with_agent(unchanged), *calls_with_pool(unchanged)]:
         with pytest.raises(TypeError):

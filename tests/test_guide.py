@@ -15,7 +15,7 @@ import pytest
 from safeguards import BudgetCoordinator, ManualClock, NotificationManager
 
 GUIDE = Path(__file__).parent / "data" / "dynamic_budget.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 POOL_SIZING, REALLOCATION, RATE_LIMITING, SCHEDULE, LEARNING = 0, 1, 2, 3, 4
 OPTIMIZER, MULTI_RESOURCE, COST_BENEFIT = 5, 6, 7
 

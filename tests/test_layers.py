@@ -20,6 +20,7 @@ LAYERS = {
     "types": 0,
     "_native": 1,
     "_lines": 1,
+    "_values": 1,
     "core": 2,
     "budget.rate_limiter": 2,
     "budget.multi_resource": 2,
@@ -73,7 +74,7 @@ def imports(tree):
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=module_name)
 def test_imports_go_down_only(path):
     own = layer(module_name(path))
-    for name in imports(ast.parse(path.read_text())):
+    for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
         if name.startswith("safeguards."):
             imported = name.removeprefix("safeguards.")
             assert layer(imported) <= own, f"{module_name(path)} (L{own}) imports {name}"
@@ -97,10 +98,10 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 def test_the_only_dependency_at_run_time_is_numpy():
-    project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert [requirement.split(">")[0] for requirement in project["dependencies"]] == ["numpy"]
     standard = sys.stdlib_module_names
     for path in PACKAGE.rglob("*.py"):
         if layer(module_name(path)) < 4:
-            roots = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
+            roots = {name.split(".")[0] for name in imports(ast.parse(path.read_text(encoding="utf-8")))}
             assert roots <= standard | {"safeguards", "numpy"}, path

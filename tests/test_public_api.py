@@ -87,7 +87,9 @@ def test_every_public_member_is_documented(path):
 def test_compiled_classes_are_frozen():
     sources = Path(__file__).parents[1].glob("rust/safeguards-py/src/*.rs")
     attributes = [
-        m for path in sources for m in re.findall(r"#\[pyclass\((.*?)\)\]", path.read_text(), re.DOTALL)
+        m
+        for path in sources
+        for m in re.findall(r"#\[pyclass\((.*?)\)\]", path.read_text(encoding="utf-8"), re.DOTALL)
     ]
     compiled = [thing for thing in vars(_native).values() if inspect.isclass(thing)]
     assert len(attributes) == len(compiled)

@@ -33,7 +33,8 @@ def run(code, name, namespace):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_python_blocks_print_what_the_page_says(page):
+def test_python_blocks_print_what_the_page_says(page, monkeypatch):
+    monkeypatch.chdir(ROOT)  # pages name the files of the checkout
     namespace = {"__name__": "docs"}
     for line, code, expected in blocks(page):
         assert run("\n" * line + code, str(page), namespace) == expected, f"{page}:{line}"

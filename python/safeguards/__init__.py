@@ -6,6 +6,7 @@ Never overspent: a budget of 1.00 hit by 50 threads with 0.10 each admits exactl
 
 from typing import TYPE_CHECKING
 
+from safeguards import _native
 from safeguards._later import later
 from safeguards._native import ManualClock, SystemClock
 from safeguards.budget.rate_limiter import BudgetRateLimiter
@@ -144,6 +145,8 @@ __all__ = [
     "fair_shares",
     "fair_tasks",
 ]
+
+__version__: str = _native.__version__
 
 # What steers budgets is imported when it is first asked for: who only guards a budget does not wait for it.
 _LATER = {

@@ -7,13 +7,15 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 _T_co = TypeVar("_T_co", covariant=True)
+
+__version__: Final[str]
 
 Amount: TypeAlias = Decimal | int | str
 Clock: TypeAlias = ManualClock | SystemClock
@@ -467,7 +469,7 @@ class Ledger:
         priority: int,
         parent_id: str | None,
         budget_period: str | timedelta | None,
-        timezone: str | None,
+        timezone: str | int | None,
     ) -> None: ...
     def _has_pool(self, pool_id: str) -> bool: ...
     def _agents_below(self, pool_id: str) -> int: ...
@@ -1336,6 +1338,29 @@ class _Ready(Generic[_T_co]):
     def __iter__(self) -> Self: ...
     def __next__(self) -> _T_co: ...
 
+def time_zone_name(name: str) -> str:
+    """The name of a time zone as the database of zones writes it, whatever the case of the letters.
+
+    Example:
+        >>> time_zone_name("europe/berlin")
+        'Europe/Berlin'
+    """
+
+def time_zone_rules(name: str) -> bytes | None:
+    """The rules of a zone as a file of the format TZif; none if it is not known.
+
+    Example:
+        >>> time_zone_rules("Europe/Berlin")[:4]
+        b'TZif'
+    """
+
+def check_local_time_zone() -> None:
+    """Refuses an environment variable `TZ` that names no time zone.
+
+    Example:
+        >>> check_local_time_zone()
+    """
+
 def reads_decimals_in_place() -> bool:
     """Whether `Decimal`s are read in place on this interpreter. If not: by text, with the same results."""
 
@@ -1463,7 +1488,7 @@ def simulate_allocation(
 @final
 class UsageLearner:
     """Usage of many agents, and what it says of the future."""
-    def __new__(cls, days: int, min_points: int, timezone: str | None) -> Self: ...
+    def __new__(cls, days: int, min_points: int, timezone: str | int | None) -> Self: ...
     def read(self, ledger: Ledger) -> int:
         """Reads what is new in a ledger; the number of agents that had something."""
     def load(
@@ -1792,8 +1817,8 @@ class QTable:
 
         Example:
             >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
-            >>> (table.copy().values == table.values).all()
-            np.True_
+            >>> np.array_equal(table.copy().values, table.values)
+            True
         """
 
 def best_budgets(

@@ -42,6 +42,11 @@ def taxi():
     return _table("nab_nyc_taxi_hourly.csv", 2016)
 
 
+def taxi_half_year():
+    """The same, 30 weeks."""
+    return _table("nab_nyc_taxi_hourly.csv", 5160)
+
+
 def small_pools():
     """Ten pools of about six tenants each, all of the same weight."""
     cost = m_large().cost

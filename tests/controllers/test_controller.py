@@ -12,6 +12,7 @@ import traceback
 import weakref
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -480,7 +481,8 @@ raiser.start()
 wait_for(lambda: len(raiser.runs) > 3)
 print("done")
 """
+    root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=root
     )
     assert (done.stdout, done.stderr) == ("done\n", "")

@@ -1,36 +1,16 @@
 """How good forecasts are on recorded workloads: bars, not impressions."""
 
-import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backtest.recorded import m_large as tenants
+from backtest.recorded import nab_tweets as tweets
+from backtest.recorded import taxi_half_year as taxi
 from safeguards.backtest import Demand
 from safeguards.backtest.forecast import LEARNER, YESTERDAY, backtest_forecast
 from safeguards.exceptions import ConfigurationError
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
-
-def wide(name):
-    rows = list(csv.reader((DATA / name).read_text().splitlines()))
-    names = tuple(rows[0][1:])
-    return Demand(names, np.array([[float(value) for value in row[1:]] for row in rows[1:]]).T)
-
-
-def tenants():
-    return Demand.read_csv(DATA / "servegen_m-large_hourly.csv.gz")
-
-
-def tweets():
-    return wide("nab_tweets_hourly.csv")
-
-
-def taxi():
-    return wide("nab_nyc_taxi_hourly.csv")
-
 
 BARS = [(tenants, 57, 7, 0.90), (tweets, 10, 41, 0.80), (taxi, 1, 201, 0.55)]
 

@@ -421,7 +421,7 @@ def test_bad_amounts_come_first_and_are_named(resources, bad, error):
     assert books(resources) == BEFORE
 
 
-@pytest.mark.parametrize("bad", [None, 5, "calls", [("calls", 1)], {"calls"}, object()], ids=repr)
+@pytest.mark.parametrize("bad", [None, 5, "calls", [("calls", 1)], {"calls"}, object], ids=repr)
 def test_what_is_no_mapping(resources, bad):
     for call in (resources.debit, resources.try_debit, resources.reserve, resources.initialize_budgets):
         with pytest.raises(TypeError, match="must map resource types to amounts"):

@@ -8,6 +8,7 @@ from decimal import ROUND_UP, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import UsageLearner
+from safeguards._values import time_zones
 from safeguards.budget._pattern_search import find_patterns
 from safeguards.core._amounts import plain
 from safeguards.core._ticker import ticker_of
@@ -69,7 +70,8 @@ class BudgetPatternLearner(Controller):
         interval_seconds: how often it sets budgets once it is started, and for how long: whole hours.
         max_change: the most that one decision changes, as a share of the budget its period began with.
         timezone: whose hours of the day habits follow, and what naive times mean: a name such as
-            `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not given.
+            `"Europe/Berlin"`, an offset such as `"+02:00"`, a `ZoneInfo` or a `datetime.timezone`; local
+            time if not given.
 
     Raises:
         ConfigurationError: an argument makes no sense.
@@ -121,8 +123,8 @@ class BudgetPatternLearner(Controller):
         self.learning_period_days = days
         self.prediction_confidence = prediction_confidence
         self.min_data_points = points
-        self._zone = _zone(timezone)
-        self._usage = UsageLearner(days, points, _zone_name(timezone, self._zone))
+        self._zone, zone = time_zones.read(timezone)
+        self._usage = UsageLearner(days, points, zone)
         self._collecting = threading.Lock()
         self._collection: Job | None = None
         self._read_at: datetime | None = None
@@ -332,11 +334,7 @@ class BudgetPatternLearner(Controller):
         """A time in UTC; a naive one is in the learner's time zone."""
         if not isinstance(time, datetime):
             raise TypeError(f"a time must be a datetime or a numpy.datetime64, not {time!r}")
-        local = time.replace(tzinfo=self._zone) if time.tzinfo is None and self._zone else time
-        try:
-            return local.astimezone(UTC)
-        except (OverflowError, ValueError) as error:
-            raise ConfigurationError(f"{time} is out of range: {error}") from None
+        return time_zones.as_utc(time, self._zone)
 
     def _micros(self, time: object) -> int:
         return (self._aware(time) - _EPOCH) // timedelta(microseconds=1)
@@ -391,27 +389,3 @@ def _check_bucket(minutes: object) -> None:
             "usage is kept by the quarter-hour: time_bucket_minutes must be a multiple of 15 that divides a "
             f"day, such as 15, 30, 60, 120, 240 or 1440, not {minutes!r}"
         )
-
-
-def _zone(timezone: str | tzinfo | None) -> tzinfo | None:
-    if not isinstance(timezone, str):
-        return timezone
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        return ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigurationError(
-            f"timezone {timezone!r} is not known: use a name such as 'Europe/Berlin'"
-        ) from error
-
-
-def _zone_name(timezone: object, zone: tzinfo | None) -> str | None:
-    if zone is None:
-        return None
-    if zone is UTC:
-        return "UTC"
-    name = getattr(zone, "key", None)
-    if isinstance(name, str):
-        return name
-    raise ConfigurationError(f"timezone must be a name, a ZoneInfo or datetime.UTC, not {timezone!r}")

@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock
+from safeguards._values import time_zones
 from safeguards.budget._rl.history import Outlook, loaded_points
 from safeguards.budget._rl.online import Move, learn
 from safeguards.budget._rl.past import Interval, Past
@@ -122,6 +123,7 @@ class BudgetRLOptimizer(Controller):
         import numpy as np
 
         super().__init__(budget_coordinator, _HOUR, max_change=max_change, history_size=history_size)
+        time_zones.check_local()  # hours of the day and days of the week are local
         self.learning_rate = checked_share("learning_rate", learning_rate)
         self.discount_factor = checked_share("discount_factor", discount_factor, below_one=True)
         self.exploration_rate = checked_share("exploration_rate", exploration_rate)

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
+from safeguards._values import time_zones
 from safeguards.core import _report
 from safeguards.core.notification_manager import NotificationManager
-from safeguards.exceptions import BooksError, ConfigurationError
+from safeguards.exceptions import BooksError
 from safeguards.types.enums import AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
 
@@ -114,8 +115,8 @@ class BudgetCoordinator(Ledger):
                 now). At each begin the budget is `initial_budget` again, less what is still reserved; what
                 was left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
                 changes: each is granted once.
-            timezone: a name such as `"Europe/Berlin"`, a `ZoneInfo` or `datetime.UTC`; local time if not
-                given.
+            timezone: a name such as `"Europe/Berlin"`, an offset such as `"+02:00"`, a `ZoneInfo` or a
+                `datetime.timezone`; local time if not given.
 
         Returns:
             The pool's id.
@@ -126,10 +127,10 @@ class BudgetCoordinator(Ledger):
             ConfigurationError: `pool_id` is taken, empty or longer than 512 bytes, `priority` is not from 1
                 to 10, `budget_period` or `timezone` is none of the above, or it would be 33 pools deep.
         """
+        zone = time_zones.read(timezone)
         with self._lock:  # between finding a free id and taking it
             chosen = self._free_pool_id(name) if pool_id is None else pool_id
-            zone = _zone_name(timezone)
-            self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone)
+            self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone.native)
         return chosen
 
     def _free_pool_id(self, name: str) -> str:
@@ -297,14 +298,3 @@ class BudgetCoordinator(Ledger):
 
     def _repr_html_(self) -> str:
         return _report.html(self)
-
-
-def _zone_name(zone: str | tzinfo | None) -> str | None:
-    if zone is None or isinstance(zone, str):
-        return zone
-    if zone is UTC:
-        return "UTC"
-    name = getattr(zone, "key", None)
-    if isinstance(name, str):
-        return name
-    raise ConfigurationError(f"timezone must be a name, a ZoneInfo or datetime.UTC, not {zone!r}")

@@ -1,6 +1,5 @@
 //! Arguments other than amounts, checked before anything is done.
 
-use jiff::tz::TimeZone;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -204,12 +203,4 @@ pub(crate) fn period(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Period
     }
     let text = "budget_period must be 'hourly', 'daily', 'weekly', 'monthly' or a timedelta";
     Err(configuration_error(value.py(), format!("{text}, not {}", value.repr()?.to_string_lossy())))
-}
-
-/// A time zone by its name; the local one if there is none.
-pub(crate) fn time_zone(py: Python<'_>, name: Option<&str>) -> PyResult<TimeZone> {
-    let Some(name) = name else { return Ok(TimeZone::system()) };
-    TimeZone::get(name).map_err(|_| {
-        configuration_error(py, format!("timezone {name:?} is not known: use a name such as 'Europe/Berlin'"))
-    })
 }

@@ -8,12 +8,12 @@ use safeguards_core::clock::Wall;
 use safeguards_core::forecast as core;
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::time_zone;
 use crate::clock::{from_datetime, to_datetime};
 use crate::error::configuration_error;
 use crate::ledger::PyLedger;
 use crate::patience::at_length;
 use crate::reports::strings;
+use crate::time_zones::Zone;
 
 const UNITS_PER_AMOUNT: f64 = 1e9;
 
@@ -64,8 +64,8 @@ pub(crate) struct PyUsageLearner(Mutex<core::Learner>);
 #[pymethods]
 impl PyUsageLearner {
     #[new]
-    fn new(py: Python<'_>, days: u32, min_points: u64, timezone: Option<&str>) -> PyResult<Self> {
-        let zone = time_zone(py, timezone)?;
+    fn new(py: Python<'_>, days: u32, min_points: u64, timezone: Option<Zone>) -> PyResult<Self> {
+        let zone = Zone::or_local(py, timezone)?;
         Ok(Self(Mutex::new(core::Learner::new(core::Learning { days, min_points, zone }))))
     }
 

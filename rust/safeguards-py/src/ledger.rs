@@ -12,14 +12,13 @@ use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{
     Account, Alarm, Crossing, HistoryLimits, Joint, Kind, Ledger, LedgerError, NewPool, OperationId, Path,
-    Receipt, Reservation, Schedule, Threshold,
+    Receipt, Reservation, Threshold,
 };
 
 use crate::account::PyAccount;
 use crate::amount::{charge, grant, signed, to_decimal};
 use crate::arguments::{
-    Also, Asked, check_id, check_priority, count, float_seconds, maybe_also, operation, period, time_zone,
-    whole,
+    Also, Asked, check_id, check_priority, count, float_seconds, maybe_also, operation, period, whole,
 };
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
@@ -28,6 +27,7 @@ use crate::patience::{at_length, let_go, patiently, until_interrupted};
 use crate::receipt::PyReceipt;
 use crate::reports;
 use crate::reservation::PyReservation;
+use crate::time_zones;
 
 /// The books behind `BudgetCoordinator`, which inherits every method from here.
 ///
@@ -513,13 +513,12 @@ impl PyLedger {
         #[pyo3(from_py_with = whole)] priority: i64,
         parent_id: Option<&str>,
         budget_period: Option<&Bound<'_, PyAny>>,
-        timezone: Option<&str>,
+        timezone: Option<time_zones::Zone>,
     ) -> PyResult<()> {
         let budget = grant(initial_budget, "initial_budget")?;
         let (core, priority) = (self.core(py)?, check_priority(py, priority)?);
         check_id(py, "pool_id", pool_id)?;
-        let (period, zone) = (period(budget_period)?, time_zone(py, timezone)?);
-        let schedule = period.map(|period| Schedule::new(period, zone, core.clock().wall()));
+        let schedule = time_zones::schedule(py, period(budget_period)?, timezone, core.clock().wall())?;
         let new = NewPool { id: pool_id, parent: parent_id, budget, priority, schedule };
         self.answer(py, patiently(py, core, || core.create_pool(new))).map(|_| ())
     }

@@ -38,12 +38,18 @@ mod resource_reservation;
 mod resources;
 mod rl;
 mod sharing;
+mod time_zones;
 
 use pyo3::prelude::*;
 
 /// The compiled core.
 #[pymodule]
 mod _native {
+    /// Of the package and of all crates of it.
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "as Python writes it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
     #[pymodule_export]
     use crate::account::PyAccount;
     #[pymodule_export]
@@ -82,4 +88,6 @@ mod _native {
     use crate::rl::{PyQTable, best_budgets};
     #[pymodule_export]
     use crate::sharing::{PyMembers, max_min_shares};
+    #[pymodule_export]
+    use crate::time_zones::{check_local_time_zone, time_zone_name, time_zone_rules};
 }

@@ -205,8 +205,8 @@ impl PyQTable {
     ///
     /// Example:
     ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
-    ///     >>> (table.copy().values == table.values).all()
-    ///     np.True_
+    ///     >>> np.array_equal(table.copy().values, table.values)
+    ///     True
     fn copy(&self) -> Self {
         Self(Mutex::new(self.0.lock().clone()))
     }

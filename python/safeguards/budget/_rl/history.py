@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeguards._native import NextHour
+from safeguards._values import time_zones
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ def loaded_points(
 
     Raises:
         ConfigurationError: lengths that differ, or amounts that are no finite number from 0 on.
+        TypeError: a timestamp is no datetime.
     """
     import numpy as np
 
@@ -267,7 +269,7 @@ def loaded_points(
             raise ConfigurationError(f"amounts must be numbers, not {amount!r}") from None
         if not 0 <= value < float("inf"):
             raise ConfigurationError(f"amounts must be finite and not negative, not {amount!r}")
-        points.append((at.astimezone(), value))
+        points.append((time_zones.as_utc(at), value))
     return points
 
 

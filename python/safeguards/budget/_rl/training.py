@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from safeguards._values import time_zones
 from safeguards.budget._rl.history import Outlook
 from safeguards.budget._rl.policy import BudgetPolicy, Kinds, PolicyEvaluation, new_table, places
 from safeguards.budget._rl.settings import ALWAYS, feature_value
@@ -60,6 +61,7 @@ class Fleet:
 
     def starts(self, intervals: int) -> list[datetime]:
         """When each interval began, and the end of the last one; in local time."""
+        time_zones.check_local()
         step = timedelta(seconds=self.interval_seconds)
         return [(self.end - step * (intervals - n)).astimezone() for n in range(intervals + 1)]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from safeguards._values import time_zones
 from safeguards.budget.time_scheduler._values import TimeProfile
 from safeguards.core._amounts import amount
 from safeguards.exceptions import ConfigurationError
@@ -35,27 +36,6 @@ def profiles(schedule: object) -> list[TimeProfile]:
     return [_profile(name, entry) for name, entry in schedule.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def zone(timezone: object) -> tzinfo | None:
-    """A time zone by its name; None is that of this machine.
-
-    Raises:
-        ConfigurationError: there is no such zone.
-    """
-    if timezone is None or isinstance(timezone, tzinfo):
-        return timezone
-    if not isinstance(timezone, str):
-        raise ConfigurationError(f"timezone must be a name, a tzinfo or None, not {timezone!r}")
-    from zoneinfo import ZoneInfo
-
-    try:
-        return ZoneInfo(timezone)
-    except (LookupError, ValueError, OSError) as error:
-        raise ConfigurationError(
-            f"timezone {timezone!r} is not known: use a name such as 'Europe/Berlin', and where the system "
-            f"has no time zones pip install tzdata"
-        ) from error
-
-
 def instant(name: str, at: datetime) -> datetime:
     """An aware datetime in UTC that calendars can reach.
 
@@ -64,10 +44,7 @@ def instant(name: str, at: datetime) -> datetime:
     """
     if not isinstance(at, datetime):
         raise ConfigurationError(f"{name} must be a datetime, not {at!r}")
-    try:
-        found = at.astimezone(UTC)
-    except (OverflowError, ValueError):
-        found = _LAST
+    found = time_zones.as_utc(at)
     if not _FIRST < found < _LAST:
         raise ConfigurationError(f"{name} is too near to the ends of the calendar: {at}")
     return found

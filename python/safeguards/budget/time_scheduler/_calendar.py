@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
+from safeguards._values import time_zones
 from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, week_time
 from safeguards.exceptions import ConfigurationError
 
@@ -152,6 +153,8 @@ class Calendar:
     """
 
     def __init__(self, week: Week, zone: tzinfo | None) -> None:
+        if zone is None:
+            time_zones.check_local()
         self.week = week
         self._zone = zone
         self._latest: tuple[datetime, datetime, Occurrence | None] | None = None

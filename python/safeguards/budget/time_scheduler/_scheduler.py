@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from safeguards._values import time_zones
 from safeguards.budget.time_scheduler import _arguments as arguments
 from safeguards.budget.time_scheduler import _report as report
 from safeguards.budget.time_scheduler._calendar import Calendar, DaysMean, Week
@@ -48,7 +49,7 @@ class _Settings:
     ) -> _Settings:
         """The same with what is given."""
         return _Settings(
-            self.zone if timezone is None else arguments.zone(timezone),
+            self.zone if timezone is None else time_zones.read(timezone).tzinfo,
             self.days_mean if days_mean is None else _days_mean(days_mean),
             self.pacing if pacing is None else _pacing(pacing),
         )
@@ -87,8 +88,9 @@ class BudgetTimeScheduler(Controller):
 
     Args:
         budget_coordinator: the coordinator of the pools.
-        timezone: of all times of the day, by its name such as `"Europe/Berlin"`, or a `tzinfo`; the local
-            time of the machine if not given. A pool can have another one.
+        timezone: of all times of the day: a name such as `"Europe/Berlin"`, an offset such as `"+02:00"`, a
+            `ZoneInfo` or a `datetime.timezone`; the local time of the machine if not given. A pool can have
+            another one.
         days_mean: what the `days` of a profile filter: `"current"`, the local day of each moment, so that a
             window from Friday 22:00 to 09:00 ends at midnight if Saturday is not among them; or the day of
             the `"start"` of a window, so that it goes on to Saturday 09:00.

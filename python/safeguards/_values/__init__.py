@@ -1,0 +1,1 @@
+"""Checked readers of what people pass in: numbers, zones, amounts."""

@@ -95,7 +95,7 @@ def test_an_agent_registered_anew_has_spent_nothing_under_the_key(coordinator):
 
 
 def test_strange_keys(coordinator):
-    for key in ("", "🤖", "a\0b", "x" * 10_000):
+    for key in ("", "🤖", "a\0b", "x" * 256):
         receipt = coordinator.debit("bot", "0.1", idempotency_key=key)
         assert coordinator.debit("bot", "0.1", idempotency_key=key) == receipt
     assert float(coordinator.get_budget("bot")) == 0.6

@@ -121,16 +121,15 @@ def test_falling_deadlines_expire_in_linear_time():
         coordinator.register_agent("bot", "team", initial_budget=10**9)
         kept = [coordinator.reserve("bot", 1, ttl_seconds=900 - i / 10**4) for i in range(many)]
         clock.advance(901)
-        start = time.perf_counter()
+        start = time.process_time()
         assert coordinator.expire() == many
-        took = time.perf_counter() - start
+        took = time.process_time() - start
         assert kept[0].state == "expired"
         coordinator.verify()
         return took
 
-    few = min(expire(5_000) for _ in range(3))
-    # Eight times as many; each in a step for each would take 64 times as long.
-    assert min(expire(40_000) for _ in range(2)) < 40 * few
+    # A step for each that waits would take more than a second.
+    assert min(expire(80_000) for _ in range(2)) < 0.4
 
 
 def test_a_refused_attempt_does_not_look_for_the_time_of_the_next(clock, coordinator, limiter):

@@ -55,6 +55,7 @@ class Ledger:
         agent_id: str,
         amount: Amount,
         *,
+        also: str | Iterable[str] | None = None,
         operation_type: str | None = None,
         idempotency_key: str | None = None,
     ) -> Receipt:
@@ -65,6 +66,8 @@ class Ledger:
         Args:
             agent_id: the agent.
             amount: how much; more than 9 decimal places are rounded up.
+            also: ids of agents or pools that are charged as well, each with every account above it: all or
+                none, and one that is met twice once.
             operation_type: what for, at most 256 bytes; the usage history can be read by it.
             idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
                 type has no effect and the first receipt. The newest 100,000 keys are remembered for 24 hours;
@@ -92,6 +95,7 @@ class Ledger:
         agent_id: str,
         amount: Amount,
         *,
+        also: str | Iterable[str] | None = None,
         operation_type: str | None = None,
         idempotency_key: str | None = None,
     ) -> bool:
@@ -114,6 +118,7 @@ class Ledger:
         agent_id: str,
         amount: Amount,
         *,
+        also: str | Iterable[str] | None = None,
         ttl_seconds: float = 900.0,
         overage: _Overage = "allow_with_overdraft",
         operation_type: str | None = None,
@@ -130,8 +135,8 @@ class Ledger:
         Args:
             agent_id: the agent.
             amount: the most it can cost; more than 9 decimal places are rounded up.
-            also: ids of agents or pools that are charged as well, each with every account above it: all of them
-                or none, and one that is met twice once.
+            also: ids of agents or pools that are charged as well, each with every account above it: all or
+                none, and one that is met twice once.
             ttl_seconds: seconds until it is given back by itself, above 0.
             overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
@@ -162,6 +167,7 @@ class Ledger:
         agent_id: str,
         amount: Amount,
         *,
+        also: str | Iterable[str] | None = None,
         ttl_seconds: float = 900.0,
         overage: _Overage = "allow_with_overdraft",
         operation_type: str | None = None,
@@ -512,14 +518,19 @@ class Account:
     def available(self) -> Decimal:
         """The least that remains on the path from the agent to its topmost pool."""
     def debit(
-        self, amount: Amount, *, operation_type: str | None = None, idempotency_key: str | None = None
+        self,
+        amount: Amount,
+        *,
+        also: str | Iterable[str] | None = None,
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Receipt:
         """Charges the agent and every pool above it, all of them or none, as `BudgetCoordinator.debit` does.
 
         Args:
             amount: how much; more than 9 decimal places are rounded up.
-            also: ids of agents or pools that are charged as well, each with every account above it: all of them
-                or none, and one that is met twice once.
+            also: ids of agents or pools that are charged as well, each with every account above it: all or
+                none, and one that is met twice once.
             operation_type: what for, at most 256 bytes.
             idempotency_key: of at most 256 bytes; a repetition with the same key has no effect and the first
                 receipt.
@@ -536,7 +547,12 @@ class Account:
             Decimal('0.75')
         """
     def try_debit(
-        self, amount: Amount, *, operation_type: str | None = None, idempotency_key: str | None = None
+        self,
+        amount: Amount,
+        *,
+        also: str | Iterable[str] | None = None,
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
     ) -> bool:
         """As `debit`, but tells with a bool whether it was admitted: the fastest form of all.
 
@@ -556,6 +572,7 @@ class Account:
         self,
         amount: Amount,
         *,
+        also: str | Iterable[str] | None = None,
         ttl_seconds: float = 900.0,
         overage: _Overage = "allow_with_overdraft",
         operation_type: str | None = None,
@@ -571,8 +588,8 @@ class Account:
 
         Args:
             amount: the most it can cost; more than 9 decimal places are rounded up.
-            also: ids of agents or pools that are charged as well, each with every account above it: all of them
-                or none, and one that is met twice once.
+            also: ids of agents or pools that are charged as well, each with every account above it: all or
+                none, and one that is met twice once.
             ttl_seconds: seconds until it is given back by itself, above 0.
             overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
@@ -601,6 +618,7 @@ class Account:
         self,
         amount: Amount,
         *,
+        also: str | Iterable[str] | None = None,
         ttl_seconds: float = 900.0,
         overage: _Overage = "allow_with_overdraft",
         operation_type: str | None = None,
@@ -695,6 +713,26 @@ class Reservation:
             >>> reservation.state, coordinator.get_budget("bot")
             ('released', Decimal('1'))
         """
+    def extend(self, ttl_seconds: float) -> None:
+        """Lets it live for `ttl_seconds` from now on, in or out of a `with` block.
+
+        Args:
+            ttl_seconds: seconds, above 0.
+
+        Raises:
+            ConfigurationError: `ttl_seconds` is not positive and finite.
+            ReservationError: it was settled or released, or has expired.
+
+        Example:
+            >>> reservation = coordinator.reserve("bot", "0.50", ttl_seconds=60)
+            >>> clock.advance(59)
+            >>> reservation.extend(60)
+            >>> clock.advance(59)
+            >>> reservation.state
+            'active'
+            >>> reservation.release()
+        """
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -1180,6 +1218,26 @@ class ResourceReservation:
             >>> reservation.state, multi_resource.get_budget("bot", "seconds")
             ('released', Decimal('10'))
         """
+    def extend(self, ttl_seconds: float) -> None:
+        """Lets it live for `ttl_seconds` from now on, in or out of a `with` block.
+
+        Args:
+            ttl_seconds: seconds, above 0.
+
+        Raises:
+            ConfigurationError: `ttl_seconds` is not positive and finite.
+            ReservationError: it was settled or released, or has expired.
+
+        Example:
+            >>> reservation = multi_resource.reserve("bot", {"calls": 1}, ttl_seconds=60)
+            >>> clock.advance(59)
+            >>> reservation.extend(60)
+            >>> clock.advance(59)
+            >>> reservation.state
+            'active'
+            >>> reservation.release()
+        """
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,

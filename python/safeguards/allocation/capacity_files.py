@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-from safeguards._lines import LongRowError, Rows
+from safeguards.core._lines import LongRowError, Rows
 from safeguards.exceptions import ConfigurationError
 
 __all__ = ["read_capacities"]

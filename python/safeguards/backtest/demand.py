@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
-from safeguards._lines import LongRowError, bounded
+from safeguards.core._lines import LongRowError, bounded
 from safeguards.exceptions import ConfigurationError, TraceError
 
 if TYPE_CHECKING:

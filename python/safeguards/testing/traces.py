@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from safeguards._lines import LongRowError, bounded
+from safeguards.core._lines import LongRowError, bounded
 from safeguards.exceptions import ConfigurationError, TraceError
 
 if TYPE_CHECKING:

@@ -491,7 +491,9 @@ fn threads_that_charge_several_lines_never_wait_for_each_other() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     trees.assert_sound();
 }
 

@@ -92,7 +92,7 @@ fn is_refusal<T>(answer: &Result<T, LedgerError>) -> bool {
 fn cents(ledger: &Ledger, agent: &str) -> usize {
     let mut admitted = 0;
     loop {
-        let answer = common::debit(&ledger, agent, amount("0.01"));
+        let answer = common::debit(ledger, agent, amount("0.01"));
         if answer.is_err() {
             assert!(is_refusal(&answer), "{answer:?}");
             return admitted;
@@ -293,7 +293,7 @@ fn reserve_and_close(
             _ => {
                 let cost = random.units(2_000_000_000);
                 assert_eq!(ledger.settle(&reservation, cost).expect("a fact").amount, cost);
-                assert_eq!(ledger.reservation_state(&reservation).unwrap(), ReservationState::Settled);
+                assert_eq!(ledger.reservation_state(&reservation).expect("it is written"), ReservationState::Settled);
                 charged += cost.units();
             }
         }
@@ -381,7 +381,7 @@ fn agents_come_and_go_under_debits() {
 fn debit_a_guest(ledger: &Ledger, thread: usize, met: &AtomicUsize) -> i128 {
     let unit = Amount::from_units(1).expect("an amount");
     let charged = match thread {
-        1 => i128::from(common::debit(&ledger, "guest", unit).is_ok()),
+        1 => i128::from(common::debit(ledger, "guest", unit).is_ok()),
         2 => {
             let Ok(handle) = ledger.handle("guest") else { return 0 };
             let admitted = ledger.debit_many(&[handle, handle], &[1, 1], NONE).unwrap_or_default();

@@ -139,7 +139,7 @@ fn settling_charges_what_it_took_and_returns_the_rest() {
     assert_eq!(books(&world), [[7, 0, 3], [10, 0, 0], [10, 0, 0]]);
     assert_eq!(world.ledger.settle(&held, &took).unwrap(), receipt);
     assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Settled);
-    let other = world.ledger.settle(&held, &bundle(&world, &[("cpu", 2)]));
+    let other = world.ledger.settle(&held, bundle(&world, &[("cpu", 2)]));
     assert!(matches!(other, Err(LedgerError::ReservationClosed { number: 1, .. })));
     assert!(world.ledger.release(&held).is_err());
     assert_eq!(books(&world), [[7, 0, 3], [10, 0, 0], [10, 0, 0]]);
@@ -153,7 +153,7 @@ fn settling_for_more_is_a_matter_of_policy() {
         let held = reserve(&world, &[("cpu", 4)], overage);
         debit(&world, &[("cpu", 5)]).unwrap();
         // Two more of what was reserved, and one of what was not.
-        let outcome = world.ledger.settle(&held, &bundle(&world, &[("cpu", 6), ("net", 1)]));
+        let outcome = world.ledger.settle(&held, bundle(&world, &[("cpu", 6), ("net", 1)]));
         assert_eq!(outcome.is_ok(), is_admitted, "{overage:?}");
         if is_admitted {
             assert_eq!(books(&world), [[-1, 0, 11], [10, 0, 0], [9, 0, 1]]);
@@ -175,7 +175,7 @@ fn time_gives_back_and_a_late_settlement_still_charges() {
     // Nobody has looked: the debit itself finds out that its resources are free.
     debit(&world, &[("cpu", 10)]).unwrap();
     assert_eq!(world.ledger.reservation_state(&held).unwrap(), ReservationState::Expired);
-    world.ledger.settle(&held, &bundle(&world, &[("cpu", 1), ("gpu", 1)])).unwrap();
+    world.ledger.settle(&held, bundle(&world, &[("cpu", 1), ("gpu", 1)])).unwrap();
     assert_eq!(books(&world), [[-1, 0, 11], [9, 0, 1], [0, 10, 0]]);
     assert_eq!(events(&world, "gpu")[2..], [(EventKind::Expire, 1), (EventKind::LateSettle, 1)]);
     world.ledger.let_expire(&kept).unwrap();
@@ -238,7 +238,7 @@ fn resources_begin_anew_unless_some_are_reserved() {
     let refused = world.ledger.initialize_resources("ann", &[("disk", whole(1))]);
     assert!(matches!(refused, Err(LedgerError::Configuration(_))));
     assert!(matches!(world.ledger.unregister_agent("ann"), Err(LedgerError::Configuration(_))));
-    world.ledger.settle(&held, &bundle(&world, &[("cpu", 4)])).unwrap();
+    world.ledger.settle(&held, bundle(&world, &[("cpu", 4)])).unwrap();
     world.ledger.initialize_resources("ann", &[("disk", whole(1)), ("cpu", whole(2))]).unwrap();
     assert_eq!(books(&world), [[2, 0, 0], [1, 0, 0]]);
     assert_eq!(events(&world, "cpu"), [(EventKind::Update, 2)]);
@@ -472,7 +472,7 @@ impl Driven {
             Step::Settle(which, charged) => self
                 .held
                 .get(which)
-                .is_some_and(|held| self.ledger.settle(held, &self.bundle(charged)).is_ok()),
+                .is_some_and(|held| self.ledger.settle(held, self.bundle(charged)).is_ok()),
             Step::Release(which) => {
                 self.held.get(which).is_some_and(|held| self.ledger.release(held).is_ok())
             }

@@ -68,8 +68,8 @@ impl PyAccount {
     ///
     /// Args:
     ///     amount: how much; more than 9 decimal places are rounded up.
-    ///     also: ids of agents or pools that are charged as well, each with every account above it: all of them
-    ///         or none, and one that is met twice once.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all or
+    ///         none, and one that is met twice once.
     ///     operation_type: what for, at most 256 bytes.
     ///     idempotency_key: of at most 256 bytes; a repetition with the same key has no effect and the first
     ///         receipt.
@@ -144,8 +144,8 @@ impl PyAccount {
     ///
     /// Args:
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
-    ///     also: ids of agents or pools that are charged as well, each with every account above it: all of them
-    ///         or none, and one that is met twice once.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all or
+    ///         none, and one that is met twice once.
     ///     ttl_seconds: seconds until it is given back by itself, above 0.
     ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
@@ -170,6 +170,7 @@ impl PyAccount {
     ///     ...     reservation
     ///     Reservation(1, agent="bot", amount=0.5, active)
     #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         &self,
         amount: &Bound<'_, PyAny>,
@@ -204,6 +205,7 @@ impl PyAccount {
     ///     >>> coordinator.account("bot").try_reserve(2) is None
     ///     True
     #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         &self,
         amount: &Bound<'_, PyAny>,

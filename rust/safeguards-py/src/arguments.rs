@@ -29,6 +29,7 @@ pub(crate) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     #[inline]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     pub(crate) fn new(
         ledger: &PyLedger,
         amount: &Bound<'_, PyAny>,

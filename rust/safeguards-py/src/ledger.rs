@@ -228,6 +228,8 @@ impl PyLedger {
     /// Args:
     ///     agent_id: the agent.
     ///     amount: how much; more than 9 decimal places are rounded up.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all or
+    ///         none, and one that is met twice once.
     ///     operation_type: what for, at most 256 bytes; the usage history can be read by it.
     ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
     ///         type has no effect and the first receipt. The newest 100,000 keys are remembered for 24 hours;
@@ -314,8 +316,8 @@ impl PyLedger {
     /// Args:
     ///     agent_id: the agent.
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
-    ///     also: ids of agents or pools that are charged as well, each with every account above it: all of them
-    ///         or none, and one that is met twice once.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all or
+    ///         none, and one that is met twice once.
     ///     ttl_seconds: seconds until it is given back by itself, above 0.
     ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has

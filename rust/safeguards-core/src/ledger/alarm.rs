@@ -72,7 +72,7 @@ impl Ledger {
         let (pool, at) = (self.pool(pool)?, self.instant());
         let slots = self.directory.slots();
         let mut state = pool.lock();
-        self.change(&pool, &mut state, AccountChange::LowWatched(low), at)?;
+        self.change(&pool, &mut state, &AccountChange::LowWatched(low), at)?;
         let agents: Vec<_> = state.agents_below().filter_map(|slot| slots.agent(slot)).collect();
         drop(state);
         self.watch_agents(&agents, low);

@@ -167,12 +167,12 @@ impl Directory {
         self.check_free(&slots, ids)?;
         let places: Vec<_> =
             slots.next().take(ids.len()).map(|handle| (self.next_number(), handle)).collect();
-        let made = make(&places)?;
-        for account in &made {
+        let agents = make(&places)?;
+        for account in &agents {
             slots.take(account);
             self.agents.pin().insert(Arc::clone(&account.id), Arc::clone(account));
         }
-        Ok(made)
+        Ok(agents)
     }
 
     fn check_free(&self, slots: &Slots, ids: &[&str]) -> Result<(), LedgerError> {

@@ -21,7 +21,7 @@ impl Ledger {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock();
             state.check_open(agent)?;
-            self.change(agent, &mut state, AccountChange::Granted(budget), at)
+            self.change(agent, &mut state, &AccountChange::Granted(budget), at)
         })
     }
 
@@ -29,7 +29,7 @@ impl Ledger {
     pub fn update_pool_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
         self.expire_due();
         let (pool, at) = (self.directory.pool(pool)?, self.instant());
-        self.change(&pool, &mut pool.lock_renewed(self, at.wall), AccountChange::Granted(budget), at)
+        self.change(&pool, &mut pool.lock_renewed(self, at.wall), &AccountChange::Granted(budget), at)
     }
 
     /// Adds `change` units to what remains for an agent, or takes them away, within the current period.
@@ -66,7 +66,7 @@ impl Ledger {
             return Err(account.overfull(state, change));
         }
         if change != 0 {
-            self.change(account, state, AccountChange::Adjusted(change), at)?;
+            self.change(account, state, &AccountChange::Adjusted(change), at)?;
         }
         Ok(change)
     }
@@ -79,7 +79,7 @@ impl Ledger {
             let text = format!("pool {:?} has no budget_period: use update_pool_budget", pool.id);
             return Err(LedgerError::Configuration(text));
         }
-        self.change(&pool, &mut state, AccountChange::PeriodBudgetSet(budget), at)
+        self.change(&pool, &mut state, &AccountChange::PeriodBudgetSet(budget), at)
     }
 
     /// Makes a change in one account, whose lock is held.
@@ -87,11 +87,11 @@ impl Ledger {
         &self,
         account: &Account,
         state: &mut State,
-        change: AccountChange,
+        change: &AccountChange,
         at: Instant,
     ) -> Result<(), LedgerError> {
-        self.write_account(account.number, &change, at)?;
-        state.apply(&change, at, self);
+        self.write_account(account.number, change, at)?;
+        state.apply(change, at, self);
         Ok(())
     }
 
@@ -187,6 +187,6 @@ impl Account {
         let (remaining, renews_at) = ((budget.units() - reserved).max(0), schedule.next_after(now));
         let change = AccountChange::Renewed { remaining, renews_at };
         let at = ledger.instant_at(now, None);
-        drop(ledger.change(self, state, change, at));
+        drop(ledger.change(self, state, &change, at));
     }
 }

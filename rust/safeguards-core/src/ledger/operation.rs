@@ -51,8 +51,8 @@ impl Operations {
             return OperationId::OTHER;
         };
         let (operation, name): (_, Arc<str>) = (OperationId(id), name.into());
-        let named = || (ledger.instant(), Change::OperationNamed { operation, name: Arc::clone(&name) });
-        if ledger.write(named).is_err() {
+        let change = || (ledger.instant(), Change::OperationNamed { operation, name: Arc::clone(&name) });
+        if ledger.write(change).is_err() {
             // Where nothing can be written, what the name is for is refused anyway.
             return OperationId::OTHER;
         }

@@ -63,6 +63,7 @@ pub trait Quantity: Clone + PartialEq + std::fmt::Debug + Send + Sync + Sized {
 
     /// What a reservation was settled for, if it was.
     #[doc(hidden)]
+    #[must_use]
     fn receipt_of(closed: &Closed) -> Option<Self::Receipt> {
         match closed {
             Closed::Settled(settlement) => Self::receipt_in(settlement).cloned(),

@@ -55,7 +55,7 @@ impl Ledger {
                 return Err(LedgerError::Configuration(text));
             }
             let change = AccountChange::WindowSet { length, limit, precision };
-            self.change(account, state, change, self.instant())
+            self.change(account, state, &change, self.instant())
         })
     }
 
@@ -66,7 +66,7 @@ impl Ledger {
             let goes = |window: &&Window| length.is_none_or(|length| length == window.length());
             let removed = windows.filter(goes).count();
             if removed > 0 {
-                self.change(account, state, AccountChange::WindowsRemoved(length), self.instant())?;
+                self.change(account, state, &AccountChange::WindowsRemoved(length), self.instant())?;
             }
             Ok(removed)
         })
@@ -94,7 +94,7 @@ impl Ledger {
                 let Some(now) = state.windows_at(self).filter(|_| !amount.is_zero()) else { return Ok(()) };
                 state.check_windows(agent, now, amount)?;
                 let at = self.instant_at(self.clock.wall_coarse(), Some(now));
-                self.change(agent, &mut state, AccountChange::Acquired(amount), at)
+                self.change(agent, &mut state, &AccountChange::Acquired(amount), at)
             })
         })
     }
@@ -112,7 +112,7 @@ impl Ledger {
             if amount.is_zero() {
                 return Ok(());
             }
-            self.change(account, state, AccountChange::Recorded { amount, operation }, at)
+            self.change(account, state, &AccountChange::Recorded { amount, operation }, at)
         })
     }
 

@@ -151,7 +151,7 @@ impl Replay {
         });
         let path = Path { agent, joint: joint.transpose()? };
         let mut agents = path.lock();
-        let held = self.held(posted, agents.state.hold(posted.reservation.map_or(0, |r| r.number)))?;
+        let held = Self::held(posted, agents.state.hold(posted.reservation.map_or(0, |r| r.number)))?;
         let transaction = Transaction {
             path,
             kind: posted.kind,
@@ -171,14 +171,11 @@ impl Replay {
             self.ledger.wake(&mut agents, terms.time_over);
         }
         if let Some(key) = &posted.key {
-            let (phase, effect) = match posted.reservation {
-                Some(Reserved { number, terms: Some(terms) }) => {
-                    (Phase::Reserve, Effect::Reserved(number, terms.overage))
-                }
-                _ => {
-                    let receipt = Q::receipt(&transaction, &agents, &self.ledger);
-                    (Phase::Debit, Effect::Charged(Q::settlement(receipt)))
-                }
+            let (phase, effect) = if let Some(Reserved { number, terms: Some(terms) }) = posted.reservation {
+                (Phase::Reserve, Effect::Reserved(number, terms.overage))
+            } else {
+                let receipt = Q::receipt(&transaction, &agents, &self.ledger);
+                (Phase::Debit, Effect::Charged(Q::settlement(receipt)))
             };
             let payload = Payload::new(path, what, posted.operation, phase);
             Q::keys(&self.ledger).keep(key, payload, effect, at.monotonic);
@@ -187,7 +184,7 @@ impl Replay {
     }
 
     /// What a change gives back or is charged out of.
-    fn held(&self, posted: &Posted, held: Option<&Held>) -> Result<Option<Quantities>, ReplayError> {
+    fn held(posted: &Posted, held: Option<&Held>) -> Result<Option<Quantities>, ReplayError> {
         let is_needed = matches!(posted.kind, EventKind::Settle | EventKind::Release | EventKind::Expire);
         match held {
             Some(held) if is_needed => Ok(Some(held.what.clone())),
@@ -229,6 +226,7 @@ fn expect(is_same: bool, name: &str) -> Result<(), ReplayError> {
     if is_same { Ok(()) } else { Err(ReplayError(format!("{name:?} got another number"))) }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn refused(error: LedgerError) -> ReplayError {
     ReplayError(error.to_string())
 }

@@ -491,12 +491,12 @@ impl Ledger {
         while expired < limit
             && let Some((number, held)) = first_due(agent, now)
         {
-            if self.expire_one(agent, number, &held, now, wall).is_err() {
-                // What cannot be written down does not happen; it is tried again when there is something due later.
+            let Ok(is_expired) = self.expire_one(agent, number, &held, now, wall) else {
+                // What cannot be written down does not happen; it is tried again in a while.
                 earliest = now.plus(RETRY_NANOS);
                 break;
-            }
-            expired += 1;
+            };
+            expired += usize::from(is_expired);
         }
         let mut agents = Path::of(agent).lock();
         let next = agents.state.next_deadline().map(|(deadline, _)| deadline.max(earliest));
@@ -504,7 +504,7 @@ impl Ledger {
         expired
     }
 
-    /// Gives back one reservation, unless somebody has closed or prolonged it meanwhile.
+    /// Gives back one reservation: false if somebody has closed or prolonged it meanwhile.
     fn expire_one(
         &self,
         agent: &Arc<Account>,
@@ -512,16 +512,17 @@ impl Ledger {
         held: &Held,
         now: Monotonic,
         wall: Wall,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let path = Path { agent, joint: held.joint.as_ref() };
         let mut agents = path.lock();
         if agents.state.hold(number).is_none_or(|held| held.deadline > now) {
-            return Ok(());
+            return Ok(false);
         }
         match &held.what {
             Quantities::Money(_) => self.expire_held::<Amount>(&mut agents, agent, number, held, wall),
             Quantities::Resources(_) => self.expire_held::<Bundle>(&mut agents, agent, number, held, wall),
-        }
+        }?;
+        Ok(true)
     }
 
     fn expire_held<Q: Quantity>(

@@ -98,10 +98,10 @@ mod tests {
     }
 
     fn reserve(ledger: &Ledger, agent: &Arc<Account>, ttl_nanos: i64) -> Reservation {
-        let (amount, overage) = (Amount::from_units(1).unwrap(), Overage::Reject);
+        let (amount, overage) = (Amount::from_units(1).expect("an amount"), Overage::Reject);
         ledger
             .reserve(agent, &Request { what: amount, ttl_nanos, overage, operation: OperationId::NONE })
-            .unwrap()
+            .expect("money")
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl Window {
     }
 
     /// What was charged and when, oldest first, as far as it is still told apart.
+    #[must_use]
     pub fn charges(&self) -> Vec<(Monotonic, u64)> {
         self.buckets.iter().collect()
     }

@@ -61,7 +61,7 @@ impl Ledger {
         let slots = self.directory.slots();
         let mut capacities = self.resource_types.capacities();
         let id = self.resource_types.intern(resource, self)?;
-        let mut agents = capacities.get(id).is_none().then(|| lock_all(&slots)).unwrap_or_default();
+        let mut agents = if capacities.get(id).is_none() { lock_all(&slots) } else { Vec::new() };
         self.write(|| (self.instant(), Change::CapacitySet { resource: id, remaining: capacity }))?;
         self.put_capacity(&mut capacities, &mut agents, id, capacity);
         Ok(())

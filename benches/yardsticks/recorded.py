@@ -44,6 +44,11 @@ def taxi() -> Demand:
     return _table("nab_nyc_taxi_hourly.csv", 2016)
 
 
+def whole_taxi() -> Demand:
+    """The same city, seven months."""
+    return _table("nab_nyc_taxi_hourly.csv", None)
+
+
 def small_pools() -> Demand:
     """Ten pools of about six tenants each, all of the same weight."""
     cost = m_large().cost
@@ -67,7 +72,7 @@ def normalised(demand: Demand, hours: int) -> Demand:
     return Demand(tuple(np.array(demand.agents)[rows].tolist()), cost)
 
 
-def _table(name: str, hours: int) -> Demand:
+def _table(name: str, hours: int | None) -> Demand:
     """An hour to a line, a series to a column."""
     head, *rows = csv.reader((DATA / name).read_text(encoding="utf-8").splitlines())
     return Demand(tuple(head[1:]), np.array(rows[:hours], dtype=object)[:, 1:].astype(float).T)

@@ -37,7 +37,7 @@ class Line:
         return self.name, self.ours, self.other, self.ratio, self.bar, self.verdict
 
 
-HEAD = ("what", "ours", "compared with", "ratio", "bar", "")
+HEAD = ("what", "ours", "compared with, or how", "ratio", "bar", "")
 
 
 def lines(document: Mapping[str, Any]) -> list[Line]:
@@ -148,7 +148,7 @@ def machine(document: Mapping[str, Any]) -> str:
     cpu = info["cpu"]
     return (
         f"{cpu.get('brand_raw', info['processor'])}, {cpu['count']} cores, "
-        f"{info['python_implementation']} {info['python_version']}"
+        f"{info['python_implementation']} {info['python_version']}, load average {info['load']:.1f}"
     )
 
 

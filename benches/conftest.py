@@ -31,8 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """A name of a host says nothing about speed; how busy it was does."""
-    machine_info.pop("node", None)
+    """The names of a host and of its kernel say nothing about speed; how busy it was does."""
+    for key in ("node", "release"):
+        machine_info.pop(key, None)
     machine_info["load"] = os.getloadavg()[0]
 
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-NATIVE := $(shell find rust -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock pyproject.toml
+NATIVE := $(shell find rust/safeguards-core rust/safeguards-py -name '*.rs' -o -name 'Cargo.toml') Cargo.toml Cargo.lock pyproject.toml
 
 # Messages of panics name source files: those of the library name no folder of the machine that built it. The
 # separator is the one of CARGO_ENCODED_RUSTFLAGS, so that folders may have spaces in their names.
@@ -139,13 +139,41 @@ $(VENV)/.bench: $(VENV)/.run
 	$(BIN)/pip install --quiet --group bench
 	@touch $@
 
+# Results of the last run, in the format of pytest-benchmark: `pytest-benchmark compare` reads it.
+RESULTS := target/bench.json
+
 .PHONY: bench
-bench: $(VENV)/.bench $(RIVALS)/.done ## Measure ours, a hand-written ledger and the rivals in one run
-	$(BIN)/python benches/bench.py
+bench: $(VENV)/.bench $(RIVALS)/.done ## Measure ours, what one would write by hand, and the rivals, in turn
+	@mkdir -p target
+	$(BIN)/pytest benches --benchmark-quiet --benchmark-json=$(RESULTS)
+	$(BIN)/python benches/summary.py $(RESULTS)
 
 .PHONY: bench-rivals
 bench-rivals: $(VENV)/.bench $(RIVALS)/.done ## Measure the libraries people install, nothing else
-	$(BIN)/python benches/bench.py Rivals
+	@mkdir -p target
+	$(BIN)/pytest benches/bench_rivals.py --benchmark-quiet --benchmark-json=target/rivals.json
+	$(BIN)/python benches/summary.py target/rivals.json
+
+.PHONY: bench-quick
+bench-quick: $(VENV)/.bench ## Run each bench once, untimed and in small, to see that it works
+	$(BIN)/pytest benches --benchmark-disable
+
+RUST_BENCHES := --manifest-path rust/benches/Cargo.toml
+.PHONY: bench-rust
+bench-rust: export CARGO_TARGET_DIR = $(CURDIR)/target/benches
+bench-rust: ## Measure the Rust core alone, beside crates that a Rust user would take
+	cargo bench $(RUST_BENCHES)
+
+.PHONY: bench-rust-quick
+bench-rust-quick: export CARGO_TARGET_DIR = $(CURDIR)/target/benches
+bench-rust-quick: ## Lint the benches of the core and run each once
+	cargo fmt $(RUST_BENCHES) --check
+	cargo clippy --quiet $(RUST_BENCHES) --all-targets -- -D warnings
+	cargo test --quiet --release $(RUST_BENCHES) --benches
+
+.PHONY: performance
+performance: $(VENV)/.bench ## Write docs/performance.md from the last `make bench`, and keep its results
+	$(BIN)/python benches/summary.py --page $(RESULTS)
 
 .PHONY: instructions
 instructions: $(VENV)/.run ## Count the instructions of each hot call (wants valgrind)
@@ -181,7 +209,11 @@ schedules: $(VENV)/.bench ## Draw the pictures of docs/schedules.md: a week, and
 
 .PHONY: forecasts
 forecasts: $(VENV)/.bench ## Measure forecasts beside models of statsforecast; draws docs/forecasting-*.svg
-	$(BIN)/pip install --quiet --group forecast && $(BIN)/python benches/forecasting.py --rivals --pictures
+	@mkdir -p target
+	$(BIN)/pip install --quiet --group forecast
+	$(BIN)/pytest benches/bench_forecasting.py --timeout=3600 --benchmark-quiet --benchmark-json=target/forecasts.json
+	$(BIN)/python benches/summary.py target/forecasts.json
+	$(BIN)/python benches/forecasting_pictures.py
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Formatters, linters, type checkers, stubs against the built module

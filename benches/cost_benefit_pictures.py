@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from runpy import run_path
 
 from matplotlib.figure import Figure
 
@@ -11,9 +11,8 @@ from safeguards import Allocation, BudgetCoordinator, CostBenefitAllocator
 from safeguards._figures import COLOURS, add_legend, new_axes
 from safeguards.budget.cost_benefit.plots import plot_allocation
 
-sys.path.insert(0, str(ROOT / "examples"))
-
-from best_models import BUDGETS, compare
+EXAMPLE = run_path(str(ROOT / "examples" / "best_models.py"))
+BUDGETS, compare = EXAMPLE["BUDGETS"], EXAMPLE["compare"]
 
 STYLES = {
     "volumes, tolerance 1": (COLOURS[0], "o"),

@@ -1,4 +1,4 @@
-"""The platform that the benches run on: agents of ours in pools, two levels."""
+"""The platform that the benches run on: agents of ours in pools, two levels, with their history."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ class Fleet:
     agents: tuple[str, ...]
 
     def spent(self, agent: str) -> Decimal:
-        """What the agent spent by its own account; its pool must say the same if it is the only spender."""
+        """What the agent spent by its own account."""
         return BUDGET - self.coordinator.get_budget(agent)
 
     def spent_by_pools(self) -> Decimal:
         return BUDGET * len(self.pools) - sum(self.coordinator.get_pool_budget(pool) for pool in self.pools)
 
-    def prove(self, agent: str, operations: int) -> str:
-        """Check the books after so many debits of AMOUNT by one agent."""
+    def prove(self, operations: int) -> str:
+        """Check the books after so many debits of AMOUNT: by the agents, and again by the pools."""
         expected = operations * AMOUNT
-        assert self.spent(agent) == expected, f"{self.spent(agent)} spent, expected {expected}"
-        assert self.spent_by_pools() == expected
+        by_agents = sum(map(self.spent, self.agents))
+        assert by_agents == expected, f"{by_agents} spent, expected {expected}"
+        assert self.spent_by_pools() == expected, f"{self.spent_by_pools()} by pools, expected {expected}"
         self.coordinator.verify()
         return "exact"
 

@@ -34,7 +34,6 @@ loop(int(sys.argv[1]))
 """
 
 CALLS = {
-    "an empty loop": "pass",
     "empty native method (id, amount)": "empty.try_debit('a', amount)",
     "empty native method (amount)": "empty.account_try_debit(amount)",
     "try_debit": "c.try_debit('a', amount)",
@@ -46,31 +45,40 @@ CALLS = {
 }
 
 
-def count(call: str, calls: int, folder: Path) -> int:
+def count(call: str, calls: int) -> int:
     """Instructions of a process that makes so many calls."""
-    program = folder / "program.py"
-    program.write_text(SETUP.replace("{call}", call))
-    valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder / 'out'}"]
-    command = [*valgrind, sys.executable, str(program), str(calls)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "0"})
+    with tempfile.TemporaryDirectory() as folder:
+        program, out = Path(folder) / "program.py", Path(folder) / "out"
+        program.write_text(SETUP.replace("{call}", call))
+        valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+        command = [*valgrind, sys.executable, str(program), str(calls)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "0"}
+        )
     found = re.search(r"Collected : (\d+)", done.stderr)
     if found is None:
         raise RuntimeError(f"valgrind counted nothing: {done.stderr}")
     return int(found[1])
 
 
+def table() -> dict[str, float]:
+    """Instructions of each call, less those of an empty loop."""
+    count("pass", FEW)  # the first process compiles Python's modules
+    spent = {name: per_call(call) for name, call in {"": "pass", **CALLS}.items()}
+    loop = spent.pop("")
+    return {name: instructions - loop for name, instructions in spent.items()}
+
+
+def per_call(call: str) -> float:
+    return (count(call, MANY) - count(call, FEW)) / (MANY - FEW)
+
+
 def main() -> None:
     """Prints instructions per call."""
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is not installed: on Debian, apt-get install valgrind")
-    nothing = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        count("pass", FEW, Path(folder))  # the first process compiles Python's modules
-        for name, call in CALLS.items():
-            few, many = (count(call, calls, Path(folder)) for calls in (FEW, MANY))
-            per_call = (many - few) / (MANY - FEW)
-            nothing = per_call if call == "pass" else nothing
-            print(f"{name:36s}{per_call - (nothing if call != 'pass' else 0):8.0f} instructions")
+    for name, instructions in table().items():
+        print(f"{name:36s}{instructions:8.0f} instructions")
 
 
 if __name__ == "__main__":

@@ -1,62 +1,41 @@
 """Time per operation, so that two figures of one run may be divided by each other.
 
-Every contender runs in the same process and the same rounds: round 1 of all, round 2 of all, ... in an order
-that rotates, so that a slow second of the machine hits all of them. Times are processor times of the thread,
-which other processes of a shared machine lengthen little. The loop's own cost (an empty loop of the same
-shape, the fastest of three) is measured in every round and subtracted. `timeit` switches the garbage
-collector off while it times, for all contenders alike; it runs between rounds. After the last round each
-contender proves its result.
+Contenders take turns: round 1 of all, round 2 of all, ... in an order that rotates, so that a slow second of
+the machine hits all of them. Times are processor times of the thread unless a contender says otherwise: other
+processes of a shared machine lengthen these little. The loop's own cost (an empty loop of the same shape, the
+fastest of three) is measured in every round and subtracted, for all contenders alike. `timeit` switches the
+garbage collector off while it times; it runs before each round. In the end each contender proves its result.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from time import thread_time
 from timeit import Timer
-from typing import Any
+from typing import Any, Protocol
 
 ROUNDS = 7
-NANOSECONDS = 1e9
 
 
-@dataclass(frozen=True)
-class Spread:
-    """One figure of a run: a sample per round."""
+class Timed(Protocol):
+    """What takes turns: a `Contender`, or one that a process of its own runs."""
 
-    samples: tuple[float, ...]
+    name: str
+    how: str
 
-    @property
-    def median(self) -> float:
-        return median(self.samples)
+    def once(self) -> None:
+        """One call, untimed."""
 
-    @property
-    def low(self) -> float:
-        return min(self.samples)
+    def round(self) -> float:
+        """Seconds of one operation, over a round of many."""
 
-    @property
-    def high(self) -> float:
-        return max(self.samples)
-
-    def __truediv__(self, other: Spread) -> Spread:
-        """Ratio of two contenders, round by round."""
-        return Spread(tuple(a / b for a, b in zip(self.samples, other.samples, strict=True)))
-
-    def scaled(self, factor: float) -> Spread:
-        return Spread(tuple(sample * factor for sample in self.samples))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "median": self.median,
-            "low": self.low,
-            "high": self.high,
-            "samples": list(self.samples),
-        }
+    def prove(self) -> str:
+        """Raises unless what was done is what was asked; says how right it is."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Contender:
     """One operation, written as its user writes it.
 
@@ -64,10 +43,13 @@ class Contender:
         name: what the tables call it.
         statement: the operation; it is timed in a loop.
         names: what the statement refers to.
-        verify: takes the number of operations done, raises if the result is wrong, and says how right it is.
+        verify: takes the number of calls done, raises if the result is wrong, and says how right it is.
         loop: the part of the statement that is not the operation, timed alone and subtracted.
-        calls: operations per round.
+        calls: calls per round.
+        each: operations of one call, such as the debits of a batch.
         how: the code path, for readers of the table.
+        timer: the clock, in seconds.
+        before: what has to be done before each round, untimed.
     """
 
     name: str
@@ -76,52 +58,53 @@ class Contender:
     verify: Callable[[int], str]
     loop: str = "pass"
     calls: int = 100_000
+    each: int = 1
     how: str = ""
+    timer: Callable[[], float] = thread_time
+    before: Callable[[], object] = lambda: None
+    done: int = field(default=0, init=False)
+
+    def once(self) -> None:
+        self.before()
+        self._timed(self.statement).timeit(1)
+        self.done += 1
+
+    def round(self) -> float:
+        self.before()
+        gc.collect()
+        empty = min(self._timed(self.loop).repeat(3, self.calls))
+        full = self._timed(self.statement).timeit(self.calls)
+        self.done += self.calls
+        return (full - empty) / (self.calls * self.each)
+
+    def prove(self) -> str:
+        return self.verify(self.done)
+
+    def _timed(self, statement: str) -> Timer:
+        return Timer(statement, timer=self.timer, globals=self.names)
 
 
-@dataclass
-class Measurement:
-    """Nanoseconds per operation of one contender, and the proof of its result."""
-
-    contender: Contender
-    samples: list[float] = field(default_factory=list)
-    proof: str = ""
-
-    @property
-    def ns(self) -> Spread:
-        return Spread(tuple(self.samples))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.contender.name,
-            "statement": self.contender.statement,
-            "how": self.contender.how,
-            "ns": self.ns.to_dict(),
-            "verified": self.proof,
-        }
+def work(name: str, call: Callable[[], object], verify: Callable[[int], str], **options: Any) -> Contender:
+    """A contender that is a call without arguments; `options` are those of `Contender`."""
+    return Contender(name, "call()", {"call": call}, verify, **{"calls": 1, **options})
 
 
-def measure(*contenders: Contender, rounds: int = ROUNDS) -> dict[str, Measurement]:
-    """Time the contenders in interleaved rounds and let each prove its result.
+def take_turns(contenders: Sequence[Timed], rounds: int) -> list[list[float]]:
+    """Seconds of one operation of each contender, by contender and round.
 
     One round more than asked for is run first and thrown away: it warms caches and the interpreter.
 
-    >>> counts = []
-    >>> once = Contender("append", "counts.append(1)", {"counts": counts}, lambda n: f"{len(counts) == n}")
-    >>> measure(once, rounds=1)["append"].proof
-    'True'
+    >>> done = []
+    >>> slow = work("append", lambda: done.append(1), lambda calls: f"{calls} done")
+    >>> (samples,) = take_turns([slow], rounds=3)
+    >>> len(samples), len(done), slow.prove()
+    (3, 4, '4 done')
     """
-    results = {contender.name: Measurement(contender) for contender in contenders}
-    loops = {c.name: Timer(c.loop, timer=thread_time, globals=c.names) for c in contenders}
-    statements = {c.name: Timer(c.statement, timer=thread_time, globals=c.names) for c in contenders}
+    samples: list[list[float]] = [[] for _ in contenders]
     for number in range(rounds + 1):
-        shift = number % len(contenders)
-        for contender in contenders[shift:] + contenders[:shift]:
-            gc.collect()
-            empty = min(loops[contender.name].repeat(3, contender.calls))
-            full = statements[contender.name].timeit(contender.calls)
+        for place in range(len(contenders)):
+            turn = (number + place) % len(contenders)
+            seconds = contenders[turn].round()
             if number > 0:
-                results[contender.name].samples.append((full - empty) / contender.calls * NANOSECONDS)
-    for result in results.values():
-        result.proof = result.contender.verify(result.contender.calls * (rounds + 1))
-    return results
+                samples[turn].append(seconds)
+    return samples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from runpy import run_path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,9 +11,8 @@ from drawing import ROOT, write
 from safeguards import FairShares, fair_shares
 from safeguards._figures import COLOURS, INK, dress
 
-sys.path.insert(0, str(ROOT / "examples"))
-
-from fair_cluster import CAPACITIES, DEMANDS
+CLUSTER = run_path(str(ROOT / "examples" / "fair_cluster.py"))
+CAPACITIES, DEMANDS = CLUSTER["CAPACITIES"], CLUSTER["DEMANDS"]
 
 END = 0.85
 """Where the axis of the level ends, beyond the last event."""

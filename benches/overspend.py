@@ -12,7 +12,8 @@ from rich.table import Table
 
 import ours
 from rivals.overspend import outcome
-from rivals.processes import ROOT, run_all
+from rivals.processes import ROOT
+from rivals.processes import overspend as run_all
 from rivals.speed import version
 from rivals.usage import BUDGET, CALLS, PRICE
 
@@ -22,7 +23,7 @@ PICTURE = ROOT / "docs" / "overspend.svg"
 
 def outcomes() -> tuple[list[dict[str, Any]], list[str]]:
     """What every guard let through, ours last, and what could not be run."""
-    answers = run_all("overspend")
+    answers = run_all()
     absent = [f"{name}: {answer['error']}" for name, answer in answers.items() if "error" in answer]
     absent += [
         f"{name}: limits rates and keeps no budget" for name, answer in answers.items() if answer == []

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from drawing import write
 from safeguards.backtest._reallocation_plots import plot_hours, plot_policies
 from safeguards.backtest.reallocation import backtest_reallocation
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from backtest.recorded import m_large, normalised
+from yardsticks.recorded import m_large, normalised
 
 if __name__ == "__main__":
     result = backtest_reallocation(normalised(m_large(), 336))

@@ -3,7 +3,7 @@
 An adapter is a module with
 
 - `NAME`: its name on the package index, or of what is written by hand, which has a `VERSION` too;
-- `speed() -> list[Contender]`: its operations, timed by `rivals.speed`;
+- `speed() -> list[Contender]`: its operations, which `rivals.speed` times;
 - `overspend() -> list[Usage]`: ways it guards a budget, run by `rivals.overspend`.
 
 Either function may be missing: not every library does both. Adapters are imported only by the interpreter of

@@ -1,52 +1,46 @@
-"""`python -m rivals.speed ADAPTER`: time one library in a process of its own and print JSON."""
+"""`python -m rivals.speed ADAPTER`: one library in a process of its own, which takes its turn when told.
+
+It prints a line of JSON that says what there is to measure. Then each line that it reads, such as `round 2`,
+asks operation number 2 for a `round`, to make a call `once`, or to `prove` its result. A line of
+JSON answers.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
 import json
+import os
 import platform
 import sys
-from decimal import Decimal
-from typing import Any
+from typing import Any, TextIO
 
-from handwritten import Ledger
-from measure import Contender, measure
-
-AMOUNT = Decimal("0.0017")
-BUDGET = Decimal(10**9)
-
-
-def control() -> Contender:
-    """The hand-written ledger, timed in every process: tells whether two processes can be compared."""
-    ledger = Ledger()
-    ledger.add("agent", BUDGET)
-
-    def verify(operations: int) -> str:
-        assert ledger.remaining("agent") == BUDGET - operations * AMOUNT
-        return "exact"
-
-    names = {"ledger": ledger, "agent": "agent", "amount": AMOUNT}
-    return Contender("control", "ledger.try_debit(agent, amount)", names, verify)
+from measure import Contender
 
 
 def version(adapter: Any) -> str:
     return getattr(adapter, "VERSION", None) or importlib.metadata.version(adapter.NAME)
 
 
-def main(name: str) -> None:
-    adapter = importlib.import_module(f"rivals.{name}")
-    contenders = adapter.speed() if hasattr(adapter, "speed") else []
-    results = measure(*contenders, control()) if contenders else {}
-    report = {
+def described(adapter: Any, contenders: list[Contender]) -> dict[str, Any]:
+    return {
         "name": adapter.NAME,
         "version": version(adapter),
         "python": platform.python_version(),
-        "control": results.pop("control").to_dict() if contenders else None,
-        "operations": [result.to_dict() for result in results.values()],
+        "operations": [{"name": one.name, "how": one.how or one.statement} for one in contenders],
     }
-    print(json.dumps(report))
+
+
+def main(name: str, answers: TextIO) -> None:
+    adapter = importlib.import_module(f"rivals.{name}")
+    contenders = adapter.speed() if hasattr(adapter, "speed") else []
+    print(json.dumps(described(adapter, contenders)), file=answers, flush=True)
+    for line in sys.stdin:
+        what, number = line.split()
+        print(json.dumps(getattr(contenders[int(number)], what)()), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    with os.fdopen(os.dup(1), "w") as kept:
+        os.dup2(2, 1)  # what a library prints must not be taken for an answer
+        main(sys.argv[1], kept)

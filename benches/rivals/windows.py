@@ -30,7 +30,7 @@ def by_use(used: Callable[[str], int], cost: int) -> Verify:
     """Check what a window says was charged to an agent."""
 
     def verify(operations: int) -> str:
-        expected, total = operations // len(AGENTS) * cost, used(AGENTS[0])
+        expected, total = -(-operations // len(AGENTS)) * cost, used(AGENTS[0])
         assert total == expected, f"{total} used, expected {expected}"
         return "exact"
 

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards.allocation import AdaptiveStrategy, experiment_setting, random_walk_setting, simulate
-
-from .twin import adaptive_twin
+from yardsticks.twin import adaptive_twin
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from .recorded import DATA
+from yardsticks.recorded import DATA
 
 RECORD = DATA / "servegen_m-large_hourly.csv.gz"
 

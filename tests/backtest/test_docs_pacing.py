@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from safeguards.backtest.pacing import RULES, backtest_pacing
-
-from .recorded import m_large, m_large_slots, nab_tweets, taxi
+from yardsticks.recorded import m_large, m_large_slots, nab_tweets, taxi
 
 PAGE = Path(__file__).parents[2] / "docs" / "schedules.md"
 RECORDS = {

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from safeguards.backtest.pool_size import backtest_pool_size
-
-from .recorded import m_large, nab_tweets, small_pools, taxi
+from yardsticks.recorded import m_large, nab_tweets, small_pools, taxi
 
 PAGE = Path(__file__).parents[2] / "docs" / "pool_sizing.md"
 POLICIES = ("static", "step", "vpa-like", "hpa-like", "auto", "predictive")

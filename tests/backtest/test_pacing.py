@@ -11,8 +11,7 @@ import pytest
 from safeguards import BudgetCoordinator, BudgetTimeScheduler, ConfigurationError, ManualClock
 from safeguards.backtest import Demand
 from safeguards.backtest.pacing import RULES, backtest_pacing
-
-from .recorded import m_large, m_large_slots, nab_tweets, taxi
+from yardsticks.recorded import m_large, m_large_slots, nab_tweets, taxi
 
 
 @pytest.fixture(scope="module")

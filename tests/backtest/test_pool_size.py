@@ -11,8 +11,7 @@ from safeguards import BudgetCoordinator, ConfigurationError, ManualClock
 from safeguards.backtest import Demand
 from safeguards.backtest.pool_size import backtest_pool_size
 from safeguards.core.dynamic_budget import AdaptivePoolSizer
-
-from .recorded import m_large, nab_tweets, small_pools, taxi
+from yardsticks.recorded import m_large, nab_tweets, small_pools, taxi
 
 HOUR = 3600
 

@@ -8,8 +8,7 @@ import pytest
 from safeguards import ConfigurationError
 from safeguards.backtest import Demand
 from safeguards.backtest.reallocation import backtest_reallocation
-
-from .recorded import m_large, nab_tweets, normalised
+from yardsticks.recorded import m_large, nab_tweets, normalised
 
 
 @pytest.fixture(scope="module")

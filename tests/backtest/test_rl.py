@@ -8,8 +8,7 @@ import pytest
 from safeguards import ConfigurationError, RewardWeights
 from safeguards.backtest import Demand
 from safeguards.backtest.rl import backtest_rl
-
-from . import recorded
+from yardsticks import recorded
 
 PAGE = Path(__file__).parents[2] / "docs" / "reinforcement_learning.md"
 

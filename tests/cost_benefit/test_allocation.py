@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from safeguards import ConfigurationError, InfeasibleAllocationError, InvalidAmountError
 from safeguards._native import split_budget
-
-from .instances import Instance, allocator_for, optimize, shares_of
+from yardsticks.instances import Instance, allocator_for, optimize, shares_of
 
 UNIT = Decimal("1e-9")
 TOLERANCES = st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1))

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from safeguards import ConfigurationError, Effectiveness
-
-from .instances import allocator_for
+from yardsticks.instances import allocator_for
 
 
 def recorded(outcomes, n_agents=2, volumes=(None, None), **options):

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from .instances import allocator_for
+from yardsticks.instances import allocator_for
 
 FLOOR = "; only the floor (2.437 elsewhere)"
 

@@ -16,8 +16,7 @@ from safeguards import (
     InvalidAmountError,
     UnknownAgentError,
 )
-
-from .instances import allocator_for
+from yardsticks.instances import allocator_for
 
 amounts = st.decimals(0, 1000, places=2)
 

@@ -3,9 +3,8 @@
 import pytest
 
 from safeguards import InfeasibleAllocationError
-
-from .highs import solve
-from .instances import optimize, random_instance, shares_of
+from yardsticks.highs import solve
+from yardsticks.instances import optimize, random_instance, shares_of
 
 BATCHES = 10
 PER_BATCH = 100

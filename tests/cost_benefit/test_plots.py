@@ -6,8 +6,7 @@ import pytest
 
 from safeguards import ConfigurationError, MissingExtraError
 from safeguards.budget.cost_benefit.plots import plot_allocation
-
-from .instances import allocator_for
+from yardsticks.instances import allocator_for
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from backtest.recorded import m_large as tenants
-from backtest.recorded import nab_tweets as tweets
-from backtest.recorded import taxi_half_year as taxi
 from safeguards.backtest import Demand
 from safeguards.backtest.forecast import LEARNER, YESTERDAY, backtest_forecast
 from safeguards.exceptions import ConfigurationError
+from yardsticks.recorded import m_large as tenants
+from yardsticks.recorded import nab_tweets as tweets
+from yardsticks.recorded import whole_taxi as taxi
 
 BARS = [(tenants, 57, 7, 0.90), (tweets, 10, 41, 0.80), (taxi, 1, 201, 0.55)]
 

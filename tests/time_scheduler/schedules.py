@@ -1,21 +1,11 @@
 """Schedules that several tests use."""
 
 from datetime import time
-from decimal import Decimal
 
-WEEKDAYS, WEEKEND, EVERY_DAY = range(5), (5, 6), range(7)
+from yardsticks.guide import WEEK as GUIDE
+from yardsticks.guide import WEEKDAYS, WEEKEND, window
 
-
-def window(start, end, days=EVERY_DAY, budget=1, **more):
-    return {"budget": Decimal(budget), "start_time": start, "end_time": end, "days": days, **more}
-
-
-GUIDE = {
-    "business_hours": window(time(9), time(17), WEEKDAYS, 5000),
-    "evening_hours": window(time(17), time(22), WEEKDAYS, 2000),
-    "night_hours": window(time(22), time(9), WEEKDAYS, 500),
-    "weekend": window(time(0), time(23, 59), WEEKEND, 1000),
-}
+__all__ = ["ALWAYS", "AWKWARD", "GUIDE", "NESTED", "SCHEDULES", "WEEKDAYS", "WEEKEND", "window"]
 
 # Begins and ends in the hours that clocks skip and repeat: at midnight, at half hours, across midnight.
 AWKWARD = {

@@ -315,7 +315,8 @@ print("same")
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "America/Havana"])
 @pytest.mark.skipif(not hasattr(clocks, "tzset"), reason="the local zone can only be set on POSIX")
 def test_local_time_changes_its_clocks_as_well(zone):
-    code = IN_LOCAL_TIME.format(path=[str(Path(__file__).parents[1])], zone=zone)
+    tests = Path(__file__).parents[1]
+    code = IN_LOCAL_TIME.format(path=[str(tests), str(tests.parent / "benches")], zone=zone)
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "TZ": zone},

@@ -1,11 +1,21 @@
 """The adaptive strategy once more, in numpy, written from the paper: what the native one must equal."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np
 
 
-def adaptive_twin(capacities, attitudes, adjusting_rate, scaling_factor, *, task_units=1, task_steps=1):
+def adaptive_twin(
+    capacities: np.ndarray,
+    attitudes: np.ndarray,
+    adjusting_rate: float,
+    scaling_factor: float,
+    *,
+    task_units: int = 1,
+    task_steps: int = 1,
+) -> np.ndarray:
     """Loads (T, Q) in units of N agents that start with attitudes (N, Q)."""
     a = np.array(attitudes, dtype=np.float64)
     n_agents, n_resources = a.shape

@@ -4,11 +4,18 @@ It is stated in the words of the guide and shares no code with the package: vari
 operations that money can reach.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import highspy
 import numpy as np
 
+if TYPE_CHECKING:
+    from yardsticks.instances import Instance
 
-def solve(instance):
+
+def solve(instance: Instance) -> np.ndarray | None:
     """HiGHS's best shares, or None if the floors cannot be kept."""
     own = instance.reachable
     n, caps = len(own), np.minimum(instance.caps, 1)[own]

@@ -1,13 +1,16 @@
 """Random problems, and the allocator that is asked for their solution."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from safeguards import BudgetCoordinator, CostBenefitAllocator, ManualClock
+from safeguards import Allocation, BudgetCoordinator, CostBenefitAllocator, ManualClock
 
 
-def allocator_for(n_agents, **options):
+def allocator_for(n_agents: int, **options: Any) -> CostBenefitAllocator:
     """An allocator whose coordinator knows agent_0 to agent_{n-1}, on a clock that stands still."""
     coordinator = BudgetCoordinator(clock=ManualClock())
     coordinator.create_budget_pool("team", 1000)
@@ -30,25 +33,25 @@ class Instance:
     tolerance: float
 
     @property
-    def n_agents(self):
+    def n_agents(self) -> int:
         return max(self.agents) + 1
 
     @property
-    def roi(self):
+    def roi(self) -> np.ndarray:
         return np.array(self.benefit) / np.array(self.cost)
 
     @property
-    def deviation(self):
+    def deviation(self) -> np.ndarray:
         return np.array(self.variability) * self.roi
 
     @property
-    def caps(self):
+    def caps(self) -> np.ndarray:
         """As shares of the total."""
         volumes = [np.inf if volume is None else float(volume) for volume in self.volumes]
         return np.array(volumes) * np.array(self.cost) / self.total
 
     @property
-    def reachable(self):
+    def reachable(self) -> list[int]:
         """Operations that an agent may use: none of its others without a cap returns more."""
         roi = self.roi
         uncapped = [k for k, volume in enumerate(self.volumes) if volume is None]
@@ -57,7 +60,7 @@ class Instance:
         }
         return [k for k, agent in enumerate(self.agents) if roi[k] >= best[agent]]
 
-    def objective(self, shares):
+    def objective(self, shares: np.ndarray) -> float:
         variance = float(np.sum((self.deviation * shares) ** 2))
         if self.tolerance == 0:
             return -variance / 2
@@ -65,7 +68,7 @@ class Instance:
         return float(np.sum(self.roi * shares)) - risk * variance
 
 
-def random_instance(seed):
+def random_instance(seed: int) -> Instance:
     random = np.random.default_rng(seed)
     n_agents = int(random.integers(1, 12))
     n = int(random.integers(n_agents, 25))
@@ -84,7 +87,7 @@ def random_instance(seed):
     )
 
 
-def registered(instance):
+def registered(instance: Instance) -> CostBenefitAllocator:
     """An allocator that knows the operations of an instance."""
     allocator = allocator_for(instance.n_agents)
     columns = (instance.agents, instance.cost, instance.benefit, instance.variability, instance.volumes)
@@ -93,11 +96,11 @@ def registered(instance):
     return allocator
 
 
-def optimize(instance):
+def optimize(instance: Instance) -> Allocation:
     return registered(instance).optimize_allocation(instance.total, instance.floor, instance.tolerance)
 
 
-def shares_of(allocation, instance):
+def shares_of(allocation: Allocation, instance: Instance) -> np.ndarray:
     """The share of each operation, in the order of the instance."""
     shares = np.zeros(len(instance.agents))
     for share in allocation.operations:

@@ -1,0 +1,20 @@
+"""Sliding windows: one of 10,000 in each call, empty or with a thousand charges in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from contenders import empty, our_windows, windows_by_hand
+from harness import Versus, at_least
+
+pytestmark = pytest.mark.benchmark(group="Windows")
+
+
+@pytest.mark.parametrize("events", [0, 1_000])
+def bench_try_acquire(versus: Versus, events: int, *, is_quick: bool) -> None:
+    name, events = f"try_acquire, {events:,} charges in the window", min(events, 10) if is_quick else events
+    versus(
+        our_windows(name, events),
+        (windows_by_hand(events), at_least(3.5)),
+        empty("empty native method", "empty.try_acquire(agent, amount)"),
+    )

@@ -1,0 +1,1 @@
+"""What results are held against, in tests and in benches: records, other solvers, the words of the guide."""

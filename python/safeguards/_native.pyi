@@ -454,6 +454,8 @@ class Ledger:
         budget_period: str | timedelta | None,
         timezone: str | None,
     ) -> None: ...
+    def _check_process(self) -> None:
+        """Refuses in every process but the one that it was made in."""
     def _has_pool(self, pool_id: str) -> bool: ...
     def _agents_below(self, pool_id: str) -> int: ...
     def _pool_refusals(self, pool_id: str) -> int: ...
@@ -1470,6 +1472,22 @@ def forecast_usage(
     threads: int,
 ) -> dict[str, NDArray[np.float64]]:
     """Forecasts every agent of a panel; arrays by name."""
+
+@final
+class Turn:
+    """A lock that its thread may take again, and that refuses to be waited for in vain."""
+    def __new__(cls, what: str, patience_seconds: float | None = None) -> Turn: ...
+    def acquire(self, blocking: bool = True) -> bool:
+        """Takes it, and waits for it if need be; whether it is taken."""
+    def release(self) -> None:
+        """Gives it back, as often as it was taken."""
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self,
+        _class: type[BaseException] | None,
+        _exception: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None: ...
 
 @final
 class NextHour:

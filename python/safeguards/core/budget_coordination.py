@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards.core import _report
+from safeguards.core._cell import Cell
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import BooksError, ConfigurationError
 from safeguards.types.enums import AlertSeverity
@@ -57,9 +57,8 @@ class BudgetCoordinator(Ledger):
 
     notification_manager: NotificationManager
     clock: Clock
-    _lock: threading.Lock
-    _pinned: frozenset[str]
-    _low_listeners: tuple[Callable[[str], None], ...]
+    _pins: Cell[frozenset[str]]
+    _listeners: Cell[tuple[Callable[[str], None], ...]]
 
     def __new__(  # noqa: D102 - the class documents it
         cls,
@@ -82,9 +81,8 @@ class BudgetCoordinator(Ledger):
         )
         self.notification_manager = manager
         self.clock = read_time
-        self._lock = threading.Lock()
-        self._pinned = frozenset()
-        self._low_listeners = ()
+        self._pins = Cell(frozenset())
+        self._listeners = Cell(())
         return self
 
     def create_budget_pool(
@@ -121,11 +119,16 @@ class BudgetCoordinator(Ledger):
             InvalidAmountError: `initial_budget` is not an amount.
             ConfigurationError: `pool_id` is taken, or another argument makes no sense.
         """
-        with self._lock:  # between finding a free id and taking it
+        zone = _zone_name(timezone)
+        while True:
             chosen = self._free_pool_id(name) if pool_id is None else pool_id
-            zone = _zone_name(timezone)
-            self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone)
-        return chosen
+            try:
+                self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone)
+            except ConfigurationError:
+                if pool_id is not None or not self._has_pool(chosen):
+                    raise
+                continue  # somebody took the id in between
+            return chosen
 
     def _free_pool_id(self, name: str) -> str:
         number, pool_id = 1, name
@@ -136,7 +139,7 @@ class BudgetCoordinator(Ledger):
 
     def unregister_agent(self, agent_id: str) -> None:  # noqa: D102 - the base class documents it
         super().unregister_agent(agent_id)
-        if agent_id in self._pinned and not self._has_pool(agent_id):
+        if agent_id in self._pins.value and not self._has_pool(agent_id):
             self.unpin(agent_id)  # who comes later under this id is somebody else
 
     def get_agent_metrics(self, agent_id: str) -> BudgetMetrics:
@@ -219,18 +222,16 @@ class BudgetCoordinator(Ledger):
         """
         if not self._has_pool(account_id):
             self.get_agent_priority(account_id)  # raises for an id that is unknown
-        with self._lock:
-            self._pinned |= {account_id}
+        self._pins.update(lambda pins: pins | {account_id})
 
     def unpin(self, account_id: str) -> None:
         """Lets controllers change this budget again."""
-        with self._lock:
-            self._pinned -= {account_id}
+        self._pins.update(lambda pins: pins - {account_id})
 
     @property
     def pinned(self) -> frozenset[str]:
         """Ids that controllers leave alone."""
-        return self._pinned
+        return self._pins.value
 
     def _on_crossing(
         self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
@@ -263,17 +264,24 @@ class BudgetCoordinator(Ledger):
 
     def _listen_low(self, listener: Callable[[str], None]) -> None:
         """Calls `listener(agent_id)` for each agent that runs low, of the pools that `_watch_low` watches."""
-        with self._lock:
-            if listener not in self._low_listeners:
-                self._low_listeners = (*self._low_listeners, listener)
+        self._listeners.update(lambda known: known if listener in known else (*known, listener))
 
     def _unlisten_low(self, listener: Callable[[str], None]) -> None:
-        with self._lock:
-            self._low_listeners = tuple(other for other in self._low_listeners if other != listener)
+        self._listeners.update(lambda known: tuple(other for other in known if other != listener))
+
+    @property
+    def _low_listeners(self) -> tuple[Callable[[str], None], ...]:
+        return self._listeners.value
 
     def _on_low(self, agent_id: str) -> None:
+        ended: BaseException | None = None
         for listener in self._low_listeners:
-            listener(agent_id)
+            try:
+                listener(agent_id)
+            except BaseException as error:  # noqa: BLE001 - raised when the others have been called
+                ended = error
+        if ended is not None:
+            raise ended
 
     def __repr__(self) -> str:
         return _report.line(self)

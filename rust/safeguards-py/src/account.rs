@@ -92,7 +92,7 @@ impl PyAccount {
         let (amount, operation) = (charge(amount, "amount")?, operation(this, operation_type));
         let outcome = this.debit_account(&self.account, amount, operation, idempotency_key);
         let receipt = this.answer(py, outcome)?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyReceipt(receipt))
     }
 
@@ -121,7 +121,7 @@ impl PyAccount {
         let (amount, operation) = (charge(amount, "amount")?, operation(this, operation_type));
         let outcome = this.debit_account(&self.account, amount, operation, idempotency_key);
         let done = this.answer(py, admitted(outcome))?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(done.is_some())
     }
 
@@ -169,7 +169,7 @@ impl PyAccount {
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reservation = this.answer(py, this.reserve_account(&self.account, &asked))?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel))
     }
 
@@ -199,7 +199,7 @@ impl PyAccount {
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reservation = this.answer(py, admitted(this.reserve_account(&self.account, &asked)))?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(reservation.map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel)))
     }
 

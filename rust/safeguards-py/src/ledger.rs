@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
@@ -93,25 +93,29 @@ pub(crate) fn admitted<R>(outcome: Result<R, LedgerError>) -> Result<Option<R>, 
     }
 }
 
-/// Calls `_on_crossing` or `_on_low` of the coordinator for each alarm. Never fails a debit.
+/// Calls `_on_crossing` or `_on_low` of the coordinator for each alarm, after the books are written. An `Exception`
+/// never fails a debit. What ends a program, such as `KeyboardInterrupt`, is raised when all alarms are told.
 #[inline]
-pub(crate) fn tell_alarms(ledger: &Bound<'_, PyLedger>) {
-    if ledger.get().ledger.has_alarms() {
-        call_on_alarms(ledger);
-    }
+pub(crate) fn tell_alarms(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
+    if ledger.get().ledger.has_alarms() { call_on_alarms(ledger) } else { Ok(()) }
 }
 
 #[cold]
-fn call_on_alarms(ledger: &Bound<'_, PyLedger>) {
+fn call_on_alarms(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
+    let py = ledger.py();
+    let mut ended = Ok(());
     for alarm in ledger.get().ledger.take_alarms() {
         let told = match &alarm {
             Alarm::Crossing(crossing) => call_on_crossing(ledger, crossing),
             Alarm::Low { agent, .. } => ledger.call_method1("_on_low", (&**agent,)).map(|_| ()),
         };
-        if let Err(error) = told {
-            error.write_unraisable(ledger.py(), Some(ledger));
+        match told {
+            Err(error) if ended.is_ok() && !error.is_instance_of::<PyException>(py) => ended = Err(error),
+            Err(error) => error.write_unraisable(py, Some(ledger)),
+            Ok(()) => (),
         }
     }
+    ended
 }
 
 fn call_on_crossing(ledger: &Bound<'_, PyLedger>, crossing: &Crossing) -> PyResult<()> {
@@ -210,7 +214,7 @@ impl PyLedger {
         let operation = operation(this, operation_type);
         let debit = |agent: &Arc<Account>| this.debit_account(agent, amount, operation, idempotency_key);
         let receipt = this.answer(py, core.with_agent(agent_id, debit))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(PyReceipt(receipt))
     }
 
@@ -240,7 +244,7 @@ impl PyLedger {
         let operation = operation(this, operation_type);
         let debit = |agent: &Arc<Account>| this.debit_account(agent, amount, operation, idempotency_key);
         let done = this.answer(py, admitted(core.with_agent(agent_id, debit)))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(done.is_some())
     }
 
@@ -293,7 +297,7 @@ impl PyLedger {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, core.with_agent(agent_id, reserve))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(PyReservation::new(slf, reservation, asked.on_cancel))
     }
 
@@ -326,7 +330,7 @@ impl PyLedger {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, admitted(core.with_agent(agent_id, reserve)))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(reservation.map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel)))
     }
 
@@ -366,7 +370,7 @@ impl PyLedger {
         let (handles, units) = (to_vec::<u32>(handles, "handles")?, to_vec::<i64>(units, "units")?);
         let outcome = py.detach(|| core.debit_many(&handles, &units, operation));
         let admitted = this.answer(py, outcome.map_err(|batch| batch.error))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(admitted.into_pyarray(py))
     }
 
@@ -713,6 +717,11 @@ impl PyLedger {
     ///     ['team']
     fn get_pool_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         Ok(reports::strings(self.core(py)?.pool_ids()))
+    }
+
+    /// Refuses in every process but the one that it was made in.
+    fn _check_process(&self, py: Python<'_>) -> PyResult<()> {
+        self.process.check(py)
     }
 
     fn _has_pool(&self, py: Python<'_>, pool_id: &str) -> PyResult<bool> {

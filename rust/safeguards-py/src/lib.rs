@@ -36,6 +36,8 @@ mod resource_reservation;
 mod resources;
 mod rl;
 mod sharing;
+mod turn;
+mod watched;
 
 use pyo3::prelude::*;
 
@@ -78,4 +80,6 @@ mod _native {
     use crate::rl::{PyQTable, best_budgets};
     #[pymodule_export]
     use crate::sharing::{PyMembers, max_min_shares};
+    #[pymodule_export]
+    use crate::turn::PyTurn;
 }

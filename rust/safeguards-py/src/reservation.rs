@@ -72,7 +72,7 @@ impl PyReservation {
         let this = self.ledger.get();
         let receipt = this.answer(py, this.core(py)?.settle(&self.reservation, amount))?;
         self.closed.store(true, Ordering::Relaxed);
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyReceipt(receipt))
     }
 

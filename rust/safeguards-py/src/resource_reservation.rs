@@ -73,7 +73,7 @@ impl PyResourceReservation {
         let this = self.ledger.get();
         let receipt = this.answer(py, this.core(py)?.settle_resources(&self.reservation, charged))?;
         self.closed.store(true, Ordering::Relaxed);
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
     }
 

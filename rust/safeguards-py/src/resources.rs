@@ -276,7 +276,7 @@ impl PyResourceBudgets {
             }
         });
         let receipt = this.answer(py, outcome)?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
     }
 
@@ -314,7 +314,7 @@ impl PyResourceBudgets {
             }
         });
         let done = this.answer(py, admitted(outcome))?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(done.is_some())
     }
 

@@ -431,7 +431,7 @@ class Controller(ABC):
         self.budget_coordinator.notification_manager.send_alert(
             f"{self._name} takes long",
             f"A run of it has taken more than {PATIENCE:g} s and goes on: something of yours that it calls "
-            "may be waiting. The other controllers go on in another thread; its own next run comes after this.",
+            "may be waiting. The other controllers go on in another thread; its own next run comes after.",
             AlertSeverity.WARNING,
             time=self._now(),
         )

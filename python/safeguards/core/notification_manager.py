@@ -126,7 +126,7 @@ class NotificationManager:
                     self._call(handler, alert)
                 except BaseException as error:  # noqa: BLE001 - raised when the others have run
                     if ended is not None:
-                        error.__context__ = ended
+                        self._log(alert, ended)
                     ended = error
         if ended is not None:
             raise ended
@@ -140,6 +140,9 @@ class NotificationManager:
 
     def _keep_failure(self, alert: Alert, error: Exception) -> None:
         self._failures.append(HandlerFailure(alert, error))
+        self._log(alert, error)
+
+    def _log(self, alert: Alert, error: BaseException) -> None:
         try:
             _logger.error("a handler failed on the alert %r", alert.title, exc_info=error)
         except Exception as failure:  # noqa: BLE001 - who logs may fail as well

@@ -230,7 +230,7 @@ LONG = {
     "best_budgets": """_native.best_budgets(np.ones((64, 20_000)), np.ones((64, 20_000)), np.ones(64),
         np.linspace(1, 9, 300), 0.9, (50.0, -100.0, 10.0, -0.1))""",
     "fit": "table.fit((numbers, places, places), rewards, numbers, places, rewards, 0.999, 10**9)",
-    "simulate": """simulate(np.ones((200_000, 5)) * 1000, AdaptiveStrategy(adjusting_rate=0.1),
+    "simulate": """simulate(np.ones((20_000, 5)) * 1000, AdaptiveStrategy(adjusting_rate=0.1),
         n_agents=4000, trials=100)""",
     "forecast": """_native.forecast_usage(np.random.default_rng(0).random((3000, 2000)),
         np.zeros(3000, np.int64), lead=0, length=168, level=0.9, margin=1.2, threads=0)""",

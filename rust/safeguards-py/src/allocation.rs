@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 use safeguards_core::allocation as core;
 
 use crate::error::{configuration_error, exception, no_thread};
-use crate::fork::Shared;
+use crate::fork::{Gate, Shared};
 use crate::watched::watched;
 
 fn refuse(error: core::AllocationError) -> PyErr {
@@ -189,56 +189,73 @@ impl PyAgents {
 
 /// The live selector; resources are numbers here.
 #[pyclass(frozen, name = "AllocationSelector", module = "safeguards._native")]
-pub(crate) struct PySelector(core::Selector);
+pub(crate) struct PySelector {
+    selector: core::Selector,
+    gate: Gate,
+}
 
 #[pymethods]
 impl PySelector {
     #[new]
-    fn new(strategy: &PyStrategy, n_resources: usize, max_agents: usize, seed: u64) -> PyResult<Self> {
-        core::Selector::new(&strategy.0, n_resources, max_agents, seed).map(Self).map_err(refuse)
+    fn new(
+        py: Python<'_>,
+        strategy: &PyStrategy,
+        n_resources: usize,
+        max_agents: usize,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let selector = core::Selector::new(&strategy.0, n_resources, max_agents, seed).map_err(refuse)?;
+        Ok(Self { selector, gate: Gate::new(py)? })
     }
 
     /// The agent's resource in this step.
     fn choose(&self, agent_id: &str) -> PyResult<u16> {
-        self.0.choose(agent_id).map_err(refuse)
+        let _inside = self.gate.enter()?;
+        self.selector.choose(agent_id).map_err(refuse)
     }
 
     /// What became of the agent's last choice; whether it was noted.
     fn report(&self, py: Python<'_>, agent_id: &str, resource: u16, overloaded: bool) -> PyResult<bool> {
-        self.0.report(agent_id, resource, overloaded).ok_or_else(|| unknown(py, agent_id))
+        let _inside = self.gate.enter()?;
+        self.selector.report(agent_id, resource, overloaded).ok_or_else(|| unknown(py, agent_id))
     }
 
     /// What is known of a capacity from now on.
     fn observe_capacity(&self, resource: usize, capacity: f64) -> PyResult<()> {
-        self.0.observe_capacity(resource, capacity).map_err(refuse)
+        let _inside = self.gate.enter()?;
+        self.selector.observe_capacity(resource, capacity).map_err(refuse)
     }
 
     /// Ends the step and returns its loads as an int64 array.
-    fn advance<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        PyArray1::from_vec(py, py.detach(|| self.0.advance()))
+    fn advance<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let _inside = self.gate.enter()?;
+        Ok(PyArray1::from_vec(py, py.detach(|| self.selector.advance())))
     }
 
     /// Makes room for another agent.
     fn forget(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
-        if self.0.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
+        let _inside = self.gate.enter()?;
+        if self.selector.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
     }
 
     /// Agents known.
     #[getter]
-    fn n_agents(&self) -> usize {
-        self.0.agents()
+    fn n_agents(&self) -> PyResult<usize> {
+        let _inside = self.gate.enter()?;
+        Ok(self.selector.agents())
     }
 
     /// The step that is open, from 1.
     #[getter]
-    fn step(&self) -> u32 {
-        self.0.step()
+    fn step(&self) -> PyResult<u32> {
+        let _inside = self.gate.enter()?;
+        Ok(self.selector.step())
     }
 
     /// About how many bytes an agent takes, without its name.
     #[getter]
     const fn bytes_per_agent(&self) -> usize {
-        self.0.bytes_per_agent()
+        self.selector.bytes_per_agent()
     }
 }
 

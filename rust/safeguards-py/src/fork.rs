@@ -3,10 +3,9 @@
 //! After a fork both processes would hold a copy of every balance, and spend it twice. So a ledger works only in
 //! the process that it was made in; in a child every call is refused.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -61,20 +60,52 @@ fn refusal(py: Python<'_>) -> PyErr {
     )
 }
 
-/// How often, and for how long at a time, a child asks for what another thread may have had at the fork.
-const TRIES: u32 = 200;
-const PAUSE: Duration = Duration::from_millis(5);
+/// Counts the threads that are at something without the interpreter's lock, so that a child of a fork knows
+/// whether one of them, which is not in the child, has left it locked.
+pub(crate) struct Gate {
+    generation: AtomicU32,
+    inside: AtomicU32,
+    is_abandoned: AtomicBool,
+}
 
-/// What threads share, and a child of a fork may use as well, unless a thread that is gone was at it.
+/// Somebody who is inside.
+pub(crate) struct Inside<'a>(&'a AtomicU32);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
+        let generation = AtomicU32::new(Process::current(py)?.generation);
+        Ok(Self { generation, inside: AtomicU32::new(0), is_abandoned: AtomicBool::new(false) })
+    }
+
+    /// Lets the caller in, unless it would wait for a thread that is not there.
+    pub(crate) fn enter(&self) -> PyResult<Inside<'_>> {
+        let now = GENERATION.load(Ordering::Relaxed);
+        if self.generation.swap(now, Ordering::AcqRel) != now && self.inside.swap(0, Ordering::AcqRel) > 0 {
+            self.is_abandoned.store(true, Ordering::Release);
+        }
+        if self.is_abandoned.load(Ordering::Acquire) {
+            return Err(Python::attach(abandoned));
+        }
+        self.inside.fetch_add(1, Ordering::AcqRel);
+        Ok(Inside(&self.inside))
+    }
+}
+
+/// What threads share, and a child of a fork may use as well, unless a thread was at it.
 pub(crate) struct Shared<T> {
     value: Mutex<T>,
-    generation: u32,
+    gate: Gate,
 }
 
 impl<T: Send> Shared<T> {
     pub(crate) fn new(py: Python<'_>, value: T) -> PyResult<Self> {
-        let generation = Process::current(py)?.generation;
-        Ok(Self { value: Mutex::new(value), generation })
+        Ok(Self { value: Mutex::new(value), gate: Gate::new(py)? })
     }
 
     /// Does something with it, without the interpreter's lock.
@@ -84,21 +115,8 @@ impl<T: Send> Shared<T> {
 
     /// The same, in a thread that does not have the interpreter's lock.
     pub(crate) fn aside<R>(&self, act: impl FnOnce(&mut T) -> R) -> PyResult<R> {
-        let mut value = self.lock().ok_or_else(|| Python::attach(abandoned))?;
-        Ok(act(&mut value))
-    }
-
-    fn lock(&self) -> Option<MutexGuard<'_, T>> {
-        if self.generation == GENERATION.load(Ordering::Relaxed) {
-            return Some(self.value.lock());
-        }
-        (0..TRIES).find_map(|_| {
-            let value = self.value.try_lock();
-            if value.is_none() {
-                std::thread::sleep(PAUSE);
-            }
-            value
-        })
+        let _inside = self.gate.enter()?;
+        Ok(act(&mut self.value.lock()))
     }
 }
 

@@ -454,8 +454,7 @@ class Ledger:
         budget_period: str | timedelta | None,
         timezone: str | None,
     ) -> None: ...
-    def _check_process(self) -> None:
-        """Refuses in every process but the one that it was made in."""
+    def _check_process(self) -> None: ...
     def _has_pool(self, pool_id: str) -> bool: ...
     def _agents_below(self, pool_id: str) -> int: ...
     def _pool_refusals(self, pool_id: str) -> int: ...
@@ -1609,6 +1608,7 @@ class NextHour:
 
         Raises:
             ConfigurationError: a wrong shape, or a demand that is negative or infinite. Nothing was taken.
+            ThreadStartError: the system started no thread. As with Ctrl-C, nothing was taken.
 
         Example:
             >>> NextHour(1).replay(np.array([[8.0, 8.0, 8.0]]))
@@ -1737,6 +1737,7 @@ class QTable:
 
         Raises:
             ConfigurationError: lengths that differ, or values that are not finite. Nothing was forgotten.
+            ThreadStartError: the system started no thread. As with Ctrl-C, nothing was forgotten.
 
         Example:
             >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
@@ -1808,6 +1809,7 @@ def best_budgets(
 
     Raises:
         ConfigurationError: a shape or a value that makes no sense.
+        ThreadStartError: the system started no thread.
 
     Example:
         >>> demand = np.array([[1.0, 1.0, 2.0]])

@@ -3,9 +3,11 @@
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use safeguards_core::forecast as core;
+use safeguards_core::workers::Stop;
 
 use crate::error::configuration_error;
 use crate::fork::Shared;
+use crate::watched::watched;
 
 fn refuse(error: core::NextHourError) -> PyErr {
     Python::attach(|py| configuration_error(py, error.to_string()))
@@ -151,6 +153,7 @@ impl PyNextHour {
     ///
     /// Raises:
     ///     ConfigurationError: a wrong shape, or a demand that is negative or infinite. Nothing was taken.
+    ///     ThreadStartError: the system started no thread. As with Ctrl-C, nothing was taken.
     ///
     /// Example:
     ///     >>> NextHour(1).replay(np.array([[8.0, 8.0, 8.0]]))
@@ -165,8 +168,16 @@ impl PyNextHour {
         let [rows, steps] = [demand.shape()[0], demand.shape()[1]];
         let outlook = probability.map_or(core::Outlook::Forecast, core::Outlook::Quantile);
         let demand: Vec<f64> = demand.as_array().iter().copied().collect();
-        let expected =
-            self.0.with(py, |series| series.replay(rows, steps, &demand, outlook))?.map_err(refuse)?;
+        let stop = Stop::default();
+        // On a copy, so that one that is interrupted has seen nothing.
+        let replay = |series: &mut core::NextHour| {
+            let mut copy = series.clone();
+            let expected = copy.replay(rows, steps, &demand, outlook, &stop)?;
+            *series = copy;
+            Ok(expected)
+        };
+        let run = || self.0.aside(replay)?.map_err(refuse);
+        let expected = watched(py, run, || stop.ask(), |_| Ok(()))?;
         PyArray1::from_vec(py, expected).reshape([rows, steps])
     }
 

@@ -131,7 +131,7 @@ impl PyQTable {
     ///
     /// Raises:
     ///     ConfigurationError: lengths that differ, or values that are not finite. Nothing was forgotten.
-    ///     ThreadStartError: the system started no thread. Nothing was forgotten; Ctrl-C ends it the same way.
+    ///     ThreadStartError: the system started no thread. As with Ctrl-C, nothing was forgotten.
     ///
     /// Example:
     ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)

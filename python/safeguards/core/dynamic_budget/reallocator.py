@@ -329,7 +329,7 @@ class PriorityBasedReallocator(Controller):
     # The reserve.
 
     def _on_low(self, agent_id: str) -> None:
-        """Called in the thread whose debit made an agent low, outside all locks. Never fails the debit."""
+        """Called by the call that made an agent low, or by one of another thread; outside all locks."""
         waiting: list[str] | None = getattr(self._helping, "waiting", None)
         if waiting is not None:  # a callback debits in the middle of a grant: one after the other, each once
             if agent_id not in waiting:

@@ -1474,12 +1474,39 @@ def forecast_usage(
 
 @final
 class Turn:
-    """A lock that its thread may take again, and that refuses to be waited for in vain."""
+    """A lock that its thread may take again, and that refuses to be waited for in vain.
+
+    Args:
+        what: is busy while it is taken, in the message of the error.
+        patience_seconds: how long somebody waits at most; for ever if not given.
+    """
     def __new__(cls, what: str, patience_seconds: float | None = None) -> Turn: ...
     def acquire(self, blocking: bool = True) -> bool:
-        """Takes it, and waits for it if need be; whether it is taken."""
+        """Takes it, and waits for it if need be; whether it is taken.
+
+        Args:
+            blocking: waits; else the answer is False if another thread has it.
+
+        Raises:
+            ControllerBusyError: the thread that has it waits for this one, or has not given it back in time.
+
+        Example:
+            >>> turn = Turn("the pump", patience_seconds=1)
+            >>> turn.acquire(), turn.acquire(blocking=False)
+            (True, True)
+            >>> turn.release(), turn.release()
+            (None, None)
+        """
     def release(self) -> None:
-        """Gives it back, as often as it was taken."""
+        """Gives it back, as often as it was taken. One that this thread does not have stays where it is.
+
+        Example:
+            >>> turn = Turn("the pump")
+            >>> with turn:
+            ...     print("it is mine")
+            it is mine
+            >>> turn.release()
+        """
     def __enter__(self) -> None: ...
     def __exit__(
         self,

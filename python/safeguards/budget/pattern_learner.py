@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from safeguards._native import Amount
     from safeguards.budget.usage_patterns import UsagePatterns
+    from safeguards.core._spell import Spell
     from safeguards.core._ticker import Job
     from safeguards.core.budget_coordination import BudgetCoordinator
-    from safeguards.core.controller import Spell
 
     Timestamps = Sequence[datetime] | Sequence[np.datetime64] | NDArray[np.datetime64]
     Amounts = Sequence[Amount] | NDArray[np.float64]

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
-    from safeguards.core.controller import Spell
 
     Floats = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,6 +46,9 @@ class Cell(Generic[T]):
     def exchange_by(self, change: Callable[[T], T]) -> T:
         """As `update`, but returns the value before."""
         return self._step(change)[0]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle or copy a Cell: threads share it")
 
     def _step(self, change: Callable[[T], T]) -> tuple[T, T]:
         while True:

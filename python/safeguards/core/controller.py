@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import sys
 import traceback
 from abc import ABC, abstractmethod
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from safeguards._native import Turn
 from safeguards.core._amounts import plain
 from safeguards.core._cell import Cell, snapshot
+from safeguards.core._spell import Spell, is_alive
 from safeguards.core._ticker import PATIENCE, is_delay, ticker_of
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
@@ -40,21 +40,6 @@ _SHOWN = 3
 _SHORTEST_INTERVAL = 0.001
 _LONGEST_WAIT = 60.0
 _logger = logging.getLogger("safeguards.controllers")
-
-
-class Spell:
-    """The time from one start of a controller to its stop. What an earlier one still does is not wanted.
-
-    Attributes:
-        job: its runs, once they are scheduled.
-        process: the one it was started in; it does not run in a child of that.
-    """
-
-    __slots__ = ("job", "process")
-
-    def __init__(self) -> None:
-        self.job: Job | None = None
-        self.process = os.getpid()
 
 
 class Controller(ABC):
@@ -151,7 +136,7 @@ class Controller(ABC):
         self.budget_coordinator._check_process()  # noqa: SLF001 - one library
         spell = Spell()
         try:
-            if self._spell.update(lambda now: now if _is_alive(now) else spell) is not spell:
+            if self._spell.update(lambda now: now if is_alive(now) else spell) is not spell:
                 return
             self._begin(spell)
         except BaseException:
@@ -168,7 +153,7 @@ class Controller(ABC):
             ControllerBusyError: that decision waits for this thread, or has been under way for a minute.
         """
         spell = self._spell.exchange(None)
-        if not _is_alive(spell):
+        if not is_alive(spell):
             spell = None  # the thread that ran it is not in this process
         if spell is not None:
             self._end(spell)
@@ -178,7 +163,7 @@ class Controller(ABC):
     @property
     def running(self) -> bool:
         """Whether it was started, in this process, and not stopped since."""
-        return _is_alive(self._spell.value)
+        return is_alive(self._spell.value)
 
     @property
     def history(self) -> list[Decision]:
@@ -446,10 +431,6 @@ class Controller(ABC):
             time=self._now(),
             error=error,
         )
-
-
-def _is_alive(spell: Spell | None) -> bool:
-    return spell is not None and spell.process == os.getpid()
 
 
 def _is_a(kind: type, value: object) -> bool:

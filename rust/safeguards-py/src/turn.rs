@@ -92,6 +92,10 @@ pub(crate) fn forget_others() {
 }
 
 /// A lock that its thread may take again, and that refuses to be waited for in vain.
+///
+/// Args:
+///     what: is busy while it is taken, in the message of the error.
+///     patience_seconds: how long somebody waits at most; for ever if not given.
 #[pyclass(frozen, name = "Turn", module = "safeguards._native")]
 pub(crate) struct PyTurn {
     number: u64,
@@ -101,7 +105,6 @@ pub(crate) struct PyTurn {
 
 #[pymethods]
 impl PyTurn {
-    /// `what` is busy while it is taken; who waits gives up after `patience_seconds`.
     #[new]
     #[pyo3(signature = (what, patience_seconds = None))]
     fn new(py: Python<'_>, what: String, patience_seconds: Option<f64>) -> PyResult<Self> {
@@ -112,6 +115,19 @@ impl PyTurn {
     }
 
     /// Takes it, and waits for it if need be; whether it is taken.
+    ///
+    /// Args:
+    ///     blocking: waits; else the answer is False if another thread has it.
+    ///
+    /// Raises:
+    ///     ControllerBusyError: the thread that has it waits for this one, or has not given it back in time.
+    ///
+    /// Example:
+    ///     >>> turn = Turn("the pump", patience_seconds=1)
+    ///     >>> turn.acquire(), turn.acquire(blocking=False)
+    ///     (True, True)
+    ///     >>> turn.release(), turn.release()
+    ///     (None, None)
     #[pyo3(signature = (blocking = true))]
     fn acquire(&self, py: Python<'_>, blocking: bool) -> PyResult<bool> {
         let me = thread::current();
@@ -132,7 +148,14 @@ impl PyTurn {
         }
     }
 
-    /// Gives it back, as often as it was taken.
+    /// Gives it back, as often as it was taken. One that this thread does not have stays where it is.
+    ///
+    /// Example:
+    ///     >>> turn = Turn("the pump")
+    ///     >>> with turn:
+    ///     ...     print("it is mine")
+    ///     it is mine
+    ///     >>> turn.release()
     fn release(&self) {
         board().give_back(self.number, thread::current().id());
     }

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from safeguards._native import Amount
+    from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
-    from safeguards.core.controller import Spell
 
 __all__ = ["BudgetTimeScheduler"]
 
@@ -156,7 +156,7 @@ class BudgetTimeScheduler(Controller):
                 f"noticed, not {interval_seconds!r}"
             )
         self._defaults = _Settings().changed(timezone, days_mean, pacing)
-        self._plans: Cell[dict[str, _Plan]] = Cell({})  # replaced as a whole, and so is each plan
+        self._schedules: Cell[dict[str, _Plan]] = Cell({})  # replaced as a whole, and so is each plan
         self._histories: dict[str, DemandHistory] = {}
         self._declined: dict[str, tuple[str, datetime, str]] = {}
         self._grants = grants_of(budget_coordinator)
@@ -204,7 +204,7 @@ class BudgetTimeScheduler(Controller):
             profiles = added if old is None else old.profiles | added
             return {**plans, pool_id: self._plan(pool_id, profiles.values(), settings, old)}
 
-        self._plans.update(add)
+        self._schedules.update(add)
         self._hasten()
 
     def remove_time_profile(self, pool_id: str, name: str | None = None) -> None:
@@ -228,7 +228,7 @@ class BudgetTimeScheduler(Controller):
             others = {other: plan for other, plan in plans.items() if other != pool_id}
             return others | ({pool_id: self._plan(pool_id, left.values(), old.settings, old)} if left else {})
 
-        self._plans.update(remove)
+        self._schedules.update(remove)
 
     def get_time_profiles(self, pool_id: str) -> list[TimeProfile]:
         """The profiles of a pool, in the order in which they were added.
@@ -414,7 +414,7 @@ class BudgetTimeScheduler(Controller):
         for entry in granted:
             self._grants.claim(*entry)
         self._histories.update(demand)
-        self._plans.update(
+        self._schedules.update(
             lambda plans: {
                 pool_id: replace(plan, live=self._live(pool_id, plan.settings))
                 for pool_id, plan in plans.items()
@@ -422,7 +422,7 @@ class BudgetTimeScheduler(Controller):
         )
 
     def _repr_html_(self) -> str:
-        plans = list(self._plans.value.values())
+        plans = list(self._plans.values())
         tables = [
             report.html(plan.pool_id, plan.calendar.week, plan.settings.zone) for plan in plans[:_POOLS_SHOWN]
         ]
@@ -433,7 +433,7 @@ class BudgetTimeScheduler(Controller):
     # What the base asks for.
 
     def _propose(self, now: datetime) -> list[Decision]:
-        return self._grants_due(self._plans.value.values(), now)
+        return self._grants_due(self._plans.values(), now)
 
     def _matters(self, decision: Decision) -> bool:  # noqa: ARG002
         # A grant begins a new period of the pool, and is noted, even if as much remains already.
@@ -456,12 +456,12 @@ class BudgetTimeScheduler(Controller):
             raise
 
     def _observe(self, now: datetime) -> None:
-        for plan in self._plans.value.values():
+        for plan in self._plans.values():
             if plan.live is not None:
                 plan.live.observe(plan.calendar, now, self._books(plan.pool_id)[0])
 
     def _next_delay(self, now: datetime) -> float:
-        changes = (plan.calendar.next_change(now) for plan in self._plans.value.values())
+        changes = (plan.calendar.next_change(now) for plan in self._plans.values())
         return min([self.interval_seconds, *((change - now).total_seconds() for change in changes)])
 
     # Parts.
@@ -510,8 +510,13 @@ class BudgetTimeScheduler(Controller):
             return None
         return LivePacing(settings.pacing, self._histories.setdefault(pool_id, DemandHistory()))
 
+    @property
+    def _plans(self) -> dict[str, _Plan]:
+        """The schedules as they are now; they are replaced, never changed."""
+        return self._schedules.value
+
     def _plan_of(self, pool_id: str) -> _Plan:
-        return self._plan_in(self._plans.value, pool_id)
+        return self._plan_in(self._plans, pool_id)
 
     def _plan_in(self, plans: Mapping[str, _Plan], pool_id: str) -> _Plan:
         plan = plans.get(pool_id)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from safeguards._native import Amount
+    from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
-    from safeguards.core.controller import Spell
 
     Figures = NDArray[np.float64]
     Change = tuple[int, Decimal, Decimal]

@@ -1491,6 +1491,7 @@ class Turn:
             ControllerBusyError: the thread that has it waits for this one, or has not given it back in time.
 
         Example:
+            >>> from safeguards._native import Turn
             >>> turn = Turn("the pump", patience_seconds=1)
             >>> turn.acquire(), turn.acquire(blocking=False)
             (True, True)
@@ -1501,6 +1502,7 @@ class Turn:
         """Gives it back, as often as it was taken. One that this thread does not have stays where it is.
 
         Example:
+            >>> from safeguards._native import Turn
             >>> turn = Turn("the pump")
             >>> with turn:
             ...     print("it is mine")

@@ -123,6 +123,7 @@ impl PyTurn {
     ///     ControllerBusyError: the thread that has it waits for this one, or has not given it back in time.
     ///
     /// Example:
+    ///     >>> from safeguards._native import Turn
     ///     >>> turn = Turn("the pump", patience_seconds=1)
     ///     >>> turn.acquire(), turn.acquire(blocking=False)
     ///     (True, True)
@@ -151,6 +152,7 @@ impl PyTurn {
     /// Gives it back, as often as it was taken. One that this thread does not have stays where it is.
     ///
     /// Example:
+    ///     >>> from safeguards._native import Turn
     ///     >>> turn = Turn("the pump")
     ///     >>> with turn:
     ///     ...     print("it is mine")

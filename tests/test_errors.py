@@ -37,6 +37,7 @@ from safeguards.exceptions import (
 TREE = {
     "SafeguardsError": (Exception,),
     "MissingExtraError": (exceptions.SafeguardsError, ImportError),
+    "ThreadStartError": (exceptions.SafeguardsError, RuntimeError),
     "BudgetError": (SafeguardsError,),
     "BudgetExceededError": (BudgetError,),
     "RateLimitExceededError": (BudgetError,),
@@ -48,6 +49,7 @@ TREE = {
     "IdempotencyConflictError": (BudgetError,),
     "ConfigurationError": (BudgetError, ValueError),
     "InfeasibleAllocationError": (ConfigurationError,),
+    "ControllerBusyError": (BudgetError, RuntimeError),
     "RewardError": (BudgetError, ValueError),
     "BooksError": (BudgetError,),
     "JournalError": (BudgetError,),
@@ -68,7 +70,8 @@ def test_no_error_is_one_that_clients_retry_on_their_own(cls):
 
 def filled(cls):
     values = {name: Decimal("0.10") for name in cls.fields}
-    texts = dict.fromkeys(("account", "argument", "value", "idempotency_key", "state", "resource"), "text")
+    names = ("account", "argument", "value", "idempotency_key", "state", "resource", "thread")
+    texts = dict.fromkeys(names, "text")
     others = {
         "retry_after": 1.5,
         "time_window": 60.0,
@@ -265,7 +268,9 @@ def test_every_error_of_the_core_is_mapped():
     assert seen == leaves - {
         exceptions.BooksError,
         exceptions.JournalError,
+        exceptions.ControllerBusyError,
         exceptions.MissingExtraError,
+        exceptions.ThreadStartError,
         exceptions.TraceError,
         exceptions.RewardError,
     }

@@ -477,7 +477,11 @@ class Ledger:
         budget_period: str | timedelta | None,
         timezone: str | int | None,
     ) -> None: ...
+    def _check_process(self) -> None: ...
     def _has_pool(self, pool_id: str) -> bool: ...
+    def _pin(self, account_id: str, is_pinned: bool) -> None: ...
+    def _is_pinned(self, account_id: str) -> bool: ...
+    def _pinned(self) -> list[str]: ...
     def _agents_below(self, pool_id: str) -> int: ...
     def _pool_refusals(self, pool_id: str) -> int: ...
     def _pool_renewal(self, pool_id: str) -> tuple[datetime, datetime, Decimal] | None: ...
@@ -1585,6 +1589,51 @@ def forecast_usage(
     """Forecasts every agent of a panel; arrays by name."""
 
 @final
+class Turn:
+    """A lock that its thread may take again, and that refuses to be waited for in vain.
+
+    Args:
+        what: is busy while it is taken, in the message of the error.
+        patience_seconds: how long somebody waits at most; for ever if not given.
+    """
+    def __new__(cls, what: str, patience_seconds: float | None = None) -> Turn: ...
+    def acquire(self, blocking: bool = True) -> bool:
+        """Takes it, and waits for it if need be; whether it is taken.
+
+        Args:
+            blocking: waits; else the answer is False if another thread has it.
+
+        Raises:
+            ControllerBusyError: the thread that has it waits for this one, or has not given it back in time.
+
+        Example:
+            >>> from safeguards._native import Turn
+            >>> turn = Turn("the pump", patience_seconds=1)
+            >>> turn.acquire(), turn.acquire(blocking=False)
+            (True, True)
+            >>> turn.release(), turn.release()
+            (None, None)
+        """
+    def release(self) -> None:
+        """Gives it back, as often as it was taken. One that this thread does not have stays where it is.
+
+        Example:
+            >>> from safeguards._native import Turn
+            >>> turn = Turn("the pump")
+            >>> with turn:
+            ...     print("it is mine")
+            it is mine
+            >>> turn.release()
+        """
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self,
+        _class: type[BaseException] | None,
+        _exception: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None: ...
+
+@final
 class NextHour:
     """Forecasts the demand of the next step, for many series at once, as the demand streams in.
 
@@ -1704,6 +1753,7 @@ class NextHour:
 
         Raises:
             ConfigurationError: a wrong shape, or a demand that is negative or infinite. Nothing was taken.
+            ThreadStartError: the system started no thread. As with Ctrl-C, nothing was taken.
 
         Example:
             >>> NextHour(1).replay(np.array([[8.0, 8.0, 8.0]]))
@@ -1832,6 +1882,7 @@ class QTable:
 
         Raises:
             ConfigurationError: lengths that differ, or values that are not finite. Nothing was forgotten.
+            ThreadStartError: the system started no thread. As with Ctrl-C, nothing was forgotten.
 
         Example:
             >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
@@ -1903,6 +1954,7 @@ def best_budgets(
 
     Raises:
         ConfigurationError: a shape or a value that makes no sense.
+        ThreadStartError: the system started no thread.
 
     Example:
         >>> demand = np.array([[1.0, 1.0, 2.0]])

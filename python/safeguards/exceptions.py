@@ -4,6 +4,7 @@
 
     SafeguardsError
     ├── MissingExtraError                an optional dependency is not installed; also an ImportError
+    ├── ThreadStartError                 the system started no thread; also a RuntimeError
     └── BudgetError
         ├── BudgetExceededError          an account on the path cannot pay
         ├── RateLimitExceededError       a window of the agent is full
@@ -15,6 +16,7 @@
         ├── IdempotencyConflictError     a key was used for another operation
         ├── ConfigurationError           also a ValueError
         │   └── InfeasibleAllocationError  what each agent is to get at least is more than there is
+        ├── ControllerBusyError          it is at work in another thread; also a RuntimeError
         ├── RewardError                  a reward function failed; also a ValueError
         ├── BooksError                   an audit found an invariant that does not hold
         ├── JournalError                 a change cannot be written down, and so it was not made
@@ -38,6 +40,7 @@ __all__ = [
     "BudgetError",
     "BudgetExceededError",
     "ConfigurationError",
+    "ControllerBusyError",
     "IdempotencyConflictError",
     "InfeasibleAllocationError",
     "InvalidAmountError",
@@ -47,6 +50,7 @@ __all__ = [
     "ReservationError",
     "RewardError",
     "SafeguardsError",
+    "ThreadStartError",
     "TraceError",
     "UnknownAgentError",
     "UnknownPoolError",
@@ -110,6 +114,21 @@ class MissingExtraError(SafeguardsError, ImportError):
 
     extra: str | None
     module: str | None
+
+
+class ThreadStartError(SafeguardsError, RuntimeError):
+    """The system started no thread: the process is at its limit of threads or memory. Nothing has changed.
+
+    A later try can succeed: end threads or processes, or raise the limit (`ulimit -u`, `ulimit -v`, the pids
+    limit of a container).
+
+    Attributes:
+        thread: name of the thread, where it has one.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("thread",)
+
+    thread: str | None
 
 
 class BudgetError(SafeguardsError):
@@ -243,6 +262,14 @@ class InfeasibleAllocationError(ConfigurationError):
 
     `requested` is what each agent is to get, `available` the most that it could be, `limit` what there was to
     split; `account` is the agent that cannot use it, `None` if it is about all of them.
+    """
+
+
+class ControllerBusyError(BudgetError, RuntimeError):
+    """A controller, or a clock that is advanced, is at work in another thread. Nothing was done; try later.
+
+    It is raised where waiting would never end, as that thread waits for this one, and by a call that has
+    waited for a minute.
     """
 
 

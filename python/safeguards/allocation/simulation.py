@@ -122,6 +122,7 @@ def simulate(
     Raises:
         ConfigurationError: an argument makes no sense; raised before any work and naming the argument.
         TypeError: an argument of the wrong type.
+        ThreadStartError: the system started not one thread; where it starts a few, these do the work.
 
     Example:
         >>> from safeguards.allocation import AdaptiveStrategy, experiment_setting

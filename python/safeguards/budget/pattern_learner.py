@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_UP, Context, Decimal
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from safeguards._native import UsageLearner
 from safeguards._values import time_zones
 from safeguards.budget._pattern_search import find_patterns
 from safeguards.core._amounts import plain
+from safeguards.core._cell import Cell
 from safeguards.core._ticker import ticker_of
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError, UnknownAgentError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from safeguards._native import Amount
     from safeguards.budget.usage_patterns import UsagePatterns
+    from safeguards.core._spell import Spell
     from safeguards.core._ticker import Job
     from safeguards.core.budget_coordination import BudgetCoordinator
 
@@ -42,6 +43,21 @@ _DAY_SECONDS = 86_400
 _EXACT = Context(prec=60, rounding=ROUND_UP)
 _PLACES = Decimal("1e-9")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Collection:
+    """The time from one start of the collection to its end.
+
+    Attributes:
+        spell: the run of the controller that began it and ends it; None if somebody else did.
+        job: its readings, once they are scheduled.
+    """
+
+    __slots__ = ("job", "spell")
+
+    def __init__(self, spell: Spell | None) -> None:
+        self.spell = spell
+        self.job: Job | None = None
 
 
 class BudgetPatternLearner(Controller):
@@ -125,8 +141,7 @@ class BudgetPatternLearner(Controller):
         self.min_data_points = points
         self._zone, zone = time_zones.read(timezone)
         self._usage = UsageLearner(days, points, zone)
-        self._collecting = threading.Lock()
-        self._collection: Job | None = None
+        self._collection: Cell[_Collection | None] = Cell(None)
         self._read_at: datetime | None = None
 
     # Collecting.
@@ -135,32 +150,78 @@ class BudgetPatternLearner(Controller):
         """Reads what the agents have used so far, and from now on what they use, each quarter of an hour.
 
         Nothing is counted twice and nothing is lost, whoever joins and leaves; only of an agent that joins
-        and leaves between two readings nothing is seen. A second start does nothing.
+        and leaves between two readings nothing is seen. A second start does nothing, but that a collection
+        which `start` began outlives `stop`.
+
+        Raises:
+            ThreadStartError: there is no thread to read in. Nothing is collected; a later start can succeed.
         """
-        with self._collecting:
-            if self._collection is not None:
-                return
-            self._read()
-            ticker = ticker_of(self.budget_coordinator.clock)
-            self._collection = ticker.schedule(self._collect, self._until_next_quarter())
+        self._start_collection(None)
 
     def stop_collection(self) -> None:
         """Reads a last time, and no more. What is known stays known."""
-        with self._collecting:
-            job, self._collection = self._collection, None
-            if job is not None:
-                ticker_of(self.budget_coordinator.clock).cancel(job)
-                self._read()
+        collection = self._collection.exchange(None)
+        if collection is not None:
+            self._cancel(collection)
+            self._read()
+
+    def _start_collection(self, spell: Spell | None) -> None:
+        mine = _Collection(spell)
+        collection = self._collection.update(lambda now: mine if now is None else now)
+        if collection is not mine:
+            if spell is None and collection is not None:
+                collection.spell = None
+            return
+        try:
+            self._read()
+            ticker = ticker_of(self.budget_coordinator.clock)
+            mine.job = ticker.schedule(
+                lambda: self._collect(mine), self._until_next_quarter(), self._tell_of_run
+            )
+        except BaseException:
+            self._collection.update(lambda now: None if now is mine else now)
+            self._cancel(mine)
+            raise
+        if self._collection.value is not mine:
+            self._cancel(mine)  # it was stopped before all of it had begun
+
+    def _cancel(self, collection: _Collection) -> None:
+        if collection.job is not None:
+            ticker_of(self.budget_coordinator.clock).cancel(collection.job)
 
     @property
     def collecting(self) -> bool:
         """Whether usage is being read."""
-        return self._collection is not None
+        return self._collection.value is not None
 
     def start(self) -> None:
-        """Collects, and sets budgets each interval, for the first time one interval later."""
-        self.start_collection()
+        """Collects, and sets budgets each interval, for the first time one interval later.
+
+        Raises:
+            ThreadStartError: as `Controller.start`.
+        """
         super().start()
+
+    def stop(self) -> None:
+        """Sets budgets no more, and ends the collection that `start` began; one begun before goes on.
+
+        Raises:
+            ControllerBusyError: as `Controller.stop`.
+        """
+        super().stop()
+
+    def _begin(self, spell: Spell) -> None:
+        self._start_collection(spell)
+        super()._begin(spell)
+
+    def _end(self, spell: Spell) -> None:
+        super()._end(spell)
+        collection = self._collection.exchange_by(
+            lambda now: None if now is not None and now.spell is spell else now
+        )
+        if collection is not None and collection.spell is spell:
+            self._cancel(collection)
+            self._read()
 
     def load_history(self, agent_id: str, timestamps: Timestamps, amounts: Amounts) -> None:
         """Adds usage from before the collection, or from elsewhere.
@@ -290,9 +351,14 @@ class BudgetPatternLearner(Controller):
 
     # Reading.
 
-    def _collect(self) -> float:
+    def _collect(self, collection: _Collection) -> float | None:
+        if self._collection.value is not collection:
+            return None
         delay = self._until_next_quarter()  # from before: one that ends meanwhile is read right after
-        self._try_observe(self._now())
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001 - it goes on, and not in silence
+            self._tell_failure("could not observe", error)
         return delay
 
     def _read(self) -> None:

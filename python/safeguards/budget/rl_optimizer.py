@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
@@ -25,18 +24,21 @@ from safeguards.budget._rl.settings import (
 )
 from safeguards.budget._rl.step_rule import TARGET, step_changes
 from safeguards.budget._rl.training import ENOUGH, Fleet, Training, next_budgets
+from safeguards.core._threads import start_thread
 from safeguards.core.controller import Controller
-from safeguards.exceptions import ConfigurationError, UnknownAgentError
+from safeguards.exceptions import ConfigurationError, ThreadStartError, UnknownAgentError
 from safeguards.types.decisions import Decision
 from safeguards.types.enums import AlertSeverity
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
 
     Floats = NDArray[np.float64]
@@ -48,6 +50,10 @@ _PLACES = Decimal("1e-9")
 _DAY = 86_400.0
 _HOUR = 3600.0
 _MINUTE = 60.0
+
+
+class _Outcome(list["BudgetPolicy | BaseException"]):
+    """What came of a training: empty as long as it goes on."""
 
 
 class BudgetRLOptimizer(Controller):
@@ -153,7 +159,7 @@ class BudgetRLOptimizer(Controller):
         self._moves: dict[str, Move] = {}
         self._due = self.budget_coordinator.clock.monotonic()
         self._thread: threading.Thread | None = None
-        self._outcome: list[BudgetPolicy | Exception] = []
+        self._outcome = _Outcome()
 
     def configure(
         self,
@@ -202,17 +208,25 @@ class BudgetRLOptimizer(Controller):
             )
         with self._turn:
             self._settings = replace(self._settings, reward=reward, sweeps=training_episodes, max_change=most)
-            self._moves, self._outcome = {}, []
+            self._moves, self._outcome = {}, _Outcome()
             self._due = self.budget_coordinator.clock.monotonic()
             if update_interval_minutes * _MINUTE != self.interval_seconds:
                 self.interval_seconds = update_interval_minutes * _MINUTE
                 self._forget()
+        self._hasten()
 
     def start(self) -> None:
-        """As `Controller.start`. What the coordinator knows of the last three weeks is learnt from."""
+        """As `Controller.start`. What the coordinator knows of the last three weeks is learnt from.
+
+        Raises:
+            ThreadStartError: as `Controller.start`.
+        """
+        super().start()
+
+    def _begin(self, spell: Spell) -> None:
         with self._turn:
             self._past.read_usage_history()
-        super().start()
+        super()._begin(spell)
 
     def load_history(
         self, agent_id: str, timestamps: Sequence[datetime], amounts: Sequence[float | Decimal | str]
@@ -282,12 +296,11 @@ class BudgetRLOptimizer(Controller):
 
     # One run.
 
-    def _run(self, spell: object) -> list[Decision]:
-        with self._turn:
-            try:
-                return super()._run(spell)
-            finally:
-                self._looks = None
+    def _run_in_turn(self, spell: Spell | None, done: list[Decision]) -> None:
+        try:
+            super()._run_in_turn(spell, done)
+        finally:
+            self._looks = None
 
     def _observe(self, now: datetime) -> None:
         self._looks = looks = self._past.observe()
@@ -483,23 +496,23 @@ class BudgetRLOptimizer(Controller):
         is_busy = self._thread is not None and self._thread.is_alive()
         if len(self._past.history()) < ENOUGH or clock.monotonic() < self._due or is_busy:
             return
-        self._due = clock.monotonic() + _DAY
-        outcome: list[BudgetPolicy | Exception] = []
-        self._outcome = outcome
+        due, self._due = self._due, clock.monotonic() + _DAY
+        self._outcome = outcome = _Outcome()
         training = self._training(now)
         if isinstance(clock, ManualClock):
             _train(training, outcome)
-        else:
-            self._thread = threading.Thread(
-                target=_train, args=(training, outcome), name="safeguards-training", daemon=True
-            )
-            self._thread.start()
+            return
+        try:
+            self._thread = start_thread("safeguards-training", _train_aside, training, outcome)
+        except ThreadStartError as error:
+            self._due = due  # the next run tries again
+            self._tell_failure("could not begin to train, and keeps the policy it had", error)
 
     def _adopt_trained(self) -> None:
         """Takes what a training has brought, at the run after it."""
         if not self._outcome:
             return
-        outcome, self._outcome = self._outcome[0], []
+        outcome, self._outcome = self._outcome[0], _Outcome()
         if isinstance(outcome, BudgetPolicy):
             self._adopt(outcome)
         else:
@@ -519,9 +532,17 @@ class BudgetRLOptimizer(Controller):
         )
 
 
-def _train(training: Callable[[], BudgetPolicy], outcome: list[BudgetPolicy | Exception]) -> None:
+def _train(training: Callable[[], BudgetPolicy], outcome: _Outcome) -> None:
     """Trains, and leaves what came of it for the next run to find."""
     try:
         outcome.append(training())
     except Exception as error:  # noqa: BLE001 - the next run tells of it
+        outcome.append(error)
+
+
+def _train_aside(training: Callable[[], BudgetPolicy], outcome: _Outcome) -> None:
+    """The same in a thread of its own, which nothing may end in silence."""
+    try:
+        _train(training, outcome)
+    except BaseException as error:  # noqa: BLE001 - as above: nobody else hears of it
         outcome.append(error)

@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from safeguards.core._threads import start_thread
 from safeguards.core.budget_coordination import BudgetCoordinator
+from safeguards.exceptions import ThreadStartError
 
 CALLERS = 50
 COST = Decimal("0.10")
@@ -151,16 +153,22 @@ def _threads(guard_type: Callable[[], Any]) -> Callable[[Scene], None]:
         start = threading.Barrier(CALLERS)
 
         def caller(number: int) -> None:
-            start.wait()
+            try:
+                start.wait()
+            except threading.BrokenBarrierError:
+                return
             admission = guard.admit()
             if admission:
                 time.sleep(_model_seconds(number))
                 guard.charge(admission)
             scene.count(is_answered=bool(admission))
 
-        threads = [threading.Thread(target=caller, args=(number,)) for number in range(CALLERS)]
-        for thread in threads:
-            thread.start()
+        threads: list[threading.Thread] = []
+        try:
+            threads.extend(start_thread(f"caller-{number}", caller, number) for number in range(CALLERS))
+        except ThreadStartError:
+            start.abort()  # the others wait for all
+            raise
         for thread in threads:
             thread.join()
         scene.books = guard.spent

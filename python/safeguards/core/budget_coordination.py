@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards._values import time_zones
 from safeguards.core import _report
+from safeguards.core._cell import Cell
 from safeguards.core.notification_manager import NotificationManager
-from safeguards.exceptions import BooksError
+from safeguards.exceptions import BooksError, ConfigurationError
 from safeguards.types.enums import AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
 
@@ -58,11 +58,8 @@ class BudgetCoordinator(Ledger):
 
     notification_manager: NotificationManager
     clock: Clock
-    _lock: threading.Lock
-    _pinned: set[str]
-    _pinned_ids: frozenset[str] | None
     _numbers: dict[str, int]
-    _low_listeners: tuple[Callable[[str], None], ...]
+    _listeners: Cell[tuple[Callable[[str], None], ...]]
 
     def __new__(  # noqa: D102 - the class documents it
         cls,
@@ -85,11 +82,8 @@ class BudgetCoordinator(Ledger):
         )
         self.notification_manager = manager
         self.clock = read_time
-        self._lock = threading.Lock()
-        self._pinned = set()
-        self._pinned_ids = None
         self._numbers = {}
-        self._low_listeners = ()
+        self._listeners = Cell(())
         return self
 
     def create_budget_pool(
@@ -128,10 +122,15 @@ class BudgetCoordinator(Ledger):
                 to 10, `budget_period` or `timezone` is none of the above, or it would be 33 pools deep.
         """
         zone = time_zones.read(timezone)
-        with self._lock:  # between finding a free id and taking it
+        while True:
             chosen = self._free_pool_id(name) if pool_id is None else pool_id
-            self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone.native)
-        return chosen
+            try:
+                self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone.native)
+            except ConfigurationError:
+                if pool_id is not None or not self._has_pool(chosen):
+                    raise
+                continue  # somebody took the id in between
+            return chosen
 
     def _free_pool_id(self, name: str) -> str:
         if not self._has_pool(name):
@@ -142,11 +141,6 @@ class BudgetCoordinator(Ledger):
             number += 1
         self._numbers[name] = number
         return f"{name}-{number}"
-
-    def unregister_agent(self, agent_id: str) -> None:  # noqa: D102 - the base class documents it
-        super().unregister_agent(agent_id)
-        if agent_id in self._pinned and not self._has_pool(agent_id):
-            self.unpin(agent_id)  # who comes later under this id is somebody else
 
     def get_agent_metrics(self, agent_id: str) -> BudgetMetrics:
         """An agent's books at one instant.
@@ -229,26 +223,16 @@ class BudgetCoordinator(Ledger):
         Raises:
             UnknownAgentError: there is neither an agent nor a pool of this id.
         """
-        if not self._has_pool(account_id):
-            self.get_agent_priority(account_id)  # raises for an id that is unknown
-        with self._lock:
-            self._pinned.add(account_id)
-            self._pinned_ids = None
+        self._pin(account_id, is_pinned=True)
 
     def unpin(self, account_id: str) -> None:
         """Lets controllers change this budget again."""
-        with self._lock:
-            self._pinned.discard(account_id)
-            self._pinned_ids = None
+        self._pin(account_id, is_pinned=False)
 
     @property
     def pinned(self) -> frozenset[str]:
         """Ids that controllers leave alone."""
-        ids = self._pinned_ids
-        if ids is None:
-            with self._lock:
-                ids = self._pinned_ids = frozenset(self._pinned)
-        return ids
+        return frozenset(self._pinned())
 
     def _on_crossing(
         self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
@@ -281,17 +265,24 @@ class BudgetCoordinator(Ledger):
 
     def _listen_low(self, listener: Callable[[str], None]) -> None:
         """Calls `listener(agent_id)` for each agent that runs low, of the pools that `_watch_low` watches."""
-        with self._lock:
-            if listener not in self._low_listeners:
-                self._low_listeners = (*self._low_listeners, listener)
+        self._listeners.update(lambda known: known if listener in known else (*known, listener))
 
     def _unlisten_low(self, listener: Callable[[str], None]) -> None:
-        with self._lock:
-            self._low_listeners = tuple(other for other in self._low_listeners if other != listener)
+        self._listeners.update(lambda known: tuple(other for other in known if other != listener))
+
+    @property
+    def _low_listeners(self) -> tuple[Callable[[str], None], ...]:
+        return self._listeners.value
 
     def _on_low(self, agent_id: str) -> None:
+        ended: BaseException | None = None
         for listener in self._low_listeners:
-            listener(agent_id)
+            try:
+                listener(agent_id)
+            except BaseException as error:  # noqa: BLE001 - raised when the others have been called
+                ended = error
+        if ended is not None:
+            raise ended
 
     def __repr__(self) -> str:
         return _report.line(self)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import sys
-import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
@@ -14,8 +13,11 @@ from decimal import ROUND_DOWN, Context, Decimal
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from safeguards._native import Turn
 from safeguards.core._amounts import plain
-from safeguards.core._ticker import ticker_of
+from safeguards.core._cell import Cell, snapshot
+from safeguards.core._spell import Spell, is_alive
+from safeguards.core._ticker import PATIENCE, is_delay, ticker_of
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
 from safeguards.types.decisions import Decision
@@ -36,6 +38,7 @@ _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _PLACES = Decimal("1e-9")
 _SHOWN = 3
 _SHORTEST_INTERVAL = 0.001
+_LONGEST_WAIT = 60.0
 _logger = logging.getLogger("safeguards.controllers")
 
 
@@ -46,6 +49,10 @@ class Controller(ABC):
     time one interval later, in a thread that all controllers share. Every decision has a reason and is kept
     in `history`; one alert tells of each run that changed something. A budget that is pinned is left alone.
     A controller that fails says so with an alert, falls back to its simple rule and goes on.
+
+    Any thread may call any method at any time; so may signal handlers, finalizers and callbacks. A run waits
+    for one that is under way in another thread, unless that one waits for this thread. One that takes longer
+    than a second in the shared thread is told with an alert, and the others go on in another thread.
 
     Args:
         budget_coordinator: the coordinator whose budgets it steers.
@@ -84,18 +91,23 @@ class Controller(ABC):
         self.interval_seconds = interval_seconds
         self.max_change = max_change
         self._history: deque[Decision] = deque(maxlen=history_size)
-        self._judges: tuple[Judge, ...] = ()
-        self._job: Job | None = None
-        self._spell: object = None  # from one start to its stop: what an earlier one still does is not wanted
-        self._starting = threading.Lock()
-        self._turn = threading.RLock()  # one run at a time
-        self._applying = threading.RLock()  # what `stop` waits for
-        self._keeping = threading.Lock()  # the history
+        self._judges: Cell[tuple[Judge, ...]] = Cell(())
+        self._spell: Cell[Spell | None] = Cell(
+            None
+        )  # the whole state: whether it runs, and since which start
+        self._turn = Turn(self._name, _LONGEST_WAIT)  # one run at a time; callbacks are called in it
+        self._applying = Turn(f"a decision of {self._name}", _LONGEST_WAIT)  # what `stop` waits for
+        self._is_observing = False
 
     # What people call.
 
     def evaluate(self) -> list[Decision]:
-        """What `run_once` would decide now. Changes nothing, and raises what goes wrong."""
+        """What `run_once` would decide now. Changes nothing, and raises what goes wrong.
+
+        Raises:
+            ControllerBusyError: it runs in another thread, and waiting for that would take for ever.
+        """
+        self.budget_coordinator._check_process()  # noqa: SLF001 - one library
         with self._turn:
             now = self._now()
             return self._prepared(self._propose(now), now)
@@ -105,40 +117,58 @@ class Controller(ABC):
 
         Returns:
             Every decision with what became of it.
+
+        Raises:
+            ControllerBusyError: it runs in another thread, and waiting for that would take for ever: that run
+                waits for this thread, or it has not ended for a minute. Nothing was done.
         """
         return self._run(None)
 
     def start(self) -> None:
         """Runs on the interval from now on, the first time one interval later. A second start does nothing.
 
-        With a `ManualClock` it runs while the clock is advanced.
+        With a `ManualClock` it runs while the clock is advanced. Of a start and a stop that meet, the later
+        one holds; a stop in the middle of a start, as by a signal handler, ends what it began.
+
+        Raises:
+            ThreadStartError: there is no thread to run it in. It is not running; a later start can succeed.
         """
-        with self._starting:
-            if self._job is None:
-                ticker = ticker_of(self.budget_coordinator.clock)
-                spell = object()
-                self._spell = spell
-                self._job = ticker.schedule(lambda: self._tick(spell), self._next_delay(self._now()))
+        self.budget_coordinator._check_process()  # noqa: SLF001 - one library
+        spell = Spell()
+        try:
+            if self._spell.update(lambda now: now if is_alive(now) else spell) is not spell:
+                return
+            self._begin(spell)
+        except BaseException:
+            self._spell.update(lambda now: None if now is spell else now)
+            self._end(spell)
+            raise
+        if not self._is_current(spell):
+            self._end(spell)  # once more: it was stopped before all of it had begun
 
     def stop(self) -> None:
-        """Runs no more. No decision is applied after this returns; one that is under way is waited for."""
-        with self._starting:
-            job, self._job, self._spell = self._job, None, None
-        if job is not None:
-            ticker_of(self.budget_coordinator.clock).cancel(job)
+        """Runs no more. No decision is applied after this returns; one that is under way is waited for.
+
+        Raises:
+            ControllerBusyError: that decision waits for this thread, or has been under way for a minute.
+        """
+        spell = self._spell.exchange(None)
+        if not is_alive(spell):
+            spell = None  # the thread that ran it is not in this process
+        if spell is not None:
+            self._end(spell)
         with self._applying:
             pass
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not stopped since."""
-        return self._job is not None
+        """Whether it was started, in this process, and not stopped since."""
+        return is_alive(self._spell.value)
 
     @property
     def history(self) -> list[Decision]:
         """The latest decisions, oldest first, with what became of each."""
-        with self._keeping:
-            return list(self._history)
+        return snapshot(self._history)
 
     def on_decision(self, callback: Judge) -> None:
         """Calls `callback(decision)` before each decision is applied; `False` from it is a veto.
@@ -152,8 +182,7 @@ class Controller(ABC):
             raise ConfigurationError(
                 f"a callback is called with each decision: {callback!r} cannot be called"
             )
-        with self._starting:
-            self._judges = (*self._judges, callback)
+        self._judges.update(lambda judges: (*judges, callback))
 
     def __enter__(self) -> Self:
         self.start()
@@ -199,6 +228,37 @@ class Controller(ABC):
         """Seconds until the next run."""
         return self.interval_seconds
 
+    # Starts and stops. They may meet in any order: each `_end` undoes what it finds of its own spell, and can
+    # be called again.
+
+    def _begin(self, spell: Spell) -> None:
+        """Starts what a spell needs."""
+        delay = self._next_delay(self._now())
+        if not is_delay(delay):
+            raise ConfigurationError(f"{self._name} cannot wait for {delay!r} seconds until its first run")
+        ticker = ticker_of(self.budget_coordinator.clock)
+        spell.job = ticker.schedule(lambda: self._tick(spell), delay, self._tell_of_run)
+
+    def _end(self, spell: Spell) -> None:
+        """Ends what `_begin` has begun so far."""
+        if spell.job is not None:
+            ticker_of(self.budget_coordinator.clock).cancel(spell.job)
+
+    def _is_current(self, spell: Spell) -> bool:
+        return self._spell.value is spell
+
+    @property
+    def _job(self) -> Job | None:
+        spell = self._spell.value
+        return None if spell is None else spell.job
+
+    def _hasten(self) -> None:
+        """Lets the next run come when `_next_delay` says, if it was to come later."""
+        job = self._job
+        if job is not None and self.running:
+            delay = self._delay()
+            ticker_of(self.budget_coordinator.clock).hasten(job, delay)
+
     # One run.
 
     @property
@@ -208,27 +268,45 @@ class Controller(ABC):
     def _now(self) -> datetime:
         return self.budget_coordinator.clock.now()
 
-    def _tick(self, spell: object) -> float:
-        delay = self.interval_seconds
+    def _tick(self, spell: Spell) -> float | None:
+        if not self._is_current(spell):
+            return None
+        # From before the run: what happens on the wall clock while it runs is looked at right after it.
+        delay = self._delay()
         try:
-            # From before the run: what happens on the wall clock while it runs is looked at right after it.
-            delay = self._next_delay(self._now())
             self._run(spell)
         except Exception as error:  # noqa: BLE001 - whatever it is: it goes on, and not in silence
             self._tell_failure("failed", error)
         return delay
 
-    def _run(self, spell: object) -> list[Decision]:
-        with self._turn:
-            now = self._now()
-            self._try_observe(now)
-            done = self._carry_out_all(self._decide(now), spell)
-        self._tell(done)
+    def _delay(self) -> float:
+        """Seconds until the next run: the interval, if `_next_delay` fails."""
+        try:
+            delay = self._next_delay(self._now())
+            if is_delay(delay):
+                return delay
+            raise ConfigurationError(f"{delay!r} seconds until the next run are none; the interval is taken")  # noqa: TRY301
+        except Exception as error:  # noqa: BLE001 - it goes on, and not in silence
+            self._tell_failure("does not know when to run next", error)
+            return self.interval_seconds
+
+    def _run(self, spell: Spell | None) -> list[Decision]:
+        self.budget_coordinator._check_process()  # noqa: SLF001 - one library
+        done: list[Decision] = []
+        try:
+            with self._turn:
+                self._run_in_turn(spell, done)
+        finally:
+            self._tell(done)
         return done
 
-    def _carry_out_all(self, decisions: list[Decision], spell: object) -> list[Decision]:
-        """Carries decisions out and keeps them, also those before an interrupt."""
-        done: list[Decision] = []
+    def _run_in_turn(self, spell: Spell | None, done: list[Decision]) -> None:
+        now = self._now()
+        self._try_observe(now)
+        self._carry_out_all(self._decide(now), spell, done)
+
+    def _carry_out_all(self, decisions: list[Decision], spell: Spell | None, done: list[Decision]) -> None:
+        """Carries decisions out and keeps them in `done` and the history, also those before an interrupt."""
         try:
             for decision in decisions:
                 outcome = self._carry_out(decision, spell)
@@ -236,13 +314,17 @@ class Controller(ABC):
                     done.append(outcome)
         finally:
             self._keep(done)
-        return done
 
     def _try_observe(self, now: datetime) -> None:
+        if self._is_observing:
+            return  # a signal handler or a finalizer runs it in the middle of that, which goes on afterwards
         try:
+            self._is_observing = True
             self._observe(now)
         except Exception as error:  # noqa: BLE001 - the rules still see the coordinator as it is
             self._tell_failure("could not observe", error)
+        finally:
+            self._is_observing = False
 
     def _decide(self, now: datetime) -> list[Decision]:
         for rule in (self._propose, self._fall_back):
@@ -275,14 +357,14 @@ class Controller(ABC):
         reason = f"{decision.reason}; at most {self.max_change:.0%} of {initial} at a time"
         return replace(decision, new=new, reason=reason, inputs={**decision.inputs, "wanted": decision.new})
 
-    def _carry_out(self, decision: Decision, spell: object) -> Decision | None:
+    def _carry_out(self, decision: Decision, spell: Spell | None) -> Decision | None:
         """Applies a decision that nobody objects to. None if the controller was stopped before."""
-        if decision.subject in self.budget_coordinator.pinned:
+        if self.budget_coordinator._is_pinned(decision.subject):  # noqa: SLF001 - one library
             return decision.with_status("pinned")
-        if not all(self._agrees(judge, decision) for judge in self._judges):
+        if not all(self._agrees(judge, decision) for judge in self._judges.value):
             return decision.with_status("vetoed")
         with self._applying:
-            if spell is not None and spell is not self._spell:
+            if spell is not None and not self._is_current(spell):
                 return None
             try:
                 self._apply(decision)
@@ -298,8 +380,7 @@ class Controller(ABC):
             return False
 
     def _keep(self, decisions: list[Decision]) -> None:
-        with self._keeping:
-            self._history.extend(decisions)
+        self._history.extend(decisions)
 
     # Telling.
 
@@ -325,7 +406,22 @@ class Controller(ABC):
             count=len(decisions),
         )
 
-    def _tell_failure(self, what: str, error: Exception) -> None:
+    def _tell_of_run(self, ended: BaseException | None) -> None:
+        """Called by the thread of all controllers: a run was ended, or takes so long that others go on."""
+        if ended is not None:
+            self._tell_failure(
+                "was ended in the thread of all controllers, and runs again in a minute", ended
+            )
+            return
+        self.budget_coordinator.notification_manager.send_alert(
+            f"{self._name} takes long",
+            f"A run of it has taken more than {PATIENCE:g} s and goes on: something of yours that it calls "
+            "may be waiting. The other controllers go on in another thread; its own next run comes after.",
+            AlertSeverity.WARNING,
+            time=self._now(),
+        )
+
+    def _tell_failure(self, what: str, error: BaseException) -> None:
         _logger.error("%s %s", self._name, what, exc_info=error)
         traceback.clear_frames(error.__traceback__)  # alerts are kept: not with all that was computed
         self.budget_coordinator.notification_manager.send_alert(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from safeguards.core._cell import Cell, snapshot
 from safeguards.exceptions import ConfigurationError
 from safeguards.types.alerts import Alert
 from safeguards.types.enums import AlertSeverity
@@ -39,8 +39,16 @@ class HandlerFailure:
 class NotificationManager:
     """Keeps the latest alerts and hands each to every handler that wants its severity.
 
-    Handlers run in the thread that caused the alert, outside every lock. One that raises breaks nothing: the
-    error is logged, kept in `failures`, and the other handlers still run. Safe to use from many threads.
+    Handlers run in the thread that calls `send_alert`, outside every lock. A coordinator sends its alerts in
+    its own calls (`debit`, `settle`, ...), after the books are written and before the call returns: most
+    often in the one that caused the alert, else in one that another thread makes at that time.
+
+    A handler that raises an `Exception` breaks nothing: the error is logged, kept in `failures`, and the
+    other handlers still run. What ends a program or a task (`KeyboardInterrupt`, `SystemExit`,
+    `asyncio.CancelledError`) reaches the caller, after the other handlers: a debit that it comes out of has
+    been charged. In the thread of the controllers it is told with an alert.
+
+    Safe to use from many threads, and in the middle of itself: by handlers, signal handlers, finalizers.
 
     Args:
         thresholds: shares of a budget. When spending crosses one, an alert is sent, once in each period of
@@ -63,22 +71,20 @@ class NotificationManager:
             raise ConfigurationError("thresholds must be shares of a budget above 0 and up to 1, such as 0.8")
         if max_alerts < 1:
             raise ConfigurationError("max_alerts must be at least 1")
-        self._lock = threading.Lock()
-        self._handlers: tuple[tuple[Handler, AlertSeverity], ...] = ()
+        self._handlers: Cell[tuple[tuple[Handler, AlertSeverity], ...]] = Cell(())
         self._alerts: deque[Alert] = deque(maxlen=max_alerts)
         self._failures: deque[HandlerFailure] = deque(maxlen=max_alerts)
 
     def add_handler(self, handler: Handler, *, min_severity: AlertSeverity = AlertSeverity.INFO) -> None:
         """Calls `handler(alert)` for every alert of at least `min_severity` from now on."""
         _check_handler(handler)
-        with self._lock:
-            self._handlers = (*self._handlers, (handler, _severity(min_severity)))
+        entry = (handler, _severity(min_severity))
+        self._handlers.update(lambda entries: (*entries, entry))
 
     def remove_handler(self, handler: Handler) -> None:
         """Calls `handler` no more. One that was never added is no error."""
         _check_handler(handler)
-        with self._lock:
-            self._handlers = tuple(entry for entry in self._handlers if entry[0] != handler)
+        self._handlers.update(lambda entries: tuple(entry for entry in entries if entry[0] != handler))
 
     def send_alert(
         self,
@@ -102,6 +108,9 @@ class NotificationManager:
 
         Returns:
             The alert as it was sent.
+
+        Raises:
+            BaseException: what a handler raised that is no `Exception`, after the others have run.
         """
         if isinstance(alert, str):
             alert = Alert(alert, message, _severity(severity), time, account, details)
@@ -109,21 +118,35 @@ class NotificationManager:
             raise TypeError(f"an alert is an Alert or the title of one, not {alert!r}")
         if alert.time is None:
             alert = replace(alert, time=datetime.now(UTC))
-        with self._lock:
-            self._alerts.append(alert)
-            handlers = self._handlers
-        for handler, min_severity in handlers:
+        self._alerts.append(alert)
+        ended: BaseException | None = None
+        for handler, min_severity in self._handlers.value:
             if alert.severity >= min_severity:
-                self._call(handler, alert)
+                try:
+                    self._call(handler, alert)
+                except BaseException as error:  # noqa: BLE001 - raised when the others have run
+                    if ended is not None:
+                        self._log(alert, ended)
+                    ended = error
+        if ended is not None:
+            raise ended
         return alert
 
     def _call(self, handler: Handler, alert: Alert) -> None:
         try:
             handler(alert)
-        except Exception as error:  # whatever a handler does, the debit that caused the alert goes on
-            _logger.exception("a handler failed on the alert %r", alert.title)
-            with self._lock:
-                self._failures.append(HandlerFailure(alert, error))
+        except Exception as error:  # noqa: BLE001 - the debit that caused the alert goes on
+            self._keep_failure(alert, error)
+
+    def _keep_failure(self, alert: Alert, error: Exception) -> None:
+        self._failures.append(HandlerFailure(alert, error))
+        self._log(alert, error)
+
+    def _log(self, alert: Alert, error: BaseException) -> None:
+        try:
+            _logger.error("a handler failed on the alert %r", alert.title, exc_info=error)
+        except Exception as failure:  # noqa: BLE001 - who logs may fail as well
+            self._failures.append(HandlerFailure(alert, failure))
 
     def get_alerts(
         self,
@@ -141,22 +164,19 @@ class NotificationManager:
         """
         least = AlertSeverity.INFO if min_severity is None else _severity(min_severity)
         only = None if severity is None else _severity(severity)
-        with self._lock:
-            alerts = list(self._alerts)
         return [
             alert
-            for alert in alerts
+            for alert in snapshot(self._alerts)
             if alert.severity >= least and only in {None, alert.severity} and account in {None, alert.account}
         ]
 
     @property
     def failures(self) -> list[HandlerFailure]:
         """Handlers that raised, oldest first."""
-        with self._lock:
-            return list(self._failures)
+        return snapshot(self._failures)
 
     def __repr__(self) -> str:
-        return f"NotificationManager({len(self._alerts)} alerts, {len(self._handlers)} handlers)"
+        return f"NotificationManager({len(self._alerts)} alerts, {len(self._handlers.value)} handlers)"
 
 
 def _check_handler(handler: object) -> None:

@@ -17,5 +17,6 @@ pub mod portfolio;
 pub mod rl;
 pub mod sharing;
 pub mod window;
+pub mod workers;
 
 mod sync;

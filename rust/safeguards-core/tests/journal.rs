@@ -101,6 +101,7 @@ fn attempts(world: &World) -> Vec<(&'static str, Result<(), LedgerError>)> {
         ("record", ledger.record_usage("ann", one, NONE)),
         ("register", ledger.register_agent("eve", "team", 5, one).map(drop)),
         ("create", ledger.create_pool(pool("new", None, 1)).map(drop)),
+        ("pin", ledger.pin("ann", true)),
         ("watch", ledger.watch_low("team", Some(one))),
         ("resources", ledger.initialize_resources("bob", &[("gpu", one)])),
         ("unregister", ledger.unregister_agent("bob")),

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 use safeguards_core::forecast::{Learner, Learning, Question};
 use safeguards_core::ledger::{HistoryLimits, Ledger};
+use safeguards_core::workers::Stop;
 
 const START: Wall = Wall(1_767_225_600_000_000_000); // 2026-01-01
 const QUARTER: i64 = 900 * common::SECOND;
@@ -224,7 +225,7 @@ fn all_agents_at_once_are_predicted_as_one_by_one() {
         learner.load(&format!("agent {agent:02}"), &hours.collect::<Vec<_>>(), now).unwrap();
     }
     let question = Question { start: now, hours: 24, level: 0.8, margin: 1.2 };
-    let all = learner.predict_all(&question).unwrap();
+    let all = learner.predict_all(&question, &Stop::default()).unwrap();
     assert_eq!(all.len(), 20);
     for (agent, prediction) in all {
         let alone = learner.predict(&agent, &question).unwrap().unwrap();

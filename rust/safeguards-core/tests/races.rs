@@ -293,7 +293,10 @@ fn reserve_and_close(
             _ => {
                 let cost = random.units(2_000_000_000);
                 assert_eq!(ledger.settle(&reservation, cost).expect("a fact").amount, cost);
-                assert_eq!(ledger.reservation_state(&reservation).expect("it is written"), ReservationState::Settled);
+                assert_eq!(
+                    ledger.reservation_state(&reservation).expect("it is written"),
+                    ReservationState::Settled
+                );
                 charged += cost.units();
             }
         }

@@ -99,7 +99,7 @@ impl PyAccount {
         let debit = || this.debit_account(&self.account, also.as_ref(), amount, operation, idempotency_key);
         let outcome = patiently(py, &this.ledger, debit);
         let receipt = this.answer(py, outcome)?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyReceipt(receipt))
     }
 
@@ -131,7 +131,7 @@ impl PyAccount {
         let debit = || this.debit_account(&self.account, also.as_ref(), amount, operation, idempotency_key);
         let outcome = patiently(py, &this.ledger, debit);
         let done = this.answer(py, admitted(outcome))?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(done.is_some())
     }
 
@@ -187,7 +187,7 @@ impl PyAccount {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reservation =
             this.answer(py, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel, asked.key.is_some()))
     }
 
@@ -224,7 +224,7 @@ impl PyAccount {
             py,
             admitted(patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked))),
         )?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(reservation
             .map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel, asked.key.is_some())))
     }

@@ -1,24 +1,23 @@
 //! Allocation for Python: strategies, simulation, a population for one's own loop, the live selector.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
-
 use numpy::{
     PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
 };
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safeguards_core::allocation as core;
 
-use crate::error::{configuration_error, exception};
-
-/// How often a running simulation looks for Ctrl-C and tells its progress.
-const WATCH_EVERY: Duration = Duration::from_millis(50);
+use crate::error::{configuration_error, exception, no_thread};
+use crate::fork::{Gate, Shared};
+use crate::watched::watched;
 
 fn refuse(error: core::AllocationError) -> PyErr {
-    Python::attach(|py| configuration_error(py, error.to_string()))
+    let text = error.to_string();
+    Python::attach(|py| match error {
+        core::AllocationError::Threads => no_thread(py, &text),
+        _ => configuration_error(py, text),
+    })
 }
 
 /// A strategy and its parameters, checked when it is used.
@@ -117,45 +116,13 @@ pub(crate) fn simulate_allocation<'py>(
         initial_attitudes,
         allow_scarcity,
     };
-    let run = |state: &_| core::simulate(&strategy.0, &capacities, &experiment, threads, state);
-    let loads = py.detach(|| watched(run, progress))?;
-    PyArray1::from_vec(py, loads).reshape(shape)
-}
-
-/// Runs `work` on a thread of its own, while this one looks for signals and calls `report(steps_done)`. An
-/// exception of either stops the work and is raised.
-fn watched<T: Send>(
-    work: impl FnOnce(&core::Progress) -> Result<T, core::AllocationError> + Send,
-    report: Option<Py<PyAny>>,
-) -> PyResult<T> {
     let state = core::Progress::default();
-    let tell = |py: Python<'_>| -> PyResult<()> {
-        py.check_signals()?;
-        if let Some(report) = &report {
-            report.call1(py, (state.steps(),))?;
-        }
-        Ok(())
+    let run = || core::simulate(&strategy.0, &capacities, &experiment, threads, &state).map_err(refuse);
+    let tell = |py: Python<'_>| {
+        progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (state.steps(),)).map(drop))
     };
-    std::thread::scope(|scope| {
-        let (done, finished) = channel();
-        let worker = scope.spawn(|| {
-            let outcome = work(&state);
-            drop(done);
-            outcome
-        });
-        let mut interrupt = Ok(());
-        while finished.recv_timeout(WATCH_EVERY) == Err::<(), _>(RecvTimeoutError::Timeout) {
-            interrupt = interrupt.and_then(|()| Python::attach(tell));
-            if interrupt.is_err() {
-                state.stop();
-            }
-        }
-        let outcome = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        interrupt?;
-        let outcome = outcome.map_err(refuse)?;
-        Python::attach(tell)?;
-        Ok(outcome)
-    })
+    let loads = watched(py, run, || state.stop(), tell)?;
+    PyArray1::from_vec(py, loads).reshape(shape)
 }
 
 fn read_capacities(capacities: &PyReadonlyArray2<'_, f64>) -> PyResult<core::Capacities> {
@@ -172,12 +139,13 @@ fn read_attitudes(attitudes: &PyReadonlyArrayDyn<'_, f64>) -> core::Attitudes {
 
 /// N agents for one's own loop.
 #[pyclass(frozen, name = "AllocationAgents", module = "safeguards._native")]
-pub(crate) struct PyAgents(Mutex<core::Agents>);
+pub(crate) struct PyAgents(Shared<core::Agents>);
 
 #[pymethods]
 impl PyAgents {
     #[new]
     fn new(
+        py: Python<'_>,
         strategy: &PyStrategy,
         n_agents: usize,
         n_resources: usize,
@@ -186,7 +154,7 @@ impl PyAgents {
     ) -> PyResult<Self> {
         let attitudes = initial_attitudes.as_ref().map(read_attitudes);
         let agents = core::Agents::new(&strategy.0, n_agents, n_resources, seed, attitudes.as_ref());
-        Ok(Self(Mutex::new(agents.map_err(refuse)?)))
+        Shared::new(py, agents.map_err(refuse)?).map(Self)
     }
 
     /// Opens a step; each agent's resource as a uint16 array.
@@ -196,80 +164,98 @@ impl PyAgents {
         capacities: PyReadonlyArray1<'py, f64>,
     ) -> PyResult<Bound<'py, PyArray1<u16>>> {
         let capacities = capacities.as_array().to_vec();
-        let choices = py.detach(|| self.0.lock().choose(&capacities).map(<[u16]>::to_vec));
+        let choices = self.0.with(py, |agents| agents.choose(&capacities).map(<[u16]>::to_vec))?;
         Ok(PyArray1::from_vec(py, choices.map_err(refuse)?))
     }
 
     /// Closes the step.
     fn update(
         &self,
+        py: Python<'_>,
         overloaded: PyReadonlyArray1<'_, bool>,
         loads: Option<PyReadonlyArray1<'_, i64>>,
     ) -> PyResult<()> {
         let overloaded = overloaded.as_array().to_vec();
         let loads = loads.map(|loads| loads.as_array().to_vec());
-        self.0.lock().update(&overloaded, loads.as_deref()).map_err(refuse)
+        self.0.with(py, |agents| agents.update(&overloaded, loads.as_deref()))?.map_err(refuse)
     }
 
     /// Steps begun.
     #[getter]
-    fn step(&self) -> u32 {
-        self.0.lock().step()
+    fn step(&self, py: Python<'_>) -> PyResult<u32> {
+        self.0.with(py, |agents| agents.step())
     }
 }
 
 /// The live selector; resources are numbers here.
 #[pyclass(frozen, name = "AllocationSelector", module = "safeguards._native")]
-pub(crate) struct PySelector(core::Selector);
+pub(crate) struct PySelector {
+    selector: core::Selector,
+    gate: Gate,
+}
 
 #[pymethods]
 impl PySelector {
     #[new]
-    fn new(strategy: &PyStrategy, n_resources: usize, max_agents: usize, seed: u64) -> PyResult<Self> {
-        core::Selector::new(&strategy.0, n_resources, max_agents, seed).map(Self).map_err(refuse)
+    fn new(
+        py: Python<'_>,
+        strategy: &PyStrategy,
+        n_resources: usize,
+        max_agents: usize,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let selector = core::Selector::new(&strategy.0, n_resources, max_agents, seed).map_err(refuse)?;
+        Ok(Self { selector, gate: Gate::new(py)? })
     }
 
     /// The agent's resource in this step.
     fn choose(&self, agent_id: &str) -> PyResult<u16> {
-        self.0.choose(agent_id).map_err(refuse)
+        let _inside = self.gate.enter()?;
+        self.selector.choose(agent_id).map_err(refuse)
     }
 
     /// What became of the agent's last choice; whether it was noted.
     fn report(&self, py: Python<'_>, agent_id: &str, resource: u16, overloaded: bool) -> PyResult<bool> {
-        self.0.report(agent_id, resource, overloaded).ok_or_else(|| unknown(py, agent_id))
+        let _inside = self.gate.enter()?;
+        self.selector.report(agent_id, resource, overloaded).ok_or_else(|| unknown(py, agent_id))
     }
 
     /// What is known of a capacity from now on.
     fn observe_capacity(&self, resource: usize, capacity: f64) -> PyResult<()> {
-        self.0.observe_capacity(resource, capacity).map_err(refuse)
+        let _inside = self.gate.enter()?;
+        self.selector.observe_capacity(resource, capacity).map_err(refuse)
     }
 
     /// Ends the step and returns its loads as an int64 array.
-    fn advance<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        PyArray1::from_vec(py, py.detach(|| self.0.advance()))
+    fn advance<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let _inside = self.gate.enter()?;
+        Ok(PyArray1::from_vec(py, py.detach(|| self.selector.advance())))
     }
 
     /// Makes room for another agent.
     fn forget(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
-        if self.0.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
+        let _inside = self.gate.enter()?;
+        if self.selector.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
     }
 
     /// Agents known.
     #[getter]
-    fn n_agents(&self) -> usize {
-        self.0.agents()
+    fn n_agents(&self) -> PyResult<usize> {
+        let _inside = self.gate.enter()?;
+        Ok(self.selector.agents())
     }
 
     /// The step that is open, from 1.
     #[getter]
-    fn step(&self) -> u32 {
-        self.0.step()
+    fn step(&self) -> PyResult<u32> {
+        let _inside = self.gate.enter()?;
+        Ok(self.selector.step())
     }
 
     /// About how many bytes an agent takes, without its name.
     #[getter]
     const fn bytes_per_agent(&self) -> usize {
-        self.0.bytes_per_agent()
+        self.selector.bytes_per_agent()
     }
 }
 

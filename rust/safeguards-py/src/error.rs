@@ -27,6 +27,11 @@ pub(crate) fn configuration_error(py: Python<'_>, message: impl Into<String>) ->
     exception(py, "ConfigurationError", message.into(), &PyDict::new(py))
 }
 
+/// A `ThreadStartError`.
+pub(crate) fn no_thread(py: Python<'_>, message: &str) -> PyErr {
+    exception(py, "ThreadStartError", message.into(), &PyDict::new(py))
+}
+
 /// The exception that says what the core said, and what to do next.
 #[cold]
 pub(crate) fn to_py(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyErr {

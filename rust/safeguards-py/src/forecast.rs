@@ -1,24 +1,29 @@
 //! Forecasts of windows for Python: a panel of agents at once, and the learner beside a ledger.
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDict, PyTuple};
 use safeguards_core::clock::Wall;
 use safeguards_core::forecast as core;
+use safeguards_core::workers::Stop;
 
 use crate::amount::{charge, to_decimal};
 use crate::clock::{from_datetime, to_datetime};
-use crate::error::configuration_error;
+use crate::error::{configuration_error, no_thread};
+use crate::fork::Shared;
 use crate::ledger::PyLedger;
-use crate::patience::at_length;
 use crate::reports::strings;
 use crate::time_zones::Zone;
+use crate::watched::watched;
 
 const UNITS_PER_AMOUNT: f64 = 1e9;
 
 fn refuse(error: core::ForecastError) -> PyErr {
-    Python::attach(|py| configuration_error(py, error.to_string()))
+    let text = error.to_string();
+    Python::attach(|py| match error {
+        core::ForecastError::Threads => no_thread(py, &text),
+        _ => configuration_error(py, text),
+    })
 }
 
 /// Forecasts every agent of a panel; arrays by name.
@@ -40,7 +45,9 @@ pub(crate) fn forecast_usage<'py>(
     let first: Vec<usize> = first.as_array().iter().map(|hour| natural(*hour)).collect();
     let panel = core::Panel { usage: &rows, hours, first: &first };
     let request = core::Request { lead, length, level, margin };
-    let forecasts = py.detach(|| core::forecast_all(&panel, &request, threads)).map_err(refuse)?;
+    let stop = Stop::default();
+    let run = || core::forecast_all(&panel, &request, threads, &stop).map_err(refuse);
+    let forecasts = watched(py, run, || stop.ask(), |_| Ok(()))?;
     let column = |value: fn(&core::Forecast) -> f64| PyArray1::from_iter(py, forecasts.iter().map(value));
     let hourly = PyArray1::from_iter(py, forecasts.iter().flat_map(|forecast| &forecast.hourly).copied());
     let arrays = PyDict::new(py);
@@ -59,20 +66,21 @@ fn natural(hour: i64) -> usize {
 
 /// Usage of many agents, and what it says of the future.
 #[pyclass(frozen, name = "UsageLearner", module = "safeguards._native")]
-pub(crate) struct PyUsageLearner(Mutex<core::Learner>);
+pub(crate) struct PyUsageLearner(Shared<core::Learner>);
 
 #[pymethods]
 impl PyUsageLearner {
     #[new]
     fn new(py: Python<'_>, days: u32, min_points: u64, timezone: Option<Zone>) -> PyResult<Self> {
         let zone = Zone::or_local(py, timezone)?;
-        Ok(Self(Mutex::new(core::Learner::new(core::Learning { days, min_points, zone }))))
+        Shared::new(py, core::Learner::new(core::Learning { days, min_points, zone })).map(Self)
     }
 
     /// Reads what is new in a ledger; the number of agents that had something.
     fn read(&self, py: Python<'_>, ledger: &Bound<'_, PyLedger>) -> PyResult<usize> {
         let core = ledger.get().core(py)?;
-        Ok(at_length(py, core, || self.0.lock().read(core, core.clock().wall())))
+        let _call = core.long_call();
+        self.0.with(py, |learner| learner.read(core, core.clock().wall()))
     }
 
     /// Takes note of usage from elsewhere: microseconds since 1970, and amounts.
@@ -92,12 +100,12 @@ impl PyUsageLearner {
         }
         let at = at.into_iter().map(|micros| Wall(micros.saturating_mul(1_000)));
         let points: Vec<(Wall, f64)> = at.zip(amounts).collect();
-        py.detach(|| self.0.lock().load(agent_id, &points, now)).map_err(refuse)
+        self.0.with(py, |learner| learner.load(agent_id, &points, now))?.map_err(refuse)
     }
 
     /// start, usage of each quarter-hour, data points.
     fn usage<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let known = py.detach(|| self.0.lock().usage(agent_id));
+        let known = self.0.with(py, |learner| learner.usage(agent_id))?;
         let tuple = |known: core::KnownUsage| {
             let quarters = PyArray1::from_vec(py, known.quarters);
             (to_datetime(py, known.start)?, quarters, known.points).into_pyobject(py)
@@ -116,7 +124,7 @@ impl PyUsageLearner {
         margin: f64,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let question = core::Question { start: from_datetime(start)?, hours, level, margin };
-        let prediction = py.detach(|| self.0.lock().predict(agent_id, &question)).map_err(refuse)?;
+        let prediction = self.0.with(py, |learner| learner.predict(agent_id, &question))?.map_err(refuse)?;
         prediction.map(|prediction| report(py, &prediction)).transpose()
     }
 
@@ -130,18 +138,20 @@ impl PyUsageLearner {
         margin: f64,
     ) -> PyResult<Vec<(String, Bound<'py, PyTuple>)>> {
         let question = core::Question { start: from_datetime(start)?, hours, level, margin };
-        let all = py.detach(|| self.0.lock().predict_all(&question)).map_err(refuse)?;
+        let stop = Stop::default();
+        let run = || self.0.aside(|learner| learner.predict_all(&question, &stop))?.map_err(refuse);
+        let all = watched(py, run, || stop.ask(), |_| Ok(()))?;
         all.iter().map(|(id, prediction)| Ok((id.to_string(), report(py, prediction)?))).collect()
     }
 
     /// Ids of the agents of which anything is known, sorted.
-    fn agents(&self, py: Python<'_>) -> Vec<String> {
-        strings(py.detach(|| self.0.lock().agents()))
+    fn agents(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.0.with(py, |learner| learner.agents()).map(strings)
     }
 
     /// Memory of an agent.
-    fn bytes(&self, py: Python<'_>, agent_id: &str) -> Option<usize> {
-        py.detach(|| self.0.lock().bytes(agent_id))
+    fn bytes(&self, py: Python<'_>, agent_id: &str) -> PyResult<Option<usize>> {
+        self.0.with(py, |learner| learner.bytes(agent_id))
     }
 }
 

@@ -3,12 +3,14 @@
 //! After a fork both processes would hold a copy of every balance, and spend it twice. So a ledger works only in
 //! the process that it was made in; in a child every call is refused.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::error::configuration_error;
+use crate::turn;
 
 /// Forks that lie behind this process.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -22,6 +24,7 @@ pub(crate) struct Process {
 #[pyfunction]
 fn count_fork() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    turn::forget_others();
 }
 
 impl Process {
@@ -54,5 +57,74 @@ fn refusal(py: Python<'_>) -> PyErr {
         py,
         "this coordinator was made before a fork and works only in the process that made it: a copied budget would \
          be spent twice. Make it after the fork, or start workers with the 'spawn' method",
+    )
+}
+
+/// Counts the threads that are at something without the interpreter's lock, so that a child of a fork knows
+/// whether one of them, which is not in the child, has left it locked.
+pub(crate) struct Gate {
+    generation: AtomicU32,
+    inside: AtomicU32,
+    is_abandoned: AtomicBool,
+}
+
+/// Somebody who is inside.
+pub(crate) struct Inside<'a>(&'a AtomicU32);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
+        let generation = AtomicU32::new(Process::current(py)?.generation);
+        Ok(Self { generation, inside: AtomicU32::new(0), is_abandoned: AtomicBool::new(false) })
+    }
+
+    /// Lets the caller in, unless it would wait for a thread that is not there.
+    pub(crate) fn enter(&self) -> PyResult<Inside<'_>> {
+        let now = GENERATION.load(Ordering::Relaxed);
+        if self.generation.swap(now, Ordering::AcqRel) != now && self.inside.swap(0, Ordering::AcqRel) > 0 {
+            self.is_abandoned.store(true, Ordering::Release);
+        }
+        if self.is_abandoned.load(Ordering::Acquire) {
+            return Err(Python::attach(abandoned));
+        }
+        self.inside.fetch_add(1, Ordering::AcqRel);
+        Ok(Inside(&self.inside))
+    }
+}
+
+/// What threads share, and a child of a fork may use as well, unless a thread was at it.
+pub(crate) struct Shared<T> {
+    value: Mutex<T>,
+    gate: Gate,
+}
+
+impl<T: Send> Shared<T> {
+    pub(crate) fn new(py: Python<'_>, value: T) -> PyResult<Self> {
+        Ok(Self { value: Mutex::new(value), gate: Gate::new(py)? })
+    }
+
+    /// Does something with it, without the interpreter's lock.
+    pub(crate) fn with<R: Send>(&self, py: Python<'_>, act: impl FnOnce(&mut T) -> R + Send) -> PyResult<R> {
+        py.detach(|| self.aside(act))
+    }
+
+    /// The same, in a thread that does not have the interpreter's lock.
+    pub(crate) fn aside<R>(&self, act: impl FnOnce(&mut T) -> R) -> PyResult<R> {
+        let _inside = self.gate.enter()?;
+        Ok(act(&mut self.value.lock()))
+    }
+}
+
+#[cold]
+fn abandoned(py: Python<'_>) -> PyErr {
+    configuration_error(
+        py,
+        "this object was in use by another thread when the process was forked, and stays so in the child: make \
+         a new one after the fork",
     )
 }

@@ -84,7 +84,7 @@ impl<Q: Reservable> Handle<Q> {
         let this = self.ledger.get();
         let receipt = this.answer(py, this.ask(py, |core| core.settle(&self.reservation, charged))?)?;
         self.closed.store(true, Ordering::Relaxed);
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(receipt)
     }
 

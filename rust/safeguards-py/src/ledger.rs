@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
 use parking_lot::Mutex;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
@@ -144,25 +144,29 @@ pub(crate) fn admitted<R>(outcome: Result<R, LedgerError>) -> Result<Option<R>, 
     }
 }
 
-/// Calls `_on_crossing` or `_on_low` of the coordinator for each alarm. Never fails a debit.
+/// Calls `_on_crossing` or `_on_low` of the coordinator for each alarm, after the books are written. An `Exception`
+/// never fails a debit. What ends a program, such as `KeyboardInterrupt`, is raised when all alarms are told.
 #[inline]
-pub(crate) fn tell_alarms(ledger: &Bound<'_, PyLedger>) {
-    if ledger.get().ledger.has_alarms() {
-        call_on_alarms(ledger);
-    }
+pub(crate) fn tell_alarms(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
+    if ledger.get().ledger.has_alarms() { call_on_alarms(ledger) } else { Ok(()) }
 }
 
 #[cold]
-fn call_on_alarms(ledger: &Bound<'_, PyLedger>) {
+fn call_on_alarms(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
+    let py = ledger.py();
+    let mut ended = Ok(());
     for alarm in ledger.get().ledger.take_alarms() {
         let told = match &alarm {
             Alarm::Crossing(crossing) => call_on_crossing(ledger, crossing),
             Alarm::Low { agent, .. } => ledger.call_method1("_on_low", (&**agent,)).map(|_| ()),
         };
-        if let Err(error) = told {
-            error.write_unraisable(ledger.py(), Some(ledger));
+        match told {
+            Err(error) if ended.is_ok() && !error.is_instance_of::<PyException>(py) => ended = Err(error),
+            Err(error) => error.write_unraisable(py, Some(ledger)),
+            Ok(()) => (),
         }
     }
+    ended
 }
 
 fn call_on_crossing(ledger: &Bound<'_, PyLedger>, crossing: &Crossing) -> PyResult<()> {
@@ -268,7 +272,7 @@ impl PyLedger {
             this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
         };
         let receipt = this.answer(py, patiently(py, core, || core.with_agent(agent_id, debit)))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(PyReceipt(receipt))
     }
 
@@ -302,7 +306,7 @@ impl PyLedger {
             this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
         };
         let done = this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, debit))))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(done.is_some())
     }
 
@@ -361,7 +365,7 @@ impl PyLedger {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some()))
     }
 
@@ -398,7 +402,7 @@ impl PyLedger {
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation =
             this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
-        tell_alarms(slf);
+        tell_alarms(slf)?;
         Ok(reservation
             .map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())))
     }
@@ -447,10 +451,10 @@ impl PyLedger {
             core.debit_many_while(&handles, &units, operation, || signals.may())
         });
         let admitted = this.answer(py, outcome.map_err(|batch| batch.error))?;
-        tell_alarms(slf);
+        let told = tell_alarms(slf);
         let done = admitted.len();
         let admitted = admitted.into_pyarray(py);
-        match interrupt {
+        match interrupt.or(told.err()) {
             None => Ok(admitted),
             Some(raised) => Err(with_admitted(raised, &admitted, done, handles.len())),
         }
@@ -823,8 +827,25 @@ impl PyLedger {
         Ok(reports::strings(self.ask(py, Ledger::pool_ids)?))
     }
 
+    /// Refuses in every process but the one that it was made in.
+    fn _check_process(&self, py: Python<'_>) -> PyResult<()> {
+        self.process.check(py)
+    }
+
     fn _has_pool(&self, py: Python<'_>, pool_id: &str) -> PyResult<bool> {
         Ok(self.core(py)?.has_pool(pool_id))
+    }
+
+    fn _pin(&self, py: Python<'_>, account_id: &str, is_pinned: bool) -> PyResult<()> {
+        self.answer(py, self.ask(py, |core| core.pin(account_id, is_pinned))?)
+    }
+
+    fn _is_pinned(&self, py: Python<'_>, account_id: &str) -> PyResult<bool> {
+        Ok(self.core(py)?.is_pinned(account_id))
+    }
+
+    fn _pinned(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        Ok(reports::strings(self.core(py)?.pinned()))
     }
 
     fn _agents_below(&self, py: Python<'_>, pool_id: &str) -> PyResult<usize> {

@@ -39,6 +39,8 @@ mod resources;
 mod rl;
 mod sharing;
 mod time_zones;
+mod turn;
+mod watched;
 
 use pyo3::prelude::*;
 
@@ -90,4 +92,5 @@ mod _native {
     use crate::sharing::{PyMembers, max_min_shares};
     #[pymodule_export]
     use crate::time_zones::{check_local_time_zone, time_zone_name, time_zone_rules};
+    use crate::turn::PyTurn;
 }

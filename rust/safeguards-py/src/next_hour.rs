@@ -1,11 +1,13 @@
 //! The streaming forecaster for Python: arrays in, arrays out.
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use safeguards_core::forecast as core;
+use safeguards_core::workers::Stop;
 
 use crate::error::configuration_error;
+use crate::fork::Shared;
+use crate::watched::watched;
 
 fn refuse(error: core::NextHourError) -> PyErr {
     Python::attach(|py| configuration_error(py, error.to_string()))
@@ -36,14 +38,14 @@ fn refuse(error: core::NextHourError) -> PyErr {
 ///     >>> forecaster.forecast().round(1)
 ///     array([10.])
 #[pyclass(frozen, name = "NextHour", module = "safeguards._native")]
-pub(crate) struct PyNextHour(Mutex<core::NextHour>);
+pub(crate) struct PyNextHour(Shared<core::NextHour>);
 
 #[pymethods]
 impl PyNextHour {
     #[new]
     #[pyo3(signature = (n_series, *, seasons = vec![24, 168]))]
-    fn new(n_series: usize, seasons: Vec<usize>) -> PyResult<Self> {
-        core::NextHour::new(n_series, &seasons).map(Mutex::new).map(Self).map_err(refuse)
+    fn new(py: Python<'_>, n_series: usize, seasons: Vec<usize>) -> PyResult<Self> {
+        Shared::new(py, core::NextHour::new(n_series, &seasons).map_err(refuse)?).map(Self)
     }
 
     /// Takes the demand of one step.
@@ -70,7 +72,7 @@ impl PyNextHour {
     ) -> PyResult<()> {
         let demand = demand.as_array().to_vec();
         let at_least = at_least.map(|at_least| at_least.as_array().to_vec());
-        py.detach(|| self.0.lock().observe(&demand, at_least.as_deref())).map_err(refuse)
+        self.0.with(py, |series| series.observe(&demand, at_least.as_deref()))?.map_err(refuse)
     }
 
     /// The expected demand of the next step; NaN for a series of which nothing is known.
@@ -80,8 +82,8 @@ impl PyNextHour {
     ///     >>> forecaster.observe(np.array([3.0, np.nan]))
     ///     >>> forecaster.forecast()
     ///     array([ 3., nan])
-    fn forecast<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_vec(py, py.detach(|| self.0.lock().forecast()))
+    fn forecast<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        self.0.with(py, |series| series.forecast()).map(|values| PyArray1::from_vec(py, values))
     }
 
     /// The demand of the last known step as it was taken; NaN where none is.
@@ -92,8 +94,8 @@ impl PyNextHour {
     ///     >>> forecaster.observe(np.array([8.1]), at_least=np.array([True]))
     ///     >>> forecaster.latest().round(1)
     ///     array([10.2])
-    fn latest<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_vec(py, py.detach(|| self.0.lock().latest()))
+    fn latest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        self.0.with(py, |series| series.latest()).map(|values| PyArray1::from_vec(py, values))
     }
 
     /// What the demand of the next step stays within, with this probability.
@@ -114,7 +116,7 @@ impl PyNextHour {
     ///     >>> forecaster.forecast().round(1), forecaster.quantile(0.9).round(1)
     ///     (array([11.]), array([15.1]))
     fn quantile<'py>(&self, py: Python<'py>, probability: f64) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let quantile = py.detach(|| self.0.lock().quantile(probability)).map_err(refuse)?;
+        let quantile = self.0.with(py, |series| series.quantile(probability))?.map_err(refuse)?;
         Ok(PyArray1::from_vec(py, quantile))
     }
 
@@ -136,7 +138,7 @@ impl PyNextHour {
     ///     >>> forecaster.confidence(1.2).round(2)
     ///     array([0.73])
     fn confidence<'py>(&self, py: Python<'py>, within: f64) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let confidence = py.detach(|| self.0.lock().confidence(within)).map_err(refuse)?;
+        let confidence = self.0.with(py, |series| series.confidence(within))?.map_err(refuse)?;
         Ok(PyArray1::from_vec(py, confidence))
     }
 
@@ -151,6 +153,7 @@ impl PyNextHour {
     ///
     /// Raises:
     ///     ConfigurationError: a wrong shape, or a demand that is negative or infinite. Nothing was taken.
+    ///     ThreadStartError: the system started no thread. As with Ctrl-C, nothing was taken.
     ///
     /// Example:
     ///     >>> NextHour(1).replay(np.array([[8.0, 8.0, 8.0]]))
@@ -165,13 +168,22 @@ impl PyNextHour {
         let [rows, steps] = [demand.shape()[0], demand.shape()[1]];
         let outlook = probability.map_or(core::Outlook::Forecast, core::Outlook::Quantile);
         let demand: Vec<f64> = demand.as_array().iter().copied().collect();
-        let expected = py.detach(|| self.0.lock().replay(rows, steps, &demand, outlook)).map_err(refuse)?;
+        let stop = Stop::default();
+        // On a copy, so that one that is interrupted has seen nothing.
+        let replay = |series: &mut core::NextHour| {
+            let mut copy = series.clone();
+            let expected = copy.replay(rows, steps, &demand, outlook, &stop)?;
+            *series = copy;
+            Ok(expected)
+        };
+        let run = || self.0.aside(replay)?.map_err(refuse);
+        let expected = watched(py, run, || stop.ask(), |_| Ok(()))?;
         PyArray1::from_vec(py, expected).reshape([rows, steps])
     }
 
     /// `copy.deepcopy`: another one that knows the same, for what would be if.
-    fn __deepcopy__(&self, _memo: &Bound<'_, PyAny>) -> Self {
-        Self(Mutex::new(self.0.lock().clone()))
+    fn __deepcopy__(&self, py: Python<'_>, _memo: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Shared::new(py, self.0.with(py, |series| series.clone())?).map(Self)
     }
 
     /// Adds series at the end.
@@ -181,8 +193,8 @@ impl PyNextHour {
     ///     >>> forecaster.extend(2)
     ///     >>> forecaster.n_series
     ///     3
-    fn extend(&self, n_series: usize) {
-        self.0.lock().extend(n_series);
+    fn extend(&self, py: Python<'_>, n_series: usize) -> PyResult<()> {
+        self.0.with(py, |series| series.extend(n_series))
     }
 
     /// Drops the series where `keep` is False; the others move up.
@@ -195,19 +207,20 @@ impl PyNextHour {
     ///     >>> forecaster.retain(np.array([True, False, True]))
     ///     >>> forecaster.n_series
     ///     2
-    fn retain(&self, keep: PyReadonlyArray1<'_, bool>) -> PyResult<()> {
-        self.0.lock().retain(&keep.as_array().to_vec()).map_err(refuse)
+    fn retain(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<()> {
+        let keep = keep.as_array().to_vec();
+        self.0.with(py, |series| series.retain(&keep))?.map_err(refuse)
     }
 
     /// Series there are.
     #[getter]
-    fn n_series(&self) -> usize {
-        self.0.lock().len()
+    fn n_series(&self, py: Python<'_>) -> PyResult<usize> {
+        self.0.with(py, |series| series.len())
     }
 
     /// Bytes that a series takes.
     #[getter]
-    fn bytes_per_series(&self) -> usize {
-        self.0.lock().bytes_per_series()
+    fn bytes_per_series(&self, py: Python<'_>) -> PyResult<usize> {
+        self.0.with(py, |series| series.bytes_per_series())
     }
 }

@@ -299,7 +299,7 @@ impl PyResourceBudgets {
             })
         });
         let receipt = this.answer(py, outcome)?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
     }
 
@@ -339,7 +339,7 @@ impl PyResourceBudgets {
             })
         });
         let done = this.answer(py, admitted(outcome))?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(done.is_some())
     }
 
@@ -393,7 +393,7 @@ impl PyResourceBudgets {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let (held, on_cancel) = self.ledger.get().answer(py, outcome)?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         Ok(PyResourceReservation::new(self.ledger.bind(py), held, on_cancel, idempotency_key.is_some()))
     }
 
@@ -427,7 +427,7 @@ impl PyResourceBudgets {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let made = self.ledger.get().answer(py, admitted(outcome))?;
-        tell_alarms(self.ledger.bind(py));
+        tell_alarms(self.ledger.bind(py))?;
         let (ledger, is_shared) = (self.ledger.bind(py), idempotency_key.is_some());
         Ok(made.map(|(held, on_cancel)| PyResourceReservation::new(ledger, held, on_cancel, is_shared)))
     }

@@ -2,14 +2,20 @@
 
 use numpy::{PyArray1, PyArray2, PyArray4, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use safeguards_core::rl as core;
+use safeguards_core::workers::Stop;
 
-use crate::error::configuration_error;
+use crate::error::{configuration_error, no_thread};
+use crate::fork::Shared;
+use crate::watched::watched;
 
 fn refuse(error: core::RlError) -> PyErr {
-    Python::attach(|py| configuration_error(py, error.to_string()))
+    let text = error.to_string();
+    Python::attach(|py| match error {
+        core::RlError::Threads => no_thread(py, &text),
+        _ => configuration_error(py, text),
+    })
 }
 
 type Floats<'py> = PyReadonlyArray1<'py, f64>;
@@ -61,13 +67,14 @@ fn situations((classes, shares, budgets): &Places<'_>) -> PyResult<Vec<core::Sit
 ///     >>> table.values.shape
 ///     (1, 2, 3, 3)
 #[pyclass(frozen, name = "QTable", module = "safeguards._native")]
-pub(crate) struct PyQTable(Mutex<core::QTable>);
+pub(crate) struct PyQTable(Shared<core::QTable>);
 
 #[pymethods]
 impl PyQTable {
     #[new]
     #[pyo3(signature = (classes, shares, budgets, actions, values = None))]
     fn new(
+        py: Python<'_>,
         classes: usize,
         shares: Floats<'_>,
         budgets: Floats<'_>,
@@ -81,16 +88,13 @@ impl PyQTable {
             Some(values) => table.with_values(values.as_array().iter().copied().collect()).map_err(refuse)?,
             None => table,
         };
-        Ok(Self(Mutex::new(table)))
+        Shared::new(py, table).map(Self)
     }
 
     /// A copy of the values, of shape (classes, shares, budgets, actions).
     #[getter]
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray4<f64>>> {
-        let (values, shape) = {
-            let table = self.0.lock();
-            (table.values().to_vec(), table.shape())
-        };
+        let (values, shape) = self.0.with(py, |table| (table.values().to_vec(), table.shape()))?;
         PyArray1::from_vec(py, values).reshape(shape)
     }
 
@@ -105,7 +109,7 @@ impl PyQTable {
     ///     array([1, 1])
     fn best<'py>(&self, py: Python<'py>, at: Places<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let at = situations(&at)?;
-        let best = py.detach(|| self.0.lock().best(&at)).map_err(refuse)?;
+        let best = self.0.with(py, |table| table.best(&at))?.map_err(refuse)?;
         Ok(PyArray1::from_iter(py, best.into_iter().map(usize::cast_signed).map(|action| action as i64)))
     }
 
@@ -127,6 +131,7 @@ impl PyQTable {
     ///
     /// Raises:
     ///     ConfigurationError: lengths that differ, or values that are not finite. Nothing was forgotten.
+    ///     ThreadStartError: the system started no thread. As with Ctrl-C, nothing was forgotten.
     ///
     /// Example:
     ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
@@ -154,7 +159,13 @@ impl PyQTable {
         let (rewards, to_budgets) = (rows(&rewards), rows(&to_budgets));
         let transitions =
             core::Transitions { from: &from, rewards: &rewards, to: &to, to_budgets: &to_budgets };
-        py.detach(|| self.0.lock().fit(&transitions, discount, sweeps)).map_err(refuse)
+        // On a copy: whoever reads the table meanwhile, such as a signal handler, need not wait.
+        let mut fitted = self.0.with(py, |table| table.clone())?;
+        let stop = Stop::default();
+        let run = || fitted.fit(&transitions, discount, sweeps, &stop).map_err(refuse);
+        let done = watched(py, run, || stop.ask(), |_| Ok(()))?;
+        self.0.with(py, |table| *table = fitted)?;
+        Ok(done)
     }
 
     /// Learns from single steps, one after the other (Watkins & Dayan 1992).
@@ -198,7 +209,7 @@ impl PyQTable {
             .zip(to)
             .map(|((from, (&action, &reward)), to)| core::Step { from, action: class(action), reward, to })
             .collect();
-        py.detach(|| self.0.lock().update(&steps, learning_rate, discount)).map_err(refuse)
+        self.0.with(py, |table| table.update(&steps, learning_rate, discount))?.map_err(refuse)
     }
 
     /// A table with the same values, which learns on its own.
@@ -207,8 +218,8 @@ impl PyQTable {
     ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 2)
     ///     >>> np.array_equal(table.copy().values, table.values)
     ///     True
-    fn copy(&self) -> Self {
-        Self(Mutex::new(self.0.lock().clone()))
+    fn copy(&self, py: Python<'_>) -> PyResult<Self> {
+        Shared::new(py, self.0.with(py, |table| table.clone())?).map(Self)
     }
 }
 
@@ -228,6 +239,7 @@ impl PyQTable {
 ///
 /// Raises:
 ///     ConfigurationError: a shape or a value that makes no sense.
+///     ThreadStartError: the system started no thread.
 ///
 /// Example:
 ///     >>> demand = np.array([[1.0, 1.0, 2.0]])
@@ -251,6 +263,8 @@ pub(crate) fn best_budgets<'py>(
     let rewards = core::Rewards { utilization, exhaustion, task, change };
     let (demand, tasks) = (rows(&demand), rows(&tasks));
     let solver = core::Clairvoyant::new(floats(&levels), max_change, rewards).map_err(refuse)?;
-    let budgets = py.detach(|| solver.solve(&demand, &tasks, &start)).map_err(refuse)?;
+    let stop = Stop::default();
+    let run = || solver.solve(&demand, &tasks, &start, &stop).map_err(refuse);
+    let budgets = watched(py, run, || stop.ask(), |_| Ok(()))?;
     PyArray1::from_vec(py, budgets).reshape(shape)
 }

@@ -191,9 +191,10 @@ class Columns:
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self.names = [(one.agent_id, one.operation_type) for one in operations]
-        self.roi = [one.roi for one in operations]
-        self.deviation = [one.deviation for one in operations]
-        self.caps = [one.cap for one in operations]
+        known = [one.known for one in operations]
+        self.roi = [one.roi for one in known]
+        self.deviation = [one.deviation for one in known]
+        self.caps = [one.cap for one in known]
         self.units: Sequence[int] = ()
 
     @cached_property

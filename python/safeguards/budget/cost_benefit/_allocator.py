@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from safeguards.budget.cost_benefit._allocation import Allocation, Columns, Term
 from safeguards.budget.cost_benefit._arguments import fraction, number, whole
 from safeguards.budget.cost_benefit._effectiveness import Log, Outcome, checked_metric, evaluate
 from safeguards.budget.cost_benefit._operation import Operation
+from safeguards.core._cell import snapshot
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import ConfigurationError, InfeasibleAllocationError, UnknownAgentError
 
@@ -93,10 +93,9 @@ class CostBenefitAllocator:
         self._log = Log(whole("history_outcomes", history_outcomes, 1, _MAX_OUTCOMES))
         self._agents: dict[str, dict[str, Operation]] = {}
         self._latest: Allocation | None = None
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        operations = sum(map(len, self._agents.values()))
+        operations = sum(map(len, snapshot(self._agents.values())))
         return f"CostBenefitAllocator({len(self._agents)} agents, {operations} operations)"
 
     def register_operation(
@@ -142,8 +141,7 @@ class CostBenefitAllocator:
             max_volume=None if max_volume is None else whole("max_volume", max_volume, 0, _MAX_VOLUME),
             weight=self._weight,
         )
-        with self._lock:
-            self._agents.setdefault(agent_id, {})[operation_type] = operation
+        self._agents.setdefault(agent_id, {})[operation_type] = operation
 
     def record_outcome(self, agent_id: str, operation_type: str, cost: Amount, benefit: Amount) -> None:
         """Learns what one operation really cost and brought. Charges nothing: the agent's debit did.
@@ -162,22 +160,20 @@ class CostBenefitAllocator:
         self._coordinator.handle(agent_id)  # raises for an id that is unknown
         cost_units = amount_units(cost, round_up=True, argument="cost")
         benefit_units = amount_units(benefit, round_up=False, argument="benefit")
-        with self._lock:
-            operation = self._agents.get(agent_id, {}).get(operation_type)
-            if operation is None:
-                raise ConfigurationError(
-                    f"operation {operation_type!r} of {agent_id!r} is unknown: call register_operation first",
-                    account=agent_id,
-                )
-            operation.record(cost_units, benefit_units)
-            now = self._coordinator.clock.now()
-            self._log.append(Outcome(now, operation, cost_units, benefit_units))
+        operation = self._agents.get(agent_id, {}).get(operation_type)
+        if operation is None:
+            raise ConfigurationError(
+                f"operation {operation_type!r} of {agent_id!r} is unknown: call register_operation first",
+                account=agent_id,
+            )
+        now = self._coordinator.clock.now()
+        operation.record(cost_units, benefit_units)
+        self._log.append(Outcome(now, operation, cost_units, benefit_units))
 
     def get_operations(self, agent_id: str | None = None) -> list[OperationEstimate]:
         """What is known of the operations of an agent, or of all, in the order of registration."""
-        with self._lock:
-            wanted = self._agents.values() if agent_id is None else [self._agents.get(agent_id, {})]
-            return [operation.estimate() for own in wanted for operation in own.values()]
+        wanted = snapshot(self._agents.values()) if agent_id is None else [self._agents.get(agent_id, {})]
+        return [operation.estimate() for own in wanted for operation in snapshot(own.values())]
 
     def optimize_allocation(
         self,
@@ -213,12 +209,11 @@ class CostBenefitAllocator:
         total = amount_units(total_budget, round_up=False, argument="total_budget")
         share = fraction("min_allocation_percentage", min_allocation_percentage)
         tolerance = number("risk_tolerance", risk_tolerance, 0, 1)
-        with self._lock:
-            self._drop_departed()
-            agent_ids = list(self._agents)
-            every = self._agents.values()
-            agents = [agent for agent, own in enumerate(every) for _ in own]
-            columns = Columns([operation for own in every for operation in own.values()])
+        self._drop_departed()
+        agent_ids = snapshot(self._agents)
+        every = [snapshot(self._agents.get(agent, {}).values()) for agent in agent_ids]
+        agents = [agent for agent, own in enumerate(every) for _ in own]
+        columns = Columns([operation for own in every for operation in own])
         if not agent_ids:
             raise ConfigurationError("no agent has an operation: call register_operation first")
         exact = total * share
@@ -261,8 +256,7 @@ class CostBenefitAllocator:
         known = checked_metric(metric)
         now = self._coordinator.clock.now()
         start = now - timedelta(days=days)
-        with self._lock:
-            outcomes, complete = self._log.since(start)
+        outcomes, complete = self._log.since(start)
         covered = days if complete == start else (now - complete) / timedelta(days=1)
         return evaluate(
             outcomes, known, now=now, days=days, covered=covered, period=self._period, seed=self._seed
@@ -270,11 +264,11 @@ class CostBenefitAllocator:
 
     def _drop_departed(self) -> None:
         """Forgets the operations of agents that have left the coordinator."""
-        for agent_id in tuple(self._agents):
+        for agent_id in snapshot(self._agents):
             try:
                 self._coordinator.handle(agent_id)
             except UnknownAgentError:
-                del self._agents[agent_id]
+                self._agents.pop(agent_id, None)
 
 
 def _split(agent_ids: list[str], agents: list[int], columns: Columns, terms: Terms) -> Allocation:

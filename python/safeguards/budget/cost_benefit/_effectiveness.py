@@ -10,6 +10,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from safeguards.budget.cost_benefit._arguments import UNITS_PER_ONE
+from safeguards.core._cell import snapshot
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -100,19 +101,20 @@ class Log:
     """
 
     def __init__(self, size: int) -> None:
-        self._outcomes: deque[Outcome] = deque(maxlen=size)
-        self._dropped_at: datetime | None = None
+        self._size = size
+        # One more: it tells when the latest was that had to make room. A step of a deque needs no lock.
+        self._outcomes: deque[Outcome] = deque(maxlen=size + 1)
 
     def append(self, outcome: Outcome) -> None:
         """Adds an outcome; the oldest one makes room for it."""
-        if len(self._outcomes) == self._outcomes.maxlen:
-            self._dropped_at = self._outcomes[0].time
         self._outcomes.append(outcome)
 
     def since(self, start: datetime) -> tuple[list[Outcome], datetime]:
         """The outcomes from `start` on, and from when on they are complete."""
-        complete = start if self._dropped_at is None else max(start, self._dropped_at)
-        return [outcome for outcome in self._outcomes if outcome.time >= start], complete
+        outcomes, complete = snapshot(self._outcomes), start
+        if len(outcomes) > self._size:
+            complete = max(start, outcomes.pop(0).time)
+        return [outcome for outcome in outcomes if outcome.time >= start], complete
 
 
 def evaluate(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from safeguards.budget.cost_benefit._arguments import amount
+from safeguards.core._cell import Cell
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -47,28 +48,44 @@ class OperationEstimate:
         return self.benefit_variability * self.roi
 
 
+class Known(NamedTuple):
+    """What is known of an operation at one instant: sums over its outcomes, and what the optimiser reads.
+
+    Attributes:
+        outcomes: how many were recorded.
+        costs: what they cost together.
+        benefits: what they brought together.
+        squares: the sum of the squares of what each brought.
+        roi: the return.
+        deviation: the standard deviation of the return.
+        cap: the most money that can be used; `None` without a limit.
+    """
+
+    outcomes: int
+    costs: int
+    benefits: int
+    squares: int
+    roi: float
+    deviation: float
+    cap: int | None
+
+
 class Operation:
     """Running averages of one operation, in units of 1e-9.
 
     What was registered counts as so many outcomes (`weight`), of which `benefit` and `variability` are the
     mean and the relative standard deviation: the conjugate prior of a normal mean and variance (Gelman et
     al., Bayesian Data Analysis, section 3.3), and the credibility n / (n + weight) of Bühlmann (1967). Sums
-    are whole numbers, so that nothing is lost however many outcomes there are.
+    are whole numbers, so that nothing is lost however many outcomes there are. Any thread may record.
     """
 
     __slots__ = (
+        "_known",
         "agent_id",
         "benefit",
-        "benefits",
-        "cap",
         "cost",
-        "costs",
-        "deviation",
         "max_volume",
         "operation_type",
-        "outcomes",
-        "roi",
-        "squares",
         "variability",
         "weight",
     )
@@ -91,50 +108,58 @@ class Operation:
         self.variability = variability
         self.max_volume = max_volume
         self.weight = weight
-        self.outcomes = self.costs = self.benefits = self.squares = 0
-        self._update()
+        self._known = Cell(self._made(0, 0, 0, 0))
+
+    @property
+    def known(self) -> Known:
+        """What is known now."""
+        return self._known.value
 
     def record(self, cost: int, benefit: int) -> None:
         """Adds a real outcome."""
-        self.outcomes += 1
-        self.costs += cost
-        self.benefits += benefit
-        self.squares += benefit * benefit
-        self._update()
+        self._known.update(
+            lambda known: self._made(
+                known.outcomes + 1,
+                known.costs + cost,
+                known.benefits + benefit,
+                known.squares + benefit * benefit,
+            )
+        )
 
     def estimate(self) -> OperationEstimate:
-        """What is known now."""
-        count = self.weight + self.outcomes
+        """The averages now."""
+        known = self.known
+        count = self.weight + known.outcomes
         return OperationEstimate(
             self.agent_id,
             self.operation_type,
-            amount(self._total_cost() // count),
-            amount(self._total_benefit() // count),
-            self.deviation / self.roi if self.roi else 0.0,
+            amount((self.weight * self.cost + known.costs) // count),
+            amount((self.weight * self.benefit + known.benefits) // count),
+            known.deviation / known.roi if known.roi else 0.0,
             self.max_volume,
-            self.outcomes,
+            known.outcomes,
         )
 
-    def _total_cost(self) -> int:
-        return self.weight * self.cost + self.costs
+    def _made(self, outcomes: int, costs: int, benefits: int, squares: int) -> Known:
+        cost, count = self.weight * self.cost + costs, self.weight + outcomes
+        variance = self._variance(outcomes, benefits, squares)
+        return Known(
+            outcomes,
+            costs,
+            benefits,
+            squares,
+            roi=(self.weight * self.benefit + benefits) / cost,
+            # The deviation of one benefit, divided by the average cost of one.
+            deviation=math.sqrt(variance) * count / cost,
+            cap=None if self.max_volume is None else cost * self.max_volume // count,
+        )
 
-    def _total_benefit(self) -> int:
-        return self.weight * self.benefit + self.benefits
-
-    def _update(self) -> None:
-        """What the optimiser reads: the return, its deviation, and the most money that can be used."""
-        cost, count = self._total_cost(), self.weight + self.outcomes
-        self.roi = self._total_benefit() / cost
-        # The deviation of one benefit, divided by the average cost of one.
-        self.deviation = math.sqrt(self._variance()) * count / cost
-        self.cap = None if self.max_volume is None else cost * self.max_volume // count
-
-    def _variance(self) -> float:
+    def _variance(self, outcomes: int, benefits: int, squares: int) -> float:
         """Variance of a benefit over the registered and the recorded ones together."""
         prior = self.weight * (self.variability * self.benefit) ** 2
-        if not self.outcomes:
+        if not outcomes:
             return prior / self.weight
-        count = self.weight + self.outcomes
-        within = (self.outcomes * self.squares - self.benefits**2) / self.outcomes
-        surprise = (self.benefits - self.outcomes * self.benefit) ** 2
-        return (prior + within + self.weight * surprise / (self.outcomes * count)) / count
+        count = self.weight + outcomes
+        within = (outcomes * squares - benefits**2) / outcomes
+        surprise = (benefits - outcomes * self.benefit) ** 2
+        return (prior + within + self.weight * surprise / (outcomes * count)) / count

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from safeguards._native import Turn
 from safeguards.budget.time_scheduler._pacing import DemandHistory, Pace
 
 if TYPE_CHECKING:
@@ -34,33 +35,45 @@ class LivePacing:
     def __init__(self, mode: Pacing, history: DemandHistory) -> None:
         self._mode = mode
         self._history = history
-        self._lock = threading.Lock()
+        self._turn = Turn("the pacing of a pool")
+        self._is_looking = False
+        self._share = 1.0
         self._latest: tuple[datetime, float] | None = None
-        self._turned_away = 0.0
+        self._turned_away: deque[float] = deque()
         self._occurrence: Occurrence | None = None
         self._pace = Pace(1)
 
     def turn_away(self, amount: float) -> None:
         """Takes note of demand that was not admitted."""
-        with self._lock:
-            self._turned_away += amount
+        self._turned_away.append(amount)
 
     def observe(self, calendar: Calendar, now: datetime, used: float) -> None:
         """Takes note of what the pool has used in all, until now."""
-        with self._lock:
-            self._observe(calendar, now, used)
+        with self._turn:
+            self._look(calendar, now, used, None)
 
     def throttle(self, calendar: Calendar, now: datetime, used: float, remaining: float) -> float:
         """The share to admit now; 1 while no profile is in force."""
-        with self._lock:
+        with self._turn:
+            self._look(calendar, now, used, remaining)
+            return self._share
+
+    def _look(self, calendar: Calendar, now: datetime, used: float, remaining: float | None) -> None:
+        if self._is_looking:
+            return  # a signal handler or a finalizer asks in the middle of a look: what was found last holds
+        try:
+            self._is_looking = True
             occurrence = self._observe(calendar, now, used)
             if occurrence is None:
-                return 1.0
-            return self._pace.throttle(remaining, _position(calendar, occurrence, now))
+                self._share = 1.0
+            elif remaining is not None:
+                self._share = self._pace.throttle(remaining, _position(calendar, occurrence, now))
+        finally:
+            self._is_looking = False
 
     def _observe(self, calendar: Calendar, now: datetime, used: float) -> Occurrence | None:
         latest, self._latest = self._latest, (now, used)
-        demand, self._turned_away = self._turned_away, 0.0
+        demand = sum(self._turned_away.popleft() for _ in range(len(self._turned_away)))
         if latest is not None and _NOTHING <= now - latest[0] <= _MOST_AT_ONCE:
             demand += used - latest[1]
             self._note(calendar.local(latest[0]), calendar.local(now), demand)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -18,6 +17,7 @@ from safeguards.budget.time_scheduler._live_pacing import LivePacing, Pacing
 from safeguards.budget.time_scheduler._pacing import DemandHistory
 from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
 from safeguards.core._amounts import amount as amount_of
+from safeguards.core._cell import Cell, snapshot
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError
 from safeguards.types.decisions import Decision
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from safeguards._native import Amount
+    from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
 
 __all__ = ["BudgetTimeScheduler"]
@@ -157,12 +158,11 @@ class BudgetTimeScheduler(Controller):
                 f"noticed, not {interval_seconds!r}"
             )
         self._defaults = _Settings().changed(timezone, days_mean, pacing)
-        self._plans: dict[str, _Plan] = {}
+        self._schedules: Cell[dict[str, _Plan]] = Cell({})  # replaced as a whole, and so is each plan
         self._histories: dict[str, DemandHistory] = {}
         self._declined: dict[str, tuple[str, datetime, str]] = {}
         self._grants = grants_of(budget_coordinator)
         self._random = random.Random(seed)  # noqa: S311 - it decides who waits, not who gets in
-        self._editing = threading.Lock()
 
     # Schedules.
 
@@ -177,7 +177,8 @@ class BudgetTimeScheduler(Controller):
     ) -> None:
         """Adds profiles to the schedule of a pool. One of the same name is replaced. All of them or none.
 
-        Nothing is granted by this: the next run does, or `apply_current_profile`.
+        Nothing is granted by this: the next run does, or `apply_current_profile`. A scheduler that is running
+        runs at the first change of the new schedule, whenever its next run was to come.
 
         Args:
             pool_id: the pool.
@@ -198,11 +199,15 @@ class BudgetTimeScheduler(Controller):
         """
         self.budget_coordinator.get_pool_budget(pool_id)
         added = {profile.name: profile for profile in arguments.profiles(schedule)}
-        with self._editing:
-            old = self._plans.get(pool_id)
+
+        def add(plans: dict[str, _Plan]) -> dict[str, _Plan]:
+            old = plans.get(pool_id)
             settings = (self._defaults if old is None else old.settings).changed(timezone, days_mean, pacing)
             profiles = added if old is None else old.profiles | added
-            self._plans[pool_id] = self._plan(pool_id, profiles.values(), settings)
+            return {**plans, pool_id: self._plan(pool_id, profiles.values(), settings, old)}
+
+        self._schedules.update(add)
+        self._hasten()
 
     def remove_time_profile(self, pool_id: str, name: str | None = None) -> None:
         """Removes a profile from the schedule of a pool, or the whole schedule. The pool keeps what it has.
@@ -215,16 +220,17 @@ class BudgetTimeScheduler(Controller):
             UnknownPoolError: no pool of this id exists.
             ConfigurationError: the pool has no schedule, or no such profile.
         """
-        with self._editing:
-            old = self._plan_of(pool_id)
+
+        def remove(plans: dict[str, _Plan]) -> dict[str, _Plan]:
+            old = self._plan_in(plans, pool_id)
             left = {} if name is None else old.profiles
             if name is not None and left.pop(name, None) is None:
                 known = ", ".join(map(repr, old.profiles))
                 raise ConfigurationError(f"pool {pool_id!r} has no profile {name!r}: there are {known}")
-            if left:
-                self._plans[pool_id] = self._plan(pool_id, left.values(), old.settings)
-            else:
-                del self._plans[pool_id]
+            others = {other: plan for other, plan in plans.items() if other != pool_id}
+            return others | ({pool_id: self._plan(pool_id, left.values(), old.settings, old)} if left else {})
+
+        self._schedules.update(remove)
 
     def get_time_profiles(self, pool_id: str) -> list[TimeProfile]:
         """The profiles of a pool, in the order in which they were added.
@@ -326,7 +332,8 @@ class BudgetTimeScheduler(Controller):
             now = self._now()
             self._try_observe(now)
             self._declined.pop(pool_id, None)
-            decisions = self._carry_out_all(self._prepared(self._grants_due([plan], now), now), None)
+            decisions: list[Decision] = []
+            self._carry_out_all(self._prepared(self._grants_due([plan], now), now), None, decisions)
         self._tell(decisions)
         return decisions[0] if decisions else None
 
@@ -384,8 +391,7 @@ class BudgetTimeScheduler(Controller):
 
         These are the grants of the coordinator and the demand that pacing has learnt; not the schedules.
         """
-        with self._editing:
-            demand = {pool: history.to_dict() for pool, history in self._histories.items()}
+        demand = {pool: self._histories[pool].to_dict() for pool in snapshot(self._histories)}
         return {"version": _STATE_VERSION, "granted": self._grants.to_dict(), "demand": demand}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -409,10 +415,13 @@ class BudgetTimeScheduler(Controller):
             raise ConfigurationError(f"state must be what `state()` returned: {error!r}") from error
         for entry in granted:
             self._grants.claim(*entry)
-        with self._editing:
-            self._histories |= demand
-            for pool_id, plan in list(self._plans.items()):
-                self._plans[pool_id] = replace(plan, live=self._live(pool_id, plan.settings))
+        self._histories.update(demand)
+        self._schedules.update(
+            lambda plans: {
+                pool_id: replace(plan, live=self._live(pool_id, plan.settings))
+                for pool_id, plan in plans.items()
+            }
+        )
 
     def _repr_html_(self) -> str:
         plans = list(self._plans.values())
@@ -426,13 +435,13 @@ class BudgetTimeScheduler(Controller):
     # What the base asks for.
 
     def _propose(self, now: datetime) -> list[Decision]:
-        return self._grants_due(self._plans.copy().values(), now)
+        return self._grants_due(self._plans.values(), now)
 
     def _matters(self, decision: Decision) -> bool:  # noqa: ARG002
         # A grant begins a new period of the pool, and is noted, even if as much remains already.
         return True
 
-    def _carry_out(self, decision: Decision, spell: object) -> Decision | None:
+    def _carry_out(self, decision: Decision, spell: Spell | None) -> Decision | None:
         done = super()._carry_out(decision, spell)
         if done is not None and done.status in {"vetoed", "pinned"}:
             self._declined[done.subject] = (done.inputs["profile"], done.inputs["start"], done.status)
@@ -449,12 +458,12 @@ class BudgetTimeScheduler(Controller):
             raise
 
     def _observe(self, now: datetime) -> None:
-        for plan in self._plans.copy().values():
+        for plan in self._plans.values():
             if plan.live is not None:
                 plan.live.observe(plan.calendar, now, self._books(plan.pool_id)[0])
 
     def _next_delay(self, now: datetime) -> float:
-        changes = (plan.calendar.next_change(now) for plan in self._plans.copy().values())
+        changes = (plan.calendar.next_change(now) for plan in self._plans.values())
         return min([self.interval_seconds, *((change - now).total_seconds() for change in changes)])
 
     # Parts.
@@ -486,11 +495,12 @@ class BudgetTimeScheduler(Controller):
         profile, start, status = self._declined.get(pool_id, (None, None, None))
         if (profile, start) != (occurrence.profile, occurrence.start):
             return False
-        return status == "vetoed" or pool_id in self.budget_coordinator.pinned
+        return status == "vetoed" or self.budget_coordinator._is_pinned(pool_id)  # noqa: SLF001 - one library
 
-    def _plan(self, pool_id: str, profiles: Iterable[TimeProfile], settings: _Settings) -> _Plan:
+    def _plan(
+        self, pool_id: str, profiles: Iterable[TimeProfile], settings: _Settings, old: _Plan | None
+    ) -> _Plan:
         calendar = Calendar(Week(list(profiles), settings.days_mean), settings.zone)
-        old = self._plans.get(pool_id)
         if old is not None and old.settings.pacing == settings.pacing:
             live = old.live  # what it has seen of the day still counts
         else:
@@ -502,8 +512,16 @@ class BudgetTimeScheduler(Controller):
             return None
         return LivePacing(settings.pacing, self._histories.setdefault(pool_id, DemandHistory()))
 
+    @property
+    def _plans(self) -> dict[str, _Plan]:
+        """The schedules as they are now; they are replaced, never changed."""
+        return self._schedules.value
+
     def _plan_of(self, pool_id: str) -> _Plan:
-        plan = self._plans.get(pool_id)
+        return self._plan_in(self._plans, pool_id)
+
+    def _plan_in(self, plans: Mapping[str, _Plan], pool_id: str) -> _Plan:
+        plan = plans.get(pool_id)
         if plan is None:
             self.budget_coordinator.get_pool_budget(pool_id)  # raises for a pool that is unknown
             raise ConfigurationError(f"pool {pool_id!r} has no schedule: give it one with add_time_profile")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, Context, Decimal
+from typing import TYPE_CHECKING
 
 from safeguards.core._amounts import plain
+from safeguards.core._cell import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Reserve"]
 
@@ -13,31 +19,68 @@ _PLACES = Decimal("1e-9")
 _NOTHING = Decimal(0)
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A reserve at one instant. `taken` is what the step that led here took out of it."""
+
+    size: Decimal = _NOTHING
+    left: Decimal = _NOTHING
+    given: Decimal = _NOTHING
+    heaviest: float = 0.0
+    drawn: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    taken: Decimal = _NOTHING
+    is_told_empty: bool = False
+
+    def begun(self, size: Decimal, given_before: Decimal, heaviest: float) -> _State:
+        meanwhile = _EXACT.subtract(self.given, given_before)
+        left = max(_EXACT.subtract(size, meanwhile), _NOTHING)
+        return _State(size=left, left=left, given=self.given, heaviest=heaviest)
+
+    def admits(self, agent_id: str, weight: float) -> Decimal:
+        """The most that an agent may draw now."""
+        share = Decimal(str(min(weight / self.heaviest, 1.0))) if self.size else _NOTHING
+        most = _EXACT.multiply(self.size, share).quantize(_PLACES, context=_EXACT)
+        return min(self.left, _EXACT.subtract(most, self.drawn.get(agent_id, _NOTHING)))
+
+    def moved(self, agent_id: str, amount: Decimal) -> _State:
+        if not amount:
+            return replace(self, taken=_NOTHING)
+        drawn = _EXACT.add(self.drawn.get(agent_id, _NOTHING), amount)
+        return replace(
+            self,
+            drawn={**self.drawn, agent_id: drawn},
+            left=plain(_EXACT.subtract(self.left, amount)),
+            given=_EXACT.add(self.given, amount),
+            taken=amount,
+        )
+
+
 class Reserve:
-    """The reserve of one pool between two reallocations. Not safe without a lock.
+    """The reserve of one pool between two reallocations. Any thread may draw at any time."""
 
-    Attributes:
-        size: what was kept back at the last reallocation.
-        left: what of it is not granted yet.
-        given: all that was granted from it so far, at any time.
-        is_told_empty: somebody was told since then that it has nothing for an agent.
-    """
-
-    __slots__ = ("_drawn", "_heaviest", "given", "is_told_empty", "left", "size")
+    __slots__ = ("_state",)
 
     def __init__(self) -> None:
-        self.size = self.left = self.given = _NOTHING
-        self._drawn: dict[str, Decimal] = {}
-        self._heaviest = 0.0
-        self.is_told_empty = False
+        self._state = Cell(_State())
+
+    @property
+    def size(self) -> Decimal:
+        """What was kept back at the last reallocation."""
+        return self._state.value.size
+
+    @property
+    def left(self) -> Decimal:
+        """What of it is not granted yet."""
+        return self._state.value.left
+
+    @property
+    def given(self) -> Decimal:
+        """All that was granted from it so far, at any time."""
+        return self._state.value.given
 
     def begin(self, size: Decimal, given_before: Decimal, heaviest: float) -> None:
         """Keeps `size` back from now on, less what was granted since `given` was `given_before`."""
-        meanwhile = _EXACT.subtract(self.given, given_before)
-        self.size = self.left = max(_EXACT.subtract(size, meanwhile), _NOTHING)
-        self._drawn = {}
-        self._heaviest = heaviest
-        self.is_told_empty = False
+        self._state.update(lambda state: state.begun(size, given_before, heaviest))
 
     def draw(self, agent_id: str, weight: float, wanted: Decimal) -> Decimal:
         """Takes as much of `wanted` as an agent may have. Returns how much.
@@ -45,22 +88,21 @@ class Reserve:
         The heaviest may have all there is; a lighter one the part of the reserve that its weight is of the
         heaviest weight, so that light agents that run low first leave something to heavy ones.
         """
-        share = Decimal(str(min(weight / self._heaviest, 1.0))) if self.size else _NOTHING
-        most = _EXACT.multiply(self.size, share).quantize(_PLACES, context=_EXACT)
-        drawn = self._drawn.get(agent_id, _NOTHING)
-        taken = plain(max(min(wanted, self.left, _EXACT.subtract(most, drawn)), _NOTHING))
-        self._move(agent_id, taken)
-        return taken
+
+        def step(state: _State) -> _State:
+            taken = plain(max(min(wanted, state.admits(agent_id, weight)), _NOTHING))
+            return state.moved(agent_id, taken)
+
+        return self._state.update(step).taken
 
     def put_back(self, agent_id: str, amount: Decimal) -> None:
         """Undoes a draw that was not granted after all."""
-        self._move(agent_id, amount.copy_negate())
+        self._state.update(lambda state: state.moved(agent_id, amount.copy_negate()))
 
     def has_drawn(self, agent_id: str) -> bool:
         """Whether an agent was granted anything since the last reallocation."""
-        return self._drawn.get(agent_id, _NOTHING) > 0
+        return self._state.value.drawn.get(agent_id, _NOTHING) > 0
 
-    def _move(self, agent_id: str, amount: Decimal) -> None:
-        self._drawn[agent_id] = _EXACT.add(self._drawn.get(agent_id, _NOTHING), amount)
-        self.left = plain(_EXACT.subtract(self.left, amount))
-        self.given = _EXACT.add(self.given, amount)
+    def is_news(self) -> bool:
+        """Notes that somebody is told that it has nothing for an agent; whether that is the first time."""
+        return not self._state.exchange_by(lambda state: replace(state, is_told_empty=True)).is_told_empty

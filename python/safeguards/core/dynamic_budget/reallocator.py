@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from safeguards._native import Amount
+    from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
 
     Figures = NDArray[np.float64]
@@ -134,7 +135,6 @@ class PriorityBasedReallocator(Controller):
         self._room: dict[str, Decimal] = {}
         self._short_pools: set[str] = set()
         self._reserves: dict[str, Reserve] = {}
-        self._drawing = threading.Lock()  # protects the reserves
         self._helping = threading.local()
 
     def configure(
@@ -165,21 +165,46 @@ class PriorityBasedReallocator(Controller):
         """Runs on the interval from now on, the first time one interval later.
 
         A second start does nothing.
+
+        Raises:
+            ThreadStartError: as `Controller.start`.
         """
-        if not self.running:
-            with self._turn:
-                self._observe(self._now())
-            self.budget_coordinator._listen_low(self._on_low)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         super().start()
-        self._watch(self.emergency_threshold)
 
     def stop(self) -> None:
-        """Runs and grants no more. No decision is applied after this returns."""
-        was_running = self.running
+        """Runs and grants no more. No decision is applied after this returns.
+
+        Raises:
+            ControllerBusyError: as `Controller.stop`.
+        """
         super().stop()
-        if was_running:
-            self.budget_coordinator._unlisten_low(self._on_low)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            self._watch(None)
+
+    def _begin(self, spell: Spell) -> None:
+        with self._turn:
+            self._try_observe(self._now())
+        super()._begin(spell)
+        self._attend()
+
+    def _end(self, spell: Spell) -> None:
+        super()._end(spell)
+        self._attend()
+
+    def _attend(self) -> None:
+        """Listens to agents that run low while it runs, and no longer.
+
+        Starts and stops may come in between. Each looks again after what it did, so that the last one leaves
+        things as they should be.
+        """
+        coordinator, spell = self.budget_coordinator, None
+        while True:
+            spell = self._spell.value
+            attend = coordinator._unlisten_low if spell is None else coordinator._listen_low  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            attend(self._on_low)
+            for pool_id in self._pools():
+                threshold = None if spell is None else self.emergency_threshold
+                coordinator._watch_low(pool_id, threshold)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            if self._spell.value is spell:
+                return
 
     def get_reserve(self, pool_id: str) -> Decimal:
         """What of a pool's reserve is not granted yet. 0 before the first run.
@@ -189,8 +214,7 @@ class PriorityBasedReallocator(Controller):
         """
         if pool_id not in self._pools():
             raise UnknownPoolError(f"pool {pool_id!r} is not reallocated here", account=pool_id)
-        with self._drawing:
-            return self._reserve_of(pool_id).left
+        return self._reserve_of(pool_id).left
 
     # One run.
 
@@ -211,8 +235,7 @@ class PriorityBasedReallocator(Controller):
         plans: list[_Plan] = []
         decisions: list[Decision] = []
         for pool_id in self._pools():
-            with self._drawing:
-                given_before = self._reserve_of(pool_id).given
+            given_before = self._reserve_of(pool_id).given
             members = PoolMembers(self.budget_coordinator, pool_id)
             if len(members):
                 table = Table(pool_id, members, needs_of(pool_id, members), self._rule)
@@ -274,15 +297,14 @@ class PriorityBasedReallocator(Controller):
         for decision in decisions:
             if decision.inputs["from"] == PIE:
                 self._add_room(decision, _EXACT.subtract(decision.new, decision.old))
-        with self._drawing:
-            for plan in self._plans:
-                self._reserve_of(plan.pool_id).begin(plan.reserve, plan.given_before, plan.heaviest)
+        for plan in self._plans:
+            self._reserve_of(plan.pool_id).begin(plan.reserve, plan.given_before, plan.heaviest)
         self._tell_floors()
         if self.running:
-            self._watch(self.emergency_threshold)
+            self._attend()  # pools may be new, and agents that are still low are told of once more
         return decisions
 
-    def _carry_out(self, decision: Decision, spell: object) -> Decision | None:
+    def _carry_out(self, decision: Decision, spell: Spell | None) -> Decision | None:
         """Applies a decision as far as there is money for it: what others gave up, or the reserve."""
         if decision.inputs["from"] == RESERVE:
             return self._grant(decision, spell)
@@ -307,28 +329,34 @@ class PriorityBasedReallocator(Controller):
     # The reserve.
 
     def _on_low(self, agent_id: str) -> None:
-        """Called in the thread whose debit made an agent low, outside all locks. Never fails the debit."""
+        """Called by the call that made an agent low, or by one of another thread; outside all locks."""
         waiting: list[str] | None = getattr(self._helping, "waiting", None)
         if waiting is not None:  # a callback debits in the middle of a grant: one after the other, each once
             if agent_id not in waiting:
                 waiting.append(agent_id)
             return
         waiting = self._helping.waiting = [agent_id]
+        ended: BaseException | None = None
         try:
             for agent in waiting:  # it grows on the way
-                self._try_help(agent)
+                try:
+                    self._try_help(agent)
+                except BaseException as error:  # noqa: BLE001 - raised when the others are helped
+                    ended = error
         finally:
             self._helping.waiting = None
+        if ended is not None:
+            raise ended
 
     def _try_help(self, agent_id: str) -> None:
         try:
-            self._help(agent_id, self._spell)
+            self._help(agent_id, self._spell.value)
         except UnknownAgentError:
             pass  # it has left already
         except Exception as error:  # noqa: BLE001 - the debit that it happened in goes on
             self._tell_failure("could not grant from a reserve", error)
 
-    def _help(self, agent_id: str, spell: object) -> None:
+    def _help(self, agent_id: str, spell: Spell | None) -> None:
         coordinator = self.budget_coordinator
         pool_id = coordinator.account(agent_id).pool_id
         if spell is None or pool_id not in self._reserves:
@@ -340,30 +368,31 @@ class PriorityBasedReallocator(Controller):
         figures = {"pool": pool_id, "from": RESERVE, "weight": weight}
         wanted = plain(_EXACT.add(old, self._wanted(old)))
         decision = Decision("agent", agent_id, old, wanted, self._why_granted(figures, wanted), figures)
-        with self._drawing:
-            is_first = not self._reserve_of(pool_id).has_drawn(agent_id)
+        is_first = not self._reserve_of(pool_id).has_drawn(agent_id)
         for bounded in self._prepared([decision], self._now()):
             done = self._grant(bounded, spell)
             if done is None:
-                if spell is self._spell:
+                if self._is_current(spell):
                     self._tell_empty(pool_id, agent_id)
                 continue
             self._keep([done])
             if is_first and done.status == "applied":
                 self._tell_grant(done)
 
-    def _grant(self, decision: Decision, spell: object) -> Decision | None:
+    def _grant(self, decision: Decision, spell: Spell | None) -> Decision | None:
         """Grants out of the reserve what it has for this agent. None if that is nothing."""
         pool_id, agent_id = decision.inputs["pool"], decision.subject
         wanted = _EXACT.subtract(decision.new, decision.old)
-        with self._drawing:
-            drawn = self._reserve_of(pool_id).draw(agent_id, decision.inputs["weight"], wanted)
+        reserve = self._reserve_of(pool_id)
+        drawn = reserve.draw(agent_id, decision.inputs["weight"], wanted)
         if not drawn:
             return None
-        done = super()._carry_out(replace(decision, new=plain(_EXACT.add(decision.old, drawn))), spell)
-        if done is None or done.status != "applied":
-            with self._drawing:
-                self._reserve_of(pool_id).put_back(agent_id, drawn)
+        done: Decision | None = None
+        try:
+            done = super()._carry_out(replace(decision, new=plain(_EXACT.add(decision.old, drawn))), spell)
+        finally:  # also if a callback is interrupted
+            if done is None or done.status != "applied":
+                reserve.put_back(agent_id, drawn)
         return done
 
     def _wanted(self, budget: Decimal) -> Decimal:
@@ -376,10 +405,6 @@ class PriorityBasedReallocator(Controller):
 
     def _reserve_of(self, pool_id: str) -> Reserve:
         return self._reserves.setdefault(pool_id, Reserve())
-
-    def _watch(self, threshold: Decimal | None) -> None:
-        for pool_id in self._pools():
-            self.budget_coordinator._watch_low(pool_id, threshold)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     def _pools(self) -> list[str]:
         return self.budget_coordinator.get_pool_ids() if self._pool_ids is None else self._pool_ids
@@ -399,10 +424,8 @@ class PriorityBasedReallocator(Controller):
 
     def _tell_empty(self, pool_id: str, agent_id: str) -> None:
         """Tells of the first agent, between two runs, that a reserve has nothing for."""
-        with self._drawing:
-            reserve = self._reserve_of(pool_id)
-            is_first, reserve.is_told_empty = not reserve.is_told_empty, True
-            left, size = reserve.left, reserve.size
+        reserve = self._reserve_of(pool_id)
+        is_first, left, size = reserve.is_news(), reserve.left, reserve.size
         if is_first and size:
             self.budget_coordinator.notification_manager.send_alert(
                 f"agent {agent_id!r} ran low and the reserve of {pool_id!r} has nothing for it",

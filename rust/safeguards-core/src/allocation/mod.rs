@@ -111,6 +111,9 @@ pub enum AllocationError {
     /// `update` before `choose`, or `choose` twice.
     #[error("{0}")]
     OutOfTurn(&'static str),
+    /// Not one thread could be started.
+    #[error("{}", crate::workers::NO_THREAD)]
+    Threads,
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -1,7 +1,7 @@
 //! Trials of an experiment, spread over threads. A trial is a pure function of the experiment and its number.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -10,6 +10,7 @@ use super::capacity::Capacities;
 use super::draws::{Draws, Purpose};
 use super::strategy::{NONE, Population, Setup, Strategy, tally, tiles};
 use super::{AllocationError, check_memory, check_range};
+use crate::workers::{Stop, on_threads};
 
 /// Attitudes at the start, row by row: of each agent, or of each trial's agents.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ impl Default for Experiment {
 #[derive(Debug, Default)]
 pub struct Progress {
     steps: AtomicU64,
-    stopped: AtomicBool,
+    stop: Stop,
 }
 
 impl Progress {
@@ -74,12 +75,12 @@ impl Progress {
 
     /// Asks all trials to end before their next step.
     pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.stop.ask();
     }
 
     fn advance(&self) -> Result<(), AllocationError> {
         self.steps.fetch_add(1, Ordering::Relaxed);
-        if self.stopped.load(Ordering::Relaxed) { Err(AllocationError::Interrupted) } else { Ok(()) }
+        if self.stop.is_asked() { Err(AllocationError::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -100,13 +101,7 @@ pub fn simulate(
             run_trial(strategy, capacities, experiment, trial, loads, progress)
         })
     };
-    // A pool of its own, ended with the call: a global one would not survive a fork of the process.
-    match rayon::ThreadPoolBuilder::new().num_threads(threads.min(experiment.trials)).build() {
-        Ok(pool) => pool.install(run)?,
-        Err(_) => {
-            return Err(AllocationError::Unsupported("threads: the system refuses to start that many"));
-        }
-    }
+    on_threads(threads.min(experiment.trials), run).map_err(|_| AllocationError::Threads)??;
     Ok(loads)
 }
 

@@ -16,6 +16,7 @@ use super::quarters::{PER_HOUR, Quarter, Quarters};
 use super::{Forecast, ForecastError, Pool, Request, Track, is_usage, number};
 use crate::clock::Wall;
 use crate::ledger::{Account, Ledger, Usage, UsageLog};
+use crate::workers::{Stop, on_threads};
 
 const QUARTER_NANOS: i64 = 900 * 1_000_000_000;
 const UNITS_PER_AMOUNT: f64 = 1e9;
@@ -221,7 +222,11 @@ impl Learner {
     }
 
     /// What each of the agents of which enough is known will need, on all cores.
-    pub fn predict_all(&mut self, question: &Question) -> Result<Vec<(Arc<str>, Prediction)>, ForecastError> {
+    pub fn predict_all(
+        &mut self,
+        question: &Question,
+        stop: &Stop,
+    ) -> Result<Vec<(Arc<str>, Prediction)>, ForecastError> {
         let known: Vec<(Arc<str>, Known)> = self
             .agents
             .iter()
@@ -234,12 +239,14 @@ impl Learner {
             pools.entry((request.lead, request.length)).or_insert_with(|| self.pool(question, &request));
         }
         let answer = |(id, known): &(Arc<str>, Known)| {
+            if stop.is_asked() {
+                return Err(ForecastError::Interrupted);
+            }
             let request = known.request(question);
-            (Arc::clone(id), known.answer(&request, &pools[&(request.lead, request.length)]))
+            Ok((Arc::clone(id), known.answer(&request, &pools[&(request.lead, request.length)])))
         };
-        // Threads of its own, ended with the call: global ones would not survive a fork of the process.
-        let workers = rayon::ThreadPoolBuilder::new().build().map_err(|_| ForecastError::Threads)?;
-        Ok(workers.install(|| known.par_iter().map(answer).collect()))
+        on_threads(known.len(), || known.par_iter().map(answer).collect())
+            .map_err(|_| ForecastError::Threads)?
     }
 
     /// What all agents have in common, for a window like this. Made anew when there is news.

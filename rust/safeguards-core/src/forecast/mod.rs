@@ -109,9 +109,12 @@ pub enum ForecastError {
     /// Lengths that do not fit together.
     #[error("usage must have one row for each agent and at least one hour, and first one value for each")]
     Shape,
-    /// The system refuses.
-    #[error("threads: the system refuses to start that many")]
+    /// Not one thread could be started.
+    #[error("{}", crate::workers::NO_THREAD)]
     Threads,
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl Request {

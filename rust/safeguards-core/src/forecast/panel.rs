@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::track::{Pool, Track};
 use super::{Forecast, ForecastError, Request, is_usage};
+use crate::workers::{Stop, on_threads};
 
 /// Agents that the pool is made of, at most: more would sharpen nothing and cost time.
 pub(super) const POOL_AGENTS: usize = 256;
@@ -49,24 +50,27 @@ pub fn forecast_all(
     panel: &Panel<'_>,
     request: &Request,
     threads: usize,
+    stop: &Stop,
 ) -> Result<Vec<Forecast>, ForecastError> {
     request.check()?;
     panel.check()?;
     let agents = panel.first.len();
     let run = || {
-        let track = |agent: usize| Track::of(panel.agent(agent), request);
-        let sample: Vec<Track> = sample(agents).into_par_iter().map(track).collect();
+        let track = |agent: usize| {
+            if stop.is_asked() {
+                Err(ForecastError::Interrupted)
+            } else {
+                Ok(Track::of(panel.agent(agent), request))
+            }
+        };
+        let sample: Vec<Track> = sample(agents).into_par_iter().map(track).collect::<Result<_, _>>()?;
         let pool = Pool::of(&sample);
         if sample.len() == agents {
-            return sample.par_iter().map(|track| track.forecast(&pool)).collect();
+            return Ok(sample.par_iter().map(|track| track.forecast(&pool)).collect());
         }
-        (0..agents).into_par_iter().map(|agent| track(agent).forecast(&pool)).collect()
+        (0..agents).into_par_iter().map(|agent| Ok(track(agent)?.forecast(&pool))).collect()
     };
-    // A pool of its own, ended with the call: a global one would not survive a fork of the process.
-    match rayon::ThreadPoolBuilder::new().num_threads(threads.min(agents)).build() {
-        Ok(workers) => Ok(workers.install(run)),
-        Err(_) => Err(ForecastError::Threads),
-    }
+    on_threads(threads.min(agents), run).map_err(|_| ForecastError::Threads)?
 }
 
 /// Agents that stand for all, evenly spread.

@@ -80,6 +80,13 @@ pub enum Change {
         /// What.
         change: AccountChange,
     },
+    /// Controllers leave the budget of this id alone, or no longer do.
+    Pinned {
+        /// Of an agent, a pool, or one of each.
+        id: Arc<str>,
+        /// Whether they do.
+        is_pinned: bool,
+    },
     /// So much of a resource remains for all agents together.
     CapacitySet {
         /// Which resource.

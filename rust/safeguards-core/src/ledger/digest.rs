@@ -39,6 +39,7 @@ impl Ledger {
             account_lines(account, &mut account.lock(), at.monotonic, &mut lines);
         }
         lines.extend(self.resource_types.capacities().lines());
+        lines.push(format!("pinned {:?}", self.pinned()));
         lines.push(format!("slots {:?}", self.directory.slots().uses()));
         lines.extend(self.ends(at.monotonic));
         lines

@@ -45,6 +45,7 @@ mod sums;
 mod timers;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::{Clock, Monotonic, Wall};
@@ -89,6 +90,8 @@ pub struct Ledger {
     operations: operation::Operations,
     timers: timers::Timers,
     joints: path::Joints,
+    /// Ids of budgets that controllers leave alone.
+    pins: Mutex<BTreeSet<Arc<str>>>,
     keys: idempotency::Keys,
     resource_types: resources::ResourceTypes,
     resource_keys: idempotency::Keys,
@@ -134,6 +137,7 @@ impl Ledger {
             operations: operation::Operations::new(),
             timers: timers::Timers::new(),
             joints: path::Joints::default(),
+            pins: Mutex::default(),
             keys: idempotency::Keys::new(),
             resource_types: resources::ResourceTypes::new(),
             resource_keys: idempotency::Keys::new(),

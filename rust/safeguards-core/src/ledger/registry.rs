@@ -1,5 +1,6 @@
 //! Accounts that come and go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Ledger;
@@ -157,8 +158,42 @@ impl Ledger {
         })
     }
 
-    /// Closes the books of an agent. Neither its timer nor a pool holds on to it.
+    /// Keeps controllers from changing the budget of an agent or a pool, or no longer does.
+    pub fn pin(&self, id: &str, is_pinned: bool) -> Result<(), LedgerError> {
+        if is_pinned && self.directory.agent(id).is_none() && !self.has_pool(id) {
+            return Err(LedgerError::UnknownAgent(id.into()));
+        }
+        let mut pins = self.pins.lock();
+        if pins.contains(id) != is_pinned {
+            let id: Arc<str> = id.into();
+            self.write(|| (self.instant(), Change::Pinned { id: Arc::clone(&id), is_pinned }))?;
+            set_pin(&mut pins, id, is_pinned);
+        }
+        Ok(())
+    }
+
+    /// As [`pin`](Self::pin), as a change says.
+    pub(super) fn replay_pin(&self, id: &Arc<str>, is_pinned: bool) {
+        set_pin(&mut self.pins.lock(), Arc::clone(id), is_pinned);
+    }
+
+    /// Whether controllers leave a budget alone.
+    #[must_use]
+    pub fn is_pinned(&self, id: &str) -> bool {
+        self.pins.lock().contains(id)
+    }
+
+    /// Ids of the budgets that controllers leave alone, sorted.
+    #[must_use]
+    pub fn pinned(&self) -> Vec<Arc<str>> {
+        self.pins.lock().iter().cloned().collect()
+    }
+
+    /// Closes the books of an agent. Neither its timer nor a pool holds on to it, and its pin goes.
     pub(super) fn close_agent(&self, agent: &Arc<Account>) {
+        if !self.has_pool(&agent.id) {
+            self.pins.lock().remove(&agent.id);
+        }
         let mut state = agent.lock();
         state.close();
         let before = state.set_timer(None);
@@ -166,6 +201,14 @@ impl Ledger {
         if let Some(parent) = &agent.parent {
             parent.lock().leave(agent.slot);
         }
+    }
+}
+
+fn set_pin(pins: &mut BTreeSet<Arc<str>>, id: Arc<str>, is_pinned: bool) {
+    if is_pinned {
+        pins.insert(id);
+    } else {
+        pins.remove(&id);
     }
 }
 

@@ -75,6 +75,10 @@ impl Replay {
                 Ok(())
             }
             Change::Account { account, change } => self.change_account(*account, change, at),
+            Change::Pinned { id, is_pinned } => {
+                self.ledger.replay_pin(id, *is_pinned);
+                Ok(())
+            }
             Change::CapacitySet { resource, remaining } => {
                 self.ledger.replay_capacity(*resource, Some(*remaining));
                 Ok(())

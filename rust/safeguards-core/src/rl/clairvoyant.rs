@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::{RlError, check_length, check_values};
+use crate::workers::{Stop, on_threads};
 
 /// A reward that is linear in what happened in an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,7 +67,13 @@ impl Clairvoyant {
     ///
     /// `demand` and `tasks` are by agent and step, agents in rows; `start` is each agent's budget before the first
     /// step, of which the nearest level is taken.
-    pub fn solve(&self, demand: &[f64], tasks: &[f64], start: &[f64]) -> Result<Vec<f64>, RlError> {
+    pub fn solve(
+        &self,
+        demand: &[f64],
+        tasks: &[f64],
+        start: &[f64],
+        stop: &Stop,
+    ) -> Result<Vec<f64>, RlError> {
         if start.is_empty() {
             return check_length("demand", 0, demand.len()).map(|()| Vec::new());
         }
@@ -81,16 +88,20 @@ impl Clairvoyant {
             return Ok(Vec::new());
         }
         let agents = demand.par_chunks(steps).zip(tasks.par_chunks(steps)).zip(start);
-        let paths: Vec<Vec<f64>> =
-            agents.map(|((demand, tasks), &start)| self.path(demand, tasks, start)).collect();
-        Ok(paths.concat())
+        let path =
+            |((demand, tasks), &start): ((&[f64], &[f64]), &f64)| self.path(demand, tasks, start, stop);
+        let run = || agents.map(path).collect::<Result<Vec<Vec<f64>>, _>>();
+        on_threads(start.len(), run).map_err(|_| RlError::Threads)?.map(|paths| paths.concat())
     }
 
-    fn path(&self, demand: &[f64], tasks: &[f64], start: f64) -> Vec<f64> {
+    fn path(&self, demand: &[f64], tasks: &[f64], start: f64, stop: &Stop) -> Result<Vec<f64>, RlError> {
         let n = self.levels.len();
         let mut value = vec![0.0; n];
         let mut choices = vec![0_u32; demand.len() * n];
         for (step, choice) in choices.chunks_mut(n).enumerate().rev() {
+            if stop.is_asked() {
+                return Err(RlError::Interrupted);
+            }
             let gain: Vec<f64> = self
                 .levels
                 .iter()
@@ -104,13 +115,11 @@ impl Clairvoyant {
             }
         }
         let mut at = self.nearest(start);
-        choices
-            .chunks(n)
-            .map(|choice| {
-                at = choice[at] as usize;
-                self.levels[at]
-            })
-            .collect()
+        let follow = |choice: &[u32]| {
+            at = choice[at] as usize;
+            self.levels[at]
+        };
+        Ok(choices.chunks(n).map(follow).collect())
     }
 
     fn best_change(&self, from: usize, gain: &[f64]) -> (usize, f64) {
@@ -179,7 +188,7 @@ mod tests {
             let from = levels[start];
             let tasks: Vec<f64> = demand.iter().map(|d| d * 2.0).collect();
             let solver = Clairvoyant::new(levels.clone(), max_change, rewards).unwrap();
-            let path = solver.solve(&demand, &tasks, &[from]).unwrap();
+            let path = solver.solve(&demand, &tasks, &[from], &Stop::default()).unwrap();
             let reached = total(rewards, &demand, &tasks, from, &path);
             let best = exhaustive(rewards, &levels, max_change, &demand, &tasks, from);
             prop_assert!((reached - best).abs() < 1e-9, "{reached} of {best}");
@@ -205,9 +214,10 @@ mod tests {
     fn agents_are_solved_each_on_their_own() {
         let solver = Clairvoyant::new(vec![1.0, 1.25, 1.6, 2.0], 0.3, GUIDE).unwrap();
         let (one, two) = ([1.0, 2.0, 1.5], [0.0, 1.9, 1.2]);
-        let both = solver.solve(&[one, two].concat(), &[one, two].concat(), &[1.0, 2.0]).unwrap();
-        let first = solver.solve(&one, &one, &[1.0]).unwrap();
-        let second = solver.solve(&two, &two, &[2.0]).unwrap();
+        let both =
+            solver.solve(&[one, two].concat(), &[one, two].concat(), &[1.0, 2.0], &Stop::default()).unwrap();
+        let first = solver.solve(&one, &one, &[1.0], &Stop::default()).unwrap();
+        let second = solver.solve(&two, &two, &[2.0], &Stop::default()).unwrap();
         assert_eq!(both, [first, second].concat());
     }
 
@@ -224,11 +234,11 @@ mod tests {
             assert!(Clairvoyant::new(levels, change, GUIDE).is_err());
         }
         let solver = Clairvoyant::new(vec![1.0, 2.0], 0.5, GUIDE).unwrap();
-        assert!(solver.solve(&[1.0, 2.0, 3.0], &[1.0; 3], &[1.0, 1.0]).is_err());
-        assert!(solver.solve(&[-1.0], &[1.0], &[1.0]).is_err());
-        assert!(solver.solve(&[1.0], &[f64::NAN], &[1.0]).is_err());
-        assert!(solver.solve(&[1.0], &[1.0], &[0.0]).is_err());
-        assert_eq!(solver.solve(&[], &[], &[1.0]), Ok(vec![]));
-        assert_eq!(solver.solve(&[], &[], &[]), Ok(vec![]));
+        assert!(solver.solve(&[1.0, 2.0, 3.0], &[1.0; 3], &[1.0, 1.0], &Stop::default()).is_err());
+        assert!(solver.solve(&[-1.0], &[1.0], &[1.0], &Stop::default()).is_err());
+        assert!(solver.solve(&[1.0], &[f64::NAN], &[1.0], &Stop::default()).is_err());
+        assert!(solver.solve(&[1.0], &[1.0], &[0.0], &Stop::default()).is_err());
+        assert_eq!(solver.solve(&[], &[], &[1.0], &Stop::default()), Ok(vec![]));
+        assert_eq!(solver.solve(&[], &[], &[], &Stop::default()), Ok(vec![]));
     }
 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::table::{Grid, QTable, Situation};
 use super::{RlError, check_length, check_values};
+use crate::workers::{Stop, on_threads};
 
 /// Iteration ends when no value moves by more than this share of the largest reward.
 const TOLERANCE: f64 = 1e-4;
@@ -56,7 +57,7 @@ impl Row {
 
 impl QTable {
     /// Learns from transitions, by `sweeps` of iteration or fewer if nothing changes any more. What it knew before
-    /// is forgotten. Returns the number of sweeps.
+    /// is forgotten; of a call that fails or is stopped nothing stays. Returns the number of sweeps.
     ///
     /// A cell without transitions has the values of the next cell on the budget axis that has some, or else on the
     /// share axis, or else of any class.
@@ -65,20 +66,38 @@ impl QTable {
         transitions: &Transitions<'_>,
         discount: f64,
         sweeps: usize,
+        stop: &Stop,
     ) -> Result<usize, RlError> {
         self.check_transitions(transitions, discount)?;
-        self.values.fill(0.0);
-        let rows = self.rows(transitions);
+        let mut fitted = self.clone();
+        fitted.values.fill(0.0);
+        let learn = || fitted.iterate(transitions, discount, sweeps, stop);
+        let done = on_threads(0, learn).map_err(|_| RlError::Threads)??;
+        *self = fitted;
+        Ok(done)
+    }
+
+    fn iterate(
+        &mut self,
+        transitions: &Transitions<'_>,
+        discount: f64,
+        sweeps: usize,
+        stop: &Stop,
+    ) -> Result<usize, RlError> {
+        let rows = self.rows(transitions, stop);
         let known: Vec<bool> = rows.iter().map(|row| !row.rewards.is_empty()).collect();
+        if stop.is_asked() {
+            return Err(RlError::Interrupted);
+        }
         let Some(stand_ins) = stand_ins(&self.grid, &known) else { return Ok(0) };
         let largest = transitions.rewards.iter().fold(0.0_f64, |most, reward| most.max(reward.abs()));
         let mut done = 0;
         let mut is_moving = true;
-        while done < sweeps && is_moving {
+        while done < sweeps && is_moving && !stop.is_asked() {
             is_moving = self.sweep(&rows, &stand_ins, discount) > TOLERANCE * largest;
             done += 1;
         }
-        Ok(done)
+        if stop.is_asked() { Err(RlError::Interrupted) } else { Ok(done) }
     }
 
     fn check_transitions(&self, transitions: &Transitions<'_>, discount: f64) -> Result<(), RlError> {
@@ -95,7 +114,7 @@ impl QTable {
         check_values("discount", "from 0 to below 1", &[discount], |discount| (0.0..1.0).contains(&discount))
     }
 
-    fn rows(&self, transitions: &Transitions<'_>) -> Vec<Row> {
+    fn rows(&self, transitions: &Transitions<'_>, stop: &Stop) -> Vec<Row> {
         let mut touching: Vec<Vec<(u32, f64)>> = vec![Vec::new(); self.grid.cells()];
         for (point, &from) in transitions.from.iter().enumerate() {
             for (cell, weight) in self.grid.corners(from) {
@@ -110,7 +129,9 @@ impl QTable {
             transitions.to_budgets.par_iter().map(|&budget| self.grid.budgets.place(budget)).collect();
         let ends = Ends { shares, budgets };
         let scratch = || vec![0.0; self.grid.cells()];
-        let row = |sums: &mut Vec<f64>, points: Vec<_>| self.row(transitions, &ends, &points, sums);
+        let row = |sums: &mut Vec<f64>, points: Vec<_>| {
+            if stop.is_asked() { Row::default() } else { self.row(transitions, &ends, &points, sums) }
+        };
         touching.into_par_iter().map_init(scratch, row).collect()
     }
 
@@ -257,7 +278,7 @@ mod tests {
         #[test]
         fn on_the_nodes_it_is_value_iteration(rewards in prop::array::uniform4(-10.0..10.0), discount in 0.0..0.95) {
             let mut table = table(1, 3);
-            table.fit(&Chain::new(rewards).transitions(), discount, 10_000).unwrap();
+            table.fit(&Chain::new(rewards).transitions(), discount, 10_000, &Stop::default()).unwrap();
             for (budget, expected) in PLACES.into_iter().zip(textbook(rewards, discount)) {
                 for (action, value) in expected.iter().enumerate() {
                     let at = Situation { class: 0, share: 0.5, budget };
@@ -277,7 +298,7 @@ mod tests {
             let budgets: Vec<_> = points.iter().flat_map(|p| [p.4, p.4 + 1.0]).collect();
             let mut fitted = table(2, 2);
             let transitions = Transitions { from: &from, rewards: &rewards, to: &to, to_budgets: &budgets };
-            let done = fitted.fit(&transitions, 0.8, sweeps).unwrap();
+            let done = fitted.fit(&transitions, 0.8, sweeps, &Stop::default()).unwrap();
             let mut plain = table(2, 2);
             for _ in 0..done {
                 plain = plain_sweep(&plain, &transitions, 0.8);
@@ -342,11 +363,14 @@ mod tests {
         let chain = Chain::new([0.0, -1.0, 0.0, 10.0]);
         let transitions = chain.transitions();
         let mut table = table(1, 3);
-        assert!(table.fit(&transitions, 0.9, 1000).unwrap() < 300, "it stops when nothing moves");
+        assert!(
+            table.fit(&transitions, 0.9, 1000, &Stop::default()).unwrap() < 300,
+            "it stops when nothing moves"
+        );
         let places: Vec<_> =
             PLACES.into_iter().map(|budget| Situation { class: 0, share: 0.0, budget }).collect();
         assert_eq!(table.best(&places).unwrap(), [2, 2, 2, 1]);
-        table.fit(&transitions, 0.0, 1000).unwrap();
+        table.fit(&transitions, 0.0, 1000, &Stop::default()).unwrap();
         assert_eq!(table.best(&places[..2]).unwrap(), [1, 0], "nobody looks ahead: away from the -1");
     }
 
@@ -356,7 +380,7 @@ mod tests {
         let transitions =
             Transitions { from: &from, rewards: &[1.0, 2.0, 3.0], to: &[(1, 0.0)], to_budgets: &[1.0; 3] };
         let mut table = table(2, 3);
-        table.fit(&transitions, 0.5, 1000).unwrap();
+        table.fit(&transitions, 0.5, 1000, &Stop::default()).unwrap();
         for class in 0..2 {
             for share in [0.0, 1.0] {
                 for budget in PLACES {
@@ -370,7 +394,7 @@ mod tests {
     fn nothing_to_learn_from_leaves_zeros() {
         let mut table = table(1, 2).with_values(vec![1.0; 16]).unwrap();
         let none = Transitions { from: &[], rewards: &[], to: &[], to_budgets: &[] };
-        assert_eq!(table.fit(&none, 0.9, 10), Ok(0));
+        assert_eq!(table.fit(&none, 0.9, 10, &Stop::default()), Ok(0));
         assert!(table.values.iter().all(|&value| value == 0.0));
     }
 
@@ -391,7 +415,7 @@ mod tests {
             (good, f64::NAN),
         ];
         for (transitions, discount) in bad {
-            assert!(table.fit(&transitions, discount, 10).is_err());
+            assert!(table.fit(&transitions, discount, 10, &Stop::default()).is_err());
         }
         assert_eq!(table.values, [1.0; 8]);
     }

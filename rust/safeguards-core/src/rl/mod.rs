@@ -56,6 +56,12 @@ pub enum RlError {
         /// The value.
         value: f64,
     },
+    /// Not one thread could be started.
+    #[error("{}", crate::workers::NO_THREAD)]
+    Threads,
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 fn check_length(name: &'static str, expected: usize, given: usize) -> Result<(), RlError> {

@@ -13,6 +13,8 @@ use ratios::Ratios;
 use series::{Pool, Series};
 use thiserror::Error;
 
+use crate::workers::Stop;
+
 /// Seasons that a series may have.
 pub const MAX_SEASONS: usize = 2;
 
@@ -51,6 +53,9 @@ pub enum NextHourError {
         /// What was given.
         value: f64,
     },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// Not a probability.
     #[error("probability must be between 0 and 1, not {0}")]
     Probability(f64),
@@ -183,6 +188,7 @@ impl NextHour {
         steps: usize,
         demand: &[f64],
         outlook: Outlook,
+        stop: &Stop,
     ) -> Result<Vec<f64>, NextHourError> {
         self.check_length("demand", rows)?;
         if let Outlook::Quantile(probability) = outlook {
@@ -194,6 +200,9 @@ impl NextHour {
         let mut expected = vec![0.0; demand.len()];
         let mut column = vec![0.0; rows];
         for t in 0..steps {
+            if stop.is_asked() {
+                return Err(NextHourError::Interrupted);
+            }
             let before = match outlook {
                 Outlook::Forecast => self.forecast(),
                 Outlook::Quantile(probability) => self.quantile(probability)?,

@@ -86,7 +86,8 @@ fn a_jump_is_followed_at_once() {
 fn what_a_series_will_stay_within_is_calibrated() {
     let demand: Vec<f64> = noise(1).take(2000).map(|x| 10.0 + 90.0 * x * x).collect();
     for probability in [0.5, 0.8, 0.9, 0.95] {
-        let expected = forecaster(1).replay(1, 2000, &demand, Outlook::Quantile(probability)).unwrap();
+        let expected =
+            forecaster(1).replay(1, 2000, &demand, Outlook::Quantile(probability), &Stop::default()).unwrap();
         let within = demand.iter().zip(&expected).skip(200).filter(|(d, q)| d <= q).count();
         let share = within as f64 / 1800.0;
         assert!((share - probability).abs() < 0.025, "{probability}: {share}");
@@ -108,7 +109,7 @@ fn confidence_is_the_inverse_of_the_quantile() {
 fn replay_is_the_same_as_step_by_step() {
     let demand: Vec<f64> =
         noise(5).take(3 * 200).map(|x| if x < 0.1 { f64::NAN } else { 50.0 * x }).collect();
-    let replayed = forecaster(3).replay(3, 200, &demand, Outlook::Forecast).unwrap();
+    let replayed = forecaster(3).replay(3, 200, &demand, Outlook::Forecast, &Stop::default()).unwrap();
     let mut stepped = forecaster(3);
     for t in 0..200 {
         for (s, forecast) in stepped.forecast().into_iter().enumerate() {
@@ -229,8 +230,8 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     );
     assert!(forecaster.observe(&[1.0], Some(&[])).is_err());
     assert!(forecaster.observe(&[f64::INFINITY], None).is_err());
-    assert!(forecaster.replay(1, 2, &[1.0, -1.0], Outlook::Forecast).is_err());
-    assert!(forecaster.replay(1, 1, &[1.0], Outlook::Quantile(1.1)).is_err());
+    assert!(forecaster.replay(1, 2, &[1.0, -1.0], Outlook::Forecast, &Stop::default()).is_err());
+    assert!(forecaster.replay(1, 1, &[1.0], Outlook::Quantile(1.1), &Stop::default()).is_err());
     assert!(forecaster.quantile(f64::NAN).is_err());
     assert!(forecaster.confidence(0.0).is_err());
     assert!(forecaster.retain(&[]).is_err());

@@ -92,5 +92,6 @@ mod _native {
     use crate::sharing::{PyMembers, max_min_shares};
     #[pymodule_export]
     use crate::time_zones::{check_local_time_zone, time_zone_name, time_zone_rules};
+    #[pymodule_export]
     use crate::turn::PyTurn;
 }

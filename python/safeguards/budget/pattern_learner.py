@@ -166,8 +166,18 @@ class BudgetPatternLearner(Controller):
             self._read()
 
     def _start_collection(self, spell: Spell | None) -> None:
-        mine = _Collection(spell)
-        collection = self._collection.update(lambda now: mine if now is None else now)
+        mine, left_over = _Collection(spell), None
+
+        def begin(now: _Collection | None) -> _Collection:
+            nonlocal left_over
+            # One whose controller was stopped is about to be ended, by who stopped it: it is none to rely on.
+            is_over = now is not None and now.spell is not None and not self._is_current(now.spell)
+            left_over = now if is_over else None
+            return mine if now is None or is_over else now
+
+        collection = self._collection.update(begin)
+        if left_over is not None:
+            self._cancel(left_over)
         if collection is not mine:
             if spell is None and collection is not None:
                 collection.spell = None

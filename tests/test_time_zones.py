@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
-from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -199,7 +198,7 @@ def test_every_offset_is_read_back(seconds):
 
 def elsewhere(code, **environment):
     """What a new process prints whose machine is another one."""
-    start = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from test_time_zones import *\n"
+    start = f"import sys; sys.path[:0] = {sys.path!r}; from test_time_zones import *\n"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", start + textwrap.dedent(code)],
         env={**{k: v for k, v in os.environ.items() if k != "TZ"}, **environment},

@@ -17,6 +17,7 @@ LAYERS = {
     "_extras": 0,
     "_figures": 4,
     "_later": 0,
+    "_values": 0,
     "types": 0,
     "_native": 1,
     "core": 2,

@@ -250,7 +250,7 @@ def test_naive_times_are_in_the_learners_time_zone(coordinator):
         ([NOW], [0.5], TypeError, "a float cannot hold decimal amounts exactly"),
         ([NOW, NOW], np.array([1.0, np.nan]), ConfigurationError, "hour 1 is NaN"),
         ([NOW], np.array([-1.0]), ConfigurationError, "hour 0 is -1"),
-        ([NOW], np.array(["1"]), ConfigurationError, "numbers in it"),
+        ([NOW], np.array(["1"]), ConfigurationError, "array of real numbers"),
         ([NOW], np.array([[1.0]]), ConfigurationError, "one dimension"),
         (["2026-01-01"], [1], TypeError, "must be a datetime"),
         (np.array(["NaT"], dtype="datetime64[s]"), [1], TypeError, "must be a datetime"),

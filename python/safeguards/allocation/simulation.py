@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from safeguards import _native
-from safeguards.allocation._arguments import MAX_AGENTS, MAX_SEED, floats, whole
+from safeguards._values.arrays import floats
+from safeguards.allocation._arguments import MAX_AGENTS, MAX_SEED, whole
 from safeguards.allocation.settings import experiment_setting
 from safeguards.allocation.strategies import Strategy
 from safeguards.exceptions import ConfigurationError

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from safeguards import _native
-from safeguards.allocation._arguments import MAX_AGENTS, MAX_SEED, floats, whole
+from safeguards._values.arrays import flags, floats, whole_numbers
+from safeguards.allocation._arguments import MAX_AGENTS, MAX_SEED, whole
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -160,23 +161,8 @@ class StrategyAgents:
         Raises:
             ConfigurationError: arrays of the wrong shape or type, or `choose` was not called before.
         """
-        import numpy as np
-
-        verdict = np.asarray(overloaded)
-        if verdict.dtype != np.bool_ or verdict.ndim != 1:
-            raise ConfigurationError(
-                f"overloaded must be a (Q,) array of bool, not {verdict.dtype} of shape {verdict.shape}",
-            )
-        counted = None
-        if loads is not None:
-            counted = np.asarray(loads)
-            if counted.dtype.kind not in "iu" or counted.ndim != 1:
-                raise ConfigurationError(
-                    f"loads must be a (Q,) array of whole numbers, not {counted.dtype} of shape "
-                    f"{counted.shape}",
-                )
-            counted = counted.astype(np.int64)
-        self._native.update(verdict, counted)
+        counted = None if loads is None else whole_numbers("loads", loads, "Q")
+        self._native.update(flags("overloaded", overloaded, "Q"), counted)
 
 
 @dataclass(frozen=True)

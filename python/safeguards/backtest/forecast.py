@@ -251,7 +251,7 @@ def _active(demand: Demand, min_activity: float) -> tuple[tuple[str, ...], Float
 
     if not 0 <= min_activity <= 1:
         raise ConfigurationError(f"min_activity must be between 0 and 1, not {min_activity!r}")
-    cost = np.asarray(demand.cost, dtype=np.float64)
+    cost = demand.cost
     middle = cost.shape[1] // 2
     halves = (cost[:, :middle], cost[:, middle:])
     active = np.all([(half > 0).mean(axis=1) > min_activity for half in halves], axis=0)

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from safeguards._values.arrays import floats
 from safeguards.backtest._base import Backtest
 from safeguards.backtest.demand import Demand
 from safeguards.budget.time_scheduler._pacing import DAYS, SLOTS_PER_DAY, DemandHistory, Pace
@@ -179,7 +180,7 @@ def _slots(demand: Demand | ArrayLike, slots_per_day: int | None) -> tuple[tuple
     if isinstance(demand, Demand):
         names, slots, usual = demand.agents, demand.cost, _HOURS
     else:
-        slots, usual = np.asarray(demand, np.float64), SLOTS_PER_DAY
+        slots, usual = floats("demand", demand), SLOTS_PER_DAY
         if slots.ndim != 2 or not (np.isfinite(slots).all() and (slots >= 0).all()):  # noqa: PLR2004
             raise ConfigurationError(
                 f"demand must be (agents, slots), finite and not negative, not of shape {slots.shape}"

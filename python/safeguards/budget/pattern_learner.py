@@ -8,6 +8,7 @@ from decimal import ROUND_UP, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import UsageLearner
+from safeguards._values.arrays import floats, instants
 from safeguards.budget._pattern_search import find_patterns
 from safeguards.core._amounts import plain
 from safeguards.core._ticker import ticker_of
@@ -180,9 +181,9 @@ class BudgetPatternLearner(Controller):
             InvalidAmountError: one of the amounts is none.
         """
         _check_id(agent_id)
-        at = [self._micros(timestamp) for timestamp in _items(timestamps, "datetime64[us]")]
+        at = [self._micros(timestamp) for timestamp in instants("timestamps", timestamps)]
         if hasattr(amounts, "dtype"):
-            amounts = _float64(amounts)
+            amounts = floats("amounts", amounts, 1)
         self._usage.load(agent_id, at, amounts, self._now())
 
     # Looking.
@@ -344,26 +345,6 @@ class BudgetPatternLearner(Controller):
 
 def _quarter(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(seconds=_QUARTER_SECONDS)
-
-
-def _items(values: Any, dtype: str) -> list[object]:
-    """The items of an array or a sequence as Python's own."""
-    if hasattr(values, "dtype"):
-        if values.dtype.kind in "biufc":
-            raise TypeError(f"an array of timestamps must be datetime64, not {values.dtype}")
-        return list(values.astype(dtype).tolist())
-    return [v.astype(dtype).item() if hasattr(v, "dtype") else v for v in values]
-
-
-def _float64(values: Any) -> NDArray[np.float64]:
-    import numpy as np
-
-    array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "fiu":
-        raise ConfigurationError(
-            f"an array of amounts has one dimension and numbers in it, not {array.ndim} and {array.dtype}"
-        )
-    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def _check_id(agent_id: object) -> None:

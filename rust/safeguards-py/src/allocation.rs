@@ -3,15 +3,13 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use numpy::{
-    PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn,
-    PyUntypedArrayMethods,
-};
+use numpy::{PyArray1, PyArray3, PyArrayMethods};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safeguards_core::allocation as core;
 
+use crate::array::{column, flags, matrix, tensor};
 use crate::error::{configuration_error, exception};
 
 /// How often a running simulation looks for Ctrl-C and tells its progress.
@@ -90,11 +88,11 @@ impl PyStrategy {
 pub(crate) fn simulate_allocation<'py>(
     py: Python<'py>,
     strategy: &PyStrategy,
-    capacities: PyReadonlyArray2<'py, f64>,
+    capacities: &Bound<'py, PyAny>,
     n_agents: usize,
     trials: usize,
     seed: u64,
-    initial_attitudes: Option<PyReadonlyArrayDyn<'py, f64>>,
+    initial_attitudes: Option<&Bound<'py, PyAny>>,
     observation_noise: f64,
     careless_fraction: f64,
     task_units: u32,
@@ -103,9 +101,10 @@ pub(crate) fn simulate_allocation<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyArray3<i64>>> {
-    let capacities = read_capacities(&capacities)?;
+    let (capacities, [_, resources]) = matrix(capacities, "capacities")?;
+    let capacities = core::Capacities::new(capacities, resources).map_err(refuse)?;
     let shape = [trials, capacities.steps(), capacities.resources()];
-    let initial_attitudes = initial_attitudes.as_ref().map(read_attitudes);
+    let initial_attitudes = initial_attitudes.map(read_attitudes).transpose()?;
     let experiment = core::Experiment {
         agents: n_agents,
         trials,
@@ -158,16 +157,9 @@ fn watched<T: Send>(
     })
 }
 
-fn read_capacities(capacities: &PyReadonlyArray2<'_, f64>) -> PyResult<core::Capacities> {
-    let resources = capacities.shape()[1];
-    core::Capacities::new(capacities.as_array().iter().copied().collect(), resources).map_err(refuse)
-}
-
-fn read_attitudes(attitudes: &PyReadonlyArrayDyn<'_, f64>) -> core::Attitudes {
-    core::Attitudes {
-        values: attitudes.as_array().iter().copied().collect(),
-        shape: attitudes.shape().to_vec(),
-    }
+fn read_attitudes(attitudes: &Bound<'_, PyAny>) -> PyResult<core::Attitudes> {
+    let (values, shape) = tensor(attitudes, "initial_attitudes")?;
+    Ok(core::Attitudes { values, shape })
 }
 
 /// N agents for one's own loop.
@@ -182,9 +174,9 @@ impl PyAgents {
         n_agents: usize,
         n_resources: usize,
         seed: u64,
-        initial_attitudes: Option<PyReadonlyArrayDyn<'_, f64>>,
+        initial_attitudes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let attitudes = initial_attitudes.as_ref().map(read_attitudes);
+        let attitudes = initial_attitudes.map(read_attitudes).transpose()?;
         let agents = core::Agents::new(&strategy.0, n_agents, n_resources, seed, attitudes.as_ref());
         Ok(Self(Mutex::new(agents.map_err(refuse)?)))
     }
@@ -193,21 +185,17 @@ impl PyAgents {
     fn choose<'py>(
         &self,
         py: Python<'py>,
-        capacities: PyReadonlyArray1<'py, f64>,
+        capacities: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<u16>>> {
-        let capacities = capacities.as_array().to_vec();
+        let capacities: Vec<f64> = column(capacities, "capacities")?;
         let choices = py.detach(|| self.0.lock().choose(&capacities).map(<[u16]>::to_vec));
         Ok(PyArray1::from_vec(py, choices.map_err(refuse)?))
     }
 
     /// Closes the step.
-    fn update(
-        &self,
-        overloaded: PyReadonlyArray1<'_, bool>,
-        loads: Option<PyReadonlyArray1<'_, i64>>,
-    ) -> PyResult<()> {
-        let overloaded = overloaded.as_array().to_vec();
-        let loads = loads.map(|loads| loads.as_array().to_vec());
+    fn update(&self, overloaded: &Bound<'_, PyAny>, loads: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let overloaded = flags(overloaded, "overloaded")?;
+        let loads: Option<Vec<i64>> = loads.map(|loads| column(loads, "loads")).transpose()?;
         self.0.lock().update(&overloaded, loads.as_deref()).map_err(refuse)
     }
 

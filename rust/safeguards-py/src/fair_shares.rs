@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -14,6 +14,7 @@ use safeguards_core::sharing::filling::{Claims, Limit, SharingError, fill};
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Items, by_resource, items, place, to_dict};
+use crate::array::{column, matrix};
 use crate::error::{configuration_error, exception};
 
 /// Weights are factors that people can think of.
@@ -243,20 +244,25 @@ fn check_weight(weight: f64, py: Python<'_>, argument: impl FnOnce() -> String) 
     Err(configuration_error(py, format!("{argument} must be a weight from 1e-9 to 1e9, not {weight}")))
 }
 
+/// Floats, to be computed with in twice their precision.
+fn figures<T: From<f64>>(values: Vec<f64>) -> Vec<T> {
+    values.into_iter().map(Into::into).collect()
+}
+
 /// Tasks of agents whose demands stand in the rows of an array.
 #[pyfunction]
 pub(crate) fn fair_tasks<'py>(
     py: Python<'py>,
-    demands: PyReadonlyArray2<'py, f64>,
-    capacities: PyReadonlyArray1<'py, f64>,
-    weights: PyReadonlyArray1<'py, f64>,
-    caps: PyReadonlyArray1<'py, f64>,
+    demands: &Bound<'py, PyAny>,
+    capacities: &Bound<'py, PyAny>,
+    weights: &Bound<'py, PyAny>,
+    caps: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let claims = Claims {
-        capacities: capacities.as_array().iter().copied().map(Into::into).collect(),
-        demands: demands.as_array().iter().copied().map(Into::into).collect(),
-        weights: weights.as_array().to_vec(),
-        caps: caps.as_array().iter().copied().map(Into::into).collect(),
+        capacities: figures(column(capacities, "capacities")?),
+        demands: figures(matrix(demands, "demands")?.0),
+        weights: column(weights, "weights")?,
+        caps: figures(column(caps, "caps")?),
     };
     let filling = py.detach(|| fill(&claims)).map_err(|SharingError::Unbounded(row)| {
         configuration_error(

@@ -1,6 +1,6 @@
 //! Forecasts of windows for Python: a panel of agents at once, and the learner beside a ledger.
 
-use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArrayMethods};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDict, PyTuple};
@@ -9,6 +9,7 @@ use safeguards_core::forecast as core;
 
 use crate::amount::{charge, to_decimal};
 use crate::arguments::time_zone;
+use crate::array::{column, is_of_floats, matrix};
 use crate::clock::{from_datetime, to_datetime};
 use crate::error::configuration_error;
 use crate::ledger::PyLedger;
@@ -26,17 +27,16 @@ fn refuse(error: core::ForecastError) -> PyErr {
 #[expect(clippy::too_many_arguments, reason = "keyword arguments, one for each field of the request")]
 pub(crate) fn forecast_usage<'py>(
     py: Python<'py>,
-    usage: PyReadonlyArray2<'py, f64>,
-    first: PyReadonlyArray1<'py, i64>,
+    usage: &Bound<'py, PyAny>,
+    first: &Bound<'py, PyAny>,
     lead: usize,
     length: usize,
     level: f64,
     margin: f64,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let hours = usage.shape()[1];
-    let rows: Vec<f64> = usage.as_array().iter().copied().collect();
-    let first: Vec<usize> = first.as_array().iter().map(|hour| natural(*hour)).collect();
+    let (rows, [_, hours]) = matrix(usage, "usage")?;
+    let first: Vec<usize> = column(first, "first")?.into_iter().map(natural).collect();
     let panel = core::Panel { usage: &rows, hours, first: &first };
     let request = core::Request { lead, length, level, margin };
     let forecasts = py.detach(|| core::forecast_all(&panel, &request, threads)).map_err(refuse)?;
@@ -146,8 +146,8 @@ impl PyUsageLearner {
 
 /// Amounts, or a float64 array of them.
 fn read_amounts(amounts: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
-    if let Ok(array) = amounts.extract::<PyReadonlyArray1<'_, f64>>() {
-        return Ok(array.as_array().to_vec());
+    if is_of_floats(amounts) {
+        return column(amounts, "amounts");
     }
     #[expect(
         clippy::cast_precision_loss,

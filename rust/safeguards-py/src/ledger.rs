@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
@@ -18,6 +17,7 @@ use crate::amount::{charge, grant, signed, to_decimal};
 use crate::arguments::{
     Asked, check_id, check_priority, count, float_seconds, operation, period, time_zone, whole,
 };
+use crate::array::column;
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
@@ -336,15 +336,15 @@ impl PyLedger {
     /// malformed item refuses the whole call before anything is charged.
     ///
     /// Args:
-    ///     handles: agents by `handle`, shape (n,), dtype uint32.
-    ///     units: amounts in units of 1e-9, shape (n,), dtype int64.
+    ///     handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.
+    ///     units: amounts in units of 1e-9, shape (n,), dtype int64, in any layout.
     ///     operation_type: what for.
     ///
     /// Returns:
     ///     Which items were admitted, shape (n,), dtype bool.
     ///
     /// Raises:
-    ///     TypeError: not a one-dimensional array of that dtype.
+    ///     TypeError: not a one-dimensional array of that dtype in native byte order, or one with a mask.
     ///     ConfigurationError: the arrays differ in length, or an amount is negative.
     ///     UnknownAgentError: a handle names no registered agent.
     ///
@@ -363,7 +363,7 @@ impl PyLedger {
         let (this, py) = (slf.get(), slf.py());
         let (core, operation) = (this.core(py)?, operation(this, operation_type));
         // Copies: another thread may write to the arrays while the interpreter is let go.
-        let (handles, units) = (to_vec::<u32>(handles, "handles")?, to_vec::<i64>(units, "units")?);
+        let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
         let outcome = py.detach(|| core.debit_many(&handles, &units, operation));
         let admitted = this.answer(py, outcome.map_err(|batch| batch.error))?;
         tell_alarms(slf);
@@ -782,22 +782,6 @@ impl PyLedger {
         let violations = py.detach(|| core.verify());
         Ok(violations.into_iter().map(|found| (found.account.to_string(), found.text)).collect())
     }
-}
-
-/// A copy of a one-dimensional array of exactly this type.
-fn to_vec<T: Element + Copy>(array: &Bound<'_, PyAny>, argument: &str) -> PyResult<Vec<T>> {
-    if let Ok(array) = array.extract::<PyReadonlyArray1<'_, T>>() {
-        return Ok(array.as_array().to_vec());
-    }
-    let dtype = T::get_dtype(array.py());
-    let got = match array.cast::<PyUntypedArray>() {
-        Ok(other) => format!("shape {:?} and dtype {}", other.shape(), other.dtype()),
-        Err(_) => array.get_type().name()?.to_string(),
-    };
-    Err(PyTypeError::new_err(format!(
-        "{argument} must be a numpy array of shape (n,) and dtype {dtype}, not {got}: make one with \
-         numpy.asarray({argument}, dtype=numpy.{dtype})"
-    )))
 }
 
 fn shares(value: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {

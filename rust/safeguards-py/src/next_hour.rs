@@ -1,10 +1,11 @@
 //! The streaming forecaster for Python: arrays in, arrays out.
 
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use safeguards_core::forecast as core;
 
+use crate::array::{column, flags, matrix};
 use crate::error::configuration_error;
 
 fn refuse(error: core::NextHourError) -> PyErr {
@@ -65,11 +66,11 @@ impl PyNextHour {
     fn observe(
         &self,
         py: Python<'_>,
-        demand: PyReadonlyArray1<'_, f64>,
-        at_least: Option<PyReadonlyArray1<'_, bool>>,
+        demand: &Bound<'_, PyAny>,
+        at_least: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let demand = demand.as_array().to_vec();
-        let at_least = at_least.map(|at_least| at_least.as_array().to_vec());
+        let demand: Vec<f64> = column(demand, "demand")?;
+        let at_least = at_least.map(|at_least| flags(at_least, "at_least")).transpose()?;
         py.detach(|| self.0.lock().observe(&demand, at_least.as_deref())).map_err(refuse)
     }
 
@@ -159,12 +160,11 @@ impl PyNextHour {
     fn replay<'py>(
         &self,
         py: Python<'py>,
-        demand: PyReadonlyArray2<'py, f64>,
+        demand: &Bound<'py, PyAny>,
         probability: Option<f64>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let [rows, steps] = [demand.shape()[0], demand.shape()[1]];
+        let (demand, [rows, steps]) = matrix(demand, "demand")?;
         let outlook = probability.map_or(core::Outlook::Forecast, core::Outlook::Quantile);
-        let demand: Vec<f64> = demand.as_array().iter().copied().collect();
         let expected = py.detach(|| self.0.lock().replay(rows, steps, &demand, outlook)).map_err(refuse)?;
         PyArray1::from_vec(py, expected).reshape([rows, steps])
     }
@@ -195,8 +195,9 @@ impl PyNextHour {
     ///     >>> forecaster.retain(np.array([True, False, True]))
     ///     >>> forecaster.n_series
     ///     2
-    fn retain(&self, keep: PyReadonlyArray1<'_, bool>) -> PyResult<()> {
-        self.0.lock().retain(&keep.as_array().to_vec()).map_err(refuse)
+    fn retain(&self, keep: &Bound<'_, PyAny>) -> PyResult<()> {
+        let keep = flags(keep, "keep")?;
+        self.0.lock().retain(&keep).map_err(refuse)
     }
 
     /// Series there are.

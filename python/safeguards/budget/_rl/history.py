@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeguards._native import NextHour
+from safeguards._values.arrays import floats, instants
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -250,17 +251,12 @@ def loaded_points(
     Raises:
         ConfigurationError: lengths that differ, or amounts that are no finite number from 0 on.
     """
-    import numpy as np
-
     if len(timestamps) != len(amounts):
         raise ConfigurationError(f"{len(timestamps)} timestamps, but {len(amounts)} amounts")
-    times: list[datetime] = (
-        timestamps.astype("datetime64[us]").tolist()
-        if isinstance(timestamps, np.ndarray)
-        else list(timestamps)
-    )
+    times: list[datetime] = instants("timestamps", timestamps)
+    given = floats("amounts", amounts, 1) if hasattr(amounts, "dtype") else amounts
     points: list[tuple[datetime, float]] = []
-    for at, amount in zip(times, amounts, strict=True):
+    for at, amount in zip(times, given, strict=True):
         try:
             value = float(amount)
         except (TypeError, ValueError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import QTable
+from safeguards._values.arrays import floats
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ def new_table(kinds: Kinds, changes: int, values: object = None) -> QTable:
     budgets, shares = np.linspace(*BUDGETS), np.log(SHARES)
     if values is None:
         return QTable(len(kinds), shares, budgets, changes)
-    given = np.asarray(values, np.float64)
+    given = floats("values", values)
     shape = (len(kinds), len(shares), len(budgets), changes)
     if given.shape != shape:
         raise ConfigurationError(f"values must be of shape {shape}, not {given.shape}")

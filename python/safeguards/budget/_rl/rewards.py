@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from safeguards._values.arrays import array
 from safeguards.exceptions import ConfigurationError, RewardError
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Reward:
         import numpy as np
 
         try:
-            given = np.asarray(self.function(*wide), np.float64)
+            given = np.asarray(array("the rewards", self.function(*wide)), np.float64)
             return np.array(np.broadcast_to(given, shape))
         except Exception as error:
             if not shape[0]:

@@ -47,6 +47,7 @@ TREE = {
     "InvalidAmountError": (BudgetError, ValueError),
     "IdempotencyConflictError": (BudgetError,),
     "ConfigurationError": (BudgetError, ValueError),
+    "ArgumentTypeError": (ConfigurationError, TypeError),
     "InfeasibleAllocationError": (ConfigurationError,),
     "RewardError": (BudgetError, ValueError),
     "BooksError": (BudgetError,),
@@ -262,6 +263,7 @@ def test_every_error_of_the_core_is_mapped():
         cls for cls in CLASSES if not any(issubclass(c, cls) and c is not cls for c in CLASSES)
     }
     assert seen == leaves - {
+        exceptions.ArgumentTypeError,
         exceptions.BooksError,
         exceptions.MissingExtraError,
         exceptions.TraceError,

@@ -1,28 +1,23 @@
-"""Checks of arguments that native code cannot name as well: whole numbers."""
+"""The number of one of the paper's experiment settings."""
 
 from __future__ import annotations
 
-import operator
+from numbers import Integral
 
-from safeguards.exceptions import ConfigurationError
-
-MAX_SEED = 2**64 - 1
-MAX_AGENTS = 2**32 - 1
+from safeguards._values.arguments import shown
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 
-def whole(name: str, value: int, low: int, high: int) -> int:
-    """Returns a whole number of `low..high`.
+def setting_number(n: object) -> int:
+    """The number of one of the paper's experiment settings.
 
     Raises:
-        TypeError: it is not a whole number.
-        ConfigurationError: it is out of range.
+        ArgumentTypeError: it is no whole number.
+        ConfigurationError: there is no such setting.
     """
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
-    if not low <= number <= high:
-        raise ConfigurationError(f"{name} must be from {low:,} to {high:,}, not {number:,}")
-    return number
+    text = f"n must be 1, 2 or 3, the paper's experiment settings, not {shown(n)}"
+    if isinstance(n, bool) or not isinstance(n, Integral):
+        raise ArgumentTypeError(text)
+    if n not in {1, 2, 3}:
+        raise ConfigurationError(text)
+    return int(n)

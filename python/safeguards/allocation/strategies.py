@@ -13,29 +13,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from safeguards import _native
+from safeguards._values.arguments import one_of
 from safeguards._values.arrays import flags, floats, whole_numbers
-from safeguards.allocation._arguments import MAX_AGENTS, MAX_SEED, whole
-from safeguards.exceptions import ConfigurationError
+from safeguards._values.numbers import MAX_AGENTS, MAX_SEED, real, whole
+from safeguards.allocation._arguments import setting_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
-
-__all__ = [
-    "STRATEGIES",
-    "AdaptiveStrategy",
-    "FlowStrategy",
-    "GalstyanStrategy",
-    "LamLeungStrategy",
-    "PreviousCapacityStrategy",
-    "RandomStrategy",
-    "Strategy",
-    "StrategyAgents",
-    "WinStayStrategy",
-]
-
 
 __all__ = [
     "STRATEGIES",
@@ -214,10 +201,8 @@ class AdaptiveStrategy(Strategy):
     attitude: Literal["resource", "agent"] = "resource"
 
     def __post_init__(self) -> None:
-        if self.choice not in ("max", "roulette"):
-            raise ConfigurationError(f"choice must be 'max' or 'roulette', not {self.choice!r}")
-        if self.attitude not in ("resource", "agent"):
-            raise ConfigurationError(f"attitude must be 'resource' or 'agent', not {self.attitude!r}")
+        one_of("choice", self.choice, ("max", "roulette"))
+        one_of("attitude", self.attitude, ("resource", "agent"))
         super().__post_init__()
 
     @classmethod
@@ -239,14 +224,12 @@ class AdaptiveStrategy(Strategy):
             ConfigurationError: no such setting.
         """
         tuned = {1: (0.01, 4.0), 2: (0.02, 6.0), 3: (0.02, 4.0)}
-        if n not in tuned:
-            raise ConfigurationError(f"n must be 1, 2 or 3, the paper's experiment settings, not {n!r}")
-        return cls(*tuned[n], choice=choice, attitude=attitude)
+        return cls(*tuned[setting_number(n)], choice=choice, attitude=attitude)
 
     def _native(self) -> _native.AllocationStrategy:
         return _native.AllocationStrategy.adaptive(
-            self.adjusting_rate,
-            self.scaling_factor,
+            real("adjusting_rate", self.adjusting_rate),
+            real("scaling_factor", self.scaling_factor),
             self.choice == "roulette",
             self.attitude == "agent",
         )
@@ -284,7 +267,8 @@ class LamLeungStrategy(Strategy):
 
     def _native(self) -> _native.AllocationStrategy:
         history = whole("history", self.history, 1, 10_000)
-        return _native.AllocationStrategy.lam_leung(history, self.increase, self.decrease)
+        rates = (real(name, getattr(self, name)) for name in ("increase", "decrease"))
+        return _native.AllocationStrategy.lam_leung(history, *rates)
 
 
 @dataclass(frozen=True)

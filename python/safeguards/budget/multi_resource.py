@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, overload
 
 from safeguards import _native
 from safeguards._native import FairAllocation, ResourceBudgets, ResourceReceipt, ResourceReservation
+from safeguards._values.arguments import shown
 from safeguards._values.arrays import floats
 from safeguards.exceptions import ConfigurationError, UnknownResourceError
 from safeguards.types.metrics import BudgetEvent, ResourceMetrics, UsageEvent
@@ -108,7 +109,7 @@ class MultiResourceBudget(ResourceBudgets):
         books = self._capacity_metrics(resource_type)
         if books is None:
             raise UnknownResourceError(
-                f"no capacity is set for resource {resource_type!r}: call set_capacity first",
+                f"no capacity is set for resource {shown(resource_type)}: call set_capacity first",
                 resource=resource_type,
             )
         return ResourceMetrics(*books)

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, float_seconds, operation};
+use crate::arguments::{Asked, operation, optional_text, real, text};
 use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
@@ -84,8 +84,8 @@ impl PyAccount {
     fn debit(
         &self,
         amount: &Bound<'_, PyAny>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<PyReceipt> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
@@ -113,8 +113,8 @@ impl PyAccount {
     fn try_debit(
         &self,
         amount: &Bound<'_, PyAny>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
@@ -158,10 +158,10 @@ impl PyAccount {
     fn reserve(
         &self,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
         let (py, this) = (amount.py(), self.ledger.get());
@@ -188,10 +188,10 @@ impl PyAccount {
     fn try_reserve(
         &self,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyReservation>> {
         let (py, this) = (amount.py(), self.ledger.get());

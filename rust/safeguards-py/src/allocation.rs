@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safeguards_core::allocation as core;
 
+use crate::arguments::{quoted, text};
 use crate::array::{column, flags, matrix, tensor};
 use crate::error::{configuration_error, exception};
 
@@ -218,12 +219,18 @@ impl PySelector {
     }
 
     /// The agent's resource in this step.
-    fn choose(&self, agent_id: &str) -> PyResult<u16> {
+    fn choose(&self, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<u16> {
         self.0.choose(agent_id).map_err(refuse)
     }
 
     /// What became of the agent's last choice; whether it was noted.
-    fn report(&self, py: Python<'_>, agent_id: &str, resource: u16, overloaded: bool) -> PyResult<bool> {
+    fn report(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        resource: u16,
+        overloaded: bool,
+    ) -> PyResult<bool> {
         self.0.report(agent_id, resource, overloaded).ok_or_else(|| unknown(py, agent_id))
     }
 
@@ -238,7 +245,7 @@ impl PySelector {
     }
 
     /// Makes room for another agent.
-    fn forget(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
+    fn forget(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<()> {
         if self.0.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
     }
 
@@ -263,7 +270,7 @@ impl PySelector {
 
 fn unknown(py: Python<'_>, agent: &str) -> PyErr {
     let fields = PyDict::new(py);
-    let message = format!("agent {agent:?} has not chosen a resource yet: call choose first");
+    let message = format!("agent {} has not chosen a resource yet: call choose first", quoted(agent));
     match fields.set_item("account", agent) {
         Ok(()) => exception(py, "UnknownAgentError", message, &fields),
         Err(error) => error,

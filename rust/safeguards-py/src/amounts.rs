@@ -9,6 +9,7 @@ use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError};
 use smallvec::SmallVec;
 
 use crate::amount::{charge, grant, to_decimal};
+use crate::arguments::quoted;
 
 /// Amounts by resource type. The names belong to the items that they were read from.
 pub(crate) struct Amounts<'a>(SmallVec<[(&'a str, Amount); 4]>);
@@ -70,7 +71,7 @@ impl<'a> Given<'a> {
 /// `amounts["gpu"]`
 #[cold]
 pub(crate) fn place(argument: &str, key: &Bound<'_, PyString>) -> String {
-    format!("{argument}[{:?}]", key.to_string_lossy())
+    format!("{argument}[{}]", quoted(&key.to_string_lossy()))
 }
 
 pub(crate) type Items<'py> = SmallVec<[(Bound<'py, PyString>, Bound<'py, PyAny>); 4]>;

@@ -14,6 +14,7 @@ use safeguards_core::sharing::filling::{Claims, Limit, SharingError, fill};
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Items, by_resource, items, place, to_dict};
+use crate::arguments::{quoted, real};
 use crate::array::{column, matrix};
 use crate::error::{configuration_error, exception};
 
@@ -174,8 +175,9 @@ impl Table<'_, '_> {
         let fields = PyDict::new(py);
         let filled = fields.set_item("resource", resource).and_then(|()| fields.set_item("known", &known));
         let text = format!(
-            "{argument} names resource {:?}, of which there is no capacity: capacities has {known:?}",
-            resource.to_string_lossy()
+            "{argument} names resource {}, of which there is no capacity: capacities has {}",
+            quoted(&resource.to_string_lossy()),
+            known.iter().take(10).map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
         );
         filled.map_or_else(|error| error, |()| exception(py, "UnknownResourceError", text, &fields))
     }
@@ -189,7 +191,7 @@ impl Table<'_, '_> {
             let row = &mut weights[row * width..][..width];
             // The place is put into words only for an error.
             let argument = || place("weights", agent);
-            if let Ok(weight) = weight.extract::<f64>() {
+            if let Ok(weight) = real(weight) {
                 row.fill(check_weight(weight, given.py(), argument)?);
                 continue;
             }
@@ -197,7 +199,7 @@ impl Table<'_, '_> {
             for (guess, (resource, weight)) in by_resource.iter().enumerate() {
                 let column = self.column(resource, guess, argument)?;
                 let argument = || place(&argument(), resource);
-                let weight = weight.extract::<f64>();
+                let weight = real(weight);
                 let weight =
                     weight.map_err(|_| PyTypeError::new_err(format!("{} must be a number", argument())))?;
                 row[column] = check_weight(weight, given.py(), argument)?;
@@ -232,7 +234,7 @@ fn unknown_agent(agent: &Bound<'_, PyString>, argument: &str) -> PyErr {
     let name = agent.to_string_lossy();
     configuration_error(
         agent.py(),
-        format!("{argument} names {name:?}, which demands nothing: add it to demands"),
+        format!("{argument} names {}, which demands nothing: add it to demands", quoted(&name)),
     )
 }
 

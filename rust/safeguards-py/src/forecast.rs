@@ -8,7 +8,7 @@ use safeguards_core::clock::Wall;
 use safeguards_core::forecast as core;
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::time_zone;
+use crate::arguments::{optional_text, text, time_zone};
 use crate::array::{column, is_of_floats, matrix};
 use crate::clock::{from_datetime, to_datetime};
 use crate::error::configuration_error;
@@ -63,7 +63,12 @@ pub(crate) struct PyUsageLearner(Mutex<core::Learner>);
 #[pymethods]
 impl PyUsageLearner {
     #[new]
-    fn new(py: Python<'_>, days: u32, min_points: u64, timezone: Option<&str>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        days: u32,
+        min_points: u64,
+        #[pyo3(from_py_with = optional_text)] timezone: Option<&str>,
+    ) -> PyResult<Self> {
         let zone = time_zone(py, timezone)?;
         Ok(Self(Mutex::new(core::Learner::new(core::Learning { days, min_points, zone }))))
     }
@@ -78,7 +83,7 @@ impl PyUsageLearner {
     fn load(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         at: Vec<i64>,
         amounts: &Bound<'_, PyAny>,
         now: &Bound<'_, PyDateTime>,
@@ -95,7 +100,11 @@ impl PyUsageLearner {
     }
 
     /// start, usage of each quarter-hour, data points.
-    fn usage<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    fn usage<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let known = py.detach(|| self.0.lock().usage(agent_id));
         let tuple = |known: core::KnownUsage| {
             let quarters = PyArray1::from_vec(py, known.quarters);
@@ -108,7 +117,7 @@ impl PyUsageLearner {
     fn predict<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         start: &Bound<'py, PyDateTime>,
         hours: usize,
         level: f64,
@@ -139,7 +148,7 @@ impl PyUsageLearner {
     }
 
     /// Memory of an agent.
-    fn bytes(&self, py: Python<'_>, agent_id: &str) -> Option<usize> {
+    fn bytes(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> Option<usize> {
         py.detach(|| self.0.lock().bytes(agent_id))
     }
 }

@@ -15,7 +15,7 @@ use safeguards_core::ledger::{
 use crate::account::PyAccount;
 use crate::amount::{charge, grant, signed, to_decimal};
 use crate::arguments::{
-    Asked, check_id, check_priority, count, float_seconds, operation, period, time_zone, whole,
+    Asked, check_id, check_priority, count, operation, optional_text, period, real, text, time_zone, whole,
 };
 use crate::array::column;
 use crate::clock::{self, from_datetime};
@@ -200,10 +200,10 @@ impl PyLedger {
     #[pyo3(signature = (agent_id, amount, *, operation_type=None, idempotency_key=None))]
     fn debit(
         slf: &Bound<'_, Self>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<PyReceipt> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
@@ -230,10 +230,10 @@ impl PyLedger {
     #[pyo3(signature = (agent_id, amount, *, operation_type=None, idempotency_key=None))]
     fn try_debit(
         slf: &Bound<'_, Self>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
@@ -279,12 +279,12 @@ impl PyLedger {
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         slf: &Bound<'_, Self>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
         let (this, py) = (slf.get(), slf.py());
@@ -312,12 +312,12 @@ impl PyLedger {
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         slf: &Bound<'_, Self>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyReservation>> {
         let (this, py) = (slf.get(), slf.py());
@@ -358,7 +358,7 @@ impl PyLedger {
         slf: &Bound<'py, Self>,
         handles: &Bound<'py, PyAny>,
         units: &Bound<'py, PyAny>,
-        operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let (this, py) = (slf.get(), slf.py());
         let (core, operation) = (this.core(py)?, operation(this, operation_type));
@@ -392,8 +392,8 @@ impl PyLedger {
     fn transfer(
         &self,
         py: Python<'_>,
-        from_agent_id: &str,
-        to_agent_id: &str,
+        #[pyo3(from_py_with = text)] from_agent_id: &str,
+        #[pyo3(from_py_with = text)] to_agent_id: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let amount = grant(amount, "amount")?;
@@ -422,12 +422,12 @@ impl PyLedger {
     fn _create_pool(
         &self,
         py: Python<'_>,
-        pool_id: &str,
+        #[pyo3(from_py_with = text)] pool_id: &str,
         initial_budget: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = whole)] priority: i64,
-        parent_id: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] parent_id: Option<&str>,
         budget_period: Option<&Bound<'_, PyAny>>,
-        timezone: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] timezone: Option<&str>,
     ) -> PyResult<()> {
         let budget = grant(initial_budget, "initial_budget")?;
         let (core, priority) = (self.core(py)?, check_priority(py, priority)?);
@@ -464,15 +464,16 @@ impl PyLedger {
     fn register_agent<'py>(
         &self,
         agent_id: Bound<'py, pyo3::types::PyString>,
-        pool_id: &str,
+        #[pyo3(from_py_with = text)] pool_id: &str,
         #[pyo3(from_py_with = whole)] priority: i64,
         initial_budget: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, pyo3::types::PyString>> {
         let py = agent_id.py();
         let budget = initial_budget.map_or(Ok(Amount::ZERO), |budget| grant(budget, "initial_budget"))?;
-        check_id(py, "agent_id", agent_id.to_str()?)?;
+        let id = text(agent_id.as_any())?;
+        check_id(py, "agent_id", id)?;
         let priority = check_priority(py, priority)?;
-        self.answer(py, self.core(py)?.register_agent(agent_id.to_str()?, pool_id, priority, budget))?;
+        self.answer(py, self.core(py)?.register_agent(id, pool_id, priority, budget))?;
         Ok(agent_id)
     }
 
@@ -486,7 +487,7 @@ impl PyLedger {
     ///     >>> coordinator.unregister_agent("bot")
     ///     >>> coordinator.get_all_agent_ids()
     ///     []
-    fn unregister_agent(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
+    fn unregister_agent(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<()> {
         self.answer(py, self.core(py)?.unregister_agent(agent_id))
     }
 
@@ -499,7 +500,7 @@ impl PyLedger {
     ///     >>> account = coordinator.account("bot")
     ///     >>> account.try_debit("0.10"), account.budget
     ///     (True, Decimal('0.9'))
-    fn account(slf: &Bound<'_, Self>, agent_id: &str) -> PyResult<PyAccount> {
+    fn account(slf: &Bound<'_, Self>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<PyAccount> {
         let (this, py) = (slf.get(), slf.py());
         Ok(PyAccount::new(slf, this.answer(py, this.core(py)?.agent(agent_id))?))
     }
@@ -512,7 +513,7 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.handle("bot")
     ///     0
-    fn handle(&self, py: Python<'_>, agent_id: &str) -> PyResult<u32> {
+    fn handle(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<u32> {
         self.answer(py, self.core(py)?.handle(agent_id))
     }
 
@@ -526,7 +527,11 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.get_budget("bot")
     ///     Decimal('1')
-    fn get_budget<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get_budget<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(py, self.answer(py, core.with_agent(agent_id, |agent| core.remaining(agent)))?)
     }
@@ -540,7 +545,11 @@ impl PyLedger {
     ///     >>> coordinator.update_budget("bot", 50)
     ///     >>> coordinator.get_budget("bot"), coordinator.get_available("bot")
     ///     (Decimal('50'), Decimal('10'))
-    fn get_available<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get_available<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(py, self.answer(py, core.with_agent(agent_id, |agent| core.available(agent)))?)
     }
@@ -559,7 +568,12 @@ impl PyLedger {
     ///     >>> coordinator.update_budget("bot", "2.50")
     ///     >>> coordinator.get_budget("bot")
     ///     Decimal('2.5')
-    fn update_budget(&self, py: Python<'_>, agent_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn update_budget(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        budget: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.core(py)?.update_budget(agent_id, budget))
     }
@@ -586,7 +600,7 @@ impl PyLedger {
     fn adjust_budget<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         change: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let change = signed(change, "change")?;
@@ -601,7 +615,11 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.get_pool_budget("team")
     ///     Decimal('10')
-    fn get_pool_budget<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get_pool_budget<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(py, self.answer(py, core.pool(pool_id).and_then(|pool| core.remaining(&pool)))?)
     }
@@ -618,7 +636,12 @@ impl PyLedger {
     ///     >>> coordinator.update_pool_budget("team", 20)
     ///     >>> coordinator.get_pool_budget("team")
     ///     Decimal('20')
-    fn update_pool_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn update_pool_budget(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        budget: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.core(py)?.update_pool_budget(pool_id, budget))
     }
@@ -645,7 +668,7 @@ impl PyLedger {
     fn adjust_pool_budget<'py>(
         &self,
         py: Python<'py>,
-        pool_id: &str,
+        #[pyo3(from_py_with = text)] pool_id: &str,
         change: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let change = signed(change, "change")?;
@@ -664,7 +687,12 @@ impl PyLedger {
     ///     >>> coordinator.update_period_budget(pool, 7)
     ///     >>> coordinator.get_pool_budget(pool)
     ///     Decimal('5')
-    fn update_period_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn update_period_budget(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        budget: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.core(py)?.set_period_budget(pool_id, budget))
     }
@@ -679,7 +707,11 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.get_agent_priority("bot")
     ///     5
-    fn get_agent_priority(&self, py: Python<'_>, agent_id: &str) -> PyResult<u8> {
+    fn get_agent_priority(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<u8> {
         let core = self.core(py)?;
         let snapshot = core.with_agent(agent_id, |agent| core.snapshot(agent));
         Ok(self.answer(py, snapshot)?.priority)
@@ -693,7 +725,11 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.get_pool_agents("team")
     ///     ['bot']
-    fn get_pool_agents(&self, py: Python<'_>, pool_id: &str) -> PyResult<Vec<String>> {
+    fn get_pool_agents(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Vec<String>> {
         Ok(reports::strings(self.answer(py, self.core(py)?.members(pool_id, Kind::Agent))?))
     }
 
@@ -715,40 +751,61 @@ impl PyLedger {
         Ok(reports::strings(self.core(py)?.pool_ids()))
     }
 
-    fn _has_pool(&self, py: Python<'_>, pool_id: &str) -> PyResult<bool> {
+    fn _has_pool(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<bool> {
         Ok(self.core(py)?.has_pool(pool_id))
     }
 
-    fn _agents_below(&self, py: Python<'_>, pool_id: &str) -> PyResult<usize> {
+    fn _agents_below(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<usize> {
         self.answer(py, self.core(py)?.agents_below(pool_id))
     }
 
-    fn _pool_refusals(&self, py: Python<'_>, pool_id: &str) -> PyResult<u64> {
+    fn _pool_refusals(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<u64> {
         self.answer(py, self.core(py)?.refusals(pool_id))
     }
 
-    fn _pool_renewal<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    fn _pool_renewal<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let renewal = self.answer(py, self.core(py)?.renewal(pool_id))?;
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
     }
 
-    fn _watch_low(&self, py: Python<'_>, pool_id: &str, low: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    fn _watch_low(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        low: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let low = low.map(|low| grant(low, "low")).transpose()?;
         self.answer(py, self.core(py)?.watch_low(pool_id, low))
     }
 
-    fn _agent_snapshot<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn _agent_snapshot<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::snapshot(py, &self.answer(py, core.with_agent(agent_id, |agent| core.snapshot(agent)))?)
     }
 
     /// spent, remaining, reserved, usages, refusals
-    fn _agent_activity<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn _agent_activity<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::activity(py, &self.answer(py, core.with_agent(agent_id, |agent| core.activity(agent)))?)
     }
 
-    fn _pool_snapshot<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn _pool_snapshot<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::snapshot(py, &self.answer(py, core.pool(pool_id).and_then(|pool| core.snapshot(&pool)))?)
     }
@@ -756,7 +813,7 @@ impl PyLedger {
     fn _usage<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         start: &Bound<'py, PyDateTime>,
         end: &Bound<'py, PyDateTime>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
@@ -765,13 +822,21 @@ impl PyLedger {
         usage.iter().map(|usage| reports::usage(py, core, usage)).collect()
     }
 
-    fn _agent_events<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    fn _agent_events<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
         let events = self.answer(py, core.with_agent(agent_id, |agent| core.events(agent)))?;
         events.iter().map(|event| reports::event(py, core, event)).collect()
     }
 
-    fn _pool_events<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    fn _pool_events<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
         let events = self.answer(py, core.pool(pool_id).and_then(|pool| core.events(&pool)))?;
         events.iter().map(|event| reports::event(py, core, event)).collect()
@@ -785,5 +850,5 @@ impl PyLedger {
 }
 
 fn shares(value: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
-    value.try_iter()?.map(|share| share?.extract()).collect()
+    value.try_iter()?.map(|share| real(&share?)).collect()
 }

@@ -10,6 +10,7 @@ use safeguards_core::sharing::max_min::{self, Claim};
 use safeguards_core::sharing::pie::{self, Billionths, Guest, Rule};
 
 use crate::amount::{grant, to_decimal};
+use crate::arguments::text;
 use crate::array::{column, flags};
 use crate::error::configuration_error;
 use crate::ledger::PyLedger;
@@ -112,7 +113,11 @@ impl PyMembers {
 #[pymethods]
 impl PyMembers {
     #[new]
-    fn new(py: Python<'_>, ledger: &Bound<'_, PyLedger>, pool_id: &str) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        ledger: &Bound<'_, PyLedger>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Self> {
         let core = ledger.get().core(py)?;
         let members = py.detach(|| core.pool_members(pool_id));
         Ok(Self(ledger.get().answer(py, members)?))

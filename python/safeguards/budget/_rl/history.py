@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeguards._native import NextHour
+from safeguards._values.arguments import shown
 from safeguards._values.arrays import floats, instants
-from safeguards.exceptions import ConfigurationError
+from safeguards._values.numbers import as_float
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from decimal import Decimal
 
     import numpy as np
@@ -258,13 +259,22 @@ def loaded_points(
     points: list[tuple[datetime, float]] = []
     for at, amount in zip(times, given, strict=True):
         try:
-            value = float(amount)
+            value = float(amount) if isinstance(amount, str) else as_float(amount)
         except (TypeError, ValueError):
-            raise ConfigurationError(f"amounts must be numbers, not {amount!r}") from None
+            raise ArgumentTypeError(f"amounts must be numbers, not {shown(amount)}") from None
         if not 0 <= value < float("inf"):
-            raise ConfigurationError(f"amounts must be finite and not negative, not {amount!r}")
-        points.append((at.astimezone(), value))
+            raise ConfigurationError(f"amounts must be finite and not negative, not {shown(amount)}")
+        points.append((_aware(at), value))
     return points
+
+
+def _aware(at: datetime) -> datetime:
+    if not isinstance(at, datetime):
+        raise ArgumentTypeError(f"each of timestamps must be a datetime, not {shown(at)}")
+    try:
+        return at.astimezone()
+    except (OverflowError, ValueError) as error:
+        raise ConfigurationError(f"timestamps: {at} is out of range: {error}") from None
 
 
 def by_interval(points: Sequence[tuple[datetime, float]], end: datetime, interval_seconds: float) -> Floats:

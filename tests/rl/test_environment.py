@@ -71,7 +71,7 @@ def test_what_makes_no_sense():
         BudgetEnv(demand(), episode_hours=0)
     with pytest.raises(ConfigurationError, match="no agent has any demand"):
         BudgetEnv(Demand(("idle",), np.zeros((1, 400))))
-    with pytest.raises(ConfigurationError, match="max_change must be between"):
+    with pytest.raises(ConfigurationError, match="max_change must be from 0"):
         BudgetEnv(demand(), max_change=2)
     env = BudgetEnv(demand(), episode_hours=24)
     with pytest.raises(ConfigurationError, match="no agent 'ghost'"):

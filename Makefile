@@ -73,6 +73,10 @@ $(VENV)/.bench: $(VENV)/.run
 	$(BIN)/pip install --quiet --group bench
 	@touch $@
 
+.PHONY: torture
+torture: $(VENV)/.dev ## Every public call with every nasty value
+	SAFEGUARDS_TORTURE=1 $(BIN)/pytest tests/seam/test_nasty_values.py
+
 .PHONY: bench
 bench: $(VENV)/.bench $(RIVALS)/.done ## Measure ours, a hand-written ledger and the rivals in one run
 	$(BIN)/python benches/bench.py

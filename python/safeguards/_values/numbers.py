@@ -5,6 +5,7 @@ numpy's scalars are numbers as Python's own; bools and arrays are none. Money is
 
 from __future__ import annotations
 
+import math
 import operator
 from decimal import Decimal
 from numbers import Integral, Real
@@ -88,7 +89,7 @@ def number(
 
 
 def real(name: str, value: object, allowed: Callable[[], str] = str) -> float:
-    """Any number, whose range is checked where it is used; NaN for what no float can hold.
+    """Any number, whose range is checked where it is used; infinite or NaN for what no float can be.
 
     Raises:
         ArgumentTypeError: it is no number.
@@ -126,7 +127,7 @@ def _range(low: float, high: float, above: bool, below: bool) -> str:
 
 
 def as_float(value: object) -> float:
-    """A number as a float, for compiled code; NaN, which is in no range, for what no float can hold.
+    """A number as a float, for compiled code; infinite or NaN for what no float can be.
 
     Raises:
         TypeError: it is no number.
@@ -156,11 +157,13 @@ def _is_of_numpy(value: object) -> bool:
 
 
 def _float(value: Any) -> float:
-    """As a float; NaN, which is in no range, for what no float can hold."""
+    """As a float; infinite or NaN, which no range holds, for what no float can be."""
     try:
         return float(value)
-    except (OverflowError, ValueError):  # an int of 400 digits, a signalling NaN
-        return float("nan")
+    except OverflowError:  # an int of 400 digits
+        return math.inf if value > 0 else -math.inf
+    except ValueError:  # a signalling NaN
+        return math.nan
 
 
 def _plain(bound: float) -> str:

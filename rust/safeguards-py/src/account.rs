@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, operation, optional_text, real, text};
+use crate::arguments::{Asked, operation, optional_text, text, ttl_seconds};
 use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
@@ -158,7 +158,7 @@ impl PyAccount {
     fn reserve(
         &self,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
         #[pyo3(from_py_with = text)] overage: &str,
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
@@ -188,7 +188,7 @@ impl PyAccount {
     fn try_reserve(
         &self,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
         #[pyo3(from_py_with = text)] overage: &str,
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,

@@ -138,15 +138,33 @@ fn shortened(text: String) -> String {
 
 /// A whole number; one beyond 64 bits is as far as they go, and out of every range.
 pub(crate) fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let unfit = || PyTypeError::new_err(format!("must be a whole number, not {}", shown(value)));
     if value.is_instance_of::<PyBool>() || value.cast::<PyUntypedArray>().is_ok() {
-        return Err(PyTypeError::new_err(format!("must be a whole number, not {}", shown(value))));
+        return Err(unfit());
     }
     value.extract::<i64>().or_else(|error| {
         if !error.is_instance_of::<PyOverflowError>(value.py()) {
-            return Err(error);
+            return Err(if error.is_instance_of::<PyTypeError>(value.py()) { unfit() } else { error });
         }
         Ok(if value.lt(0)? { i64::MIN } else { i64::MAX })
     })
+}
+
+/// A priority, whose range is checked later.
+pub(crate) fn priority(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    whole(value).map_err(|error| naming(value, "priority", error))
+}
+
+/// Seconds that a reservation lives, whose range is checked later.
+#[inline]
+pub(crate) fn ttl_seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    real(value).map_err(|error| naming(value, "ttl_seconds", error))
+}
+
+#[cold]
+fn naming(value: &Bound<'_, PyAny>, argument: &str, error: PyErr) -> PyErr {
+    let is_of_type = error.is_instance_of::<PyTypeError>(value.py());
+    if is_of_type { PyTypeError::new_err(format!("{argument} {}", error.value(value.py()))) } else { error }
 }
 
 /// A number; NaN for what no float can hold.

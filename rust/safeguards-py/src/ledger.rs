@@ -15,7 +15,8 @@ use safeguards_core::ledger::{
 use crate::account::PyAccount;
 use crate::amount::{charge, grant, signed, to_decimal};
 use crate::arguments::{
-    Asked, check_id, check_priority, count, operation, optional_text, period, real, text, time_zone, whole,
+    Asked, check_id, check_priority, count, operation, optional_text, period, priority, real, text,
+    time_zone, ttl_seconds, whole,
 };
 use crate::array::column;
 use crate::clock::{self, from_datetime};
@@ -281,7 +282,7 @@ impl PyLedger {
         slf: &Bound<'_, Self>,
         #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
         #[pyo3(from_py_with = text)] overage: &str,
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
@@ -314,7 +315,7 @@ impl PyLedger {
         slf: &Bound<'_, Self>,
         #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
         #[pyo3(from_py_with = text)] overage: &str,
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
@@ -424,7 +425,7 @@ impl PyLedger {
         py: Python<'_>,
         #[pyo3(from_py_with = text)] pool_id: &str,
         initial_budget: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = whole)] priority: i64,
+        #[pyo3(from_py_with = priority)] priority: i64,
         #[pyo3(from_py_with = optional_text)] parent_id: Option<&str>,
         budget_period: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = optional_text)] timezone: Option<&str>,
@@ -465,7 +466,7 @@ impl PyLedger {
         &self,
         agent_id: Bound<'py, pyo3::types::PyString>,
         #[pyo3(from_py_with = text)] pool_id: &str,
-        #[pyo3(from_py_with = whole)] priority: i64,
+        #[pyo3(from_py_with = priority)] priority: i64,
         initial_budget: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, pyo3::types::PyString>> {
         let py = agent_id.py();

@@ -9,7 +9,7 @@ use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError, ResourceRequ
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Given, by_resource, to_dict};
-use crate::arguments::{check_id, operation, optional_text, real, terms, text};
+use crate::arguments::{check_id, operation, optional_text, terms, text, ttl_seconds};
 use crate::clock::from_datetime;
 use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::reports;
@@ -369,7 +369,7 @@ impl PyResourceBudgets {
         py: Python<'_>,
         #[pyo3(from_py_with = text)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
         #[pyo3(from_py_with = text)] overage: &str,
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
@@ -400,7 +400,7 @@ impl PyResourceBudgets {
         py: Python<'_>,
         #[pyo3(from_py_with = text)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = real)] ttl_seconds: f64,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
         #[pyo3(from_py_with = text)] overage: &str,
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,

@@ -150,11 +150,11 @@ def test_unknown_parents(unchanged):
 
 def test_half_of_a_surrogate_pair_is_no_text(unchanged):
     for call in [*calls_with_agent(unchanged), *calls_with_pool(unchanged)]:
-        with pytest.raises(UnicodeEncodeError):
+        with pytest.raises(TypeError, match="half of a surrogate pair"):
             call("\ud800")
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(TypeError, match="half of a surrogate pair"):
         unchanged.register_agent("\ud800", "team")
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(TypeError, match="half of a surrogate pair"):
         unchanged.debit("bot", "0.1", operation_type="\udfff")
 
 
@@ -378,7 +378,7 @@ def test_random_arguments_never_panic(seed):
         arguments = {p.name: rng.choice(VALUES) for p in [*required, *named]}
         try:
             method(**arguments)
-        except (SafeguardsError, TypeError, UnicodeEncodeError):
+        except (SafeguardsError, TypeError):
             pass
         if "bot" not in coordinator.get_all_agent_ids():
             coordinator.register_agent("bot", "team", initial_budget=1)

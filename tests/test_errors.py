@@ -48,6 +48,7 @@ TREE = {
     "InvalidAmountError": (BudgetError, ValueError),
     "IdempotencyConflictError": (BudgetError,),
     "ConfigurationError": (BudgetError, ValueError),
+    "ArgumentTypeError": (ConfigurationError, TypeError),
     "InfeasibleAllocationError": (ConfigurationError,),
     "ControllerBusyError": (BudgetError, RuntimeError),
     "RewardError": (BudgetError, ValueError),
@@ -266,6 +267,7 @@ def test_every_error_of_the_core_is_mapped():
         cls for cls in CLASSES if not any(issubclass(c, cls) and c is not cls for c in CLASSES)
     }
     assert seen == leaves - {
+        exceptions.ArgumentTypeError,
         exceptions.BooksError,
         exceptions.JournalError,
         exceptions.ControllerBusyError,

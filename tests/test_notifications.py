@@ -215,7 +215,7 @@ def test_other_bad_input():
         manager.add_handler(print, min_severity=99)
     with pytest.raises(ConfigurationError, match="a severity is an AlertSeverity"):
         manager.get_alerts("high")
-    with pytest.raises(ConfigurationError, match="at least 1"):
+    with pytest.raises(ConfigurationError, match="max_alerts must be from 1 on"):
         NotificationManager(max_alerts=0)
     with pytest.raises(TypeError, match="an Alert or the title of one"):
         manager.send_alert(5)

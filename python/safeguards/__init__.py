@@ -13,6 +13,7 @@ from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import (
+    ArgumentTypeError,
     BooksError,
     BudgetError,
     BudgetExceededError,
@@ -89,6 +90,7 @@ __all__ = [
     "Alert",
     "AlertSeverity",
     "Allocation",
+    "ArgumentTypeError",
     "BooksError",
     "BudgetCoordinator",
     "BudgetError",

@@ -206,15 +206,15 @@ class Ledger:
         the result would, for as many items as were done.
 
         Args:
-            handles: agents by `handle`, shape (n,), dtype uint32.
-            units: amounts in units of 1e-9, shape (n,), dtype int64.
+            handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.
+            units: amounts in units of 1e-9, shape (n,), dtype int64, in any layout.
             operation_type: what for, at most 256 bytes.
 
         Returns:
             Which items were admitted, shape (n,), dtype bool.
 
         Raises:
-            TypeError: not a one-dimensional array of that dtype.
+            TypeError: not a one-dimensional array of that dtype in native byte order, or one with a mask.
             ConfigurationError: the arrays differ in length, or an amount is negative.
             UnknownAgentError: a handle names no registered agent.
             KeyboardInterrupt: Ctrl-C ended it after the first `len(error.admitted)` items.

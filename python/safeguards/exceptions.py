@@ -15,6 +15,7 @@
         ├── InvalidAmountError           also a ValueError
         ├── IdempotencyConflictError     a key was used for another operation
         ├── ConfigurationError           also a ValueError
+        │   ├── ArgumentTypeError        not even of the right type; also a TypeError
         │   └── InfeasibleAllocationError  what each agent is to get at least is more than there is
         ├── ControllerBusyError          it is at work in another thread; also a RuntimeError
         ├── RewardError                  a reward function failed; also a ValueError
@@ -25,8 +26,7 @@
 Every error carries its facts as fields, not only in its text, survives pickling, and turns into a plain
 dictionary with `to_dict`. None of them is an `OSError`: client libraries retry those on their own.
 An amount of a wrong *type* (a float, a bool) is a plain `TypeError`: it is a mistake in the program, not a
-state of a budget. So is an id that is no text; text that is no Unicode (half of a surrogate pair) is a
-`UnicodeEncodeError`.
+state of a budget. So is an id that is no text, or no Unicode (half of a surrogate pair).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 __all__ = [
+    "ArgumentTypeError",
     "BooksError",
     "BudgetError",
     "BudgetExceededError",
@@ -255,6 +256,10 @@ class IdempotencyConflictError(BudgetError):
 
 class ConfigurationError(BudgetError, ValueError):
     """An argument makes no sense: an id used twice, a period of no length, shapes that do not match."""
+
+
+class ArgumentTypeError(ConfigurationError, TypeError):
+    """An argument of a wrong type: text or a bool where a number belongs, an array for one value."""
 
 
 class InfeasibleAllocationError(ConfigurationError):

@@ -154,7 +154,7 @@ def test_pictures_show_the_figures(on_m_large):
         ({"slots_per_day": 25}, "slots_per_day must be 24 or a multiple of it, not 25"),
         ({"warm_up_days": 0}, "warm_up_days must be from 1 to 3, not 0"),
         ({"warm_up_days": 4}, "warm_up_days must be from 1 to 3, not 4"),
-        ({"least_active": 2}, "least_active must be between 0 and 1"),
+        ({"least_active": 2}, "least_active must be from 0 to 1"),
         ({"least_active": 1}, "before and after day 2 no agent is so active"),
         ({"slots_per_day": 72}, "demand must last two days at least, not 96 slots of 72 a day"),
     ],

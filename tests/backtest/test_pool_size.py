@@ -159,9 +159,9 @@ def test_pictures(on_tweets, tmp_path):
 def test_mistakes_are_named(on_tweets):
     demand = on_tweets.demand
     for options, message in (
-        ({"warm_up_hours": 0}, "warm_up_hours must be from 1 to 1319, not 0"),
-        ({"warm_up_hours": 1320}, "warm_up_hours must be from 1 to 1319, not 1320"),
-        ({"least_active": 2}, "least_active must be between 0 and 1"),
+        ({"warm_up_hours": 0}, "warm_up_hours must be from 1 to 1,319, not 0"),
+        ({"warm_up_hours": 1320}, "warm_up_hours must be from 1 to 1,319, not 1,320"),
+        ({"least_active": 2}, "least_active must be from 0 to 1"),
         ({"least_active": 1.0}, "least_active is 1.0"),
         ({"utilization_target": 0}, "utilization_target must be"),
     ):

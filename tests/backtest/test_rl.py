@@ -128,7 +128,7 @@ def test_plain_values_and_pictures(tmp_path):
 def test_what_makes_no_sense_is_refused():
     demand = begun(recorded.nab_tweets(), 336)
     for options, message in (
-        ({"max_change": 2}, "max_change must be between 0 and 1"),
+        ({"max_change": 2}, "max_change must be from 0 to 1"),
         ({"discount_factor": 1}, "discount_factor must be from 0 to below 1"),
         ({"training_hours": 50}, "50 of 336 hours to learn from: at least 96"),
         ({"training_hours": 336}, "336 of 336 hours"),

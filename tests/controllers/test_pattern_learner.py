@@ -250,7 +250,7 @@ def test_naive_times_are_in_the_learners_time_zone(coordinator):
         ([NOW], [0.5], TypeError, "a float cannot hold decimal amounts exactly"),
         ([NOW, NOW], np.array([1.0, np.nan]), ConfigurationError, "hour 1 is NaN"),
         ([NOW], np.array([-1.0]), ConfigurationError, "hour 0 is -1"),
-        ([NOW], np.array(["1"]), ConfigurationError, "numbers in it"),
+        ([NOW], np.array(["1"]), ConfigurationError, "array of real numbers"),
         ([NOW], np.array([[1.0]]), ConfigurationError, "one dimension"),
         (["2026-01-01"], [1], TypeError, "must be a datetime"),
         (np.array(["NaT"], dtype="datetime64[s]"), [1], TypeError, "must be a datetime"),
@@ -461,11 +461,11 @@ def test_what_is_not_reliable_changes_nothing(learner, coordinator):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"learning_period_days": 0}, "learning_period_days must be a whole number from 1 to 366"),
+        ({"learning_period_days": 0}, "learning_period_days must be from 1 to 366"),
         ({"learning_period_days": 1.5}, "learning_period_days"),
         ({"learning_period_days": True}, "learning_period_days"),
         ({"prediction_confidence": 1}, "prediction_confidence must be above 0 and below 1"),
-        ({"prediction_confidence": "0.8"}, "prediction_confidence must be above 0 and below 1, not '0.8'"),
+        ({"prediction_confidence": "0.8"}, "prediction_confidence must be a number, not '0.8'"),
         ({"min_data_points": 0}, "min_data_points"),
         ({"interval_seconds": 1800}, "whole hours"),
         ({"interval_seconds": 400 * 86_400}, "interval_seconds must be whole hours, at most 8784"),
@@ -480,7 +480,7 @@ def test_bad_configuration_is_refused(coordinator, arguments, message):
 
 @pytest.mark.parametrize("hours", [0, -1, 0.5, float("nan"), 9000, "24", True])
 def test_windows_of_no_use_are_refused(learner, hours):
-    with pytest.raises(ConfigurationError, match="prediction_window_hours must be a whole number"):
+    with pytest.raises(ConfigurationError, match="prediction_window_hours must be "):
         learner.predict_budget_needs("bot", NOW, hours)
 
 

@@ -653,13 +653,13 @@ def test_it_is_collected_with_its_coordinator():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_budget_percentage": 1.1}, "min_budget_percentage must be a share from 0 to 1, not 1.1"),
-        ({"reserve_percentage": -0.1}, "reserve_percentage must be a share from 0 to 1, not -0.1"),
+        ({"min_budget_percentage": 1.1}, "min_budget_percentage must be from 0 to 1, not 1.1"),
+        ({"reserve_percentage": -0.1}, "reserve_percentage must be from 0 to 1, not -0.1"),
         ({"reserve_percentage": float("nan")}, "not nan"),
         ({"priority_weights": {}}, "must not be empty"),
         ({"priority_weights": {11: 1}}, "from 1 to 10, not 11"),
-        ({"priority_weights": {"HIGH": 1}}, "from 1 to 10, not 'HIGH'"),
-        ({"priority_weights": {8: 0}}, "priority 8 must weigh from 1e-9 to 1e9, not 0"),
+        ({"priority_weights": {"HIGH": 1}}, "must be a whole number, not 'HIGH': from 1 to 10"),
+        ({"priority_weights": {8: 0}}, "must be from 1e-09 to 1,000,000,000, not 0"),
         ({"priority_weights": {8: float("inf")}}, "not inf"),
     ],
 )

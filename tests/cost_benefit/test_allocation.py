@@ -273,7 +273,7 @@ def test_floors_that_cannot_be_kept_are_a_named_error():
         (
             {"risk_tolerance": Decimal("1.1")},
             ConfigurationError,
-            "risk_tolerance must be from 0 to 1, not 1.1",
+            "risk_tolerance must be from 0 to 1, not Decimal",
         ),
         ({"risk_tolerance": None}, TypeError, "risk_tolerance must be a number, not None"),
     ],

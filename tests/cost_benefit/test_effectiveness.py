@@ -147,7 +147,7 @@ def test_thousands_of_outcomes_in_groups_have_the_interval_of_the_normal():
         (
             {"metric": "profit"},
             ConfigurationError,
-            "metric must be one of 'roi', 'benefit', 'cost', 'regret', not 'profit'",
+            "metric must be 'roi', 'benefit', 'cost' or 'regret', not 'profit'",
         ),
         ({"lookback_days": 0}, ConfigurationError, "lookback_days must be from"),
         ({"lookback_days": "7"}, TypeError, "lookback_days must be a number, not '7'"),

@@ -99,7 +99,7 @@ def test_what_costs_or_brings_nothing():
         ({"benefit_variability": float("inf")}, ConfigurationError, "benefit_variability must be from 0 to"),
         ({"max_volume": -1}, ConfigurationError, "max_volume must be from 0 to"),
         ({"max_volume": 1.5}, TypeError, "max_volume must be a whole number, not 1.5"),
-        ({"operation_type": None}, TypeError, "operation_type must be text, not None"),
+        ({"operation_type": None}, TypeError, "operation_type must be a str, not None"),
     ],
 )
 def test_a_refused_registration_names_its_argument_and_changes_nothing(arguments, error, message):

@@ -108,11 +108,11 @@ def test_what_repeats_itself_is_foreseen_without_error(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"horizon": -1}, "horizon must be at least 1, not -1"),
-        ({"lead": -1}, "lead must be at least 0, not -1"),
-        ({"window_days": 0}, "window_days must be at least 1, not 0"),
-        ({"threads": -1}, "threads must be at least 0, not -1"),
-        ({"min_activity": float("nan")}, "min_activity must be between 0 and 1"),
+        ({"horizon": -1}, "horizon must be from 1 to 1,000,000, not -1"),
+        ({"lead": -1}, "lead must be from 0 to 1,000,000, not -1"),
+        ({"window_days": 0}, "window_days must be from 1 to 1,000,000, not 0"),
+        ({"threads": -1}, "threads must be from 0 to 4,096, not -1"),
+        ({"min_activity": float("nan")}, "min_activity must be from 0 to 1"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments, message):

@@ -415,10 +415,10 @@ def test_a_feature_that_fails_falls_back_to_the_step_rule(fleet, clock):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"learning_rate": 1.5}, ConfigurationError, "learning_rate must be between 0 and 1, not 1.5"),
+        ({"learning_rate": 1.5}, ConfigurationError, "learning_rate must be from 0 to 1, not 1.5"),
         ({"learning_rate": "a"}, TypeError, "learning_rate must be a number"),
         ({"discount_factor": 1}, ConfigurationError, "discount_factor must be from 0 to below 1, not 1"),
-        ({"exploration_rate": -0.1}, ConfigurationError, "exploration_rate must be between 0 and 1"),
+        ({"exploration_rate": -0.1}, ConfigurationError, "exploration_rate must be from 0 to 1"),
         ({"exploration_rate": float("nan")}, ConfigurationError, "not nan"),
         ({"state_features": ["mood"]}, ConfigurationError, "unknown state feature 'mood': there are time_of"),
         ({"state_features": "time_of_day"}, ConfigurationError, "a list of names"),
@@ -436,11 +436,14 @@ def test_wrong_arguments(coordinator, options, error, message):
     ("options", "message"),
     [
         ({"reward_function": "good"}, "'good' cannot be called"),
-        ({"training_episodes": 0}, "training_episodes must be a whole number above 0, not 0"),
+        ({"training_episodes": 0}, "training_episodes must be from 1 to 1,000,000,000, not 0"),
         ({"training_episodes": 1.5}, "not 1.5"),
         ({"max_budget_change_percentage": 0}, "max_budget_change_percentage must be above 0"),
-        ({"max_budget_change_percentage": 30}, "between 0 and 1, not 30"),
-        ({"update_interval_minutes": 0}, "update_interval_minutes must be a number above 0, not 0"),
+        ({"max_budget_change_percentage": 30}, "above 0 and at most 1, not 30"),
+        (
+            {"update_interval_minutes": 0},
+            "update_interval_minutes must be from 1.66667e-05 to 52,560,000, not 0",
+        ),
         ({"update_interval_minutes": float("inf")}, "not inf"),
     ],
 )

@@ -508,7 +508,7 @@ def test_a_tie_that_a_narrower_one_decides_is_none(scheduler):
         ({"timezone": ""}, ConfigurationError, "is not known"),
         ({"timezone": 5}, ConfigurationError, "timezone must be a name such as"),
         ({"days_mean": "end"}, ConfigurationError, "days_mean must be 'current' or 'start', not 'end'"),
-        ({"pacing": "fast"}, ConfigurationError, "pacing must be 'none' or 'even' or 'forecast', not 'fast'"),
+        ({"pacing": "fast"}, ConfigurationError, "pacing must be 'none', 'even' or 'forecast', not 'fast'"),
     ],
 )
 def test_arguments_that_make_no_sense(scheduler, coordinator, arguments, error, why):

@@ -1,1 +1,1 @@
-"""Checked readers of what people pass in: numbers, zones, amounts."""
+"""Checked readers of what people pass in: numbers, arrays, zones."""

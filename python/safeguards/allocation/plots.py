@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from safeguards._figures import COLOURS, INK, add_legend, new_axes, save_png, svg
+from safeguards._values.arrays import array
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = 
 
     Raises:
         MissingExtraError: matplotlib is not installed.
+        ConfigurationError: there is no reading, or one of another number of dimensions.
 
     Example:
         >>> figure = plot_capacities({"rising": [[1, 2], [2, 1]]})
@@ -111,9 +113,11 @@ def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = 
     """
     import numpy as np
 
+    readings = {name: array(f"capacities[{name!r}]", values, 2) for name, values in capacities.items()}
+    if not readings:
+        raise ConfigurationError("capacities must have at least one reading")
     figure, axes = new_axes(title)
-    for (reading, values), style in zip(capacities.items(), ("-", (0, (4, 2))), strict=False):
-        steps = np.asarray(values)
+    for (reading, steps), style in zip(readings.items(), ("-", (0, (4, 2))), strict=False):
         for resource in range(steps.shape[1]):
             axes.plot(
                 np.arange(1, len(steps) + 1),
@@ -124,7 +128,7 @@ def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = 
                 label=f"Resource {resource + 1}, {reading}",
                 gid=f"{reading}-{resource + 1}",
             )
-    axes.set_xlim(1, max(len(np.asarray(values)) for values in capacities.values()))
+    axes.set_xlim(1, max(map(len, readings.values())))
     axes.axhline(0, color=INK, linewidth=0.8, gid="zero")
     axes.set_xlabel("Time step")
     axes.set_ylabel("Capacity (units)")
@@ -162,11 +166,9 @@ def plot_deviations(
         >>> figure.axes[0].lines[0].get_ydata().tolist()
         [300, 200, 100]
     """
-    import numpy as np
-
     figure, axes = new_axes(title)
     for number, (name, line) in enumerate(lines.items()):
-        points = np.asarray(line)
+        points = array(f"lines[{name!r}]", line)
         if points.shape != (len(values),):
             raise ConfigurationError(f"lines[{name!r}] must have {len(values)} points, not {points.shape}")
         colour = _grade(number, len(lines)) if graded else COLOURS[number % len(COLOURS)]

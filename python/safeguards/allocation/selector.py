@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from safeguards import _native
-from safeguards.allocation._arguments import MAX_AGENTS, MAX_SEED, whole
-from safeguards.exceptions import ConfigurationError
+from safeguards._values.arguments import flag, instance, shown, text
+from safeguards._values.numbers import MAX_AGENTS, MAX_SEED, real, whole
+from safeguards.allocation.strategies import Strategy
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from safeguards.allocation.strategies import Strategy
 
 __all__ = ["ResourceSelector"]
 
@@ -65,8 +66,10 @@ class ResourceSelector:
         max_agents: int = 1_000_000,
         seed: int = 0,
     ) -> None:
-        self._resources = tuple(resources)
-        self._strategy = strategy
+        if isinstance(resources, str):
+            raise ArgumentTypeError(f"resources must be names, not {shown(resources)}")
+        self._resources = tuple(text("a name of resources", name) for name in resources)
+        self._strategy = instance("strategy", strategy, Strategy)  # type: ignore[type-abstract]
         self._index = {name: n for n, name in enumerate(self._resources)}
         if len(self._index) < len(self._resources):
             raise ConfigurationError("resources must have different names")
@@ -130,7 +133,7 @@ class ResourceSelector:
             UnknownAgentError: the agent has never chosen.
             ConfigurationError: no such resource.
         """
-        return self._native.report(agent_id, self._resource(resource), overloaded)
+        return self._native.report(agent_id, self._resource(resource), flag("overloaded", overloaded))
 
     def observe_capacity(self, resource: str, capacity: float) -> None:
         """Sets what is known of a resource's capacity, in choices per step, until it is set again.
@@ -141,7 +144,7 @@ class ResourceSelector:
         Raises:
             ConfigurationError: no such resource, or no capacity: negative, NaN, infinite, above 2**53.
         """
-        self._native.observe_capacity(self._resource(resource), capacity)
+        self._native.observe_capacity(self._resource(resource), real("capacity", capacity))
 
     def advance(self) -> dict[str, int]:
         """Ends the step: every agent may choose anew. Returns how many chose each resource in it."""
@@ -161,4 +164,4 @@ class ResourceSelector:
             return self._index[name]
         except KeyError:
             known = ", ".join(map(repr, self._resources[:10]))
-            raise ConfigurationError(f"resource {name!r} is not one of {known}") from None
+            raise ConfigurationError(f"resource {shown(name)} is not one of {known}") from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from safeguards.allocation._arguments import MAX_SEED, whole
-from safeguards.exceptions import ConfigurationError
+from safeguards._values.arguments import flag
+from safeguards._values.numbers import MAX_SEED, number, whole
+from safeguards.allocation._arguments import setting_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ PUBLISHED_DEVIATIONS: Final[Mapping[int, Mapping[str, float]]] = MappingProxyTyp
 """Table 1 of She & Leung 2009: average deviation by experiment setting and strategy, as printed."""
 
 _PERIOD = 1000.0
+_MOST = 1e15
 
 
 def experiment_setting(n: int, *, as_printed: bool = False, total: float = 1000.0) -> NDArray[np.float64]:
@@ -62,11 +63,9 @@ def experiment_setting(n: int, *, as_printed: bool = False, total: float = 1000.
     """
     import numpy as np
 
-    makers = {1: _setting_1, 2: _setting_2, 3: _setting_3}
-    if n not in makers:
-        raise ConfigurationError(f"n must be 1, 2 or 3, the paper's experiment settings, not {n!r}")
-    _check_total(total)
-    first, second = makers[n](total, as_printed)
+    maker = {1: _setting_1, 2: _setting_2, 3: _setting_3}[setting_number(n)]
+    total = _checked_total(total)
+    first, second = maker(total, flag("as_printed", as_printed))
     return np.stack([first, second, total - first - second], axis=1)
 
 
@@ -104,9 +103,8 @@ def random_walk_setting(
     """
     import numpy as np
 
-    _check_walk(steps, n_resources, least, total)
-    if not 0 <= sigma < math.inf:
-        raise ConfigurationError(f"sigma must be a finite number of at least 0, not {sigma}")
+    steps, n_resources, least, total = _checked_walk(steps, n_resources, least, total)
+    sigma = abs(number("sigma", sigma, 0, _MOST))  # of -0 too
     random = np.random.default_rng(whole("seed", seed, 0, MAX_SEED))
     now = np.full(n_resources, total / n_resources)
     rows: list[NDArray[np.float64]] = []
@@ -154,7 +152,7 @@ def step_change_setting(
     """
     import numpy as np
 
-    _check_walk(steps, n_resources, least, total)
+    steps, n_resources, least, total = _checked_walk(steps, n_resources, least, total)
     every = whole("every", every, 1, 2**30)
     random = np.random.default_rng(whole("seed", seed, 0, MAX_SEED))
     levels = random.dirichlet(np.full(n_resources, 2.0), -(-steps // every))
@@ -198,14 +196,12 @@ def _pieces(t: Steps, borders: tuple[int, ...], pieces: list[Steps], scale: floa
     return np.select([t <= border for border in borders], pieces[:-1], pieces[-1]) * scale
 
 
-def _check_total(total: float) -> None:
-    if not 0 < total < math.inf:
-        raise ConfigurationError(f"total must be a positive finite number, not {total}")
+def _checked_total(total: float) -> float:
+    return number("total", total, 0, _MOST, above=True)
 
 
-def _check_walk(steps: int, n_resources: int, least: float, total: float) -> None:
-    whole("steps", steps, 1, 2**30)
-    whole("n_resources", n_resources, 1, 65_535)
-    _check_total(total)
-    if not 0 <= least * n_resources <= total:
-        raise ConfigurationError(f"least must be from 0 to total / n_resources, not {least}")
+def _checked_walk(steps: int, n_resources: int, least: float, total: float) -> tuple[int, int, float, float]:
+    steps, n_resources = whole("steps", steps, 1, 2**30), whole("n_resources", n_resources, 1, 65_535)
+    total = _checked_total(total)
+    least = number("least", least, 0, total / n_resources)
+    return steps, n_resources, least, total

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from safeguards import _native
-from safeguards.allocation._arguments import MAX_AGENTS, MAX_SEED, floats, whole
+from safeguards._values.arguments import flag, shown
+from safeguards._values.arrays import floats
+from safeguards._values.numbers import MAX_AGENTS, MAX_SEED, real, whole
 from safeguards.allocation.settings import experiment_setting
 from safeguards.allocation.strategies import Strategy
-from safeguards.exceptions import ConfigurationError
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +133,9 @@ def simulate(
         True
     """
     if not isinstance(strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"strategy must be a Strategy such as FlowStrategy(), not {strategy!r}")
+        raise ArgumentTypeError(f"strategy must be a Strategy such as FlowStrategy(), not {shown(strategy)}")
+    if progress is not None and not callable(progress):
+        raise ArgumentTypeError(f"progress must be callable, not {shown(progress)}")
     capacities = floats("capacities", capacities, 2)
     _refuse_misprint(capacities)
     trials = whole("trials", trials, 1, 2**32)
@@ -146,11 +150,11 @@ def simulate(
         trials=trials,
         seed=whole("seed", seed, 0, MAX_SEED),
         initial_attitudes=attitudes,
-        observation_noise=observation_noise,
-        careless_fraction=careless_fraction,
+        observation_noise=real("observation_noise", observation_noise),
+        careless_fraction=real("careless_fraction", careless_fraction),
         task_units=whole("task_units", task_units, 1, 1_000_000),
         task_steps=whole("task_steps", task_steps, 1, 1_000_000),
-        allow_scarcity=allow_scarcity,
+        allow_scarcity=flag("allow_scarcity", allow_scarcity),
         threads=0 if threads is None else whole("threads", threads, 1, 4096),
         progress=None if progress is None else lambda done: progress(done, steps),
     )

@@ -13,28 +13,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from safeguards import _native
-from safeguards.allocation._arguments import MAX_AGENTS, MAX_SEED, floats, whole
-from safeguards.exceptions import ConfigurationError
+from safeguards._values.arguments import one_of
+from safeguards._values.arrays import flags, floats, whole_numbers
+from safeguards._values.numbers import MAX_AGENTS, MAX_SEED, real, whole
+from safeguards.allocation._arguments import setting_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
-
-__all__ = [
-    "STRATEGIES",
-    "AdaptiveStrategy",
-    "FlowStrategy",
-    "GalstyanStrategy",
-    "LamLeungStrategy",
-    "PreviousCapacityStrategy",
-    "RandomStrategy",
-    "Strategy",
-    "StrategyAgents",
-    "WinStayStrategy",
-]
-
 
 __all__ = [
     "STRATEGIES",
@@ -160,23 +148,8 @@ class StrategyAgents:
         Raises:
             ConfigurationError: arrays of the wrong shape or type, or `choose` was not called before.
         """
-        import numpy as np
-
-        verdict = np.asarray(overloaded)
-        if verdict.dtype != np.bool_ or verdict.ndim != 1:
-            raise ConfigurationError(
-                f"overloaded must be a (Q,) array of bool, not {verdict.dtype} of shape {verdict.shape}",
-            )
-        counted = None
-        if loads is not None:
-            counted = np.asarray(loads)
-            if counted.dtype.kind not in "iu" or counted.ndim != 1:
-                raise ConfigurationError(
-                    f"loads must be a (Q,) array of whole numbers, not {counted.dtype} of shape "
-                    f"{counted.shape}",
-                )
-            counted = counted.astype(np.int64)
-        self._native.update(verdict, counted)
+        counted = None if loads is None else whole_numbers("loads", loads, "Q")
+        self._native.update(flags("overloaded", overloaded, "Q"), counted)
 
 
 @dataclass(frozen=True)
@@ -228,10 +201,8 @@ class AdaptiveStrategy(Strategy):
     attitude: Literal["resource", "agent"] = "resource"
 
     def __post_init__(self) -> None:
-        if self.choice not in ("max", "roulette"):
-            raise ConfigurationError(f"choice must be 'max' or 'roulette', not {self.choice!r}")
-        if self.attitude not in ("resource", "agent"):
-            raise ConfigurationError(f"attitude must be 'resource' or 'agent', not {self.attitude!r}")
+        one_of("choice", self.choice, ("max", "roulette"))
+        one_of("attitude", self.attitude, ("resource", "agent"))
         super().__post_init__()
 
     @classmethod
@@ -253,14 +224,12 @@ class AdaptiveStrategy(Strategy):
             ConfigurationError: no such setting.
         """
         tuned = {1: (0.01, 4.0), 2: (0.02, 6.0), 3: (0.02, 4.0)}
-        if n not in tuned:
-            raise ConfigurationError(f"n must be 1, 2 or 3, the paper's experiment settings, not {n!r}")
-        return cls(*tuned[n], choice=choice, attitude=attitude)
+        return cls(*tuned[setting_number(n)], choice=choice, attitude=attitude)
 
     def _native(self) -> _native.AllocationStrategy:
         return _native.AllocationStrategy.adaptive(
-            self.adjusting_rate,
-            self.scaling_factor,
+            real("adjusting_rate", self.adjusting_rate),
+            real("scaling_factor", self.scaling_factor),
             self.choice == "roulette",
             self.attitude == "agent",
         )
@@ -298,7 +267,8 @@ class LamLeungStrategy(Strategy):
 
     def _native(self) -> _native.AllocationStrategy:
         history = whole("history", self.history, 1, 10_000)
-        return _native.AllocationStrategy.lam_leung(history, self.increase, self.decrease)
+        rates = (real(name, getattr(self, name)) for name in ("increase", "decrease"))
+        return _native.AllocationStrategy.lam_leung(history, *rates)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from safeguards._values.arguments import shown
 from safeguards.allocation.simulation import simulate
-from safeguards.exceptions import ConfigurationError
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -112,6 +113,7 @@ def sweep(
     named = strategies if isinstance(strategies, Mapping) else _by_repr(strategies)
     if not settings or not named:
         raise ConfigurationError("capacities and strategies must not be empty: there is nothing to simulate")
+    _check(strategies, executor)
     pairs = [(setting, strategy) for setting in settings for strategy in named]
     options |= {"threads": 1 if threads is None and executor is not None else threads}
     jobs = [(settings[setting], named[strategy], warm_up, options) for setting, strategy in pairs]
@@ -126,6 +128,15 @@ def sweep(
             for (setting, strategy), (mean, spread, trials) in zip(pairs, outcomes, strict=True)
         ),
     )
+
+
+def _check(strategies: object, executor: object) -> None:
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise ArgumentTypeError(f"executor must be a concurrent.futures.Executor, not {shown(executor)}")
+    if not isinstance(strategies, Mapping | Sequence) or isinstance(strategies, str | bytes):
+        raise ArgumentTypeError(
+            f"strategies must be strategies, or strategies by name, not {shown(strategies)}"
+        )
 
 
 def _by_repr(strategies: Sequence[Strategy]) -> dict[str, Strategy]:

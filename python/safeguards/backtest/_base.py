@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from safeguards._figures import save_all
+from safeguards._values.arguments import shown
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Backtest(ABC, Generic[Row]):
             ConfigurationError: there is no such policy.
         """
         named = {_name(row): row for row in self.rows}
-        if name not in named:
-            raise ConfigurationError(f"a policy is one of {', '.join(named)}, not {name!r}")
+        if not isinstance(name, str) or name not in named:
+            raise ConfigurationError(f"a policy is one of {', '.join(named)}, not {shown(name)}")
         return named[name]
 
     @property

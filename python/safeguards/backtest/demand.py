@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
+from safeguards._values.arrays import floats
 from safeguards.core._lines import LongRowError, bounded
 from safeguards.exceptions import ConfigurationError, TraceError
 
@@ -47,7 +48,7 @@ class Demand:
     def __post_init__(self) -> None:
         import numpy as np
 
-        cost = np.array(self.cost, np.float64)
+        cost = np.array(floats("cost", self.cost))
         if cost.ndim != 2 or len(cost) != len(self.agents):  # noqa: PLR2004 - agents and hours
             raise ConfigurationError(
                 f"cost must be of shape (agents, hours) with {len(self.agents)} agents, not {cost.shape}"

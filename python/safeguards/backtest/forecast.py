@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import forecast_usage
+from safeguards._values.arguments import instance
+from safeguards._values.numbers import number, share, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest.demand import Demand
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-    from safeguards.backtest.demand import Demand
 
     Floats = NDArray[np.float64]
     Rule = Callable[[Floats, NDArray[np.int64]], Floats]
@@ -32,6 +33,7 @@ BINS = 10
 """Bins of equal width in which confidence is compared with what came."""
 
 _DAY = 24
+_MOST_HOURS = 10**6
 _WEEK = 168
 
 
@@ -176,7 +178,14 @@ def backtest_forecast(
     """
     import numpy as np
 
-    _check(horizon=(horizon, 1), lead=(lead, 0), window_days=(window_days, 1), threads=(threads, 0))
+    instance("demand", demand, Demand)
+    horizon, lead = whole("horizon", horizon, 1, _MOST_HOURS), whole("lead", lead, 0, _MOST_HOURS)
+    window_days, threads = (
+        whole("window_days", window_days, 1, _MOST_HOURS),
+        whole("threads", threads, 0, 4096),
+    )
+    level = share("level", level, above=True, below=True)
+    margin = number("margin", margin, 0, 1e15, above=True)
     history = window_days * _DAY
     first = min(history, demand.hours // 2 // _DAY * _DAY)
     origins = np.arange(first, demand.hours - lead - horizon + 1, _DAY)
@@ -240,18 +249,11 @@ def backtest_forecast(
     )
 
 
-def _check(**least: tuple[int, int]) -> None:
-    for name, (value, lowest) in least.items():
-        if value < lowest:
-            raise ConfigurationError(f"{name} must be at least {lowest}, not {value!r}")
-
-
 def _active(demand: Demand, min_activity: float) -> tuple[tuple[str, ...], Floats]:
     import numpy as np
 
-    if not 0 <= min_activity <= 1:
-        raise ConfigurationError(f"min_activity must be between 0 and 1, not {min_activity!r}")
-    cost = np.asarray(demand.cost, dtype=np.float64)
+    min_activity = share("min_activity", min_activity)
+    cost = demand.cost
     middle = cost.shape[1] // 2
     halves = (cost[:, :middle], cost[:, middle:])
     active = np.all([(half > 0).mean(axis=1) > min_activity for half in halves], axis=0)

@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from safeguards._values.arguments import shown
+from safeguards._values.arrays import floats
+from safeguards._values.numbers import share, whole
 from safeguards.backtest._base import Backtest
 from safeguards.backtest.demand import Demand
 from safeguards.budget.time_scheduler._pacing import DAYS, SLOTS_PER_DAY, DemandHistory, Pace
@@ -152,11 +155,9 @@ def backtest_pacing(
     """
     names, slots, per_day = _slots(demand, slots_per_day)
     n_days = slots.shape[1] // per_day
-    if not 0 < budget_share <= 1:
-        raise ConfigurationError(f"budget_share must be above 0 and at most 1, not {budget_share!r}")
-    warm_up = min(DAYS, n_days // 2) if warm_up_days is None else warm_up_days
-    if not 1 <= warm_up < n_days:
-        raise ConfigurationError(f"warm_up_days must be from 1 to {n_days - 1}, not {warm_up}")
+    budget_share = share("budget_share", budget_share, above=True)
+    usual = min(DAYS, n_days // 2)
+    warm_up = whole("warm_up_days", usual if warm_up_days is None else warm_up_days, 1, n_days - 1)
     keep = _active(slots, per_day, warm_up, least_active)
     agents, days, wanted, admitted = _replay(
         names, slots, keep, per_day=per_day, warm_up=warm_up, budget_share=budget_share
@@ -179,15 +180,15 @@ def _slots(demand: Demand | ArrayLike, slots_per_day: int | None) -> tuple[tuple
     if isinstance(demand, Demand):
         names, slots, usual = demand.agents, demand.cost, _HOURS
     else:
-        slots, usual = np.asarray(demand, np.float64), SLOTS_PER_DAY
+        slots, usual = floats("demand", demand), SLOTS_PER_DAY
         if slots.ndim != 2 or not (np.isfinite(slots).all() and (slots >= 0).all()):  # noqa: PLR2004
             raise ConfigurationError(
                 f"demand must be (agents, slots), finite and not negative, not of shape {slots.shape}"
             )
         names = tuple(f"agent {number}" for number in range(1, len(slots) + 1))
-    per_day = usual if slots_per_day is None else slots_per_day
-    if per_day < _HOURS or per_day % _HOURS:
-        raise ConfigurationError(f"slots_per_day must be 24 or a multiple of it, not {per_day}")
+    per_day = whole("slots_per_day", usual if slots_per_day is None else slots_per_day, 0)
+    if not per_day or per_day % _HOURS:
+        raise ConfigurationError(f"slots_per_day must be 24 or a multiple of it, not {shown(per_day)}")
     if slots.shape[1] < 2 * per_day:
         raise ConfigurationError(
             f"demand must last two days at least, not {slots.shape[1]} slots of {per_day} a day"
@@ -198,8 +199,7 @@ def _slots(demand: Demand | ArrayLike, slots_per_day: int | None) -> tuple[tuple
 def _active(slots: Shares, per_day: int, warm_up: int, least_active: float) -> Sequence[int]:
     import numpy as np
 
-    if not 0 <= least_active <= 1:
-        raise ConfigurationError(f"least_active must be between 0 and 1, not {least_active!r}")
+    least_active = share("least_active", least_active)
     per_hour = per_day // _HOURS
     whole = slots.shape[1] // per_day * per_day
     is_used = slots[:, :whole].reshape(len(slots), -1, per_hour).sum(axis=2) > 0

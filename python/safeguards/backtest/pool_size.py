@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import NextHour
+from safeguards._values.arguments import instance
+from safeguards._values.numbers import number, share, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest.demand import Demand
 from safeguards.core.dynamic_budget._pool_rules import KEPT, Comparison, SizingRule
 from safeguards.exceptions import ConfigurationError
 
@@ -20,13 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from safeguards.backtest.demand import Demand
-
     Sizes = NDArray[np.float64]
 
 __all__ = ["CalibrationRow", "PoolSizeBacktest", "PoolSizeRow", "backtest_pool_size"]
 
 _WEEK = 168
+_LEAST_TARGET = 1e-9
 _RECENT = 336
 _LARGEST = 50.0
 """Sizes are at most this many times the first one, and at least `KEPT` of it."""
@@ -182,12 +184,13 @@ def backtest_pool_size(
         >>> [(row.policy, round(row.unmet_share, 2)) for row in result.rows][:3]
         [('static', 0.0), ('step', 0.07), ('predictive', 0.0)]
     """
+    instance("demand", demand, Demand)
+    utilization_target = number("utilization_target", utilization_target, _LEAST_TARGET, 1)
     rule = SizingRule(utilization_target, growth_rate, shrink_rate)
     if demand.hours < 2:  # noqa: PLR2004 - one to see, one to score
         raise ConfigurationError(f"demand must last two hours at least, not {demand.hours}")
-    warm_up = min(_WEEK, demand.hours // 2) if warm_up_hours is None else warm_up_hours
-    if not 1 <= warm_up < demand.hours:
-        raise ConfigurationError(f"warm_up_hours must be from 1 to {demand.hours - 1}, not {warm_up}")
+    usual = min(_WEEK, demand.hours // 2)
+    warm_up = whole("warm_up_hours", usual if warm_up_hours is None else warm_up_hours, 1, demand.hours - 1)
     pools = _active(demand, warm_up, least_active)
     sizes = {name: policy(pools.cost, rule, warm_up) for name, policy in _POLICIES.items()}
     return PoolSizeBacktest(
@@ -202,10 +205,7 @@ def backtest_pool_size(
 
 
 def _active(demand: Demand, warm_up: int, least_active: float) -> Demand:
-    from safeguards.backtest.demand import Demand
-
-    if not 0 <= least_active <= 1:
-        raise ConfigurationError(f"least_active must be between 0 and 1, not {least_active!r}")
+    least_active = share("least_active", least_active)
     is_used = demand.cost > 0
     before, after = is_used[:, :warm_up].mean(axis=1), is_used[:, warm_up:].mean(axis=1)
     keep = (before > least_active) & (after > least_active)

@@ -9,26 +9,28 @@ that stands still, and `PriorityBasedReallocator` runs on that clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from safeguards._native import ManualClock, max_min_shares
+from safeguards._values.arguments import instance, shown
+from safeguards._values.numbers import MAX_SEED, number, share, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest.demand import Demand
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.core.dynamic_budget._division import Rule
 from safeguards.core.dynamic_budget.reallocator import PriorityBasedReallocator
-from safeguards.exceptions import ConfigurationError
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-    from safeguards.backtest.demand import Demand
 
     Table = NDArray[np.float64]
     Order = Literal["by priority", "as it comes"]
@@ -41,6 +43,7 @@ _BEST = "reallocated"
 _HOUR = 3600
 _WEEK = 168
 _MOST_UTILIZED = 1000
+_MOST_STEPS = 3600
 _PLACES = 9
 _POOL = "pool"
 _SHORT = 1e-12
@@ -169,10 +172,18 @@ def backtest_reallocation(
     """
     import numpy as np
 
-    weights = dict(_WEIGHTS) if priority_weights is None else dict(priority_weights)
-    warm_up = min(_WEEK, demand.hours // 2) if warm_up_hours is None else warm_up_hours
-    _check(demand, warm_up, utilization, emergency_percentage, steps_per_hour)
-    rule = Rule(min_budget_percentage, reserve_percentage, weights)
+    instance("demand", demand, Demand)
+    rule = Rule(
+        min_budget_percentage, reserve_percentage, _WEIGHTS if priority_weights is None else priority_weights
+    )
+    weights = dict(rule.weights)
+    usual = min(_WEEK, demand.hours // 2)
+    warm_up = whole("warm_up_hours", usual if warm_up_hours is None else warm_up_hours, 0, demand.hours - 1)
+    utilization = number("utilization", utilization, 0, _MOST_UTILIZED, above=True)
+    emergency_percentage = share("emergency_percentage", emergency_percentage)
+    steps_per_hour = whole("steps_per_hour", steps_per_hour, 1, _MOST_STEPS)
+    if not demand.cost[:, warm_up:].any():
+        raise ConfigurationError(f"nothing was wanted after hour {warm_up}: there is nothing to compare")
     ranks = _priorities(len(demand.agents), weights, priorities, seed)
     budget = demand.cost[:, warm_up:].mean(axis=1).sum() / utilization
     cost = demand.cost * (_REPLAYED / budget)
@@ -200,32 +211,23 @@ def backtest_reallocation(
     )
 
 
-def _check(demand: Demand, warm_up: int, utilization: float, emergency: float, steps: int) -> None:
-    if not 0 <= warm_up < demand.hours:
-        raise ConfigurationError(f"warm_up_hours must be from 0 to {demand.hours - 1}, not {warm_up}")
-    if not demand.cost[:, warm_up:].any():
-        raise ConfigurationError(f"nothing was wanted after hour {warm_up}: there is nothing to compare")
-    if not 0 < utilization <= _MOST_UTILIZED:
-        raise ConfigurationError(
-            f"utilization must be above 0 and at most {_MOST_UTILIZED}, not {utilization!r}"
-        )
-    if not 0 <= emergency <= 1:
-        raise ConfigurationError(f"emergency_percentage must be a share from 0 to 1, not {emergency!r}")
-    if steps < 1:
-        raise ConfigurationError(f"steps_per_hour must be at least 1, not {steps!r}")
-
-
 def _priorities(
     agents: int, weights: Mapping[int, float], priorities: Sequence[int] | None, seed: int
 ) -> list[int]:
     import numpy as np
 
     if priorities is None:
-        drawn = np.random.default_rng(seed).choice(np.array(list(weights)), agents)
+        drawn = np.random.default_rng(whole("seed", seed, 0, MAX_SEED)).choice(
+            np.array(list(weights)), agents
+        )
         return [int(rank) for rank in drawn]
+    if not isinstance(priorities, Sequence) or isinstance(priorities, str | bytes):
+        raise ArgumentTypeError(
+            f"priorities must be whole numbers, one for each agent, not {shown(priorities)}"
+        )
     if len(priorities) != agents:
         raise ConfigurationError(f"priorities must be {agents}, one for each agent, not {len(priorities)}")
-    return list(priorities)
+    return [whole("a priority of priorities", rank, 1, 10) for rank in priorities]
 
 
 def _row(policy: str, missed: Table, wanted: Table, weight: Table, worst: float) -> ReallocationRow:

@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import best_budgets
+from safeguards._values.arguments import instance
+from safeguards._values.numbers import MAX_SEED, share, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest.demand import Demand
 from safeguards.budget._rl.history import History
 from safeguards.budget._rl.rewards import Reward, RewardWeights
-from safeguards.budget._rl.settings import Settings, checked_share
+from safeguards.budget._rl.settings import Settings
 from safeguards.budget._rl.step_rule import step_changes
 from safeguards.budget._rl.training import ENOUGH, LEAST, MOST, START, Fleet, Training, next_budgets, outcome
 from safeguards.exceptions import ConfigurationError
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from safeguards.backtest.demand import Demand
     from safeguards.budget._rl.policy import BudgetPolicy
 
     Floats = NDArray[np.float64]
@@ -158,18 +160,22 @@ def backtest_rl(
     """
     import numpy as np
 
+    instance("demand", demand, Demand)
+    if reward is not None:
+        instance("reward", reward, RewardWeights)
     settings = Settings(
         Reward(RewardWeights() if reward is None else reward),
-        max_change=checked_share("max_change", max_change),
-        discount=checked_share("discount_factor", discount_factor, below_one=True),
-        seed=seed,
+        max_change=share("max_change", max_change),
+        discount=share("discount_factor", discount_factor, below=True),
+        seed=whole("seed", seed, 0, MAX_SEED),
     )
-    begin = min(_WEEK, demand.hours // 2) if training_hours is None else training_hours
+    usual = min(_WEEK, demand.hours // 2)
+    begin = whole("training_hours", usual if training_hours is None else training_hours, 0)
     if not ENOUGH <= begin < demand.hours:
         raise ConfigurationError(
             f"{begin} of {demand.hours} hours to learn from: at least {ENOUGH} are needed, and some to score"
         )
-    shown = _active(demand, begin, least_active)
+    shown = _active(demand, begin, share("least_active", least_active))
     wanted, history = shown.cost, _recorded(shown, begin)
     fleet = Fleet(shown.agents, np.full(len(shown.agents), _PRIORITY), _EPOCH, _HOUR)
     policy = Training(history.recording(), fleet, settings).run()

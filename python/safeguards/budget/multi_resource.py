@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self, overload
 
 from safeguards import _native
 from safeguards._native import FairAllocation, ResourceBudgets, ResourceReceipt, ResourceReservation
+from safeguards._values.arguments import shown
+from safeguards._values.arrays import floats
 from safeguards.exceptions import ConfigurationError, UnknownResourceError
 from safeguards.types.metrics import BudgetEvent, ResourceMetrics, UsageEvent
 from safeguards.types.shares import FairShare
@@ -107,7 +109,7 @@ class MultiResourceBudget(ResourceBudgets):
         books = self._capacity_metrics(resource_type)
         if books is None:
             raise UnknownResourceError(
-                f"no capacity is set for resource {resource_type!r}: call set_capacity first",
+                f"no capacity is set for resource {shown(resource_type)}: call set_capacity first",
                 resource=resource_type,
             )
         return ResourceMetrics(*books)
@@ -280,8 +282,8 @@ def fair_tasks(
     needs = _numbers("demands", demands, 2)
     total = _numbers("capacities", capacities, 1)
     agents, resources = needs.shape
-    factors = np.ones((0,)) if weights is None else np.asarray(weights, dtype=np.float64)
-    limits = np.full(agents, np.inf) if caps is None else np.asarray(caps, dtype=np.float64)
+    factors = np.ones((0,)) if weights is None else floats("weights", weights)
+    limits = np.full(agents, np.inf) if caps is None else floats("caps", caps)
     if factors.ndim == 1 and weights is not None:
         factors = factors[:, None].repeat(resources, axis=1)
     _check_shape("capacities", total.shape, (resources,))
@@ -300,14 +302,12 @@ _LEAST_NUMBER = 1e-60
 
 def _numbers(argument: str, values: ArrayLike, dimensions: int) -> NDArray[np.float64]:
     """An array of numbers that are 0 or of a size that can be computed with."""
-    import numpy as np
-
-    array = np.asarray(values, dtype=np.float64)
+    array = floats(argument, values)
     if array.ndim != dimensions:
         raise ConfigurationError(f"{argument} must have {dimensions} dimensions, not {array.ndim}")
     if not ((array == 0) | ((array >= _LEAST_NUMBER) & (array <= 1 / _LEAST_NUMBER))).all():
         raise ConfigurationError(f"{argument} must be 0 or from 1e-60 to 1e60")
-    return np.ascontiguousarray(array)
+    return array
 
 
 def _check_shape(argument: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:

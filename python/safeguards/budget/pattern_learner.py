@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_UP, Context, Decimal
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import UsageLearner
 from safeguards._values import time_zones
+from safeguards._values.arguments import shown, text
+from safeguards._values.arrays import floats, instants
+from safeguards._values.numbers import share, whole
 from safeguards.budget._pattern_search import find_patterns
 from safeguards.core._amounts import plain
 from safeguards.core._cell import Cell
 from safeguards.core._ticker import ticker_of
 from safeguards.core.controller import Controller
-from safeguards.exceptions import ConfigurationError, UnknownAgentError
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError, UnknownAgentError
 from safeguards.types.decisions import Decision
 from safeguards.types.predictions import BudgetPrediction
 
@@ -126,18 +130,17 @@ class BudgetPatternLearner(Controller):
         timezone: str | tzinfo | None = None,
     ) -> None:
         super().__init__(budget_coordinator, interval_seconds, max_change=max_change)
-        days = _check_whole("learning_period_days", learning_period_days, _MOST_DAYS)
-        points = _check_whole("min_data_points", min_data_points, 10**12)
-        if not (isinstance(prediction_confidence, int | float) and 0 < prediction_confidence < 1):
+        days = _whole("learning_period_days", learning_period_days, _MOST_DAYS)
+        points = _whole("min_data_points", min_data_points, 10**12)
+        confidence = share("prediction_confidence", prediction_confidence, above=True, below=True)
+        interval = self.interval_seconds
+        if interval % 3600 or interval > _MOST_DAYS * _DAY_SECONDS:
             raise ConfigurationError(
-                f"prediction_confidence must be above 0 and below 1, not {prediction_confidence!r}"
-            )
-        if interval_seconds % 3600 or interval_seconds > _MOST_DAYS * _DAY_SECONDS:
-            raise ConfigurationError(
-                f"interval_seconds must be whole hours, at most {_MOST_DAYS * 24}, not {interval_seconds!r}"
+                f"interval_seconds must be whole hours, at most {_MOST_DAYS * 24}, "
+                f"not {shown(interval_seconds)}"
             )
         self.learning_period_days = days
-        self.prediction_confidence = prediction_confidence
+        self.prediction_confidence = confidence
         self.min_data_points = points
         self._zone, zone = time_zones.read(timezone)
         self._usage = UsageLearner(days, points, zone)
@@ -252,10 +255,10 @@ class BudgetPatternLearner(Controller):
             ConfigurationError: the lengths differ, or a number is negative or not finite.
             InvalidAmountError: one of the amounts is none.
         """
-        _check_id(agent_id)
-        at = [self._micros(timestamp) for timestamp in _items(timestamps, "datetime64[us]")]
+        text("agent_id", agent_id)
+        at = [self._micros(timestamp) for timestamp in instants("timestamps", timestamps)]
         if hasattr(amounts, "dtype"):
-            amounts = _float64(amounts)
+            amounts = floats("amounts", amounts, 1)
         self._usage.load(agent_id, at, amounts, self._now())
 
     # Looking.
@@ -275,10 +278,10 @@ class BudgetPatternLearner(Controller):
         Raises:
             ConfigurationError: `time_bucket_minutes` is no such length.
         """
-        _check_id(agent_id)
-        _check_bucket(time_bucket_minutes)
+        text("agent_id", agent_id)
+        minutes = _check_bucket(time_bucket_minutes)
         self._catch_up()
-        return find_patterns(agent_id, self._usage.usage(agent_id), time_bucket_minutes, self._zone)
+        return find_patterns(agent_id, self._usage.usage(agent_id), minutes, self._zone)
 
     def predict_budget_needs(
         self,
@@ -304,8 +307,8 @@ class BudgetPatternLearner(Controller):
         Raises:
             ConfigurationError: the window is not a number of hours, or ends more than a year ahead.
         """
-        _check_id(agent_id)
-        hours = _check_whole("prediction_window_hours", prediction_window_hours, _MOST_DAYS * 24)
+        text("agent_id", agent_id)
+        hours = _whole("prediction_window_hours", prediction_window_hours, _MOST_DAYS * 24)
         start = self._aware(future_time)
         self._catch_up()
         found = self._usage.predict(agent_id, start, hours, self.prediction_confidence, float(SAFETY_MARGIN))
@@ -409,7 +412,7 @@ class BudgetPatternLearner(Controller):
     def _aware(self, time: object) -> datetime:
         """A time in UTC; a naive one is in the learner's time zone."""
         if not isinstance(time, datetime):
-            raise TypeError(f"a time must be a datetime or a numpy.datetime64, not {time!r}")
+            raise TypeError(f"a time must be a datetime or a numpy.datetime64, not {shown(time)}")
         return time_zones.as_utc(time, self._zone)
 
     def _micros(self, time: object) -> int:
@@ -420,48 +423,16 @@ def _quarter(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(seconds=_QUARTER_SECONDS)
 
 
-def _items(values: Any, dtype: str) -> list[object]:
-    """The items of an array or a sequence as Python's own."""
-    if hasattr(values, "dtype"):
-        if values.dtype.kind in "biufc":
-            raise TypeError(f"an array of timestamps must be datetime64, not {values.dtype}")
-        return list(values.astype(dtype).tolist())
-    return [v.astype(dtype).item() if hasattr(v, "dtype") else v for v in values]
+def _whole(argument: str, value: object, most: int) -> int:
+    """Whole numbers, also of floats."""
+    return whole(argument, int(value) if isinstance(value, float) and value.is_integer() else value, 1, most)
 
 
-def _float64(values: Any) -> NDArray[np.float64]:
-    import numpy as np
-
-    array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "fiu":
-        raise ConfigurationError(
-            f"an array of amounts has one dimension and numbers in it, not {array.ndim} and {array.dtype}"
-        )
-    return np.ascontiguousarray(array, dtype=np.float64)
-
-
-def _check_id(agent_id: object) -> None:
-    if not isinstance(agent_id, str):
-        raise TypeError(f"agent_id must be a str, not {type(agent_id).__name__}")
-
-
-def _check_whole(argument: str, value: object, most: int) -> int:
-    if isinstance(value, bool) or value != value or not isinstance(value, int | float):  # noqa: PLR0124 - NaN
-        raise ConfigurationError(f"{argument} must be a whole number, not {value!r}")
-    if not 1 <= value <= most or value != int(value):
-        raise ConfigurationError(f"{argument} must be a whole number from 1 to {most}, not {value!r}")
-    return int(value)
-
-
-def _check_bucket(minutes: object) -> None:
-    if (
-        isinstance(minutes, bool)
-        or not isinstance(minutes, int)
-        or minutes < 1
-        or minutes % 15
-        or 1440 % minutes
-    ):
-        raise ConfigurationError(
+def _check_bucket(minutes: Any) -> int:
+    is_whole = isinstance(minutes, Integral) and not isinstance(minutes, bool)
+    if not is_whole or minutes < 1 or minutes % 15 or 1440 % minutes:
+        raise (ConfigurationError if is_whole else ArgumentTypeError)(
             "usage is kept by the quarter-hour: time_bucket_minutes must be a multiple of 15 that divides a "
-            f"day, such as 15, 30, 60, 120, 240 or 1440, not {minutes!r}"
+            f"day, such as 15, 30, 60, 120, 240 or 1440, not {shown(minutes)}"
         )
+    return int(minutes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import threading
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock
 from safeguards._values import time_zones
+from safeguards._values.arguments import instance, mapping
+from safeguards._values.numbers import LONGEST, MAX_SEED, SHORTEST, number, share, whole
 from safeguards.budget._rl.history import Outlook, loaded_points
 from safeguards.budget._rl.online import Move, learn
 from safeguards.budget._rl.past import Interval, Past
@@ -18,7 +20,6 @@ from safeguards.budget._rl.settings import (
     ALWAYS,
     FEATURES,
     Settings,
-    checked_share,
     feature_names,
     feature_value,
 )
@@ -130,19 +131,19 @@ class BudgetRLOptimizer(Controller):
 
         super().__init__(budget_coordinator, _HOUR, max_change=max_change, history_size=history_size)
         time_zones.check_local()  # hours of the day and days of the week are local
-        self.learning_rate = checked_share("learning_rate", learning_rate)
-        self.discount_factor = checked_share("discount_factor", discount_factor, below_one=True)
-        self.exploration_rate = checked_share("exploration_rate", exploration_rate)
-        self.custom_features = dict(custom_features or {})
+        self.learning_rate = share("learning_rate", learning_rate)
+        self.discount_factor = share("discount_factor", discount_factor, below=True)
+        self.exploration_rate = share("exploration_rate", exploration_rate)
+        self.custom_features = mapping("custom_features", {} if custom_features is None else custom_features)
         self.state_features = feature_names(state_features, self.custom_features)
         self._settings = Settings(
             Reward(RewardWeights()),
             state_features=tuple(name for name in self.state_features if name not in self.custom_features),
             custom=self.custom_features,
             discount=self.discount_factor,
-            seed=seed,
+            seed=whole("seed", seed, 0, MAX_SEED),
         )
-        self._draws = np.random.default_rng(seed)
+        self._draws = np.random.default_rng(self._settings.seed)
         self._policy = BudgetPolicy(state_features=self.state_features)
         self._forget()
 
@@ -181,8 +182,8 @@ class BudgetRLOptimizer(Controller):
             training_episodes: sweeps of Q-iteration, at most; it ends when nothing changes any more.
             max_budget_change_percentage: the most that a budget changes at a time, above 0 and at most 1. The
                 step rule is bound by it, too.
-            update_interval_minutes: minutes from one run to the next. What was seen in intervals of another
-                length is forgotten.
+            update_interval_minutes: minutes from one run to the next, a millisecond to a hundred years. What
+                was seen in intervals of another length is forgotten.
             vectorized: the function takes dictionaries of arrays and returns an array.
 
         Raises:
@@ -191,27 +192,17 @@ class BudgetRLOptimizer(Controller):
         reward = Reward(
             RewardWeights() if reward_function is None else reward_function, vectorized=vectorized
         )
-        if (
-            isinstance(training_episodes, bool)
-            or not isinstance(training_episodes, int)
-            or training_episodes < 1
-        ):
-            raise ConfigurationError(
-                f"training_episodes must be a whole number above 0, not {training_episodes!r}"
-            )
-        most = checked_share("max_budget_change_percentage", max_budget_change_percentage)
-        if not most:
-            raise ConfigurationError("max_budget_change_percentage must be above 0")
-        if not 0 < update_interval_minutes < math.inf:
-            raise ConfigurationError(
-                f"update_interval_minutes must be a number above 0, not {update_interval_minutes!r}"
-            )
+        sweeps = whole("training_episodes", training_episodes, 1, 10**9)
+        most = share("max_budget_change_percentage", max_budget_change_percentage, above=True)
+        minutes = number(
+            "update_interval_minutes", update_interval_minutes, SHORTEST / _MINUTE, LONGEST / _MINUTE
+        )
         with self._turn:
-            self._settings = replace(self._settings, reward=reward, sweeps=training_episodes, max_change=most)
+            self._settings = replace(self._settings, reward=reward, sweeps=sweeps, max_change=most)
             self._moves, self._outcome = {}, _Outcome()
             self._due = self.budget_coordinator.clock.monotonic()
-            if update_interval_minutes * _MINUTE != self.interval_seconds:
-                self.interval_seconds = update_interval_minutes * _MINUTE
+            if minutes * _MINUTE != self.interval_seconds:
+                self.interval_seconds = minutes * _MINUTE
                 self._forget()
         self._hasten()
 
@@ -278,6 +269,7 @@ class BudgetRLOptimizer(Controller):
             ConfigurationError: it was learnt with other custom features, or changes budgets by more than is
                 allowed here.
         """
+        instance("policy", policy, BudgetPolicy)
         if set(policy.kinds.custom) != set(self.custom_features):
             raise ConfigurationError(
                 f"the policy was learnt with the custom features {sorted(policy.kinds.custom)}, "

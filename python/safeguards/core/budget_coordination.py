@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards._values import time_zones
+from safeguards._values.arguments import shown
 from safeguards.core import _report
 from safeguards.core._cell import Cell
 from safeguards.core.notification_manager import NotificationManager
@@ -71,7 +72,7 @@ class BudgetCoordinator(Ledger):
     ) -> Self:
         manager = NotificationManager() if notification_manager is None else notification_manager
         if not isinstance(manager, NotificationManager):
-            raise TypeError(f"notification_manager must be a NotificationManager, not {manager!r}")
+            raise TypeError(f"notification_manager must be a NotificationManager, not {shown(manager)}")
         read_time = SystemClock() if clock is None else clock
         self = super().__new__(
             cls,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
 from decimal import ROUND_DOWN, Context, Decimal
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from safeguards._native import Turn
+from safeguards._values.arguments import instance, shown
+from safeguards._values.numbers import number, seconds, whole
 from safeguards.core._amounts import plain
 from safeguards.core._cell import Cell, snapshot
 from safeguards.core._spell import Spell, is_alive
@@ -37,8 +37,8 @@ __all__ = ["Controller", "Decision"]
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _PLACES = Decimal("1e-9")
 _SHOWN = 3
-_SHORTEST_INTERVAL = 0.001
 _LONGEST_WAIT = 60.0
+_LARGEST_CHANGE = 1e15
 _logger = logging.getLogger("safeguards.controllers")
 
 
@@ -56,14 +56,15 @@ class Controller(ABC):
 
     Args:
         budget_coordinator: the coordinator whose budgets it steers.
-        interval_seconds: seconds from one run to the next.
+        interval_seconds: seconds from one run to the next, from 0.001 to a hundred years.
         max_change: the most that one decision changes, as a share of what the subject's period began with
-            (`BudgetMetrics.initial_budget`): with 0.1 a budget set to 100 moves by at most 10 at a time,
-            whatever is left of it. No bound if not given.
+            (`BudgetMetrics.initial_budget`), above 0: with 0.1 a budget set to 100 moves by at most 10 at a
+            time, whatever is left of it. No bound if not given.
         history_size: decisions that are kept; older ones are dropped.
 
     Raises:
-        ConfigurationError: an argument makes no sense.
+        ArgumentTypeError: an argument is of a wrong type.
+        ConfigurationError: an argument is out of its range.
     """
 
     fallback: ClassVar[str] = "no change"
@@ -77,24 +78,15 @@ class Controller(ABC):
         max_change: float | None = None,
         history_size: int = 10_000,
     ) -> None:
-        if not isinstance(budget_coordinator, BudgetCoordinator):
-            raise TypeError(f"budget_coordinator must be a BudgetCoordinator, not {budget_coordinator!r}")
-        if not (_is_a(Real, interval_seconds) and _SHORTEST_INTERVAL <= interval_seconds < math.inf):
-            raise ConfigurationError(
-                f"an interval is a number of seconds from {_SHORTEST_INTERVAL} on, not {interval_seconds!r}"
-            )
-        if max_change is not None and not (_is_a(Real, max_change) and 0 < max_change < math.inf):
-            raise ConfigurationError(f"max_change is a share of a budget above 0, not {max_change!r}")
-        if not (_is_a(Integral, history_size) and 1 <= history_size <= sys.maxsize):
-            raise ConfigurationError(f"history_size must be a whole number from 1 on, not {history_size!r}")
-        self.budget_coordinator = budget_coordinator
-        self.interval_seconds = interval_seconds
-        self.max_change = max_change
-        self._history: deque[Decision] = deque(maxlen=history_size)
+        self.budget_coordinator = instance("budget_coordinator", budget_coordinator, BudgetCoordinator)
+        self.interval_seconds = seconds("interval_seconds", interval_seconds)
+        self.max_change = (
+            None if max_change is None else number("max_change", max_change, 0, _LARGEST_CHANGE, above=True)
+        )
+        self._history: deque[Decision] = deque(maxlen=whole("history_size", history_size, 1, sys.maxsize))
         self._judges: Cell[tuple[Judge, ...]] = Cell(())
-        self._spell: Cell[Spell | None] = Cell(
-            None
-        )  # the whole state: whether it runs, and since which start
+        # The whole state: whether it runs, and since which start.
+        self._spell: Cell[Spell | None] = Cell(None)
         self._turn = Turn(self._name, _LONGEST_WAIT)  # one run at a time; callbacks are called in it
         self._applying = Turn(f"a decision of {self._name}", _LONGEST_WAIT)  # what `stop` waits for
         self._is_observing = False
@@ -180,7 +172,7 @@ class Controller(ABC):
         """
         if not callable(callback):
             raise ConfigurationError(
-                f"a callback is called with each decision: {callback!r} cannot be called"
+                f"a callback is called with each decision: {shown(callback)} cannot be called"
             )
         self._judges.update(lambda judges: (*judges, callback))
 
@@ -431,7 +423,3 @@ class Controller(ABC):
             time=self._now(),
             error=error,
         )
-
-
-def _is_a(kind: type, value: object) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)

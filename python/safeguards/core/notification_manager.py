@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from safeguards._values.arguments import shown
+from safeguards._values.numbers import number, whole
 from safeguards.core._cell import Cell, snapshot
 from safeguards.exceptions import ConfigurationError
 from safeguards.types.alerts import Alert
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HandlerFailure", "NotificationManager"]
 
+_HIGHEST_THRESHOLD = 1_000
 _logger = logging.getLogger("safeguards.alerts")
 
 
@@ -66,11 +70,8 @@ class NotificationManager:
     """
 
     def __init__(self, *, thresholds: Iterable[float] = (0.8, 1.0), max_alerts: int = 1_000) -> None:
-        self.thresholds = tuple(thresholds)
-        if any(not 0 < share <= 1 for share in self.thresholds):
-            raise ConfigurationError("thresholds must be shares of a budget above 0 and up to 1, such as 0.8")
-        if max_alerts < 1:
-            raise ConfigurationError("max_alerts must be at least 1")
+        self.thresholds = tuple(number("thresholds", share, 0, 1, above=True) for share in thresholds)
+        max_alerts = whole("max_alerts", max_alerts, 1, sys.maxsize)
         self._handlers: Cell[tuple[tuple[Handler, AlertSeverity], ...]] = Cell(())
         self._alerts: deque[Alert] = deque(maxlen=max_alerts)
         self._failures: deque[HandlerFailure] = deque(maxlen=max_alerts)
@@ -115,7 +116,7 @@ class NotificationManager:
         if isinstance(alert, str):
             alert = Alert(alert, message, _severity(severity), time, account, details)
         elif not isinstance(alert, Alert):
-            raise TypeError(f"an alert is an Alert or the title of one, not {alert!r}")
+            raise TypeError(f"an alert is an Alert or the title of one, not {shown(alert)}")
         if alert.time is None:
             alert = replace(alert, time=datetime.now(UTC))
         self._alerts.append(alert)
@@ -181,12 +182,12 @@ class NotificationManager:
 
 def _check_handler(handler: object) -> None:
     if not callable(handler):
-        raise ConfigurationError(f"a handler is called with each alert: {handler!r} cannot be called")
+        raise ConfigurationError(f"a handler is called with each alert: {shown(handler)} cannot be called")
 
 
 def _severity(value: AlertSeverity | int) -> AlertSeverity:
     try:
         return AlertSeverity(value)
-    except (ValueError, ArithmeticError):
+    except (ValueError, ArithmeticError, TypeError):
         names = ", ".join(AlertSeverity.__members__)
-        raise ConfigurationError(f"a severity is an AlertSeverity ({names}), not {value!r}") from None
+        raise ConfigurationError(f"a severity is an AlertSeverity ({names}), not {shown(value)}") from None

@@ -22,14 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safeguards._extras import require
+from safeguards._values.arguments import instance, mapping, shown
+from safeguards._values.numbers import share, whole
+from safeguards.backtest.demand import Demand
 from safeguards.budget._rl.history import History
 from safeguards.budget._rl.rewards import Reward, RewardWeights
-from safeguards.budget._rl.settings import Settings, checked_share
+from safeguards.budget._rl.settings import Settings
 from safeguards.budget._rl.training import START, WARM_UP, Fleet, Training, next_budgets
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from safeguards.backtest.demand import Demand
     from safeguards.budget._rl.rewards import RewardFunction
 
 require("gymnasium", "rl")
@@ -89,10 +91,10 @@ class BudgetEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     ) -> None:
         settings = Settings(
             Reward(RewardWeights() if reward_function is None else reward_function),
-            max_change=checked_share("max_change", max_change),
+            max_change=share("max_change", max_change),
         )
-        if isinstance(episode_hours, bool) or not isinstance(episode_hours, int) or episode_hours < 1:
-            raise ConfigurationError(f"episode_hours must be a whole number above 0, not {episode_hours!r}")
+        instance("demand", demand, Demand)
+        episode_hours = whole("episode_hours", episode_hours, 1)
         if demand.hours < WARM_UP + episode_hours + 1:
             raise ConfigurationError(
                 f"{demand.hours} hours are too few: it takes a day and {episode_hours + 1} hours"
@@ -114,17 +116,15 @@ class BudgetEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begins an episode. `options` may name an `"agent"` and the `"hour"` that it begins with."""
-        super().reset(seed=seed)
-        options = options or {}
+        super().reset(seed=None if seed is None else whole("seed", seed, 0))
+        options = {} if options is None else mapping("options", options)
         first, last = WARM_UP, self._hours - self._episode_hours - 1
         agent = int(self.np_random.integers(len(self._agents)))
         hour = int(self.np_random.integers(first, last + 1))
         if "agent" in options and options["agent"] not in self._agents:
-            raise ConfigurationError(f"no agent {options['agent']!r} with demand")
+            raise ConfigurationError(f"no agent {shown(options['agent'])} with demand")
         self._agent = self._agents.index(options["agent"]) if "agent" in options else agent
-        self._hour = options.get("hour", hour)
-        if not first <= self._hour <= last:
-            raise ConfigurationError(f"hour must be from {first} to {last}, not {self._hour!r}")
+        self._hour = whole("hour", options.get("hour", hour), first, last)
         self._end = self._hour + self._episode_hours
         self._budget = START
         return self._observation(), self._info()
@@ -138,7 +138,9 @@ class BudgetEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         Raises:
             RewardError: the reward function failed.
         """
-        change = np.array([self._settings.changes[int(action)]])
+        change = np.array(
+            [self._settings.changes[whole("action", action, 0, len(self._settings.changes) - 1)]]
+        )
         before = np.array([self._budget])
         after = next_budgets(before, change, np.ones(1), self._settings.max_change)
         agent, hour = np.array([self._agent]), np.array([self._hour])

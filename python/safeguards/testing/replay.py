@@ -11,9 +11,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from safeguards._native import ManualClock
+from safeguards._values.numbers import whole
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import BudgetCoordinator
-from safeguards.exceptions import BooksError, BudgetExceededError, ConfigurationError, RateLimitExceededError
+from safeguards.exceptions import BooksError, BudgetExceededError, RateLimitExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,8 +70,7 @@ class Limits:
     rate_window: timedelta = timedelta(minutes=1)
 
     def __post_init__(self) -> None:
-        if self.pools < 1:
-            raise ConfigurationError(f"pools must be at least 1, not {self.pools}")
+        object.__setattr__(self, "pools", whole("pools", self.pools, 1))
 
 
 DEFAULT_LIMITS = Limits()

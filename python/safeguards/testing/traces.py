@@ -12,8 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from safeguards._values.numbers import MAX_SEED, whole
 from safeguards.core._lines import LongRowError, bounded
-from safeguards.exceptions import ConfigurationError, TraceError
+from safeguards.exceptions import TraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,9 @@ _MAX_SECONDS = Decimal(10**9)
 _MICROSECONDS = Decimal(1_000_000)
 # Prices times counts, whatever the caller's context is: too many digits would raise, not round.
 _EXACT = Context(prec=60, traps=[Inexact])
+
+
+_MOST_TOKENS = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,15 @@ class Price:
     def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
         """The exact price of one request.
 
+        Raises:
+            ArgumentTypeError: a count is no whole number.
+            ConfigurationError: a count is not from 0 to 10**15.
+
         >>> NOTIONAL_PRICE.cost(1_000, 200)
         Decimal('0.0045')
         """
-        read = _EXACT.multiply(self.input_tokens, Decimal(input_tokens))
-        written = _EXACT.multiply(self.output_tokens, Decimal(output_tokens))
+        read = _EXACT.multiply(self.input_tokens, whole("input_tokens", input_tokens, 0, _MOST_TOKENS))
+        written = _EXACT.multiply(self.output_tokens, whole("output_tokens", output_tokens, 0, _MOST_TOKENS))
         return _EXACT.scaleb(_EXACT.add(read, written), -6).normalize(_EXACT)
 
 
@@ -84,6 +92,7 @@ def agent_of(index: int, agents: int) -> str:
     >>> agent_of(0, 100), agent_of(1, 100)
     ('agent-58', 'agent-11')
     """
+    index, agents = whole("index", index, 0, MAX_SEED), whole("agents", agents, 1)
     digest = blake2b(index.to_bytes(8, "little"), digest_size=8).digest()
     return f"agent-{int.from_bytes(digest, 'little') % agents:0{len(str(agents - 1))}}"
 
@@ -159,8 +168,7 @@ class Trace:
             TraceError: the file cannot be read; it says where and why.
             ConfigurationError: `agents` is below 1.
         """
-        if agents < 1:
-            raise ConfigurationError(f"agents must be at least 1, not {agents}")
+        agents = whole("agents", agents, 1)
         path = Path(path)
         if not path.is_file():
             raise TraceError(f"{path}: no such file", path=str(path))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from decimal import Decimal
+from safeguards._values.arguments import instance, one_of, shown, text
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 __all__ = ["Decision", "DecisionStatus"]
 
 DecisionStatus = Literal["proposed", "applied", "vetoed", "pinned", "failed"]
+_KINDS = ("agent", "pool")
+_STATUSES = get_args(DecisionStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class Decision:
         status: `"proposed"` by a dry run; `"applied"`; `"vetoed"` by a callback; `"pinned"`, because its
             subject is; `"failed"`, for the reason in `error`.
         error: why it could not be applied.
+
+    Raises:
+        ArgumentTypeError: a field is of another type.
+        ConfigurationError: `kind` or `status` is no such word, or an amount is not finite.
 
     Example:
         >>> from datetime import UTC, datetime
@@ -61,6 +68,25 @@ class Decision:
     time: datetime | None = None
     status: DecisionStatus = "proposed"
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, _KINDS)
+        one_of("status", self.status, _STATUSES)
+        for name in ("subject", "reason", "controller"):
+            if type(getattr(self, name)) is not str:
+                text(name, getattr(self, name))
+        for name in ("old", "new"):
+            amount = getattr(self, name)
+            if not isinstance(amount, Decimal):
+                raise ArgumentTypeError(f"{name} must be a Decimal, not {shown(amount)}")
+            if not amount.is_finite():
+                raise ConfigurationError(f"{name} must be finite, not {shown(amount)}")
+        if not isinstance(self.inputs, Mapping):
+            raise ArgumentTypeError(f"inputs must be a mapping, not {shown(self.inputs)}")
+        if self.time is not None:
+            instance("time", self.time, datetime)
+        if self.error is not None:
+            instance("error", self.error, str)
 
     # Written out, because every decision passes here twice and `dataclasses.replace` takes thrice as long.
 

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, float_seconds, maybe_also, operation};
+use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
 use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::patience::patiently;
 use crate::receipt::PyReceipt;
@@ -89,8 +89,8 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<PyReceipt> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
@@ -121,8 +121,8 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
@@ -175,10 +175,10 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
         let (py, this) = (amount.py(), self.ledger.get());
@@ -210,10 +210,10 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyReservation>> {
         let (py, this) = (amount.py(), self.ledger.get());

@@ -1,13 +1,12 @@
 //! Allocation for Python: strategies, simulation, a population for one's own loop, the live selector.
 
-use numpy::{
-    PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn,
-    PyUntypedArrayMethods,
-};
+use numpy::{PyArray1, PyArray3, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safeguards_core::allocation as core;
 
+use crate::arguments::{quoted, text};
+use crate::array::{column, flags, matrix, tensor};
 use crate::error::{configuration_error, exception, no_thread};
 use crate::fork::{Gate, Shared};
 use crate::watched::watched;
@@ -89,11 +88,11 @@ impl PyStrategy {
 pub(crate) fn simulate_allocation<'py>(
     py: Python<'py>,
     strategy: &PyStrategy,
-    capacities: PyReadonlyArray2<'py, f64>,
+    capacities: &Bound<'py, PyAny>,
     n_agents: usize,
     trials: usize,
     seed: u64,
-    initial_attitudes: Option<PyReadonlyArrayDyn<'py, f64>>,
+    initial_attitudes: Option<&Bound<'py, PyAny>>,
     observation_noise: f64,
     careless_fraction: f64,
     task_units: u32,
@@ -102,9 +101,10 @@ pub(crate) fn simulate_allocation<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyArray3<i64>>> {
-    let capacities = read_capacities(&capacities)?;
+    let (capacities, [_, resources]) = matrix(capacities, "capacities")?;
+    let capacities = core::Capacities::new(capacities, resources).map_err(refuse)?;
     let shape = [trials, capacities.steps(), capacities.resources()];
-    let initial_attitudes = initial_attitudes.as_ref().map(read_attitudes);
+    let initial_attitudes = initial_attitudes.map(read_attitudes).transpose()?;
     let experiment = core::Experiment {
         agents: n_agents,
         trials,
@@ -125,16 +125,9 @@ pub(crate) fn simulate_allocation<'py>(
     PyArray1::from_vec(py, loads).reshape(shape)
 }
 
-fn read_capacities(capacities: &PyReadonlyArray2<'_, f64>) -> PyResult<core::Capacities> {
-    let resources = capacities.shape()[1];
-    core::Capacities::new(capacities.as_array().iter().copied().collect(), resources).map_err(refuse)
-}
-
-fn read_attitudes(attitudes: &PyReadonlyArrayDyn<'_, f64>) -> core::Attitudes {
-    core::Attitudes {
-        values: attitudes.as_array().iter().copied().collect(),
-        shape: attitudes.shape().to_vec(),
-    }
+fn read_attitudes(attitudes: &Bound<'_, PyAny>) -> PyResult<core::Attitudes> {
+    let (values, shape) = tensor(attitudes, "initial_attitudes")?;
+    Ok(core::Attitudes { values, shape })
 }
 
 /// N agents for one's own loop.
@@ -150,9 +143,9 @@ impl PyAgents {
         n_agents: usize,
         n_resources: usize,
         seed: u64,
-        initial_attitudes: Option<PyReadonlyArrayDyn<'_, f64>>,
+        initial_attitudes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let attitudes = initial_attitudes.as_ref().map(read_attitudes);
+        let attitudes = initial_attitudes.map(read_attitudes).transpose()?;
         let agents = core::Agents::new(&strategy.0, n_agents, n_resources, seed, attitudes.as_ref());
         Shared::new(py, agents.map_err(refuse)?).map(Self)
     }
@@ -161,9 +154,9 @@ impl PyAgents {
     fn choose<'py>(
         &self,
         py: Python<'py>,
-        capacities: PyReadonlyArray1<'py, f64>,
+        capacities: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<u16>>> {
-        let capacities = capacities.as_array().to_vec();
+        let capacities: Vec<f64> = column(capacities, "capacities")?;
         let choices = self.0.with(py, |agents| agents.choose(&capacities).map(<[u16]>::to_vec))?;
         Ok(PyArray1::from_vec(py, choices.map_err(refuse)?))
     }
@@ -172,11 +165,11 @@ impl PyAgents {
     fn update(
         &self,
         py: Python<'_>,
-        overloaded: PyReadonlyArray1<'_, bool>,
-        loads: Option<PyReadonlyArray1<'_, i64>>,
+        overloaded: &Bound<'_, PyAny>,
+        loads: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let overloaded = overloaded.as_array().to_vec();
-        let loads = loads.map(|loads| loads.as_array().to_vec());
+        let overloaded = flags(overloaded, "overloaded")?;
+        let loads: Option<Vec<i64>> = loads.map(|loads| column(loads, "loads")).transpose()?;
         self.0.with(py, |agents| agents.update(&overloaded, loads.as_deref()))?.map_err(refuse)
     }
 
@@ -209,13 +202,19 @@ impl PySelector {
     }
 
     /// The agent's resource in this step.
-    fn choose(&self, agent_id: &str) -> PyResult<u16> {
+    fn choose(&self, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<u16> {
         let _inside = self.gate.enter()?;
         self.selector.choose(agent_id).map_err(refuse)
     }
 
     /// What became of the agent's last choice; whether it was noted.
-    fn report(&self, py: Python<'_>, agent_id: &str, resource: u16, overloaded: bool) -> PyResult<bool> {
+    fn report(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        resource: u16,
+        overloaded: bool,
+    ) -> PyResult<bool> {
         let _inside = self.gate.enter()?;
         self.selector.report(agent_id, resource, overloaded).ok_or_else(|| unknown(py, agent_id))
     }
@@ -233,7 +232,7 @@ impl PySelector {
     }
 
     /// Makes room for another agent.
-    fn forget(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
+    fn forget(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<()> {
         let _inside = self.gate.enter()?;
         if self.selector.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
     }
@@ -261,7 +260,7 @@ impl PySelector {
 
 fn unknown(py: Python<'_>, agent: &str) -> PyErr {
     let fields = PyDict::new(py);
-    let message = format!("agent {agent:?} has not chosen a resource yet: call choose first");
+    let message = format!("agent {} has not chosen a resource yet: call choose first", quoted(agent));
     match fields.set_item("account", agent) {
         Ok(()) => exception(py, "UnknownAgentError", message, &fields),
         Err(error) => error,

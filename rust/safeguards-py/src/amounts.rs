@@ -9,6 +9,7 @@ use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError};
 use smallvec::SmallVec;
 
 use crate::amount::{charge, grant, to_decimal};
+use crate::arguments::{self, quoted};
 
 /// Amounts by resource type. The names belong to the items that they were read from.
 pub(crate) struct Amounts<'a>(SmallVec<[(&'a str, Amount); 4]>);
@@ -19,7 +20,7 @@ impl<'a> Amounts<'a> {
         let mut amounts = SmallVec::new();
         for (name, given) in items {
             let amount = grant(given, argument).or_else(|_| grant(given, &place(argument, name)))?;
-            amounts.push((name.to_str()?, amount));
+            amounts.push((arguments::text(name.as_any())?, amount));
         }
         Ok(Self(amounts))
     }
@@ -51,7 +52,7 @@ impl<'a> Given<'a> {
         for (name, given) in items {
             // The place is put into words only for the error.
             let amount = charge(given, argument).or_else(|_| charge(given, &place(argument, name)))?;
-            let name = name.to_str()?;
+            let name = arguments::text(name.as_any())?;
             match names.find(name) {
                 Some(resource) => self.bundle.set(resource, amount),
                 None => self.unknown = self.unknown.or(Some(name)),
@@ -70,7 +71,7 @@ impl<'a> Given<'a> {
 /// `amounts["gpu"]`
 #[cold]
 pub(crate) fn place(argument: &str, key: &Bound<'_, PyString>) -> String {
-    format!("{argument}[{:?}]", key.to_string_lossy())
+    format!("{argument}[{}]", quoted(&key.to_string_lossy()))
 }
 
 pub(crate) type Items<'py> = SmallVec<[(Bound<'py, PyString>, Bound<'py, PyAny>); 4]>;

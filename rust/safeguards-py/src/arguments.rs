@@ -1,9 +1,11 @@
 //! Arguments other than amounts, checked before anything is done.
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use numpy::PyUntypedArray;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyUnicodeEncodeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::PyDelta;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDelta, PyFloat};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{OperationId, Overage, Period, Request};
 
@@ -119,7 +121,10 @@ fn to_overage(py: Python<'_>, name: &str) -> PyResult<Overage> {
         "reject" => Ok(Overage::Reject),
         _ => Err(configuration_error(
             py,
-            format!("overage must be 'allow_with_overdraft', 'allow_if_available' or 'reject', not {name:?}"),
+            format!(
+                "overage must be 'allow_with_overdraft', 'allow_if_available' or 'reject', not {}",
+                quoted(name)
+            ),
         )),
     }
 }
@@ -149,21 +154,95 @@ pub(crate) fn check_priority(py: Python<'_>, priority: i64) -> PyResult<u8> {
     })
 }
 
+/// Text, for ids and names. What has no form in UTF-8 is of no type that is taken: PyO3 names the argument.
+#[inline]
+pub(crate) fn text<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    value.extract::<&str>().map_err(|error| not_text(value, error))
+}
+
+/// Text, or `None`.
+#[inline]
+pub(crate) fn optional_text<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Option<&'a str>> {
+    if value.is_none() { Ok(None) } else { text(value).map(Some) }
+}
+
+#[cold]
+fn not_text(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyUnicodeEncodeError>(value.py()) {
+        return error;
+    }
+    PyTypeError::new_err(format!("half of a surrogate pair is no Unicode: got {}", shown(value)))
+}
+
+/// A value as messages show it: its repr, shortened.
+#[cold]
+pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
+    let repr = value.repr().map(|repr| repr.to_string_lossy().into_owned());
+    shortened(repr.unwrap_or_else(|_| format!("a value of {}", value.get_type())))
+}
+
+/// A name as messages show it: in quotes, shortened.
+#[cold]
+pub(crate) fn quoted(name: &str) -> String {
+    shortened(format!("{name:?}"))
+}
+
+const SHOWN: usize = 100;
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
 /// A whole number; one beyond 64 bits is as far as they go, and out of every range.
 pub(crate) fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let unfit = || PyTypeError::new_err(format!("must be a whole number, not {}", shown(value)));
+    if value.is_instance_of::<PyBool>() || value.cast::<PyUntypedArray>().is_ok() {
+        return Err(unfit());
+    }
     value.extract::<i64>().or_else(|error| {
         if !error.is_instance_of::<PyOverflowError>(value.py()) {
-            return Err(error);
+            return Err(if error.is_instance_of::<PyTypeError>(value.py()) { unfit() } else { error });
         }
         Ok(if value.lt(0)? { i64::MIN } else { i64::MAX })
     })
 }
 
-/// A number of seconds; an int beyond every float is infinite.
-pub(crate) fn float_seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    value.extract::<f64>().or_else(|error| {
-        if error.is_instance_of::<PyOverflowError>(value.py()) { Ok(f64::INFINITY) } else { Err(error) }
-    })
+/// A priority, whose range is checked later.
+pub(crate) fn priority(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    whole(value).map_err(|error| naming(value, "priority", error))
+}
+
+/// Seconds that a reservation lives, whose range is checked later.
+#[inline]
+pub(crate) fn ttl_seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    real(value).map_err(|error| naming(value, "ttl_seconds", error))
+}
+
+#[cold]
+fn naming(value: &Bound<'_, PyAny>, argument: &str, error: PyErr) -> PyErr {
+    let is_of_type = error.is_instance_of::<PyTypeError>(value.py());
+    if is_of_type { PyTypeError::new_err(format!("{argument} {}", error.value(value.py()))) } else { error }
+}
+
+/// A number; NaN for what no float can hold.
+#[inline]
+pub(crate) fn real(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    match value.cast_exact::<PyFloat>() {
+        Ok(float) => Ok(float.value()),
+        Err(_) => read_float(value),
+    }
+}
+
+/// As Python code reads numbers: bools and arrays are none.
+#[cold]
+fn read_float(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    let read = READ.import(py, "safeguards._values.numbers", "as_float")?;
+    read.call1((value,))?.extract()
 }
 
 /// How many of something are kept.
@@ -203,5 +282,5 @@ pub(crate) fn period(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Period
         };
     }
     let text = "budget_period must be 'hourly', 'daily', 'weekly', 'monthly' or a timedelta";
-    Err(configuration_error(value.py(), format!("{text}, not {}", value.repr()?.to_string_lossy())))
+    Err(configuration_error(value.py(), format!("{text}, not {}", shown(value))))
 }

@@ -9,6 +9,7 @@ use pyo3::types::{PyDateTime, PyDelta, PyTzInfo};
 use pyo3::{PyTraverseError, PyVisit};
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 
+use crate::arguments::real;
 use crate::error::{configuration_error, seconds};
 use crate::time_zones;
 
@@ -169,12 +170,15 @@ fn to_duration(by: &Bound<'_, PyAny>) -> PyResult<Duration> {
     {
         return Ok(duration);
     }
-    let seconds = by.extract::<f64>().ok().filter(|_| !by.is_instance_of::<PyDelta>());
+    let seconds = if by.is_instance_of::<PyDelta>() { None } else { real(by).ok() };
     // Nanoseconds, rounded: seconds that came from nanoseconds go back to the same.
     seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or_else(|| {
         configuration_error(
             by.py(),
-            format!("a clock advances by seconds or a timedelta, not negative; got {by}"),
+            format!(
+                "a clock advances by seconds or a timedelta, not negative; got {}",
+                crate::arguments::shown(by)
+            ),
         )
     })
 }

@@ -10,6 +10,7 @@ use safeguards_core::clock::{Clock, Wall};
 use safeguards_core::ledger::{BudgetRefusal, Closed, Kind, Ledger, LedgerError, Settlement, WindowRefusal};
 
 use crate::amount::to_decimal;
+use crate::arguments::quoted;
 use crate::patience::patiently;
 use crate::resource_receipt::in_words;
 
@@ -43,11 +44,14 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr>
     let (name, message) = match error {
         LedgerError::UnknownAgent(id) => {
             fields.set_item("account", &*id)?;
-            ("UnknownAgentError", format!("no agent {id:?} is registered: call register_agent first"))
+            (
+                "UnknownAgentError",
+                format!("no agent {} is registered: call register_agent first", quoted(&id)),
+            )
         }
         LedgerError::UnknownPool(id) => {
             fields.set_item("account", &*id)?;
-            ("UnknownPoolError", format!("no pool {id:?} exists: call create_budget_pool first"))
+            ("UnknownPoolError", format!("no pool {} exists: call create_budget_pool first", quoted(&id)))
         }
         LedgerError::UnknownHandle(handle) => (
             "UnknownAgentError",
@@ -61,7 +65,7 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr>
             fields.set_item("idempotency_key", &*key)?;
             let text =
                 "was used for another agent, amount or operation type: use a new key for a new operation";
-            ("IdempotencyConflictError", format!("idempotency key {key:?} {text}"))
+            ("IdempotencyConflictError", format!("idempotency key {} {text}", quoted(&key)))
         }
         LedgerError::ReservationClosed { account, number, closed } => {
             let closed = AlreadyClosed::of(&closed, ledger);
@@ -100,9 +104,9 @@ fn unknown_resource(
     let advice = if known.is_empty() {
         "it has none: call initialize_budgets first".to_owned()
     } else {
-        format!("it has {}", known.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
+        format!("it has {}", known.iter().take(10).map(|name| quoted(name)).collect::<Vec<_>>().join(", "))
     };
-    Ok(format!("agent {account:?} has no budget for resource {resource:?}: {advice}"))
+    Ok(format!("agent {account:?} has no budget for resource {}: {advice}", quoted(resource)))
 }
 
 /// How a reservation was closed, in words.

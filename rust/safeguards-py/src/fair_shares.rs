@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -14,6 +14,8 @@ use safeguards_core::sharing::filling::{Claims, Limit, SharingError, fill};
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Items, by_resource, items, place, to_dict};
+use crate::arguments::{quoted, real, text};
+use crate::array::{column, matrix};
 use crate::error::{configuration_error, exception};
 
 /// Weights are factors that people can think of.
@@ -99,7 +101,7 @@ impl<'a, 'py> Names<'a, 'py> {
         if self.items.get(guess).is_some_and(|(known, _)| known.is(name)) {
             return Ok(Some(guess));
         }
-        Ok(self.places()?.get(name.to_str()?).copied())
+        Ok(self.places()?.get(text(name.as_any())?).copied())
     }
 
     fn places(&self) -> PyResult<&Places<'a>> {
@@ -107,7 +109,8 @@ impl<'a, 'py> Names<'a, 'py> {
             return Ok(places);
         }
         let names = self.items.iter().enumerate();
-        let places = names.map(|(place, (name, _))| Ok((name.to_str()?, place))).collect::<PyResult<_>>()?;
+        let places =
+            names.map(|(place, (name, _))| Ok((text(name.as_any())?, place))).collect::<PyResult<_>>()?;
         Ok(self.places.get_or_init(|| places))
     }
 }
@@ -173,8 +176,9 @@ impl Table<'_, '_> {
         let fields = PyDict::new(py);
         let filled = fields.set_item("resource", resource).and_then(|()| fields.set_item("known", &known));
         let text = format!(
-            "{argument} names resource {:?}, of which there is no capacity: capacities has {known:?}",
-            resource.to_string_lossy()
+            "{argument} names resource {}, of which there is no capacity: capacities has {}",
+            quoted(&resource.to_string_lossy()),
+            known.iter().take(10).map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
         );
         filled.map_or_else(|error| error, |()| exception(py, "UnknownResourceError", text, &fields))
     }
@@ -188,7 +192,7 @@ impl Table<'_, '_> {
             let row = &mut weights[row * width..][..width];
             // The place is put into words only for an error.
             let argument = || place("weights", agent);
-            if let Ok(weight) = weight.extract::<f64>() {
+            if let Ok(weight) = real(weight) {
                 row.fill(check_weight(weight, given.py(), argument)?);
                 continue;
             }
@@ -196,7 +200,7 @@ impl Table<'_, '_> {
             for (guess, (resource, weight)) in by_resource.iter().enumerate() {
                 let column = self.column(resource, guess, argument)?;
                 let argument = || place(&argument(), resource);
-                let weight = weight.extract::<f64>();
+                let weight = real(weight);
                 let weight =
                     weight.map_err(|_| PyTypeError::new_err(format!("{} must be a number", argument())))?;
                 row[column] = check_weight(weight, given.py(), argument)?;
@@ -231,7 +235,7 @@ fn unknown_agent(agent: &Bound<'_, PyString>, argument: &str) -> PyErr {
     let name = agent.to_string_lossy();
     configuration_error(
         agent.py(),
-        format!("{argument} names {name:?}, which demands nothing: add it to demands"),
+        format!("{argument} names {}, which demands nothing: add it to demands", quoted(&name)),
     )
 }
 
@@ -243,20 +247,25 @@ fn check_weight(weight: f64, py: Python<'_>, argument: impl FnOnce() -> String) 
     Err(configuration_error(py, format!("{argument} must be a weight from 1e-9 to 1e9, not {weight}")))
 }
 
+/// Floats, to be computed with in twice their precision.
+fn figures<T: From<f64>>(values: Vec<f64>) -> Vec<T> {
+    values.into_iter().map(Into::into).collect()
+}
+
 /// Tasks of agents whose demands stand in the rows of an array.
 #[pyfunction]
 pub(crate) fn fair_tasks<'py>(
     py: Python<'py>,
-    demands: PyReadonlyArray2<'py, f64>,
-    capacities: PyReadonlyArray1<'py, f64>,
-    weights: PyReadonlyArray1<'py, f64>,
-    caps: PyReadonlyArray1<'py, f64>,
+    demands: &Bound<'py, PyAny>,
+    capacities: &Bound<'py, PyAny>,
+    weights: &Bound<'py, PyAny>,
+    caps: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let claims = Claims {
-        capacities: capacities.as_array().iter().copied().map(Into::into).collect(),
-        demands: demands.as_array().iter().copied().map(Into::into).collect(),
-        weights: weights.as_array().to_vec(),
-        caps: caps.as_array().iter().copied().map(Into::into).collect(),
+        capacities: figures(column(capacities, "capacities")?),
+        demands: figures(matrix(demands, "demands")?.0),
+        weights: column(weights, "weights")?,
+        caps: figures(column(caps, "caps")?),
     };
     let filling = py.detach(|| fill(&claims)).map_err(|SharingError::Unbounded(row)| {
         configuration_error(

@@ -1,6 +1,6 @@
 //! Forecasts of windows for Python: a panel of agents at once, and the learner beside a ledger.
 
-use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDict, PyTuple};
 use safeguards_core::clock::Wall;
@@ -8,6 +8,8 @@ use safeguards_core::forecast as core;
 use safeguards_core::workers::Stop;
 
 use crate::amount::{charge, to_decimal};
+use crate::arguments::text;
+use crate::array::{column, is_of_floats, matrix};
 use crate::clock::{from_datetime, to_datetime};
 use crate::error::{configuration_error, no_thread};
 use crate::fork::Shared;
@@ -32,17 +34,16 @@ fn refuse(error: core::ForecastError) -> PyErr {
 #[expect(clippy::too_many_arguments, reason = "keyword arguments, one for each field of the request")]
 pub(crate) fn forecast_usage<'py>(
     py: Python<'py>,
-    usage: PyReadonlyArray2<'py, f64>,
-    first: PyReadonlyArray1<'py, i64>,
+    usage: &Bound<'py, PyAny>,
+    first: &Bound<'py, PyAny>,
     lead: usize,
     length: usize,
     level: f64,
     margin: f64,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let hours = usage.shape()[1];
-    let rows: Vec<f64> = usage.as_array().iter().copied().collect();
-    let first: Vec<usize> = first.as_array().iter().map(|hour| natural(*hour)).collect();
+    let (rows, [_, hours]) = matrix(usage, "usage")?;
+    let first: Vec<usize> = column(first, "first")?.into_iter().map(natural).collect();
     let panel = core::Panel { usage: &rows, hours, first: &first };
     let request = core::Request { lead, length, level, margin };
     let stop = Stop::default();
@@ -87,7 +88,7 @@ impl PyUsageLearner {
     fn load(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         at: Vec<i64>,
         amounts: &Bound<'_, PyAny>,
         now: &Bound<'_, PyDateTime>,
@@ -104,7 +105,11 @@ impl PyUsageLearner {
     }
 
     /// start, usage of each quarter-hour, data points.
-    fn usage<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    fn usage<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let known = self.0.with(py, |learner| learner.usage(agent_id))?;
         let tuple = |known: core::KnownUsage| {
             let quarters = PyArray1::from_vec(py, known.quarters);
@@ -117,7 +122,7 @@ impl PyUsageLearner {
     fn predict<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         start: &Bound<'py, PyDateTime>,
         hours: usize,
         level: f64,
@@ -150,15 +155,15 @@ impl PyUsageLearner {
     }
 
     /// Memory of an agent.
-    fn bytes(&self, py: Python<'_>, agent_id: &str) -> PyResult<Option<usize>> {
+    fn bytes(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<Option<usize>> {
         self.0.with(py, |learner| learner.bytes(agent_id))
     }
 }
 
 /// Amounts, or a float64 array of them.
 fn read_amounts(amounts: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
-    if let Ok(array) = amounts.extract::<PyReadonlyArray1<'_, f64>>() {
-        return Ok(array.as_array().to_vec());
+    if is_of_floats(amounts) {
+        return column(amounts, "amounts");
     }
     #[expect(
         clippy::cast_precision_loss,

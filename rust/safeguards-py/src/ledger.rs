@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{IntoPyArray, PyArray1};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyException, PyTypeError};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyTuple};
 use safeguards_core::amount::Amount;
@@ -18,8 +18,10 @@ use safeguards_core::ledger::{
 use crate::account::PyAccount;
 use crate::amount::{charge, grant, signed, to_decimal};
 use crate::arguments::{
-    Also, Asked, check_id, check_priority, count, float_seconds, maybe_also, operation, period, whole,
+    Also, Asked, check_id, check_priority, count, maybe_also, operation, optional_text, period, priority,
+    real, text, ttl_seconds, whole,
 };
+use crate::array::column;
 use crate::clock::{self, from_datetime};
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
@@ -258,11 +260,11 @@ impl PyLedger {
     #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None))]
     fn debit(
         slf: &Bound<'_, Self>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<PyReceipt> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
@@ -292,11 +294,11 @@ impl PyLedger {
     #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None))]
     fn try_debit(
         slf: &Bound<'_, Self>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
@@ -350,13 +352,13 @@ impl PyLedger {
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         slf: &Bound<'_, Self>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
         let (this, py) = (slf.get(), slf.py());
@@ -386,13 +388,13 @@ impl PyLedger {
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         slf: &Bound<'_, Self>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyReservation>> {
         let (this, py) = (slf.get(), slf.py());
@@ -418,15 +420,15 @@ impl PyLedger {
     /// the result would, for as many items as were done.
     ///
     /// Args:
-    ///     handles: agents by `handle`, shape (n,), dtype uint32.
-    ///     units: amounts in units of 1e-9, shape (n,), dtype int64.
+    ///     handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.
+    ///     units: amounts in units of 1e-9, shape (n,), dtype int64, in any layout.
     ///     operation_type: what for, at most 256 bytes.
     ///
     /// Returns:
     ///     Which items were admitted, shape (n,), dtype bool.
     ///
     /// Raises:
-    ///     TypeError: not a one-dimensional array of that dtype.
+    ///     TypeError: not a one-dimensional array of that dtype in native byte order, or one with a mask.
     ///     ConfigurationError: the arrays differ in length, or an amount is negative.
     ///     UnknownAgentError: a handle names no registered agent.
     ///     KeyboardInterrupt: Ctrl-C ended it after the first `len(error.admitted)` items.
@@ -441,12 +443,12 @@ impl PyLedger {
         slf: &Bound<'py, Self>,
         handles: &Bound<'py, PyAny>,
         units: &Bound<'py, PyAny>,
-        operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let (this, py) = (slf.get(), slf.py());
         let (core, operation) = (this.core(py)?, operation(this, py, operation_type)?);
         // Copies: another thread may write to the arrays while the interpreter is let go.
-        let (handles, units) = (to_vec::<u32>(handles, "handles")?, to_vec::<i64>(units, "units")?);
+        let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
         let (outcome, interrupt) = until_interrupted(py, core, |signals| {
             core.debit_many_while(&handles, &units, operation, || signals.may())
         });
@@ -482,8 +484,8 @@ impl PyLedger {
     fn transfer(
         &self,
         py: Python<'_>,
-        from_agent_id: &str,
-        to_agent_id: &str,
+        #[pyo3(from_py_with = text)] from_agent_id: &str,
+        #[pyo3(from_py_with = text)] to_agent_id: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let amount = grant(amount, "amount")?;
@@ -514,10 +516,10 @@ impl PyLedger {
     fn _create_pool(
         &self,
         py: Python<'_>,
-        pool_id: &str,
+        #[pyo3(from_py_with = text)] pool_id: &str,
         initial_budget: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = whole)] priority: i64,
-        parent_id: Option<&str>,
+        #[pyo3(from_py_with = priority)] priority: i64,
+        #[pyo3(from_py_with = optional_text)] parent_id: Option<&str>,
         budget_period: Option<&Bound<'_, PyAny>>,
         timezone: Option<time_zones::Zone>,
     ) -> PyResult<()> {
@@ -555,13 +557,13 @@ impl PyLedger {
     fn register_agent<'py>(
         &self,
         agent_id: Bound<'py, pyo3::types::PyString>,
-        pool_id: &str,
-        #[pyo3(from_py_with = whole)] priority: i64,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = priority)] priority: i64,
         initial_budget: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, pyo3::types::PyString>> {
         let py = agent_id.py();
         let budget = initial_budget.map_or(Ok(Amount::ZERO), |budget| grant(budget, "initial_budget"))?;
-        let id = agent_id.to_str()?;
+        let id = text(agent_id.as_any())?;
         check_id(py, "agent_id", id)?;
         let priority = check_priority(py, priority)?;
         self.answer(py, self.ask(py, |core| core.register_agent(id, pool_id, priority, budget))?)?;
@@ -578,7 +580,7 @@ impl PyLedger {
     ///     >>> coordinator.unregister_agent("bot")
     ///     >>> coordinator.get_all_agent_ids()
     ///     []
-    fn unregister_agent(&self, py: Python<'_>, agent_id: &str) -> PyResult<()> {
+    fn unregister_agent(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<()> {
         self.answer(py, self.ask(py, |core| core.unregister_agent(agent_id))?)
     }
 
@@ -591,7 +593,7 @@ impl PyLedger {
     ///     >>> account = coordinator.account("bot")
     ///     >>> account.try_debit("0.10"), account.budget
     ///     (True, Decimal('0.9'))
-    fn account(slf: &Bound<'_, Self>, agent_id: &str) -> PyResult<PyAccount> {
+    fn account(slf: &Bound<'_, Self>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<PyAccount> {
         let (this, py) = (slf.get(), slf.py());
         Ok(PyAccount::new(slf, this.answer(py, this.ask(py, |core| core.agent(agent_id))?)?))
     }
@@ -604,7 +606,7 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.handle("bot")
     ///     0
-    fn handle(&self, py: Python<'_>, agent_id: &str) -> PyResult<u32> {
+    fn handle(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<u32> {
         self.answer(py, self.ask(py, |core| core.handle(agent_id))?)
     }
 
@@ -618,7 +620,11 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.get_budget("bot")
     ///     Decimal('1')
-    fn get_budget<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get_budget<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(
             py,
@@ -638,7 +644,11 @@ impl PyLedger {
     ///     >>> coordinator.update_budget("bot", 50)
     ///     >>> coordinator.get_budget("bot"), coordinator.get_available("bot")
     ///     (Decimal('50'), Decimal('10'))
-    fn get_available<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get_available<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(
             py,
@@ -663,7 +673,12 @@ impl PyLedger {
     ///     >>> coordinator.update_budget("bot", "2.50")
     ///     >>> coordinator.get_budget("bot")
     ///     Decimal('2.5')
-    fn update_budget(&self, py: Python<'_>, agent_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn update_budget(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        budget: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.ask(py, |core| core.update_budget(agent_id, budget))?)
     }
@@ -691,7 +706,7 @@ impl PyLedger {
     fn adjust_budget<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         change: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let change = signed(change, "change")?;
@@ -706,7 +721,11 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.get_pool_budget("team")
     ///     Decimal('10')
-    fn get_pool_budget<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn get_pool_budget<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(
             py,
@@ -729,7 +748,12 @@ impl PyLedger {
     ///     >>> coordinator.update_pool_budget("team", 20)
     ///     >>> coordinator.get_pool_budget("team")
     ///     Decimal('20')
-    fn update_pool_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn update_pool_budget(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        budget: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.ask(py, |core| core.update_pool_budget(pool_id, budget))?)
     }
@@ -757,7 +781,7 @@ impl PyLedger {
     fn adjust_pool_budget<'py>(
         &self,
         py: Python<'py>,
-        pool_id: &str,
+        #[pyo3(from_py_with = text)] pool_id: &str,
         change: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let change = signed(change, "change")?;
@@ -776,7 +800,12 @@ impl PyLedger {
     ///     >>> coordinator.update_period_budget(pool, 7)
     ///     >>> coordinator.get_pool_budget(pool)
     ///     Decimal('5')
-    fn update_period_budget(&self, py: Python<'_>, pool_id: &str, budget: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn update_period_budget(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        budget: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
         self.answer(py, self.ask(py, |core| core.set_period_budget(pool_id, budget))?)
     }
@@ -791,7 +820,11 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.get_agent_priority("bot")
     ///     5
-    fn get_agent_priority(&self, py: Python<'_>, agent_id: &str) -> PyResult<u8> {
+    fn get_agent_priority(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<u8> {
         let core = self.core(py)?;
         let snapshot = patiently(py, core, || core.with_agent(agent_id, |agent| core.snapshot(agent)));
         Ok(self.answer(py, snapshot)?.priority)
@@ -805,7 +838,11 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.get_pool_agents("team")
     ///     ['bot']
-    fn get_pool_agents(&self, py: Python<'_>, pool_id: &str) -> PyResult<Vec<String>> {
+    fn get_pool_agents(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Vec<String>> {
         Ok(reports::strings(self.answer(py, self.ask(py, |core| core.members(pool_id, Kind::Agent))?)?))
     }
 
@@ -832,15 +869,20 @@ impl PyLedger {
         self.process.check(py)
     }
 
-    fn _has_pool(&self, py: Python<'_>, pool_id: &str) -> PyResult<bool> {
+    fn _has_pool(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<bool> {
         Ok(self.core(py)?.has_pool(pool_id))
     }
 
-    fn _pin(&self, py: Python<'_>, account_id: &str, is_pinned: bool) -> PyResult<()> {
+    fn _pin(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] account_id: &str,
+        is_pinned: bool,
+    ) -> PyResult<()> {
         self.answer(py, self.ask(py, |core| core.pin(account_id, is_pinned))?)
     }
 
-    fn _is_pinned(&self, py: Python<'_>, account_id: &str) -> PyResult<bool> {
+    fn _is_pinned(&self, py: Python<'_>, #[pyo3(from_py_with = text)] account_id: &str) -> PyResult<bool> {
         Ok(self.core(py)?.is_pinned(account_id))
     }
 
@@ -848,26 +890,39 @@ impl PyLedger {
         Ok(reports::strings(self.core(py)?.pinned()))
     }
 
-    fn _agents_below(&self, py: Python<'_>, pool_id: &str) -> PyResult<usize> {
+    fn _agents_below(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<usize> {
         self.answer(py, self.ask(py, |core| core.agents_below(pool_id))?)
     }
 
-    fn _pool_refusals(&self, py: Python<'_>, pool_id: &str) -> PyResult<u64> {
+    fn _pool_refusals(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<u64> {
         self.answer(py, self.ask(py, |core| core.refusals(pool_id))?)
     }
 
-    fn _pool_renewal<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    fn _pool_renewal<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let renewal = self.answer(py, self.ask(py, |core| core.renewal(pool_id))?)?;
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
     }
 
-    fn _watch_low(&self, py: Python<'_>, pool_id: &str, low: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    fn _watch_low(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        low: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let low = low.map(|low| grant(low, "low")).transpose()?;
         let core = self.core(py)?;
         self.answer(py, at_length(py, core, || core.watch_low(pool_id, low)))
     }
 
-    fn _agent_snapshot<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn _agent_snapshot<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::snapshot(
             py,
@@ -879,7 +934,11 @@ impl PyLedger {
     }
 
     /// spent, remaining, reserved, usages, refusals
-    fn _agent_activity<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn _agent_activity<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::activity(
             py,
@@ -890,7 +949,11 @@ impl PyLedger {
         )
     }
 
-    fn _pool_snapshot<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn _pool_snapshot<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::snapshot(
             py,
@@ -904,7 +967,7 @@ impl PyLedger {
     fn _usage<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         start: &Bound<'py, PyDateTime>,
         end: &Bound<'py, PyDateTime>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
@@ -916,14 +979,22 @@ impl PyLedger {
         usage.iter().map(|usage| reports::usage(py, core, usage)).collect()
     }
 
-    fn _agent_events<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    fn _agent_events<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
         let events =
             self.answer(py, patiently(py, core, || core.with_agent(agent_id, |agent| core.events(agent))))?;
         events.iter().map(|event| reports::event(py, core, event)).collect()
     }
 
-    fn _pool_events<'py>(&self, py: Python<'py>, pool_id: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    fn _pool_events<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
         let events =
             self.answer(py, patiently(py, core, || core.pool(pool_id).and_then(|pool| core.events(&pool))))?;
@@ -954,22 +1025,6 @@ fn with_admitted(raised: PyErr, admitted: &Bound<'_, PyArray1<bool>>, done: usiz
     raised
 }
 
-/// A copy of a one-dimensional array of exactly this type.
-fn to_vec<T: Element + Copy>(array: &Bound<'_, PyAny>, argument: &str) -> PyResult<Vec<T>> {
-    if let Ok(array) = array.extract::<PyReadonlyArray1<'_, T>>() {
-        return Ok(array.as_array().to_vec());
-    }
-    let dtype = T::get_dtype(array.py());
-    let got = match array.cast::<PyUntypedArray>() {
-        Ok(other) => format!("shape {:?} and dtype {}", other.shape(), other.dtype()),
-        Err(_) => array.get_type().name()?.to_string(),
-    };
-    Err(PyTypeError::new_err(format!(
-        "{argument} must be a numpy array of shape (n,) and dtype {dtype}, not {got}: make one with \
-         numpy.asarray({argument}, dtype=numpy.{dtype})"
-    )))
-}
-
 fn shares(value: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
-    value.try_iter()?.map(|share| share?.extract()).collect()
+    value.try_iter()?.map(|share| real(&share?)).collect()
 }

@@ -17,6 +17,7 @@ mod allocation;
 mod amount;
 mod amounts;
 mod arguments;
+mod array;
 mod clock;
 mod cost_benefit;
 mod decimal_layout;

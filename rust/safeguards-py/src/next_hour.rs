@@ -1,10 +1,11 @@
 //! The streaming forecaster for Python: arrays in, arrays out.
 
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 use safeguards_core::forecast as core;
 use safeguards_core::workers::Stop;
 
+use crate::array::{column, flags, matrix};
 use crate::error::configuration_error;
 use crate::fork::Shared;
 use crate::watched::watched;
@@ -67,11 +68,11 @@ impl PyNextHour {
     fn observe(
         &self,
         py: Python<'_>,
-        demand: PyReadonlyArray1<'_, f64>,
-        at_least: Option<PyReadonlyArray1<'_, bool>>,
+        demand: &Bound<'_, PyAny>,
+        at_least: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let demand = demand.as_array().to_vec();
-        let at_least = at_least.map(|at_least| at_least.as_array().to_vec());
+        let demand: Vec<f64> = column(demand, "demand")?;
+        let at_least = at_least.map(|at_least| flags(at_least, "at_least")).transpose()?;
         self.0.with(py, |series| series.observe(&demand, at_least.as_deref()))?.map_err(refuse)
     }
 
@@ -162,12 +163,11 @@ impl PyNextHour {
     fn replay<'py>(
         &self,
         py: Python<'py>,
-        demand: PyReadonlyArray2<'py, f64>,
+        demand: &Bound<'py, PyAny>,
         probability: Option<f64>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let [rows, steps] = [demand.shape()[0], demand.shape()[1]];
+        let (demand, [rows, steps]) = matrix(demand, "demand")?;
         let outlook = probability.map_or(core::Outlook::Forecast, core::Outlook::Quantile);
-        let demand: Vec<f64> = demand.as_array().iter().copied().collect();
         let stop = Stop::default();
         // On a copy, so that one that is interrupted has seen nothing.
         let replay = |series: &mut core::NextHour| {
@@ -207,8 +207,8 @@ impl PyNextHour {
     ///     >>> forecaster.retain(np.array([True, False, True]))
     ///     >>> forecaster.n_series
     ///     2
-    fn retain(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<()> {
-        let keep = keep.as_array().to_vec();
+    fn retain(&self, py: Python<'_>, keep: &Bound<'_, PyAny>) -> PyResult<()> {
+        let keep = flags(keep, "keep")?;
         self.0.with(py, |series| series.retain(&keep))?.map_err(refuse)
     }
 

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use safeguards_core::window::{MAX_LIMIT_UNITS, Precision};
 
 use crate::amount::{charge, grant, to_decimal};
-use crate::arguments::{operation, timedelta_nanos};
+use crate::arguments::{operation, optional_text, text, timedelta_nanos};
 use crate::error::{configuration_error, seconds};
 use crate::ledger::{PyLedger, admitted};
 
@@ -38,7 +38,7 @@ impl PyRateLimiter {
     fn _set_rate_limit(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         max_budget: &Bound<'_, PyAny>,
         time_window: &Bound<'_, PyAny>,
         exact: bool,
@@ -60,7 +60,7 @@ impl PyRateLimiter {
     fn _remove_rate_limit(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         time_window: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let this = self.ledger.get();
@@ -79,7 +79,12 @@ impl PyRateLimiter {
     /// Example:
     ///     >>> limiter.check_rate_limit("bot", "0.80"), limiter.check_rate_limit("bot", "1.20")
     ///     (True, False)
-    fn check_rate_limit(&self, py: Python<'_>, agent_id: &str, amount: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn check_rate_limit(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
         let fits = this.ask(py, |core| core.check_rate_limit(agent_id, amount))?;
         Ok(this.answer(py, admitted(fits))?.is_some())
@@ -107,9 +112,9 @@ impl PyRateLimiter {
     fn record_usage(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
     ) -> PyResult<()> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
         let operation = operation(this, py, operation_type)?;
@@ -129,7 +134,12 @@ impl PyRateLimiter {
     ///     >>> limiter.acquire("bot", "0.80")
     ///     Traceback (most recent call last):
     ///     safeguards.exceptions.RateLimitExceededError: agent "bot" may spend 1 in 60 s and cannot...
-    fn acquire(&self, py: Python<'_>, agent_id: &str, amount: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
         this.answer(py, this.ask(py, |core| core.acquire(agent_id, amount))?)
     }
@@ -143,7 +153,12 @@ impl PyRateLimiter {
     /// Example:
     ///     >>> limiter.try_acquire("bot", "0.80"), limiter.try_acquire("bot", "0.80")
     ///     (True, False)
-    fn try_acquire(&self, py: Python<'_>, agent_id: &str, amount: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn try_acquire(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
         Ok(this.answer(py, admitted(this.ask(py, |core| core.acquire(agent_id, amount))?))?.is_some())
     }
@@ -173,7 +188,7 @@ impl PyRateLimiter {
     fn get_retry_after(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amount: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<f64> {
         let this = self.ledger.get();
@@ -182,7 +197,11 @@ impl PyRateLimiter {
         Ok(nanos.map_or(f64::INFINITY, seconds))
     }
 
-    fn _windows<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Vec<WindowTuple<'py>>> {
+    fn _windows<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Vec<WindowTuple<'py>>> {
         let this = self.ledger.get();
         let windows = this.answer(py, this.ask(py, |core| core.windows(agent_id))?)?;
         let decimals = |units| to_decimal(py, units);

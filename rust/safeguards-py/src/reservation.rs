@@ -6,7 +6,7 @@ use safeguards_core::amount::Amount;
 use safeguards_core::ledger::Reservation;
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::float_seconds;
+use crate::arguments::ttl_seconds;
 use crate::handle::{Handle, Ready};
 use crate::ledger::PyLedger;
 use crate::receipt::PyReceipt;
@@ -131,7 +131,7 @@ impl PyReservation {
     ///     >>> reservation.state
     ///     'active'
     ///     >>> reservation.release()
-    fn extend(&self, py: Python<'_>, #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64) -> PyResult<()> {
+    fn extend(&self, py: Python<'_>, #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64) -> PyResult<()> {
         self.0.extend(py, ttl_seconds)
     }
 

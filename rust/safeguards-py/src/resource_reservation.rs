@@ -6,7 +6,7 @@ use pyo3::types::PyDict;
 use safeguards_core::ledger::{Bundle, Reservation};
 
 use crate::amounts::{Given, bundle_to_dict, by_resource};
-use crate::arguments::float_seconds;
+use crate::arguments::ttl_seconds;
 use crate::handle::{Handle, Ready, Reservable};
 use crate::ledger::PyLedger;
 use crate::resource_receipt::PyResourceReceipt;
@@ -134,7 +134,7 @@ impl PyResourceReservation {
     ///     >>> reservation.state
     ///     'active'
     ///     >>> reservation.release()
-    fn extend(&self, py: Python<'_>, #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64) -> PyResult<()> {
+    fn extend(&self, py: Python<'_>, #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64) -> PyResult<()> {
         self.0.extend(py, ttl_seconds)
     }
 

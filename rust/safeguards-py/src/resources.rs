@@ -11,7 +11,7 @@ use safeguards_core::ledger::{
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Given, by_resource, to_dict};
-use crate::arguments::{check_id, float_seconds, on_cancel_fault, operation, terms};
+use crate::arguments::{check_id, on_cancel_fault, operation, optional_text, terms, text, ttl_seconds};
 use crate::clock::from_datetime;
 use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::patience::{at_length, patiently};
@@ -129,7 +129,12 @@ impl PyResourceBudgets {
     ///     >>> multi_resource.initialize_budgets("bot", {"calls": 50, "gigabytes": "2.5"})
     ///     >>> multi_resource.get_budgets("bot")
     ///     {'calls': Decimal('50'), 'gigabytes': Decimal('2.5')}
-    fn initialize_budgets(&self, py: Python<'_>, agent_id: &str, budgets: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn initialize_budgets(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        budgets: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let items = by_resource(budgets, "budgets")?;
         let amounts = Amounts::granted(&items, "budgets")?;
         for (name, _) in amounts.iter() {
@@ -159,8 +164,8 @@ impl PyResourceBudgets {
     fn update_budget(
         &self,
         py: Python<'_>,
-        agent_id: &str,
-        resource_type: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text)] resource_type: &str,
         budget: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (this, budget) = (self.ledger.get(), grant(budget, "budget")?);
@@ -179,8 +184,8 @@ impl PyResourceBudgets {
     fn get_budget<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
-        resource_type: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text)] resource_type: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         to_decimal(
             py,
@@ -196,7 +201,11 @@ impl PyResourceBudgets {
     /// Example:
     ///     >>> multi_resource.get_budgets("bot")
     ///     {'calls': Decimal('100'), 'seconds': Decimal('10')}
-    fn get_budgets<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyDict>> {
+    fn get_budgets<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let resources = self.of_agent(py, agent_id, |core, agent| core.resources(agent))?;
         to_dict(py, resources.iter().map(|found| (&*found.resource, found.balance.remaining)))
     }
@@ -209,7 +218,11 @@ impl PyResourceBudgets {
     /// Example:
     ///     >>> multi_resource.get_resource_types("bot")
     ///     ['calls', 'seconds']
-    fn get_resource_types(&self, py: Python<'_>, agent_id: &str) -> PyResult<Vec<String>> {
+    fn get_resource_types(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Vec<String>> {
         let resources = self.of_agent(py, agent_id, |core, agent| core.resources(agent))?;
         Ok(resources.iter().map(|found| found.resource.to_string()).collect())
     }
@@ -232,8 +245,8 @@ impl PyResourceBudgets {
     fn has_sufficient_budget(
         &self,
         py: Python<'_>,
-        agent_id: &str,
-        resource_type: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text)] resource_type: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let amount = charge(amount, "amount")?;
@@ -280,10 +293,10 @@ impl PyResourceBudgets {
     fn debit(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<PyResourceReceipt> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
         let (core, mut given) = (this.core(py)?, Given::default());
@@ -320,10 +333,10 @@ impl PyResourceBudgets {
     fn try_debit(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
         let (core, mut given) = (this.core(py)?, Given::default());
@@ -382,12 +395,12 @@ impl PyResourceBudgets {
     fn reserve(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyResourceReservation> {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
@@ -416,12 +429,12 @@ impl PyResourceBudgets {
     fn try_reserve(
         &self,
         py: Python<'_>,
-        agent_id: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = float_seconds)] ttl_seconds: f64,
-        overage: &str,
-        operation_type: Option<&str>,
-        idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyResourceReservation>> {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
@@ -452,7 +465,12 @@ impl PyResourceBudgets {
     ///     >>> multi_resource.debit("bot", {"calls": 40})
     ///     Traceback (most recent call last):
     ///     safeguards.exceptions.BudgetExceededError: all agents together cannot pay 40 of "calls": 30...
-    fn set_capacity(&self, py: Python<'_>, resource_type: &str, capacity: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_capacity(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] resource_type: &str,
+        capacity: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let (this, capacity) = (self.ledger.get(), grant(capacity, "capacity")?);
         check_id(py, "a resource type", resource_type)?;
         let core = this.core(py)?;
@@ -468,7 +486,11 @@ impl PyResourceBudgets {
     ///     >>> multi_resource.set_capacity("calls", 30)
     ///     >>> multi_resource.remove_capacity("calls"), multi_resource.remove_capacity("calls")
     ///     (True, False)
-    fn remove_capacity(&self, py: Python<'_>, resource_type: &str) -> PyResult<bool> {
+    fn remove_capacity(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] resource_type: &str,
+    ) -> PyResult<bool> {
         let core = self.ledger.get().core(py)?;
         self.ledger.get().answer(py, at_length(py, core, || core.remove_capacity(resource_type)))
     }
@@ -481,7 +503,11 @@ impl PyResourceBudgets {
     ///     True
     ///     >>> multi_resource.get_capacity("calls"), multi_resource.get_capacity("seconds")
     ///     (Decimal('29'), None)
-    fn get_capacity<'py>(&self, py: Python<'py>, resource_type: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn get_capacity<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] resource_type: &str,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let found = self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
         found.map(|found| to_decimal(py, found.balance.remaining)).transpose()
     }
@@ -491,14 +517,18 @@ impl PyResourceBudgets {
     fn _metrics<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
-        resource_type: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text)] resource_type: &str,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let found = self.of_agent(py, agent_id, |core, agent| core.resource(agent, resource_type))?;
         reports::resource(py, &found)
     }
 
-    fn _all_metrics<'py>(&self, py: Python<'py>, agent_id: &str) -> PyResult<Bound<'py, PyDict>> {
+    fn _all_metrics<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for found in self.of_agent(py, agent_id, |core, agent| core.resources(agent))? {
             dict.set_item(&*found.resource, reports::resource(py, &found)?)?;
@@ -509,7 +539,7 @@ impl PyResourceBudgets {
     fn _capacity_metrics<'py>(
         &self,
         py: Python<'py>,
-        resource_type: &str,
+        #[pyo3(from_py_with = text)] resource_type: &str,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let found: Option<ResourceSnapshot> =
             self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
@@ -519,8 +549,8 @@ impl PyResourceBudgets {
     fn _usage<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
-        resource_type: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text)] resource_type: &str,
         start: &Bound<'py, PyDateTime>,
         end: &Bound<'py, PyDateTime>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
@@ -533,8 +563,8 @@ impl PyResourceBudgets {
     fn _events<'py>(
         &self,
         py: Python<'py>,
-        agent_id: &str,
-        resource_type: &str,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text)] resource_type: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let events = self.of_agent(py, agent_id, |core, agent| core.resource_events(agent, resource_type))?;
         events.iter().map(|event| reports::event(py, &self.ledger.get().ledger, event)).collect()

@@ -1,11 +1,11 @@
 //! Learnt budgets for Python: the table of values, and what hindsight would have reached.
 
-use numpy::{PyArray1, PyArray2, PyArray4, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
-use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArray4, PyArrayMethods};
 use pyo3::prelude::*;
 use safeguards_core::rl as core;
 use safeguards_core::workers::Stop;
 
+use crate::array::{column, matrix, tensor};
 use crate::error::{configuration_error, no_thread};
 use crate::fork::Shared;
 use crate::watched::watched;
@@ -18,16 +18,8 @@ fn refuse(error: core::RlError) -> PyErr {
     })
 }
 
-type Floats<'py> = PyReadonlyArray1<'py, f64>;
-type Places<'py> = (PyReadonlyArray1<'py, i64>, Floats<'py>, Floats<'py>);
-
-fn floats(array: &Floats<'_>) -> Vec<f64> {
-    array.as_array().to_vec()
-}
-
-fn rows(array: &PyReadonlyArray2<'_, f64>) -> Vec<f64> {
-    array.as_array().iter().copied().collect()
-}
+type Array<'py> = Bound<'py, PyAny>;
+type Places<'py> = (Array<'py>, Array<'py>, Array<'py>);
 
 /// What is no class is refused by the core.
 fn class(number: i64) -> usize {
@@ -39,10 +31,12 @@ fn same_length(name: &'static str, expected: usize, given: usize) -> PyResult<()
 }
 
 fn situations((classes, shares, budgets): &Places<'_>) -> PyResult<Vec<core::Situation>> {
+    let (classes, shares) = (column(classes, "classes")?, column(shares, "shares")?);
+    let budgets = column(budgets, "budgets")?;
     same_length("shares", classes.len(), shares.len())?;
     same_length("budgets", classes.len(), budgets.len())?;
-    let columns = classes.as_array().into_iter().zip(shares.as_array()).zip(budgets.as_array());
-    let situation = |((&number, &share), &budget)| core::Situation { class: class(number), share, budget };
+    let columns = classes.into_iter().zip(shares).zip(budgets);
+    let situation = |((number, share), budget)| core::Situation { class: class(number), share, budget };
     Ok(columns.map(situation).collect())
 }
 
@@ -76,16 +70,16 @@ impl PyQTable {
     fn new(
         py: Python<'_>,
         classes: usize,
-        shares: Floats<'_>,
-        budgets: Floats<'_>,
+        shares: &Array<'_>,
+        budgets: &Array<'_>,
         actions: usize,
-        values: Option<PyReadonlyArrayDyn<'_, f64>>,
+        values: Option<&Array<'_>>,
     ) -> PyResult<Self> {
-        let shares = core::Axis::new("shares", floats(&shares)).map_err(refuse)?;
-        let budgets = core::Axis::new("budgets", floats(&budgets)).map_err(refuse)?;
+        let shares = core::Axis::new("shares", column(shares, "shares")?).map_err(refuse)?;
+        let budgets = core::Axis::new("budgets", column(budgets, "budgets")?).map_err(refuse)?;
         let table = core::QTable::new(classes, shares, budgets, actions).map_err(refuse)?;
         let table = match values {
-            Some(values) => table.with_values(values.as_array().iter().copied().collect()).map_err(refuse)?,
+            Some(values) => table.with_values(tensor(values, "values")?.0).map_err(refuse)?,
             None => table,
         };
         Shared::new(py, table).map(Self)
@@ -145,18 +139,18 @@ impl PyQTable {
         &self,
         py: Python<'py>,
         at: Places<'py>,
-        rewards: PyReadonlyArray2<'py, f64>,
-        to_classes: PyReadonlyArray1<'py, i64>,
-        to_shares: Floats<'py>,
-        to_budgets: PyReadonlyArray2<'py, f64>,
+        rewards: &Array<'py>,
+        to_classes: &Array<'py>,
+        to_shares: &Array<'py>,
+        to_budgets: &Array<'py>,
         discount: f64,
         sweeps: usize,
     ) -> PyResult<usize> {
         let from = situations(&at)?;
+        let (to_classes, to_shares) = (column(to_classes, "to_classes")?, column(to_shares, "to_shares")?);
         same_length("to_shares", to_classes.len(), to_shares.len())?;
-        let to: Vec<(usize, f64)> =
-            to_classes.as_array().iter().map(|&number| class(number)).zip(floats(&to_shares)).collect();
-        let (rewards, to_budgets) = (rows(&rewards), rows(&to_budgets));
+        let to: Vec<(usize, f64)> = to_classes.into_iter().map(class).zip(to_shares).collect();
+        let (rewards, to_budgets) = (matrix(rewards, "rewards")?.0, matrix(to_budgets, "to_budgets")?.0);
         let transitions =
             core::Transitions { from: &from, rewards: &rewards, to: &to, to_budgets: &to_budgets };
         // On a copy: whoever reads the table meanwhile, such as a signal handler, need not wait.
@@ -192,22 +186,23 @@ impl PyQTable {
         &self,
         py: Python<'py>,
         at: Places<'py>,
-        actions: PyReadonlyArray1<'py, i64>,
-        rewards: Floats<'py>,
+        actions: &Array<'py>,
+        rewards: &Array<'py>,
         to: Places<'py>,
         learning_rate: f64,
         discount: f64,
     ) -> PyResult<()> {
         let (from, to) = (situations(&at)?, situations(&to)?);
+        let (actions, rewards) = (column(actions, "actions")?, column(rewards, "rewards")?);
         same_length("actions", from.len(), actions.len())?;
         same_length("rewards", from.len(), rewards.len())?;
         same_length("to", from.len(), to.len())?;
-        let acts = actions.as_array().into_iter().zip(rewards.as_array());
+        let acts = actions.into_iter().zip(rewards);
         let steps: Vec<core::Step> = from
             .into_iter()
             .zip(acts)
             .zip(to)
-            .map(|((from, (&action, &reward)), to)| core::Step { from, action: class(action), reward, to })
+            .map(|((from, (action, reward)), to)| core::Step { from, action: class(action), reward, to })
             .collect();
         self.0.with(py, |table| table.update(&steps, learning_rate, discount))?.map_err(refuse)
     }
@@ -249,20 +244,20 @@ impl PyQTable {
 #[pyfunction]
 pub(crate) fn best_budgets<'py>(
     py: Python<'py>,
-    demand: PyReadonlyArray2<'py, f64>,
-    tasks: PyReadonlyArray2<'py, f64>,
-    start: Floats<'py>,
-    levels: Floats<'py>,
+    demand: &Array<'py>,
+    tasks: &Array<'py>,
+    start: &Array<'py>,
+    levels: &Array<'py>,
     max_change: f64,
     rewards: (f64, f64, f64, f64),
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let shape = [demand.shape()[0], demand.shape()[1]];
-    let start = floats(&start);
+    let (demand, shape) = matrix(demand, "demand")?;
+    let (tasks, _) = matrix(tasks, "tasks")?;
+    let start: Vec<f64> = column(start, "start")?;
     same_length("start", shape[0], start.len())?;
     let (utilization, exhaustion, task, change) = rewards;
     let rewards = core::Rewards { utilization, exhaustion, task, change };
-    let (demand, tasks) = (rows(&demand), rows(&tasks));
-    let solver = core::Clairvoyant::new(floats(&levels), max_change, rewards).map_err(refuse)?;
+    let solver = core::Clairvoyant::new(column(levels, "levels")?, max_change, rewards).map_err(refuse)?;
     let stop = Stop::default();
     let run = || solver.solve(&demand, &tasks, &start, &stop).map_err(refuse);
     let budgets = watched(py, run, || stop.ask(), |_| Ok(()))?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use numpy::{PyArray1, PyReadonlyArray1};
+use numpy::PyArray1;
 use pyo3::prelude::*;
 use safeguards_core::amount::{MAX_UNITS, UNITS_PER_ONE};
 use safeguards_core::ledger::{Account, Members, Snapshot};
@@ -10,6 +10,8 @@ use safeguards_core::sharing::max_min::{self, Claim};
 use safeguards_core::sharing::pie::{self, Billionths, Guest, Rule};
 
 use crate::amount::{grant, to_decimal};
+use crate::arguments::text;
+use crate::array::{column, flags};
 use crate::error::configuration_error;
 use crate::ledger::PyLedger;
 use crate::patience::at_length;
@@ -112,7 +114,11 @@ impl PyMembers {
 #[pymethods]
 impl PyMembers {
     #[new]
-    fn new(py: Python<'_>, ledger: &Bound<'_, PyLedger>, pool_id: &str) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        ledger: &Bound<'_, PyLedger>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Self> {
         let core = ledger.get().core(py)?;
         let members = at_length(py, core, || core.pool_members(pool_id));
         Ok(Self(ledger.get().answer(py, members)?))
@@ -164,19 +170,22 @@ impl PyMembers {
     fn deal<'py>(
         &self,
         py: Python<'py>,
-        needs: PyReadonlyArray1<'py, f64>,
-        weights: PyReadonlyArray1<'py, f64>,
-        fixed: PyReadonlyArray1<'py, bool>,
+        needs: &Bound<'py, PyAny>,
+        weights: &Bound<'py, PyAny>,
+        fixed: &Bound<'py, PyAny>,
         rule: (f64, f64, Option<f64>),
     ) -> PyResult<(Vec<(usize, Bound<'py, PyAny>, Bound<'py, PyAny>)>, Bound<'py, PyAny>, bool)> {
-        let columns = [("needs", needs.len()?), ("weights", weights.len()?), ("fixed", fixed.len()?)];
-        for (name, length) in columns {
+        let (needs, weights): (Vec<f64>, Vec<f64>) = (column(needs, "needs")?, column(weights, "weights")?);
+        let fixed = flags(fixed, "fixed")?;
+        for (name, length) in [("needs", needs.len()), ("weights", weights.len()), ("fixed", fixed.len())] {
             check_length(py, name, length, self.0.agents.len())?;
         }
-        let columns = needs.as_array().into_iter().zip(weights.as_array()).zip(fixed.as_array());
-        let guests: Vec<_> = columns
+        let guests: Vec<_> = needs
+            .into_iter()
+            .zip(weights)
+            .zip(fixed)
             .zip(&self.0.agents)
-            .map(|(((&need, &weight), &is_fixed), (_, agent))| Guest {
+            .map(|(((need, weight), is_fixed), (_, agent))| Guest {
                 remaining: agent.balance.remaining,
                 initial: agent.initial,
                 need,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeguards._native import NextHour
 from safeguards._values import time_zones
-from safeguards.exceptions import ConfigurationError
+from safeguards._values.arguments import shown
+from safeguards._values.arrays import floats, instants
+from safeguards._values.numbers import as_float
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from decimal import Decimal
 
     import numpy as np
@@ -252,25 +254,29 @@ def loaded_points(
         ConfigurationError: lengths that differ, or amounts that are no finite number from 0 on.
         TypeError: a timestamp is no datetime.
     """
-    import numpy as np
-
     if len(timestamps) != len(amounts):
         raise ConfigurationError(f"{len(timestamps)} timestamps, but {len(amounts)} amounts")
-    times: list[datetime] = (
-        timestamps.astype("datetime64[us]").tolist()
-        if isinstance(timestamps, np.ndarray)
-        else list(timestamps)
-    )
+    times: list[datetime] = instants("timestamps", timestamps)
+    given = floats("amounts", amounts, 1) if hasattr(amounts, "dtype") else amounts
     points: list[tuple[datetime, float]] = []
-    for at, amount in zip(times, amounts, strict=True):
+    for at, amount in zip(times, given, strict=True):
         try:
-            value = float(amount)
+            value = float(amount) if isinstance(amount, str) else as_float(amount)
         except (TypeError, ValueError):
-            raise ConfigurationError(f"amounts must be numbers, not {amount!r}") from None
+            raise ArgumentTypeError(f"amounts must be numbers, not {shown(amount)}") from None
         if not 0 <= value < float("inf"):
-            raise ConfigurationError(f"amounts must be finite and not negative, not {amount!r}")
+            raise ConfigurationError(f"amounts must be finite and not negative, not {shown(amount)}")
         points.append((time_zones.as_utc(at), value))
     return points
+
+
+def _aware(at: datetime) -> datetime:
+    if not isinstance(at, datetime):
+        raise ArgumentTypeError(f"each of timestamps must be a datetime, not {shown(at)}")
+    try:
+        return at.astimezone()
+    except (OverflowError, ValueError) as error:
+        raise ConfigurationError(f"timestamps: {at} is out of range: {error}") from None
 
 
 def by_interval(points: Sequence[tuple[datetime, float]], end: datetime, interval_seconds: float) -> Floats:

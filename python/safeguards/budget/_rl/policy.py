@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from safeguards._native import QTable
+from safeguards._values.arguments import shown
+from safeguards._values.arrays import floats
+from safeguards._values.numbers import number, share, whole
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -198,11 +200,11 @@ class BudgetPolicy:
         shown = np.array(_SHOWN_BUDGETS)
         lines: list[str] = [f"{self.kinds.name(number)}: change of the budget, by budget / need"]
         lines.append("next, of the day's peak " + "".join(f"{budget:>6g}" for budget in _SHOWN_BUDGETS))
-        for share in SHARES:
-            outlook = Outlook(np.ones(len(shown)), np.full(len(shown), share), np.ones(len(shown)))
+        for cell in SHARES:
+            outlook = Outlook(np.ones(len(shown)), np.full(len(shown), cell), np.ones(len(shown)))
             best: list[int] = self.best(shown, outlook, np.full(len(shown), number, np.int64)).tolist()
             cells = "".join(_percent(self.changes[action]) for action in best)
-            lines.append(f"{share:>23.0%} {cells}")
+            lines.append(f"{cell:>23.0%} {cells}")
         return lines
 
     # In a file.
@@ -241,30 +243,33 @@ class BudgetPolicy:
             return cls._read(plain)
         except ConfigurationError:
             raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigurationError(f"not a policy ({type(error).__name__}: {error})") from error
+        except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"not a policy ({type(error).__name__}: {str(error)[:100]})") from error
 
     @classmethod
-    def _read(cls, plain: Mapping[str, Any]) -> Self:
+    def _read(cls, given: Mapping[str, Any]) -> Self:
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(f"not a policy: {shown(given)}")
+        plain = dict(given)
         if plain["format"] != FORMAT:
             raise ConfigurationError(
-                f"a policy of format {plain['format']!r}; this version reads format {FORMAT}"
+                f"a policy of format {shown(plain['format'])}; this version reads format {FORMAT}"
             )
         kinds = Kinds(
             tuple(float(bound) for bound in plain["kinds"]["spreads"]),
             bool(plain["kinds"]["by_priority"]),
             {str(n): tuple(float(b) for b in bounds) for n, bounds in plain["kinds"]["custom"].items()},
         )
-        changes = tuple(float(change) for change in plain["changes"])
+        changes = tuple(number("a change of the policy", change, -1, 1) for change in plain["changes"])
         policy = cls(
             state_features=tuple(str(name) for name in plain["state_features"]),
             changes=changes,
             kinds=kinds,
-            discount_factor=float(plain["discount_factor"]),
+            discount_factor=share("discount_factor", plain["discount_factor"], below=True),
             evaluation=None if plain["evaluation"] is None else PolicyEvaluation(**plain["evaluation"]),
             trained=None if plain["trained"] is None else datetime.fromisoformat(plain["trained"]),
-            intervals=int(plain["intervals"]),
-            sweeps=int(plain["sweeps"]),
+            intervals=whole("intervals", plain["intervals"], 0),
+            sweeps=whole("sweeps", plain["sweeps"], 0),
         )
         values = plain["values"]
         return policy if values is None else replace(policy, table=new_table(kinds, len(changes), values))
@@ -293,7 +298,7 @@ def new_table(kinds: Kinds, changes: int, values: object = None) -> QTable:
     budgets, shares = np.linspace(*BUDGETS), np.log(SHARES)
     if values is None:
         return QTable(len(kinds), shares, budgets, changes)
-    given = np.asarray(values, np.float64)
+    given = floats("values", values)
     shape = (len(kinds), len(shares), len(budgets), changes)
     if given.shape != shape:
         raise ConfigurationError(f"values must be of shape {shape}, not {given.shape}")

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from safeguards._values.arguments import flag, shown
+from safeguards._values.arrays import array
+from safeguards._values.numbers import number
 from safeguards.exceptions import ConfigurationError, RewardError
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ class RewardFunction(Protocol):
     def __call__(
         self, state: Mapping[str, Any], action: Mapping[str, Any], next_state: Mapping[str, Any], /
     ) -> Any: ...
+
+
+_MOST_WEIGHT = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,8 @@ class RewardWeights:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{field.name} must be a number, not {value!r}")
-            if not math.isfinite(value):
-                raise ConfigurationError(f"{field.name} must be finite, not {value!r}")
+            value = number(field.name, getattr(self, field.name), -_MOST_WEIGHT, _MOST_WEIGHT)
+            object.__setattr__(self, field.name, value)
 
     def __call__(
         self,
@@ -84,10 +87,10 @@ class Reward:
     def __init__(self, function: RewardFunction, *, vectorized: bool = False) -> None:
         if not callable(function):
             raise ConfigurationError(
-                f"a reward function takes state, action and next state: {function!r} cannot be called"
+                f"a reward function takes state, action and next state: {shown(function)} cannot be called"
             )
         self.function = function
-        self.is_vectorized = vectorized or isinstance(function, RewardWeights)
+        self.is_vectorized = flag("vectorized", vectorized) or isinstance(function, RewardWeights)
 
     def __call__(self, state: Columns, action: Columns, next_state: Columns) -> NDArray[np.float64]:
         """The rewards of n states under k actions, of shape (n, k).
@@ -121,7 +124,7 @@ class Reward:
         import numpy as np
 
         try:
-            given = np.asarray(self.function(*wide), np.float64)
+            given = np.asarray(array("the rewards", self.function(*wide)), np.float64)
             return np.array(np.broadcast_to(given, shape))
         except Exception as error:
             if not shape[0]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from safeguards._values.arguments import shown
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     CustomFeature = Callable[[str, datetime], float]
 
-__all__ = ["ALWAYS", "FEATURES", "Settings", "checked_share", "feature_names", "feature_value"]
+__all__ = ["ALWAYS", "FEATURES", "Settings", "feature_names", "feature_value"]
 
 FEATURES = (
     "time_of_day",
@@ -80,15 +81,6 @@ def feature_value(name: str, feature: CustomFeature, agent: str, at: datetime) -
     return value
 
 
-def checked_share(name: str, value: float, *, below_one: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, as 0.1, not {value!r}")
-    if not 0 <= value <= 1 or (below_one and value == 1):
-        allowed = "from 0 to below 1" if below_one else "between 0 and 1"
-        raise ConfigurationError(f"{name} must be {allowed}, not {value!r}")
-    return float(value)
-
-
 def feature_names(names: Sequence[str], custom: Mapping[str, CustomFeature]) -> tuple[str, ...]:
     """The names of all features, each once.
 
@@ -96,11 +88,11 @@ def feature_names(names: Sequence[str], custom: Mapping[str, CustomFeature]) -> 
         ConfigurationError: a name is unknown, or a custom feature cannot be used.
     """
     if isinstance(names, str):
-        raise ConfigurationError(f"state_features is a list of names, not {names!r}")
+        raise ConfigurationError(f"state_features is a list of names, not {shown(names)}")
     unknown = [name for name in names if name not in FEATURES and name not in custom]
     if unknown:
         raise ConfigurationError(
-            f"unknown state feature {unknown[0]!r}: there are {', '.join(FEATURES)}; "
+            f"unknown state feature {shown(unknown[0])}: there are {', '.join(FEATURES)}; "
             "give one of your own in custom_features"
         )
     taken = [name for name in custom if name in FEATURES]

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from safeguards._native import amount_units, split_budget
+from safeguards._values.arguments import instance, shown, text
+from safeguards._values.numbers import MAX_SEED, number, share, whole
 from safeguards.budget.cost_benefit._allocation import Allocation, Columns, Terms
-from safeguards.budget.cost_benefit._arguments import fraction, number, whole
+from safeguards.budget.cost_benefit._arguments import fraction
 from safeguards.budget.cost_benefit._effectiveness import Log, Outcome, checked_metric, evaluate
 from safeguards.budget.cost_benefit._operation import Operation
 from safeguards.core._cell import snapshot
@@ -84,12 +86,10 @@ class CostBenefitAllocator:
         history_outcomes: int = 100_000,
         seed: int = 0,
     ) -> None:
-        if not isinstance(budget_coordinator, BudgetCoordinator):
-            raise TypeError(f"budget_coordinator must be a BudgetCoordinator, not {budget_coordinator!r}")
-        self._coordinator = budget_coordinator
+        self._coordinator = instance("budget_coordinator", budget_coordinator, BudgetCoordinator)
         self._weight = whole("prior_outcomes", prior_outcomes, 1, _MAX_WEIGHT)
         self._period = timedelta(days=number("period_days", period_days, _MIN_DAYS, _MAX_DAYS))
-        self._seed = whole("seed", seed, 0, 2**64 - 1)
+        self._seed = whole("seed", seed, 0, MAX_SEED)
         self._log = Log(whole("history_outcomes", history_outcomes, 1, _MAX_OUTCOMES))
         self._agents: dict[str, dict[str, Operation]] = {}
         self._latest: Allocation | None = None
@@ -129,12 +129,12 @@ class CostBenefitAllocator:
         cost = amount_units(average_cost, round_up=True, argument="average_cost")
         if cost == 0:
             raise ConfigurationError(
-                f"average_cost of {operation_type!r} must be above 0: what costs nothing needs no budget",
+                f"average_cost of {shown(operation_type)} must be above 0: it needs no budget",
                 account=agent_id,
             )
         operation = Operation(
             agent_id,
-            _text("operation_type", operation_type),
+            text("operation_type", operation_type),
             cost=cost,
             benefit=amount_units(average_benefit, round_up=False, argument="average_benefit"),
             variability=number("benefit_variability", benefit_variability, 0, _MAX_VARIABILITY),
@@ -163,7 +163,8 @@ class CostBenefitAllocator:
         operation = self._agents.get(agent_id, {}).get(operation_type)
         if operation is None:
             raise ConfigurationError(
-                f"operation {operation_type!r} of {agent_id!r} is unknown: call register_operation first",
+                f"operation {shown(operation_type)} of {agent_id!r} is unknown: "
+                "call register_operation first",
                 account=agent_id,
             )
         now = self._coordinator.clock.now()
@@ -207,8 +208,8 @@ class CostBenefitAllocator:
             ConfigurationError: an argument is out of range, or no agent has an operation.
         """
         total = amount_units(total_budget, round_up=False, argument="total_budget")
-        share = fraction("min_allocation_percentage", min_allocation_percentage)
-        tolerance = number("risk_tolerance", risk_tolerance, 0, 1)
+        part = fraction("min_allocation_percentage", min_allocation_percentage)
+        tolerance = share("risk_tolerance", risk_tolerance)
         self._drop_departed()
         agent_ids = snapshot(self._agents)
         every = [snapshot(self._agents.get(agent, {}).values()) for agent in agent_ids]
@@ -216,7 +217,7 @@ class CostBenefitAllocator:
         columns = Columns([operation for own in every for operation in own])
         if not agent_ids:
             raise ConfigurationError("no agent has an operation: call register_operation first")
-        exact = total * share
+        exact = total * part
         down, up = exact.__floor__(), exact.__ceil__()
         try:
             terms = Terms(total, up, tolerance)
@@ -284,9 +285,3 @@ def _split(agent_ids: list[str], agents: list[int], columns: Columns, terms: Ter
     )
     columns.units = parts
     return Allocation(dict(zip(agent_ids, amounts, strict=True)), terms, columns, left_over, price)
-
-
-def _text(name: str, value: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be text, not {value!r}")
-    return value

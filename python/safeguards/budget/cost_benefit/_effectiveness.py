@@ -9,9 +9,9 @@ from functools import cached_property
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from safeguards._values.arguments import one_of
 from safeguards.budget.cost_benefit._arguments import UNITS_PER_ONE
 from safeguards.core._cell import snapshot
-from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,10 +158,8 @@ def checked_metric(name: str) -> Metric:
     Raises:
         ConfigurationError: there is none.
     """
-    for metric in METRICS:
-        if metric == name:
-            return metric
-    raise ConfigurationError(f"metric must be one of {', '.join(map(repr, METRICS))}, not {name!r}")
+    known: Metric = one_of("metric", name, METRICS)
+    return known
 
 
 class _Sample:

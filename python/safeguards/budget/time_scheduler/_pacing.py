@@ -17,7 +17,11 @@ from __future__ import annotations
 import math
 from array import array
 from itertools import accumulate
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from safeguards._values.arguments import listed, mapping, shown
+from safeguards._values.numbers import number, whole
+from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 SLOTS_PER_DAY = 144
 DAYS = 7
 
+_MOST_SLOTS = 2**53
+_MOST_DEMAND = 1e15
 _UNLIKE = 0.5  # how little a day has in common with others, when there are no others
 _TRUST = 0.02  # how much of a day must be seen to weigh as much as the days before
 
@@ -165,21 +171,27 @@ class DemandHistory:
         return {"newest": self._newest, "demand": [None if math.isnan(value) else value for value in values]}
 
     @classmethod
-    def from_dict(cls, plain: dict[str, object]) -> DemandHistory:
+    def from_dict(cls, plain: object, name: str = "plain") -> DemandHistory:
         """What `to_dict` returned.
 
         Raises:
-            ValueError: it is no such thing.
+            ArgumentTypeError: a part is of another type.
+            ConfigurationError: it is no such thing otherwise; `name` says where.
         """
-        history, newest, demand = cls(), plain["newest"], plain["demand"]
-        if newest is None:
+        given = mapping(name, plain)
+        if given.keys() != {"newest", "demand"}:
+            raise ConfigurationError(f"{name} must have 'newest' and 'demand', not {shown(list(given))}")
+        history, newest = cls(), given["newest"]
+        values = listed(f"{name}['demand']", given["demand"])
+        if newest is None and not values:
             return history
-        values = cast("list[float | None]", demand)
-        if not isinstance(newest, int) or not isinstance(demand, list) or len(values) != len(history._ring):
-            raise ValueError("not a history of demand")
-        for slot, value in enumerate(values, newest - len(values) + 1):
+        size = len(history._ring)
+        newest = whole(f"{name}['newest']", newest, -_MOST_SLOTS, _MOST_SLOTS)
+        if len(values) != size:
+            raise ConfigurationError(f"{name}['demand'] must have {size} values, not {len(values)}")
+        for slot, value in enumerate(values, newest - size + 1):
             if value is not None:
-                history.add(slot, float(value))
+                history.add(slot, number(f"a value of {name}['demand']", value, 0, _MOST_DEMAND))
         history._newest = newest
         return history
 

@@ -9,6 +9,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from safeguards._values import time_zones
+from safeguards._values.arguments import mapping, one_of, shown, text
+from safeguards._values.numbers import MAX_SEED, whole
 from safeguards.budget.time_scheduler import _arguments as arguments
 from safeguards.budget.time_scheduler import _report as report
 from safeguards.budget.time_scheduler._calendar import Calendar, DaysMean, Week
@@ -152,17 +154,17 @@ class BudgetTimeScheduler(Controller):
         super().__init__(
             budget_coordinator, interval_seconds, max_change=max_change, history_size=history_size
         )
-        if interval_seconds > _LONGEST_INTERVAL:
+        if self.interval_seconds > _LONGEST_INTERVAL:
             raise ConfigurationError(
                 f"interval_seconds must be at most {_LONGEST_INTERVAL:g}, so that a clock that is set is "
-                f"noticed, not {interval_seconds!r}"
+                f"noticed, not {shown(interval_seconds)}"
             )
         self._defaults = _Settings().changed(timezone, days_mean, pacing)
         self._schedules: Cell[dict[str, _Plan]] = Cell({})  # replaced as a whole, and so is each plan
         self._histories: dict[str, DemandHistory] = {}
         self._declined: dict[str, tuple[str, datetime, str]] = {}
         self._grants = grants_of(budget_coordinator)
-        self._random = random.Random(seed)  # noqa: S311 - it decides who waits, not who gets in
+        self._random = random.Random(whole("seed", seed, 0, MAX_SEED))  # noqa: S311 - it decides who waits, not who gets in
 
     # Schedules.
 
@@ -226,7 +228,7 @@ class BudgetTimeScheduler(Controller):
             left = {} if name is None else old.profiles
             if name is not None and left.pop(name, None) is None:
                 known = ", ".join(map(repr, old.profiles))
-                raise ConfigurationError(f"pool {pool_id!r} has no profile {name!r}: there are {known}")
+                raise ConfigurationError(f"pool {pool_id!r} has no profile {shown(name)}: there are {known}")
             others = {other: plan for other, plan in plans.items() if other != pool_id}
             return others | ({pool_id: self._plan(pool_id, left.values(), old.settings, old)} if left else {})
 
@@ -403,16 +405,9 @@ class BudgetTimeScheduler(Controller):
             ConfigurationError: it is not what `state` returns.
         """
         try:
-            if state["version"] != _STATE_VERSION:
-                raise ValueError(f"version {state['version']!r} is not {_STATE_VERSION}")  # noqa: TRY301
-            granted = [
-                (str(pool), str(profile), datetime.fromisoformat(start).astimezone(UTC))
-                for pool, entries in state["granted"].items()
-                for profile, start in entries
-            ]
-            demand = {str(pool): DemandHistory.from_dict(plain) for pool, plain in state["demand"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ConfigurationError(f"state must be what `state()` returned: {error!r}") from error
+            granted, demand = _read(state)
+        except ConfigurationError as error:
+            raise type(error)(f"state must be what `state()` returned: {error}") from error
         for entry in granted:
             self._grants.claim(*entry)
         self._histories.update(demand)
@@ -557,10 +552,27 @@ def _lot(pool_id: str, occurrence: Occurrence | None, key: str) -> float:
 
 
 def _days_mean(value: Any) -> DaysMean:
-    chosen: Literal["current", "start"] = arguments.one_of("days_mean", value, ("current", "start"))
+    chosen: Literal["current", "start"] = one_of("days_mean", value, ("current", "start"))
     return chosen
 
 
 def _pacing(value: Any) -> Pacing:
-    chosen: Pacing = arguments.one_of("pacing", value, ("none", "even", "forecast"))
+    chosen: Pacing = one_of("pacing", value, ("none", "even", "forecast"))
     return chosen
+
+
+def _read(state: object) -> tuple[list[tuple[str, str, datetime]], dict[str, DemandHistory]]:
+    """What was granted, and demand by pool, of what `state` returned."""
+    given = mapping("state", state)
+    missing = [key for key in ("version", "granted", "demand") if key not in given]
+    if missing:
+        raise ConfigurationError(f"state must be what `state()` returned: it has no {missing[0]!r}")
+    whole("state['version']", given["version"], _STATE_VERSION, _STATE_VERSION)
+    granted = arguments.grants("state['granted']", given["granted"])
+    demand = {
+        text("a pool of state['demand']", pool): DemandHistory.from_dict(
+            plain, f"state['demand'][{shown(pool)}]"
+        )
+        for pool, plain in mapping("state['demand']", given["demand"]).items()
+    }
+    return granted, demand

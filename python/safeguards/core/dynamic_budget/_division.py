@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from safeguards._values.arguments import mapping, shown
+from safeguards._values.numbers import number, share, whole
 from safeguards.exceptions import ConfigurationError
 from safeguards.types.decisions import Decision
 
@@ -49,9 +51,9 @@ class Rule:
     weights: Mapping[int, float]
 
     def __post_init__(self) -> None:
-        _check_share(self.floor, "min_budget_percentage")
-        _check_share(self.reserve, "reserve_percentage")
-        _check_weights(self.weights)
+        object.__setattr__(self, "floor", share("min_budget_percentage", self.floor))
+        object.__setattr__(self, "reserve", share("reserve_percentage", self.reserve))
+        object.__setattr__(self, "weights", _checked_weights(self.weights))
 
     def weigh(self, priorities: Sequence[int] | NDArray[np.uint8]) -> Figures:
         """By priority; between the given ones in proportion, beyond them like the last one."""
@@ -101,19 +103,13 @@ def boundless(pool_id: str, members: PoolMembers) -> Figures:  # noqa: ARG001 - 
     return np.full(len(members), np.inf)
 
 
-def _check_share(value: float, argument: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigurationError(f"{argument} must be a share from 0 to 1, not {value!r}")
-
-
-def _check_weights(weights: Mapping[int, float]) -> None:
-    if not weights:
+def _checked_weights(weights: Mapping[int, float]) -> dict[int, float]:
+    given = mapping("priority_weights", weights)
+    if not given:
         raise ConfigurationError("priority_weights must not be empty: leave it out for priority / 5")
-    for priority, weight in weights.items():
-        if isinstance(priority, bool) or not isinstance(priority, int) or not 1 <= priority <= _HIGHEST:
-            raise ConfigurationError(f"priority_weights: a priority is an int from 1 to 10, not {priority!r}")
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not _LEAST_WEIGHT <= weight <= _MOST_WEIGHT:
-            raise ConfigurationError(
-                f"priority_weights: priority {priority} must weigh from 1e-9 to 1e9, not {weight!r}"
-            )
+    return {
+        whole("a priority of priority_weights", priority, 1, _HIGHEST): number(
+            f"priority_weights[{shown(priority)}]", weight, _LEAST_WEIGHT, _MOST_WEIGHT
+        )
+        for priority, weight in given.items()
+    }

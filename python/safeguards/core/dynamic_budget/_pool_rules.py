@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
-from safeguards.exceptions import ConfigurationError
+from safeguards._values.arguments import one_of
+from safeguards._values.numbers import share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,15 +55,14 @@ class SizingRule:
     policy: Policy = "auto"
 
     def __post_init__(self) -> None:
-        _check("utilization_target", self.utilization_target, "above 0 and at most 1", low_is_open=True)
-        if self.growth_rate is not None:
-            _check("growth_rate", self.growth_rate, "between 0 and 1")
-        if self.shrink_rate is not None:
-            _check("shrink_rate", self.shrink_rate, "between 0 and 1")
-        if self.exhaustion_rate is not None:
-            _check("exhaustion_rate", self.exhaustion_rate, "above 0 and at most 1", low_is_open=True)
-        if self.policy not in get_args(Policy):
-            raise ConfigurationError(f"policy must be 'step', 'predictive' or 'auto', not {self.policy!r}")
+        read = {"utilization_target": share("utilization_target", self.utilization_target, above=True)}
+        for name in ("growth_rate", "shrink_rate", "exhaustion_rate"):
+            value = getattr(self, name)
+            if value is not None:
+                read[name] = share(name, value, above=name == "exhaustion_rate")
+        one_of("policy", self.policy, ("step", "predictive", "auto"))
+        for name, value in read.items():
+            object.__setattr__(self, name, value)
 
     def factor(self, utilization: float) -> float:
         """What the step rule multiplies the size of a pool by: the guide's rule.
@@ -92,13 +92,6 @@ class SizingRule:
         if self.shrink_rate is not None:
             wanted = max(wanted, size * (1.0 - self.shrink_rate))
         return wanted
-
-
-def _check(name: str, value: float, allowed: str, *, low_is_open: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, as 0.2, not {value!r}")
-    if not (0 <= value <= 1) or (low_is_open and value == 0):
-        raise ConfigurationError(f"{name} must be {allowed}, not {value!r}")
 
 
 def unmet_share(demand: Sequence[float], sizes: Sequence[float], utilization: float) -> float:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from safeguards._values.arguments import shown
+from safeguards._values.numbers import share, whole
 from safeguards.core._amounts import amount, plain
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._pool_demand import DemandTracker, Look, renewal_of
@@ -144,9 +146,7 @@ class AdaptivePoolSizer(Controller):
             ConfigurationError: an argument is out of its range.
         """
         rule = SizingRule(utilization_target, growth_rate, shrink_rate, exhaustion_rate, policy)
-        least = min_agents_for_adjustment
-        if isinstance(least, bool) or not isinstance(least, int) or least < 0:
-            raise ConfigurationError(f"min_agents_for_adjustment must be a whole number, not {least!r}")
+        least = whole("min_agents_for_adjustment", min_agents_for_adjustment, 0)
         with self._turn:
             self._tracker.add(self.budget_coordinator, pool_id, rule)
             self._pools[pool_id] = _Pool(rule, least)
@@ -195,6 +195,8 @@ class AdaptivePoolSizer(Controller):
         """
         with self._turn:
             self._rule_of(pool_id)
+            if probability is not None:
+                probability = share("probability", probability, above=True, below=True)
             return self._tracker.expect(probability)[pool_id]
 
     # One run.
@@ -306,7 +308,7 @@ class AdaptivePoolSizer(Controller):
         pool = self._pools.get(pool_id)
         if pool is None:
             raise UnknownPoolError(
-                f"pool {pool_id!r} is not sized: call configure_pool first", account=pool_id
+                f"pool {shown(pool_id)} is not sized: call configure_pool first", account=pool_id
             )
         return pool.rule
 

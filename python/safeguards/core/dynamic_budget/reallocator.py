@@ -8,6 +8,7 @@ from decimal import ROUND_DOWN, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import PoolMembers
+from safeguards._values.arguments import shown
 from safeguards.core._amounts import amount, plain
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._agent_demand import AgentDemand
@@ -156,7 +157,7 @@ class PriorityBasedReallocator(Controller):
         Raises:
             ConfigurationError: an argument is out of its range.
         """
-        weights = DEFAULT_WEIGHTS if priority_weights is None else dict(priority_weights)
+        weights = DEFAULT_WEIGHTS if priority_weights is None else priority_weights
         rule = Rule(min_budget_percentage, reserve_percentage, weights)
         with self._turn:
             self._rule = rule
@@ -212,8 +213,8 @@ class PriorityBasedReallocator(Controller):
         Raises:
             UnknownPoolError: the pool is not reallocated here.
         """
-        if pool_id not in self._pools():
-            raise UnknownPoolError(f"pool {pool_id!r} is not reallocated here", account=pool_id)
+        if not isinstance(pool_id, str) or pool_id not in self._pools():
+            raise UnknownPoolError(f"pool {shown(pool_id)} is not reallocated here", account=pool_id)
         return self._reserve_of(pool_id).left
 
     # One run.
@@ -455,7 +456,7 @@ class PriorityBasedReallocator(Controller):
 
 def _known_pools(coordinator: BudgetCoordinator, pool_ids: Iterable[str]) -> list[str]:
     if isinstance(pool_ids, str):
-        raise ConfigurationError(f"pool_ids must be a list of ids: write [{pool_ids!r}]")
+        raise ConfigurationError(f"pool_ids must be a list of ids: write [{shown(pool_ids)}]")
     known = sorted(set(pool_ids))
     for pool_id in known:
         coordinator.get_pool_budget(pool_id)

@@ -26,13 +26,13 @@ fn debits(criterion: &mut Criterion) {
             bencher.iter(|| {
                 charges += 1;
                 let agent = agents.next().expect("a cycle");
-                platform.ledger.debit(agent.id(), CHARGE, NONE)
+                platform.ledger.with_agent(agent.id(), |agent| platform.ledger.debit(agent, &CHARGE, NONE))
             });
         });
         group.bench_function(BenchmarkId::new("account at hand", n), |bencher| {
             bencher.iter(|| {
                 charges += 1;
-                platform.ledger.debit_account(agents.next().expect("a cycle"), CHARGE, NONE)
+                platform.ledger.debit(agents.next().expect("a cycle"), &CHARGE, NONE)
             });
         });
         platform.prove(charges);
@@ -46,7 +46,7 @@ fn debits(criterion: &mut Criterion) {
 fn reservations(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reserve and settle");
     let request = Request {
-        amount: CHARGE,
+        what: CHARGE,
         ttl_nanos: 900_000_000_000,
         overage: Overage::AllowWithOverdraft,
         operation: NONE,
@@ -59,7 +59,7 @@ fn reservations(criterion: &mut Criterion) {
             bencher.iter(|| {
                 charges += 1;
                 let agent = agents.next().expect("a cycle");
-                let reservation = platform.ledger.reserve(agent, request).expect("a reservation");
+                let reservation = platform.ledger.reserve(agent, &request).expect("a reservation");
                 platform.ledger.settle(&reservation, CHARGE)
             });
         });

@@ -49,7 +49,7 @@ impl Platform {
             platform.agents.push(agent.expect("an agent"));
         }
         for agent in &platform.agents {
-            platform.ledger.debit_account(agent, CHARGE, OperationId::NONE).expect("a debit");
+            platform.ledger.try_debit(agent, &CHARGE, OperationId::NONE).expect("a debit");
         }
         platform
     }

@@ -69,6 +69,9 @@ def an_empty_folder(tmp_path_factory):
         # Tools that tests start find what they have installed; pictures need not look for fonts each time.
         for name, place in (("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")):
             patch.setenv(name, os.environ.get(name, str(home / place)))
+        # Processes that tests start find the tests: as `tests.threads.reentry`, and as the suite does.
+        found = (ROOT, ROOT / "tests", ROOT / "benches", os.environ.get("PYTHONPATH"))
+        patch.setenv("PYTHONPATH", os.pathsep.join(str(place) for place in found if place))
         patch.setenv("MPLCONFIGDIR", str(ROOT / ".pytest_cache" / "matplotlib"))
         patch.setenv("HOME", str(folder))
         patch.chdir(folder)

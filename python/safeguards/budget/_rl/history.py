@@ -270,15 +270,6 @@ def loaded_points(
     return points
 
 
-def _aware(at: datetime) -> datetime:
-    if not isinstance(at, datetime):
-        raise ArgumentTypeError(f"each of timestamps must be a datetime, not {shown(at)}")
-    try:
-        return at.astimezone()
-    except (OverflowError, ValueError) as error:
-        raise ConfigurationError(f"timestamps: {at} is out of range: {error}") from None
-
-
 def by_interval(points: Sequence[tuple[datetime, float]], end: datetime, interval_seconds: float) -> Floats:
     """Sums of the last `KEPT` intervals before `end`; NaN before the first point."""
     import numpy as np

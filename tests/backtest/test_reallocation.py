@@ -120,7 +120,7 @@ def test_a_verdict_that_is_bad_news():
         ({"utilization": 0}, "utilization must be above 0 and at most 1,000, not 0"),
         ({"emergency_percentage": -1}, "emergency_percentage must be from 0 to 1, not -1"),
         ({"priority_weights": {}}, "priority_weights must not be empty"),
-        ({"priority_weights": {5: 0}}, "priority 5 must weigh from 1e-9 to 1e9, not 0"),
+        ({"priority_weights": {5: 0}}, r"priority_weights\[5\] must be from 1e-09 to 1,000,000,000, not 0"),
         ({"steps_per_hour": 0}, "steps_per_hour must be from 1 to 3,600, not 0"),
         ({"priorities": [1]}, "priorities must be 2, one for each agent, not 1"),
     ],

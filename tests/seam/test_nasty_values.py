@@ -257,6 +257,7 @@ GOOD = {
     ),
     **dict.fromkeys(("budget_coordinator", "coordinator"), lambda world: world.coordinator),
     "to_agent_id": "other",
+    "also": ("other",),
     "parent_id": "team",
     "notification_manager": lambda world: world.manager,
     "clock": lambda world: world.clock,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
 
 from safeguards._native import check_local_time_zone, time_zone_name, time_zone_rules
+from safeguards._values.arguments import shown
 from safeguards.exceptions import ConfigurationError
 
 __all__ = ["TimeZone", "as_utc", "check_local", "read"]
@@ -77,7 +78,7 @@ def as_utc(at: datetime, zone: tzinfo | None = None) -> datetime:
         TypeError: it is no `datetime`.
     """
     if not isinstance(at, datetime):
-        raise TypeError(f"a time must be a datetime, not {at!r}")
+        raise TypeError(f"a time must be a datetime, not {shown(at)}")
     if at.tzinfo is None:
         if zone is None:
             check_local()

@@ -1,5 +1,7 @@
 //! Check and charge in one step.
 
+#![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
+
 use std::sync::Arc;
 
 use super::Ledger;
@@ -70,7 +72,7 @@ impl Ledger {
         .ok_or_else(|| LedgerError::IdempotencyConflict(key.into()))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn debit_at<Q: Quantity, R>(
         &self,
         path: Path<'_>,
@@ -100,33 +102,42 @@ impl Ledger {
         &self,
         attempt: impl Fn() -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
-        let rounds = self.timers.rounds();
-        match attempt() {
-            Err(refused) if refused.may_pass() => self.retry(attempt, refused, rounds),
-            outcome => outcome,
-        }
-    }
-
-    #[cold]
-    fn retry<R>(
-        &self,
-        attempt: impl Fn() -> Result<R, LedgerError>,
-        refused: LedgerError,
-        rounds: i64,
-    ) -> Result<R, LedgerError> {
-        let now = self.clock.monotonic_coarse();
-        if !self.timers.is_due(now) {
-            return if self.timers.rounds() == rounds { Err(refused) } else { attempt() };
-        }
-        // After one slice, then two, four and so on: of a million that are due, ten refusals in vain.
-        let mut slices = 1_usize;
+        let mut patience = Patience { rounds: self.timers.rounds(), slices: 1, is_last: false };
         loop {
-            let is_done = self.serve_slices(now, slices);
+            // In one place, so that the compiler puts the attempt here.
             match attempt() {
-                Err(refused) if refused.may_pass() && !is_done => slices = slices.saturating_mul(2),
+                Err(refused) if refused.may_pass() && patience.may_retry(self) => {}
                 outcome => return outcome,
             }
         }
+    }
+}
+
+/// What a refused attempt has waited for.
+struct Patience {
+    rounds: i64,
+    /// How much of what is due is given back before the next attempt: one slice, then two, four and so on. Of a
+    /// million reservations that are due, ten refusals are in vain.
+    slices: usize,
+    /// Nothing more is due: the next attempt is the last.
+    is_last: bool,
+}
+
+impl Patience {
+    /// Gives back some of what is due; false if there is nothing that was not seen by the last attempt.
+    #[cold]
+    fn may_retry(&mut self, ledger: &Ledger) -> bool {
+        if self.is_last {
+            return false;
+        }
+        let now = ledger.clock.monotonic_coarse();
+        if !ledger.timers.is_due(now) {
+            self.is_last = true;
+            return ledger.timers.rounds() != self.rounds;
+        }
+        self.is_last = ledger.serve_slices(now, self.slices);
+        self.slices = self.slices.saturating_mul(2);
+        true
     }
 }
 

@@ -1,5 +1,7 @@
 //! How money moves: on an agent and every account above it, and in the windows of the agent.
 
+#![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
+
 use std::cell::Cell;
 
 use smallvec::SmallVec;
@@ -35,7 +37,7 @@ impl Quantity for Amount {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pass(t: &Transaction<'_, Self>, agents: &mut Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError> {
         let movement = t.movement(*t.what, t.held.copied().unwrap_or_default());
         let windows_at = agents.windows_at(ledger);
@@ -107,7 +109,7 @@ impl Quantity for Amount {
 
 impl Transaction<'_, Amount> {
     /// What must fit into the windows: not what was set aside, which has its place there, nor a fact.
-    #[inline]
+    #[inline(always)]
     fn beyond(&self) -> Amount {
         match self.kind {
             _ if self.is_fact => Amount::ZERO,
@@ -116,7 +118,7 @@ impl Transaction<'_, Amount> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) const fn posting(&self, windows_at: Option<Monotonic>) -> Posting {
         let Self { kind, operation, wall, .. } = *self;
         Posting { kind, amount: *self.what, operation, windows_at, wall }
@@ -125,20 +127,20 @@ impl Transaction<'_, Amount> {
 
 impl Agents<'_> {
     /// The time for the agents' windows, if there are any: reading the clock costs as much as a lock.
-    #[inline]
+    #[inline(always)]
     pub(super) fn windows_at(&self, ledger: &Ledger) -> Option<Monotonic> {
         let has_windows =
             self.state.has_windows() || self.others.iter().any(|(_, state)| state.has_windows());
         has_windows.then(|| ledger.clock.monotonic())
     }
 
-    #[inline]
+    #[inline(always)]
     fn admit(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
         self.state.admits(movement, must_fit)
             && self.others.iter_mut().all(|(_, state)| state.admits(movement, must_fit))
     }
 
-    #[inline]
+    #[inline(always)]
     fn post(&mut self, movement: &Movement, posting: &Posting, ledger: &Ledger) {
         post(self.agent, &mut self.state, movement, posting, ledger);
         for (agent, state) in &mut self.others {
@@ -171,7 +173,7 @@ impl Agents<'_> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn post(agent: &Account, state: &mut State, movement: &Movement, posting: &Posting, ledger: &Ledger) {
     state.shift(movement, agent, ledger);
     if movement.gives_back() {
@@ -182,7 +184,7 @@ fn post(agent: &Account, state: &mut State, movement: &Movement, posting: &Posti
 
 impl Path<'_> {
     /// Moves money through the pools of the path: all of them, once `write` has agreed, or none.
-    #[inline]
+    #[inline(always)]
     fn pass_pools(self, movement: &Movement, ledger: &Ledger, now: Wall, write: &impl Fn() -> bool) -> bool {
         match (self.joint, &self.agent.parent) {
             (None, Some(pool)) => pool.pass(movement, ledger, now, write),

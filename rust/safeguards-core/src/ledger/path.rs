@@ -1,10 +1,9 @@
 //! The accounts that an operation moves: an agent and all above it, or several such lines at once.
 
+#![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
-
-use foldhash::quality::RandomState;
-use smallvec::SmallVec;
 
 use super::Ledger;
 use super::account::{Account, Kind};
@@ -12,6 +11,7 @@ use super::change::{Change, Number};
 use super::error::LedgerError;
 use super::state::State;
 use crate::sync::{Mutex, MutexGuard};
+use foldhash::quality::RandomState;
 
 /// The line of an agent, or a set of lines that are charged together.
 #[derive(Clone, Copy, Debug)]
@@ -93,10 +93,10 @@ impl<'a> Path<'a> {
     }
 
     /// Locks every agent of the path.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lock(self) -> Agents<'a> {
         match self.joint {
-            None => Agents { agent: self.agent, state: self.agent.lock(), others: SmallVec::new() },
+            None => Agents { agent: self.agent, state: self.agent.lock(), others: Vec::new() },
             Some(joint) => self.lock_joint(joint),
         }
     }
@@ -104,7 +104,7 @@ impl<'a> Path<'a> {
     #[cold]
     fn lock_joint(self, joint: &'a Joint) -> Agents<'a> {
         let mut own = None;
-        let mut others = SmallVec::new();
+        let mut others = Vec::new();
         for account in &joint.agents {
             let state = account.lock();
             if Arc::ptr_eq(account, self.agent) {
@@ -124,12 +124,12 @@ pub(super) struct Agents<'a> {
     pub(super) agent: &'a Arc<Account>,
     pub(super) state: MutexGuard<'a, State>,
     /// Those that are charged beside it.
-    pub(super) others: SmallVec<[(&'a Arc<Account>, MutexGuard<'a, State>); 1]>,
+    pub(super) others: Vec<(&'a Arc<Account>, MutexGuard<'a, State>)>,
 }
 
 impl Agents<'_> {
     /// Refuses if one of them is no longer registered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check_open(&self) -> Result<(), LedgerError> {
         self.state.check_open(self.agent)?;
         self.others.iter().try_for_each(|(agent, state)| state.check_open(agent))

@@ -7,6 +7,8 @@
 //! | thresholds, events, usage, reservations, keys, numbers | alike | alike |
 //! | nothing | is always admitted, even below zero, and a debit of it leaves no event | the same, of each resource |
 
+#![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
+
 use super::Ledger;
 use super::balance::Movement;
 use super::change::{Change, Posted, Quantities, Reserved, Terms};
@@ -91,7 +93,7 @@ pub(super) struct Transaction<'a, Q> {
 
 impl<'a, Q: Quantity> Transaction<'a, Q> {
     /// A debit by an agent.
-    #[inline]
+    #[inline(always)]
     pub(super) const fn debit(
         path: Path<'a>,
         what: &'a Q,
@@ -104,7 +106,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
     }
 
     /// How an amount moves, of which so much was set aside. Nothing is admitted even below zero.
-    #[inline]
+    #[inline(always)]
     pub(super) const fn movement(&self, amount: Amount, held: Amount) -> Movement {
         match self.kind {
             EventKind::Reserve => Movement::reserve(amount, amount.is_zero()),
@@ -115,7 +117,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
     }
 
     /// Writes the change down, where there is a journal.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, windows_at: Option<Monotonic>, ledger: &Ledger) -> Result<(), Unwritten> {
         ledger.write(|| (ledger.instant_at(self.wall, windows_at), Change::Posted(self.posted())))
     }

@@ -7,6 +7,8 @@
 //!
 //! Two things that are no changes also stand here: what was refused is counted, and windows let go of what is over.
 
+#![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
+
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -120,7 +122,7 @@ impl State {
     // A movement on a path.
 
     /// Moves money in the books.
-    #[inline]
+    #[inline(always)]
     pub(super) fn shift(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
         if let Some(crossing) = self.0.books.apply(movement, &ledger.thresholds) {
             ledger.report(&account.id, account.kind, None, &self.0.books, crossing);
@@ -128,7 +130,7 @@ impl State {
     }
 
     /// Says what a movement was: in the agent's history and, if it was usage, in its windows; always in both.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note(&mut self, posting: &Posting, ledger: &Ledger) {
         let Posting { kind, amount, operation, windows_at, wall } = *posting;
         if kind.usage().is_some() {
@@ -270,6 +272,7 @@ impl State {
         }
     }
 
+    #[inline]
     fn charge_windows(&mut self, windows_at: Option<Monotonic>, amount: Amount) {
         if let (Some(now), Some(limits)) = (windows_at, self.0.limits.as_deref_mut())
             && !amount.is_zero()

@@ -188,7 +188,7 @@ impl PyAccount {
         let reservation =
             this.answer(py, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
         tell_alarms(self.ledger.bind(py))?;
-        Ok(PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel, asked.key.is_some()))
+        PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel, asked.key.is_some())
     }
 
     /// As `reserve`, but returns None if a budget or a window refuses.
@@ -225,8 +225,9 @@ impl PyAccount {
             admitted(patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked))),
         )?;
         tell_alarms(self.ledger.bind(py))?;
-        Ok(reservation
-            .map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel, asked.key.is_some())))
+        reservation
+            .map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel, asked.key.is_some()))
+            .transpose()
     }
 
     fn __eq__(&self, other: &Self) -> bool {

@@ -1,11 +1,11 @@
 //! Arguments other than amounts, checked before anything is done.
 
-use numpy::PyUntypedArray;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyUnicodeEncodeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDelta, PyFloat};
+use pyo3::types::{PyBool, PyDelta, PyFloat, PyInt};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{OperationId, Overage, Period, Request};
 
@@ -199,7 +199,8 @@ fn shortened(text: String) -> String {
 /// A whole number; one beyond 64 bits is as far as they go, and out of every range.
 pub(crate) fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
     let unfit = || PyTypeError::new_err(format!("must be a whole number, not {}", shown(value)));
-    if value.is_instance_of::<PyBool>() || value.cast::<PyUntypedArray>().is_ok() {
+    let is_plain = value.is_exact_instance_of::<PyInt>();
+    if !is_plain && (value.is_instance_of::<PyBool>() || is_array(value)?) {
         return Err(unfit());
     }
     value.extract::<i64>().or_else(|error| {
@@ -208,6 +209,13 @@ pub(crate) fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
         }
         Ok(if value.lt(0)? { i64::MIN } else { i64::MAX })
     })
+}
+
+/// Whether it is an array of numpy's. Known by what it offers: to ask for the class would import numpy.
+#[cold]
+fn is_array(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = value.py();
+    Ok(value.hasattr(intern!(py, "__array_interface__"))? && value.hasattr(intern!(py, "__setitem__"))?)
 }
 
 /// A priority, whose range is checked later.
@@ -230,10 +238,11 @@ fn naming(value: &Bound<'_, PyAny>, argument: &str, error: PyErr) -> PyErr {
 /// A number; NaN for what no float can hold.
 #[inline]
 pub(crate) fn real(value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    match value.cast_exact::<PyFloat>() {
-        Ok(float) => Ok(float.value()),
-        Err(_) => read_float(value),
+    if let Ok(float) = value.cast_exact::<PyFloat>() {
+        return Ok(float.value());
     }
+    let whole = value.cast_exact::<PyInt>().ok().and_then(|whole| whole.extract().ok());
+    whole.map_or_else(|| read_float(value), Ok)
 }
 
 /// As Python code reads numbers: bools and arrays are none.

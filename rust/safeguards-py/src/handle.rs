@@ -1,21 +1,24 @@
 //! What reservations of money and of resources do alike: settle, release, `with` blocks, and a warning when one is
 //! forgotten.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyResourceWarning, PyStopIteration};
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{Bundle, Ledger, Quantity, Reservation, ReservationState};
 
 use crate::arguments::ttl_nanos;
-use crate::ledger::{PyLedger, tell_alarms};
+use crate::ledger::{Books, PyLedger, tell_alarms_of};
 use crate::patience::patiently;
 
 /// A reservation as Python holds it.
 pub(crate) struct Handle<Q: Quantity> {
-    ledger: Py<PyLedger>,
+    books: Arc<Books>,
+    /// Who tells of alarms, if it is still there.
+    owner: Py<PyWeakrefReference>,
     pub(crate) reservation: Reservation<Q>,
     on_cancel: Q,
     /// Made under a key, or found by its id: others may hold it as well.
@@ -68,44 +71,44 @@ impl<Q: Reservable> Handle<Q> {
         reservation: Reservation<Q>,
         on_cancel: Q,
         is_shared: bool,
-    ) -> Self {
+    ) -> PyResult<Self> {
+        let (books, owner) = PyLedger::share_books(ledger)?;
         if is_shared {
-            ledger.get().share(&reservation);
+            books.share(&reservation);
         }
-        let closed = AtomicBool::new(false);
-        Self { ledger: ledger.clone().unbind(), reservation, on_cancel, is_shared, closed }
+        Ok(Self { books, owner, reservation, on_cancel, is_shared, closed: AtomicBool::new(false) })
     }
 
-    pub(crate) fn ledger<'py>(&self, py: Python<'py>) -> &Bound<'py, PyLedger> {
-        self.ledger.bind(py)
+    pub(crate) const fn books(&self) -> &Arc<Books> {
+        &self.books
     }
 
     pub(crate) fn settle(&self, py: Python<'_>, charged: &Q) -> PyResult<Q::Receipt> {
-        let this = self.ledger.get();
+        let this = &self.books;
         let receipt = this.answer(py, this.ask(py, |core| core.settle(&self.reservation, charged))?)?;
         self.closed.store(true, Ordering::Relaxed);
-        tell_alarms(self.ledger.bind(py))?;
+        tell_alarms_of(this, self.owner.bind(py))?;
         Ok(receipt)
     }
 
     pub(crate) fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let this = self.ledger.get();
+        let this = &self.books;
         this.answer(py, this.ask(py, |core| core.release(&self.reservation))?)?;
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     pub(crate) fn extend(&self, py: Python<'_>, ttl_seconds: f64) -> PyResult<()> {
-        let (this, nanos) = (self.ledger.get(), ttl_nanos(py, ttl_seconds)?);
+        let (this, nanos) = (&self.books, ttl_nanos(py, ttl_seconds)?);
         this.answer(py, this.ask(py, |core| core.extend(&self.reservation, nanos))?)
     }
 
     pub(crate) fn receipt(&self, py: Python<'_>) -> PyResult<Option<Q::Receipt>> {
-        self.ledger.get().ask(py, |core| core.settlement(&self.reservation))
+        self.books.ask(py, |core| core.settlement(&self.reservation))
     }
 
     pub(crate) fn state(&self, py: Python<'_>) -> PyResult<ReservationState> {
-        let this = self.ledger.get();
+        let this = &self.books;
         this.answer(py, this.ask(py, |core| core.reservation_state(&self.reservation))?)
     }
 
@@ -120,7 +123,7 @@ impl<Q: Reservable> Handle<Q> {
 
     /// Keeps it alive while a `with` block runs.
     pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
-        let this = self.ledger.get();
+        let this = &self.books;
         this.answer(py, this.ask(py, |core| core.keep_alive(&self.reservation))?)
     }
 
@@ -158,17 +161,13 @@ impl<Q: Reservable> Handle<Q> {
 
     /// The agent and the number, which tell a reservation from all others of a ledger.
     pub(crate) fn hash(&self) -> usize {
-        let place = std::sync::Arc::as_ptr(self.reservation.agent()).addr() >> 4;
+        let place = Arc::as_ptr(self.reservation.agent()).addr() >> 4;
         place.wrapping_mul(31).wrapping_add(usize::try_from(self.reservation.number()).unwrap_or_default())
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.ledger)
     }
 
     /// To be called when the object goes: warns if nobody holds the reservation any more and it is still active.
     pub(crate) fn forget(&mut self) {
-        let is_last = !self.is_shared || self.ledger.get().unshare(&self.reservation);
+        let is_last = !self.is_shared || self.books.unshare(&self.reservation);
         if !*self.closed.get_mut() && is_last {
             while_dropped(|py| self.warn(py));
         }
@@ -177,7 +176,7 @@ impl<Q: Reservable> Handle<Q> {
     /// Warns if the reservation is still active: what it holds stays set aside until its time is over.
     #[cold]
     fn warn(&self, py: Python<'_>) {
-        let Ok(core) = self.ledger.get().core(py) else { return };
+        let Ok(core) = self.books.core(py) else { return };
         // One that is closed, or cannot be told to expire, needs no telling: the state says so.
         let state = patiently(py, core, || {
             core.let_expire(&self.reservation).and_then(|()| core.reservation_state(&self.reservation))

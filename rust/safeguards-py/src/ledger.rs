@@ -2,13 +2,15 @@
 //! no Python code.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArray1};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyDateTime, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDateTime, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{
     Account, Alarm, Crossing, HistoryLimits, Joint, Kind, Ledger, LedgerError, NewPool, OperationId, Path,
@@ -44,13 +46,45 @@ use crate::time_zones;
 ///     history_sums: sums by hour that are kept of older usage, at least 2.
 #[pyclass(frozen, subclass, weakref, module = "safeguards._native", name = "Ledger")]
 pub(crate) struct PyLedger {
+    books: Arc<Books>,
+    /// This object, for those who must not keep it alive.
+    owner: PyOnceLock<Py<PyWeakrefReference>>,
+}
+
+/// What of a ledger is no Python object: reservations hold on to it, and so to nothing that the cycle collector would
+/// have to look at.
+pub(crate) struct Books {
     pub(crate) ledger: Ledger,
     process: Process,
     /// Handles of those reservations that may have several.
     shared: Mutex<HashMap<(u32, u64), usize>>,
 }
 
+impl Deref for PyLedger {
+    type Target = Books;
+
+    #[inline]
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
 impl PyLedger {
+    pub(crate) const fn books(&self) -> &Arc<Books> {
+        &self.books
+    }
+
+    /// The books, and a weak reference to the object that has them.
+    #[inline]
+    pub(crate) fn share_books(slf: &Bound<'_, Self>) -> PyResult<(Arc<Books>, Py<PyWeakrefReference>)> {
+        let (this, py) = (slf.get(), slf.py());
+        let owner =
+            this.owner.get_or_try_init(py, || PyWeakrefReference::new(slf.as_any()).map(Bound::unbind))?;
+        Ok((Arc::clone(&this.books), owner.clone_ref(py)))
+    }
+}
+
+impl Books {
     /// The core, if this is the process that it was made in.
     #[inline]
     pub(crate) fn core(&self, py: Python<'_>) -> PyResult<&Ledger> {
@@ -153,6 +187,16 @@ pub(crate) fn tell_alarms(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
     if ledger.get().ledger.has_alarms() { call_on_alarms(ledger) } else { Ok(()) }
 }
 
+/// As [`tell_alarms`], for an owner who may be gone: then nobody is told.
+#[inline]
+pub(crate) fn tell_alarms_of(books: &Books, owner: &Bound<'_, PyWeakrefReference>) -> PyResult<()> {
+    if !books.ledger.has_alarms() {
+        return Ok(());
+    }
+    let ledger = owner.upgrade_as::<PyLedger>()?;
+    ledger.map_or(Ok(()), |ledger| call_on_alarms(&ledger))
+}
+
 #[cold]
 fn call_on_alarms(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
     let py = ledger.py();
@@ -222,7 +266,8 @@ impl PyLedger {
         let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
         let ledger =
             Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?).letting_go(let_go);
-        Ok(Self { ledger, process: Process::current(py)?, shared: Mutex::default() })
+        let books = Books { ledger, process: Process::current(py)?, shared: Mutex::default() };
+        Ok(Self { books: Arc::new(books), owner: PyOnceLock::new() })
     }
 
     // Debits and reservations.
@@ -368,7 +413,7 @@ impl PyLedger {
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
         tell_alarms(slf)?;
-        Ok(PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some()))
+        PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())
     }
 
     /// As `reserve`, but returns None if a budget or a window refuses.
@@ -405,8 +450,9 @@ impl PyLedger {
         let reservation =
             this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
         tell_alarms(slf)?;
-        Ok(reservation
-            .map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())))
+        reservation
+            .map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some()))
+            .transpose()
     }
 
     /// Debits many agents in one call, each in turn, with the interpreter lock released.

@@ -1,6 +1,5 @@
 //! A reservation of money as Python holds it.
 
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::Reservation;
@@ -34,8 +33,8 @@ impl PyReservation {
         reservation: Reservation,
         on_cancel: Amount,
         is_shared: bool,
-    ) -> Self {
-        Self(Handle::new(ledger, reservation, on_cancel, is_shared))
+    ) -> PyResult<Self> {
+        Handle::new(ledger, reservation, on_cancel, is_shared).map(Self)
     }
 }
 
@@ -164,10 +163,6 @@ impl PyReservation {
     ) -> PyResult<Ready> {
         self.0.leave(py, exception)?;
         Ready::not_swallowed(py)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.0.traverse(&visit)
     }
 
     fn __eq__(&self, other: &Self) -> bool {

@@ -1,13 +1,14 @@
 //! What a debit of several resources has done. Its amounts become `Decimal`s when somebody looks.
 
-use pyo3::gc::{PyTraverseError, PyVisit};
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safeguards_core::amount::Units;
 use safeguards_core::ledger::{Ledger, ResourceReceipt};
 
 use crate::amounts::to_dict;
-use crate::ledger::PyLedger;
+use crate::ledger::Books;
 
 /// What a debit or a settlement of resources has done. Amounts become `Decimal`s when somebody looks.
 ///
@@ -21,13 +22,13 @@ use crate::ledger::PyLedger;
 ///     (Decimal('7.5'), 2)
 #[pyclass(frozen, module = "safeguards._native", name = "ResourceReceipt")]
 pub(crate) struct PyResourceReceipt {
-    ledger: Py<PyLedger>,
+    books: Arc<Books>,
     receipt: ResourceReceipt,
 }
 
 impl PyResourceReceipt {
-    pub(crate) fn new(ledger: &Bound<'_, PyLedger>, receipt: ResourceReceipt) -> Self {
-        Self { ledger: ledger.clone().unbind(), receipt }
+    pub(crate) fn new(books: &Arc<Books>, receipt: ResourceReceipt) -> Self {
+        Self { books: Arc::clone(books), receipt }
     }
 }
 
@@ -43,7 +44,7 @@ impl PyResourceReceipt {
     /// What was charged, by resource type. A settlement names what was reserved or charged.
     #[getter]
     fn amounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let ledger = &self.ledger.get().ledger;
+        let ledger = &self.books.ledger;
         let lines = self.receipt.lines.iter();
         to_dict(py, lines.map(|line| (ledger.resource_name(line.resource), line.amount.units())))
     }
@@ -51,7 +52,7 @@ impl PyResourceReceipt {
     /// What the agent had left right after it, of each of these resources.
     #[getter]
     fn remaining<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let ledger = &self.ledger.get().ledger;
+        let ledger = &self.books.ledger;
         let lines = self.receipt.lines.iter();
         to_dict(py, lines.map(|line| (ledger.resource_name(line.resource), line.remaining)))
     }
@@ -61,25 +62,21 @@ impl PyResourceReceipt {
     fn sequences<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for line in &self.receipt.lines {
-            dict.set_item(&*self.ledger.get().ledger.resource_name(line.resource), line.sequence)?;
+            dict.set_item(&*self.books.ledger.resource_name(line.resource), line.sequence)?;
         }
         Ok(dict)
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        self.ledger.is(&other.ledger) && self.receipt == other.receipt
+        Arc::ptr_eq(&self.books, &other.books) && self.receipt == other.receipt
     }
 
     fn __hash__(&self) -> u64 {
         self.receipt.lines.iter().fold(0, |hash, line| hash.wrapping_mul(31).wrapping_add(line.sequence))
     }
 
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.ledger)
-    }
-
     fn __repr__(&self) -> String {
-        let ledger = &self.ledger.get().ledger;
+        let ledger = &self.books.ledger;
         let lines = self.receipt.lines.iter();
         let remaining =
             lines.map(|line| format!("{}: {}", ledger.resource_name(line.resource), Units(line.remaining)));

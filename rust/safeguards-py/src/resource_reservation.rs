@@ -1,6 +1,5 @@
 //! A reservation of several resources as Python holds it.
 
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safeguards_core::ledger::{Bundle, Reservation};
@@ -34,8 +33,8 @@ impl PyResourceReservation {
         reservation: Reservation<Bundle>,
         on_cancel: Bundle,
         is_shared: bool,
-    ) -> Self {
-        Self(Handle::new(ledger, reservation, on_cancel, is_shared))
+    ) -> PyResult<Self> {
+        Handle::new(ledger, reservation, on_cancel, is_shared).map(Self)
     }
 }
 
@@ -44,7 +43,7 @@ impl PyResourceReservation {
     /// What was set aside, by resource type.
     #[getter]
     fn amounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        bundle_to_dict(py, &self.0.ledger(py).get().ledger, self.0.reservation.what())
+        bundle_to_dict(py, &self.0.books().ledger, self.0.reservation.what())
     }
 
     /// Id of the agent that it was made for.
@@ -68,7 +67,7 @@ impl PyResourceReservation {
     /// What it was settled for; None if it was not.
     #[getter]
     fn receipt(&self, py: Python<'_>) -> PyResult<Option<PyResourceReceipt>> {
-        Ok(self.0.receipt(py)?.map(|receipt| PyResourceReceipt::new(self.0.ledger(py), receipt)))
+        Ok(self.0.receipt(py)?.map(|receipt| PyResourceReceipt::new(self.0.books(), receipt)))
     }
 
     /// Charges what the work has taken and gives the rest back, of all resources in one step.
@@ -96,11 +95,11 @@ impl PyResourceReservation {
     ///     Traceback (most recent call last):
     ///     safeguards.exceptions.ReservationError: reservation 1 of agent "bot" was settled for {calls: 0,...
     fn settle(&self, py: Python<'_>, amounts: &Bound<'_, PyAny>) -> PyResult<PyResourceReceipt> {
-        let (ledger, items) = (self.0.ledger(py), by_resource(amounts, "amounts")?);
-        let (core, mut given) = (ledger.get().core(py)?, Given::default());
+        let (books, items) = (self.0.books(), by_resource(amounts, "amounts")?);
+        let (core, mut given) = (books.core(py)?, Given::default());
         given.charge(core, &items, "amounts")?;
-        let charged = ledger.get().answer(py, given.bundle(core, self.0.reservation.agent()))?;
-        Ok(PyResourceReceipt::new(ledger, self.0.settle(py, charged)?))
+        let charged = books.answer(py, given.bundle(core, self.0.reservation.agent()))?;
+        Ok(PyResourceReceipt::new(books, self.0.settle(py, charged)?))
     }
 
     /// Gives back all that was set aside. A repetition, or one that has expired, changes nothing.
@@ -169,10 +168,6 @@ impl PyResourceReservation {
         Ready::not_swallowed(py)
     }
 
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.0.traverse(&visit)
-    }
-
     fn __eq__(&self, other: &Self) -> bool {
         self.0.reservation == other.0.reservation
     }
@@ -183,7 +178,7 @@ impl PyResourceReservation {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (number, agent, state) = (self.number(), self.agent_id(), self.state(py)?);
-        let amounts = self.0.reservation.what().in_words(&self.0.ledger(py).get().ledger);
+        let amounts = self.0.reservation.what().in_words(&self.0.books().ledger);
         Ok(format!("ResourceReservation({number}, agent={agent:?}, amounts={amounts}, {state})"))
     }
 }

@@ -313,7 +313,7 @@ impl PyResourceBudgets {
         });
         let receipt = this.answer(py, outcome)?;
         tell_alarms(self.ledger.bind(py))?;
-        Ok(PyResourceReceipt::new(self.ledger.bind(py), receipt))
+        Ok(PyResourceReceipt::new(self.ledger.get().books(), receipt))
     }
 
     /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
@@ -407,7 +407,7 @@ impl PyResourceBudgets {
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let (held, on_cancel) = self.ledger.get().answer(py, outcome)?;
         tell_alarms(self.ledger.bind(py))?;
-        Ok(PyResourceReservation::new(self.ledger.bind(py), held, on_cancel, idempotency_key.is_some()))
+        PyResourceReservation::new(self.ledger.bind(py), held, on_cancel, idempotency_key.is_some())
     }
 
     /// As `reserve`, but returns None if a budget or a capacity refuses.
@@ -442,7 +442,8 @@ impl PyResourceBudgets {
         let made = self.ledger.get().answer(py, admitted(outcome))?;
         tell_alarms(self.ledger.bind(py))?;
         let (ledger, is_shared) = (self.ledger.bind(py), idempotency_key.is_some());
-        Ok(made.map(|(held, on_cancel)| PyResourceReservation::new(ledger, held, on_cancel, is_shared)))
+        made.map(|(held, on_cancel)| PyResourceReservation::new(ledger, held, on_cancel, is_shared))
+            .transpose()
     }
 
     // Capacities.

@@ -158,8 +158,8 @@ pub struct Posted {
 pub enum Quantities {
     /// Money.
     Money(Amount),
-    /// Resources.
-    Resources(Bundle),
+    /// Resources. Boxed, because most are money, and a bundle is five times as large.
+    Resources(Box<Bundle>),
 }
 
 /// A reservation as a change names it.

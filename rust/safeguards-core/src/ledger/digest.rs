@@ -57,9 +57,7 @@ impl Ledger {
         let mut keys: Vec<_> = self.keys.all(now).into_iter().chain(self.resource_keys.all(now)).collect();
         keys.sort_by(|(one, ..), (other, ..)| one.cmp(other));
         let keys = keys.iter().map(|(key, payload, effect)| format!("key {key:?} {payload:?} {effect:?}"));
-        let mut closures = self.closures.all();
-        closures.sort_by_key(|closure| (closure.agent, closure.number));
-        keys.chain(closures.iter().map(|closure| format!("{closure:?}"))).collect()
+        keys.chain(self.closures.lines()).collect()
     }
 }
 

@@ -66,7 +66,7 @@ impl Replay {
             Change::PathNamed { path, accounts } => self.name_path(*path, accounts),
             Change::Posted(posted) => match &posted.what {
                 Quantities::Money(amount) => self.post(posted, amount, at),
-                Quantities::Resources(bundle) => self.post(posted, bundle, at),
+                Quantities::Resources(bundle) => self.post(posted, &**bundle, at),
             },
             Change::Transferred { from, to, amount } => {
                 let (from, to) = (self.account(*from)?, self.account(*to)?);

@@ -57,7 +57,7 @@ impl Quantity for Bundle {
     type Receipt = ResourceReceipt;
 
     fn to_quantities(&self) -> Quantities {
-        Quantities::Resources(self.clone())
+        Quantities::Resources(Box::new(self.clone()))
     }
 
     fn of(what: &Quantities) -> Option<&Self> {

@@ -117,7 +117,7 @@ def test_a_verdict_that_is_bad_news():
     [
         ({"warm_up_hours": 4}, "warm_up_hours must be from 0 to 3, not 4"),
         ({"warm_up_hours": 3}, "nothing was wanted after hour 3"),
-        ({"utilization": 0}, "utilization must be above 0 and at most 1,000, not 0"),
+        ({"utilization": 0}, "utilization must be from 1e-06 to 1,000, not 0"),
         ({"emergency_percentage": -1}, "emergency_percentage must be from 0 to 1, not -1"),
         ({"priority_weights": {}}, "priority_weights must not be empty"),
         ({"priority_weights": {5: 0}}, r"priority_weights\[5\] must be from 1e-09 to 1,000,000,000, not 0"),

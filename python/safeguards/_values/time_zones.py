@@ -54,8 +54,10 @@ def read(zone: object, argument: str = "timezone") -> TimeZone:
         offset = zone.utcoffset(None)
         if offset is not None:
             return _fixed(offset, zone, argument)
-        raise ConfigurationError(f"{argument} has neither a name nor one offset, {zone!r}: pass its name")
-    raise ConfigurationError(f"{argument} must be {_FORMS}, not {zone!r}")
+        raise ConfigurationError(
+            f"{argument} has neither a name nor one offset, {shown(zone)}: pass its name"
+        )
+    raise ConfigurationError(f"{argument} must be {_FORMS}, not {shown(zone)}")
 
 
 def check_local() -> None:
@@ -103,7 +105,9 @@ def _from_text(text: str, argument: str) -> TimeZone:
 def _fixed(offset: timedelta, zone: object, argument: str) -> TimeZone:
     seconds = offset.total_seconds()
     if not seconds.is_integer() or abs(seconds) >= _DAY_SECONDS:
-        raise ConfigurationError(f"{argument} must be whole seconds off UTC, less than a day, not {zone!r}")
+        raise ConfigurationError(
+            f"{argument} must be whole seconds off UTC, less than a day, not {shown(zone)}"
+        )
     if seconds == 0:
         return TimeZone(UTC, "UTC")
     return TimeZone(timezone(offset), int(seconds))
@@ -113,7 +117,7 @@ def _named(text: str, argument: str) -> TimeZone:
     try:
         name = "UTC" if text in {"Z", "z"} else time_zone_name(text)
     except (ConfigurationError, UnicodeError):
-        raise ConfigurationError(f"{argument} {text!r} is not known: use {_FORMS}") from None
+        raise ConfigurationError(f"{argument} {shown(text)} is not known: use {_FORMS}") from None
     return TimeZone(UTC if name == "UTC" else _zone_info(name), name)
 
 

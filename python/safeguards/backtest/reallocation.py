@@ -42,6 +42,7 @@ _BASELINE = "static priority shares"
 _BEST = "reallocated"
 _HOUR = 3600
 _WEEK = 168
+_LEAST_UTILIZED = 1e-6
 _MOST_UTILIZED = 1000
 _MOST_STEPS = 3600
 _PLACES = 9
@@ -179,7 +180,7 @@ def backtest_reallocation(
     weights = dict(rule.weights)
     usual = min(_WEEK, demand.hours // 2)
     warm_up = whole("warm_up_hours", usual if warm_up_hours is None else warm_up_hours, 0, demand.hours - 1)
-    utilization = number("utilization", utilization, 0, _MOST_UTILIZED, above=True)
+    utilization = number("utilization", utilization, _LEAST_UTILIZED, _MOST_UTILIZED)
     emergency_percentage = share("emergency_percentage", emergency_percentage)
     steps_per_hour = whole("steps_per_hour", steps_per_hour, 1, _MOST_STEPS)
     if not demand.cost[:, warm_up:].any():

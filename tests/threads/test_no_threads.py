@@ -15,6 +15,7 @@ PROLOGUE = """
 import faulthandler, json, os, resource, sys, threading, time
 from datetime import UTC, datetime, timedelta
 import numpy as np
+import numpy.ma
 import numpy.random
 import safeguards.cli.demo as demo  # now: whoever gives up being root may read nothing later
 from safeguards import *

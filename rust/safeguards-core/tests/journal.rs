@@ -302,7 +302,7 @@ fn an_agent_that_holds_for_another_cannot_leave() {
     assert!(matches!(trees.ledger.unregister_agent("bob"), Err(LedgerError::Configuration(_))));
     trees.ledger.release(&held).unwrap();
     trees.ledger.unregister_agent("bob").unwrap();
-    assert!(matches!(trees.debit(5, &["bob"], 1), Err(LedgerError::UnknownPool(_))));
+    assert!(matches!(trees.debit(5, &["bob"], 1), Err(LedgerError::UnknownAlso(_))));
     let gone = trees.ledger.debit(Path::with(&trees.accounts[5], joint.as_ref()), &whole(1), NONE);
     assert!(matches!(gone, Err(LedgerError::UnknownAgent(id)) if &*id == "bob"));
     trees.assert_sound();

@@ -187,8 +187,9 @@ impl PyAccount {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reservation =
             this.answer(py, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
-        tell_alarms(self.ledger.bind(py))?;
-        PyReservation::new(self.ledger.bind(py), reservation, asked.on_cancel, asked.key.is_some())
+        let ledger = self.ledger.bind(py);
+        PyReservation::new(ledger, reservation, asked.on_cancel, asked.key.is_some())?
+            .once_told(py, tell_alarms(ledger))
     }
 
     /// As `reserve`, but returns None if a budget or a window refuses.
@@ -224,10 +225,10 @@ impl PyAccount {
             py,
             admitted(patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked))),
         )?;
-        tell_alarms(self.ledger.bind(py))?;
-        reservation
-            .map(|made| PyReservation::new(self.ledger.bind(py), made, asked.on_cancel, asked.key.is_some()))
-            .transpose()
+        let ledger = self.ledger.bind(py);
+        let told = tell_alarms(ledger);
+        let Some(made) = reservation else { return told.map(|()| None) };
+        PyReservation::new(ledger, made, asked.on_cancel, asked.key.is_some())?.once_told(py, told).map(Some)
     }
 
     fn __eq__(&self, other: &Self) -> bool {

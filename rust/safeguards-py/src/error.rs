@@ -53,6 +53,12 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr>
             fields.set_item("account", &*id)?;
             ("UnknownPoolError", format!("no pool {} exists: call create_budget_pool first", quoted(&id)))
         }
+        LedgerError::UnknownAlso(id) => {
+            fields.set_item("account", &*id)?;
+            let text =
+                format!("also= names {}, which is neither an agent nor a pool: make it first", quoted(&id));
+            ("UnknownAgentError", text)
+        }
         LedgerError::UnknownHandle(handle) => (
             "UnknownAgentError",
             format!("handle {handle} names no registered agent: ask handle(agent_id) for the current one"),

@@ -98,6 +98,15 @@ impl<Q: Reservable> Handle<Q> {
         Ok(())
     }
 
+    /// What came of telling about alarms right after it was made. One whose maker ends here, and whom no key leads
+    /// back to, would stay set aside with nobody to close it: it is given back.
+    pub(crate) fn once_told(&self, py: Python<'_>, told: PyResult<()>) -> PyResult<()> {
+        if told.is_err() && !self.is_shared {
+            self.release(py)?;
+        }
+        told
+    }
+
     pub(crate) fn extend(&self, py: Python<'_>, ttl_seconds: f64) -> PyResult<()> {
         let (this, nanos) = (&self.books, ttl_nanos(py, ttl_seconds)?);
         this.answer(py, this.ask(py, |core| core.extend(&self.reservation, nanos))?)

@@ -412,8 +412,8 @@ impl PyLedger {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
-        tell_alarms(slf)?;
-        PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())
+        PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())?
+            .once_told(py, tell_alarms(slf))
     }
 
     /// As `reserve`, but returns None if a budget or a window refuses.
@@ -449,10 +449,9 @@ impl PyLedger {
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation =
             this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
-        tell_alarms(slf)?;
-        reservation
-            .map(|reservation| PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some()))
-            .transpose()
+        let told = tell_alarms(slf);
+        let Some(made) = reservation else { return told.map(|()| None) };
+        PyReservation::new(slf, made, asked.on_cancel, asked.key.is_some())?.once_told(py, told).map(Some)
     }
 
     /// Debits many agents in one call, each in turn, with the interpreter lock released.

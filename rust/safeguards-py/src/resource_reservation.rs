@@ -36,6 +36,10 @@ impl PyResourceReservation {
     ) -> PyResult<Self> {
         Handle::new(ledger, reservation, on_cancel, is_shared).map(Self)
     }
+
+    pub(crate) fn once_told(self, py: Python<'_>, told: PyResult<()>) -> PyResult<Self> {
+        self.0.once_told(py, told).map(|()| self)
+    }
 }
 
 #[pymethods]

@@ -406,8 +406,9 @@ impl PyResourceBudgets {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let (held, on_cancel) = self.ledger.get().answer(py, outcome)?;
-        tell_alarms(self.ledger.bind(py))?;
-        PyResourceReservation::new(self.ledger.bind(py), held, on_cancel, idempotency_key.is_some())
+        let ledger = self.ledger.bind(py);
+        PyResourceReservation::new(ledger, held, on_cancel, idempotency_key.is_some())?
+            .once_told(py, tell_alarms(ledger))
     }
 
     /// As `reserve`, but returns None if a budget or a capacity refuses.
@@ -440,10 +441,12 @@ impl PyResourceBudgets {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let made = self.ledger.get().answer(py, admitted(outcome))?;
-        tell_alarms(self.ledger.bind(py))?;
-        let (ledger, is_shared) = (self.ledger.bind(py), idempotency_key.is_some());
-        made.map(|(held, on_cancel)| PyResourceReservation::new(ledger, held, on_cancel, is_shared))
-            .transpose()
+        let ledger = self.ledger.bind(py);
+        let told = tell_alarms(ledger);
+        let Some((held, on_cancel)) = made else { return told.map(|()| None) };
+        PyResourceReservation::new(ledger, held, on_cancel, idempotency_key.is_some())?
+            .once_told(py, told)
+            .map(Some)
     }
 
     // Capacities.

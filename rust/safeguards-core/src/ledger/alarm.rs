@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, Kind};
+use super::account::Kind;
 use super::balance::Balance;
 use super::books::{Books, Rung};
 use super::change::AccountChange;
@@ -70,20 +70,16 @@ impl Ledger {
     /// `None` ends it.
     pub fn watch_low(&self, pool: &str, low: Option<Amount>) -> Result<(), LedgerError> {
         let (pool, at) = (self.pool(pool)?, self.instant());
+        // Nobody is registered or leaves meanwhile.
         let slots = self.directory.slots();
-        let mut state = pool.lock();
-        self.change(&pool, &mut state, &AccountChange::LowWatched(low), at)?;
-        let agents: Vec<_> = state.agents_below().filter_map(|slot| slots.agent(slot)).collect();
-        drop(state);
-        self.watch_agents(&agents, low);
-        Ok(())
-    }
-
-    /// Tells of each of these agents from now on.
-    pub(super) fn watch_agents(&self, agents: &[&Arc<Account>], low: Option<Amount>) {
-        for agent in agents {
-            agent.lock().watch_low(low, self);
+        let below: Vec<_> = pool.lock().agents_below().collect();
+        let mut agents: Vec<_> =
+            below.iter().filter_map(|slot| slots.agent(*slot)).map(|agent| agent.lock()).collect();
+        self.change(&pool, &mut pool.lock(), &AccountChange::LowWatched(low), at)?;
+        for agent in &mut agents {
+            agent.watch_low(low, self);
         }
+        Ok(())
     }
 
     /// Tells what a movement has set off.

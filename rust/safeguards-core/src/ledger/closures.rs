@@ -4,6 +4,9 @@
 //! forgotten is never charged anew.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 
 use super::Number;
 use super::account::Account;
@@ -49,13 +52,14 @@ impl Closures {
         Self(std::array::from_fn(|_| Mutex::new(VecDeque::new())))
     }
 
-    /// In turn for the reservations of an agent, so that a busy one has room for as many as all; but many in a row in
-    /// one, which lie side by side.
+    /// Spread by chance, so that a busy agent has room for as many as all; but many of an agent in a row in one, which
+    /// lie side by side. The same in every process, as of keys.
     fn shard(&self, agent: Number, number: u32) -> &Mutex<VecDeque<Closure>> {
-        &self.0[(number / 64).wrapping_add(agent.0) as usize % SHARDS]
+        let hash = FixedState::default().hash_one((agent.0, number / 64));
+        &self.0[usize::try_from(hash % SHARDS as u64).unwrap_or_default()]
     }
 
-    /// Remembers how a reservation ended. One that expired and was settled late ends twice: the last end counts.
+    /// Remembers how a reservation ended.
     #[inline]
     pub(super) fn remember(&self, agent: &Account, number: u64, closed: Closed) {
         // After four thousand million reservations an agent's next ones are forgotten at once.
@@ -65,6 +69,18 @@ impl Closures {
             closures.pop_front();
         }
         closures.push_back(Closure { agent: agent.number, number, end: End::new(closed) });
+    }
+
+    /// Remembers that one which had expired was settled late: the last end counts.
+    #[cold]
+    pub(super) fn replace(&self, agent: &Account, number: u64, closed: Closed) {
+        let Ok(number) = u32::try_from(number) else { return };
+        let mut closures = self.shard(agent.number, number).lock();
+        let mut newest_first = closures.iter_mut().rev();
+        let found = newest_first.find(|closure| closure.agent == agent.number && closure.number == number);
+        if let Some(found) = found {
+            found.end = End::new(closed);
+        }
     }
 
     /// How a reservation ended, if that is remembered.

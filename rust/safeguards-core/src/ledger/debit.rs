@@ -83,7 +83,7 @@ impl Ledger {
         tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, &Self) -> R,
     ) -> Result<R, LedgerError> {
         let transaction = Transaction::debit(path, what, operation, wall, key);
-        self.retry_after_expiry(|| {
+        self.retry_unless_held(key.is_none(), || {
             let mut agents = path.lock();
             agents.check_open()?;
             if !what.is_nothing() {
@@ -95,14 +95,24 @@ impl Ledger {
         })
     }
 
-    /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
-    /// gave them back: they may free what it needs. It pays for no more of them than it needs.
+    /// As [`retry_unless_held`](Self::retry_unless_held), of an attempt that holds no lock.
     #[inline]
     pub(super) fn retry_after_expiry<R>(
         &self,
         attempt: impl Fn() -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
-        let mut patience = Patience { rounds: self.timers.rounds(), slices: 1, is_last: false };
+        self.retry_unless_held(true, attempt)
+    }
+
+    /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
+    /// gave them back: they may free what it needs. It pays for no more of them than it needs.
+    #[inline]
+    pub(super) fn retry_unless_held<R>(
+        &self,
+        may_let_go: bool,
+        attempt: impl Fn() -> Result<R, LedgerError>,
+    ) -> Result<R, LedgerError> {
+        let mut patience = Patience { rounds: self.timers.rounds(), slices: 1, is_last: false, may_let_go };
         loop {
             // In one place, so that the compiler puts the attempt here.
             match attempt() {
@@ -121,6 +131,8 @@ struct Patience {
     slices: usize,
     /// Nothing more is due: the next attempt is the last.
     is_last: bool,
+    /// False for who holds a lock, as that of a key, which others wait for.
+    may_let_go: bool,
 }
 
 impl Patience {
@@ -135,7 +147,7 @@ impl Patience {
             self.is_last = true;
             return ledger.timers.rounds() != self.rounds;
         }
-        self.is_last = ledger.serve_slices(now, self.slices);
+        self.is_last = ledger.serve_slices(now, self.slices, self.may_let_go);
         self.slices = self.slices.saturating_mul(2);
         true
     }

@@ -131,8 +131,14 @@ impl Directory {
     }
 
     /// A number that no account and no path has had.
-    pub(super) fn next_number(&self) -> Number {
-        Number(self.numbers.fetch_add(1, Ordering::Relaxed) + 1)
+    pub(super) fn next_number(&self) -> Result<Number, LedgerError> {
+        let last =
+            self.numbers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1));
+        last.map(|last| Number(last + 1)).map_err(|last| {
+            LedgerError::Configuration(format!(
+                "{last} accounts and sets of accounts were made: no more can be told apart"
+            ))
+        })
     }
 
     /// The next number is beyond this one, which a replay has given.
@@ -151,7 +157,7 @@ impl Directory {
             let text = format!("pool {id:?} exists already: choose another pool_id");
             return Err(LedgerError::Configuration(text));
         }
-        let pool = make(self.next_number())?;
+        let pool = make(self.next_number()?)?;
         self.pools.pin().insert(Arc::clone(&pool.id), Arc::clone(&pool));
         Ok(pool)
     }
@@ -165,8 +171,11 @@ impl Directory {
     ) -> Result<Vec<Arc<Account>>, LedgerError> {
         let mut slots = self.slots.write();
         self.check_free(&slots, ids)?;
-        let places: Vec<_> =
-            slots.next().take(ids.len()).map(|handle| (self.next_number(), handle)).collect();
+        let places: Vec<_> = slots
+            .next()
+            .take(ids.len())
+            .map(|handle| Ok::<_, LedgerError>((self.next_number()?, handle)))
+            .collect::<Result<_, _>>()?;
         let agents = make(&places)?;
         for account in &agents {
             slots.take(account);

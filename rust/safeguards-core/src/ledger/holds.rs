@@ -101,17 +101,18 @@ impl Holds {
 
     pub(super) fn close(&mut self, number: u64) -> Option<Held> {
         let held = self.active.remove(&number);
-        if self.deadlines.len() > 2 * self.active.len() + MAX_STALE {
-            self.clear_stale();
-        }
+        self.clear_if_stale();
         held
     }
 
     /// Moves an active reservation to another deadline.
     pub(super) fn prolong(&mut self, number: u64, deadline: Monotonic, time_over: Monotonic) {
-        if let Some(held) = self.active.get_mut(&number) {
-            (held.deadline, held.time_over) = (deadline, time_over);
+        let Some(held) = self.active.get_mut(&number) else { return };
+        held.time_over = time_over;
+        if held.deadline != deadline {
+            held.deadline = deadline;
             self.deadlines.push(Reverse((deadline, number)));
+            self.clear_if_stale();
         }
     }
 
@@ -148,6 +149,13 @@ impl Holds {
         };
         let made = format!("  reservations made {} for others {}", self.made, self.for_others);
         std::iter::once(made).chain(active.into_iter().map(line)).collect()
+    }
+
+    #[inline]
+    fn clear_if_stale(&mut self) {
+        if self.deadlines.len() > 2 * self.active.len() + MAX_STALE {
+            self.clear_stale();
+        }
     }
 
     fn clear_stale(&mut self) {

@@ -2,7 +2,8 @@
 //!
 //! **Locks.** One mutex per account, taken child to root. The whole order, in which every operation takes what
 //! it needs: the idempotency tables, the slots of the directory, the table of capacities, the turn of the expiry,
-//! agents (by slot), pools (deepest first) or capacities (by resource), the timers, the alarms. Only a batch takes
+//! the pins, agents (by slot), pools (deepest first) or capacities (by resource), the timers, the ends of reservations,
+//! the alarms, the journal. Only a batch takes
 //! agents below a pool that it has locked, and does not wait for them. No lock is held while anything outside this
 //! crate runs.
 //!
@@ -45,7 +46,6 @@ mod sums;
 mod timers;
 mod verify;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::{Clock, Monotonic, Wall};
@@ -91,7 +91,7 @@ pub struct Ledger {
     timers: timers::Timers,
     joints: path::Joints,
     /// Ids of budgets that controllers leave alone.
-    pins: Mutex<BTreeSet<Arc<str>>>,
+    pins: Mutex<registry::Pins>,
     keys: idempotency::Keys,
     resource_types: resources::ResourceTypes,
     resource_keys: idempotency::Keys,
@@ -154,8 +154,9 @@ impl Ledger {
     /// The same ledger, which does what may take long by `let_go`: whoever holds something that others need, as
     /// the lock of an interpreter, can let go of it meanwhile.
     #[must_use]
-    pub fn letting_go(self, let_go: LetGo) -> Self {
-        Self { let_go, ..self }
+    pub fn letting_go(mut self, let_go: LetGo) -> Self {
+        self.let_go = let_go;
+        self
     }
 
     /// Whether a call is under way that others may have to wait for. One load.
@@ -178,8 +179,9 @@ impl Ledger {
 
     /// The same ledger, which writes every change to a journal from now on.
     #[must_use]
-    pub fn with_journal(self, journal: Box<dyn Journal>) -> Self {
-        Self { journal: Some(journal), ..self }
+    pub fn with_journal(mut self, journal: Box<dyn Journal>) -> Self {
+        self.journal = Some(journal);
+        self
     }
 
     /// Now, on both lines of time.
@@ -209,5 +211,14 @@ impl Ledger {
     #[must_use]
     pub fn operation_name(&self, id: OperationId) -> Option<Arc<str>> {
         self.operations.name(id)
+    }
+}
+
+impl Drop for Ledger {
+    /// A reservation on several lines of accounts holds on to them, and its agent holds on to it.
+    fn drop(&mut self) {
+        for agent in self.agents() {
+            agent.lock().drop_holds();
+        }
     }
 }

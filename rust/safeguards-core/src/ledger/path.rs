@@ -168,7 +168,8 @@ impl Ledger {
                 "also={id:?} is the id of an agent and of a pool: give one of them another id"
             ))),
             (Some(agent), Err(_)) => Ok(agent),
-            (None, pool) => pool,
+            (None, Ok(pool)) => Ok(pool),
+            (None, Err(_)) => Err(LedgerError::UnknownAlso(id.into())),
         }
     }
 }
@@ -188,7 +189,7 @@ impl Joints {
         if joints.len() >= MAX_JOINTS {
             joints.retain(|_, joint| Arc::strong_count(joint) > 1);
         }
-        let path = ledger.directory.next_number();
+        let path = ledger.directory.next_number()?;
         ledger.write(|| (ledger.instant(), Change::PathNamed { path, accounts: Arc::clone(&numbers) }))?;
         let joint = Arc::new(Joint::new(path, numbers, accounts));
         joints.insert(Arc::clone(&joint.numbers), Arc::clone(&joint));

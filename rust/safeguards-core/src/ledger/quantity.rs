@@ -150,7 +150,11 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
             None => drop(state.close_hold(number)),
         }
         if let Some(closed) = self.outcome(agents, ledger) {
-            ledger.closures.remember(self.path.agent, number, closed);
+            if self.kind == EventKind::LateSettle {
+                ledger.closures.replace(self.path.agent, number, closed);
+            } else {
+                ledger.closures.remember(self.path.agent, number, closed);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use super::error::LedgerError;
 use super::event::EventKind;
 use super::path::line;
 use super::period::Schedule;
+use super::state::State;
 use crate::amount::Amount;
 use crate::clock::Wall;
 
@@ -143,7 +144,8 @@ impl Ledger {
         self.expire_due();
         let at = self.instant();
         self.directory.remove_agent(id, |agent| {
-            let state = agent.lock();
+            let mut pins = self.pins.lock();
+            let mut state = agent.lock();
             let active = state.active_reservations();
             if active > 0 || state.holds_for_others() {
                 let whose = if active > 0 { format!("{active}") } else { "other agents'".into() };
@@ -152,18 +154,18 @@ impl Ledger {
                 )));
             }
             self.write(|| (at, Change::AgentClosed(agent.number)))?;
-            drop(state);
-            self.close_agent(agent);
+            self.close_agent(agent, &mut state, &mut pins);
             Ok(())
         })
     }
 
     /// Keeps controllers from changing the budget of an agent or a pool, or no longer does.
     pub fn pin(&self, id: &str, is_pinned: bool) -> Result<(), LedgerError> {
-        if is_pinned && self.directory.agent(id).is_none() && !self.has_pool(id) {
+        let mut pins = self.pins.lock();
+        let is_open = || self.directory.agent(id).is_some_and(|agent| !agent.lock().closed);
+        if is_pinned && !self.has_pool(id) && !is_open() {
             return Err(LedgerError::UnknownAgent(id.into()));
         }
-        let mut pins = self.pins.lock();
         if pins.contains(id) != is_pinned {
             let id: Arc<str> = id.into();
             self.write(|| (self.instant(), Change::Pinned { id: Arc::clone(&id), is_pinned }))?;
@@ -190,11 +192,10 @@ impl Ledger {
     }
 
     /// Closes the books of an agent. Neither its timer nor a pool holds on to it, and its pin goes.
-    pub(super) fn close_agent(&self, agent: &Arc<Account>) {
+    pub(super) fn close_agent(&self, agent: &Arc<Account>, state: &mut State, pins: &mut Pins) {
         if !self.has_pool(&agent.id) {
-            self.pins.lock().remove(&agent.id);
+            pins.remove(&agent.id);
         }
-        let mut state = agent.lock();
         state.close();
         let before = state.set_timer(None);
         self.timers.set(agent, before, None);
@@ -204,7 +205,10 @@ impl Ledger {
     }
 }
 
-fn set_pin(pins: &mut BTreeSet<Arc<str>>, id: Arc<str>, is_pinned: bool) {
+/// Ids of budgets that controllers leave alone.
+pub(super) type Pins = BTreeSet<Arc<str>>;
+
+fn set_pin(pins: &mut Pins, id: Arc<str>, is_pinned: bool) {
     if is_pinned {
         pins.insert(id);
     } else {

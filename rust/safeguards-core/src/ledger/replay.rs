@@ -131,7 +131,8 @@ impl Replay {
     fn close_agent(&mut self, number: Number) -> Result<(), ReplayError> {
         let agent = Arc::clone(self.account(number)?);
         let close = |agent: &Arc<Account>| {
-            self.ledger.close_agent(agent);
+            let mut pins = self.ledger.pins.lock();
+            self.ledger.close_agent(agent, &mut agent.lock(), &mut pins);
             Ok(())
         };
         self.ledger.directory.remove_agent(&agent.id, close).map_err(refused)
@@ -211,9 +212,11 @@ impl Replay {
                 let slots = ledger.directory.slots();
                 let mut state = account.lock();
                 state.apply(change, at, ledger);
-                let agents: Vec<_> = state.agents_below().filter_map(|slot| slots.agent(slot)).collect();
+                let below: Vec<_> = state.agents_below().collect();
                 drop(state);
-                ledger.watch_agents(&agents, *low);
+                for agent in below.iter().filter_map(|slot| slots.agent(*slot)) {
+                    agent.lock().watch_low(*low, ledger);
+                }
             }
             AccountChange::Prolonged { to, .. } => {
                 let mut agents = Path::of(account).lock();

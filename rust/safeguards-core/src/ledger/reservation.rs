@@ -175,10 +175,10 @@ impl Ledger {
         key: Option<&str>,
     ) -> Result<Reservation<Q>, LedgerError> {
         let wall = self.clock.wall_coarse();
-        self.retry_after_expiry(|| {
+        self.retry_unless_held(key.is_none(), || {
             let mut agents = path.lock();
             agents.check_open()?;
-            let time_over = self.clock.monotonic_coarse().plus(request.ttl_nanos);
+            let time_over = deadline(self.clock.monotonic_coarse(), request.ttl_nanos);
             let number = agents.state.next_reservation();
             let terms = Some(Terms { time_over, overage: request.overage });
             let transaction = Transaction {
@@ -297,9 +297,8 @@ impl Ledger {
         ttl_nanos: i64,
     ) -> Result<(), LedgerError> {
         self.prolong(reservation, |now, held| {
-            let time_over = now.plus(ttl_nanos);
-            let deadline = if held.deadline == Monotonic::NEVER { Monotonic::NEVER } else { time_over };
-            (deadline, time_over)
+            let time_over = deadline(now, ttl_nanos);
+            (if held.deadline == Monotonic::NEVER { Monotonic::NEVER } else { time_over }, time_over)
         })
     }
 
@@ -335,6 +334,7 @@ impl Ledger {
         &self,
         reservation: &Reservation<Q>,
     ) -> Result<ReservationState, LedgerError> {
+        self.check_own(reservation)?;
         let agents = self.lock_holder(reservation)?;
         if agents.state.hold(reservation.number).is_some() {
             return Ok(ReservationState::Active);
@@ -348,6 +348,7 @@ impl Ledger {
 
     /// What a reservation was settled for, if it was and that is remembered.
     pub fn settlement<Q: Quantity>(&self, reservation: &Reservation<Q>) -> Option<Q::Receipt> {
+        self.check_own(reservation).ok()?;
         let _state = reservation.agent.lock();
         Q::receipt_of(&self.closures.find(&reservation.agent, reservation.number)?)
     }
@@ -450,11 +451,18 @@ impl Ledger {
         now
     }
 
-    /// Serves so many slices of what is due at `now`; true if nothing is due any more.
-    pub(super) fn serve_slices(&self, now: Monotonic, slices: usize) -> bool {
+    /// Serves so many slices of what is due at `now`; true if nothing is due any more. Who holds a lock must not let go
+    /// of what others need to get to it.
+    pub(super) fn serve_slices(&self, now: Monotonic, slices: usize, may_let_go: bool) -> bool {
         let mut is_done = self.serve(now, &mut 0);
-        if !is_done && slices > 1 {
-            self.at_length(&mut || is_done = (1..slices).any(|_| self.serve(now, &mut 0)));
+        let mut others = || is_done = (1..slices).any(|_| self.serve(now, &mut 0));
+        if !self.timers.is_due(now) || slices < 2 {
+            return is_done;
+        }
+        if may_let_go {
+            self.at_length(&mut others);
+        } else {
+            others();
         }
         is_done
     }
@@ -478,7 +486,7 @@ impl Ledger {
         let now = self.clock.monotonic_coarse();
         let is_due = self.timers.is_due(now);
         if is_due {
-            self.serve_slices(now, usize::MAX);
+            self.serve_slices(now, usize::MAX, true);
         }
         is_due
     }
@@ -537,6 +545,11 @@ impl Ledger {
         reservation
             .map_or(Ok(()), |reservation| self.give_back(agents, &reservation, EventKind::Expire, wall))
     }
+}
+
+/// When a time to live is over: one for ever ends with the line of time, for never is what is kept alive.
+fn deadline(now: Monotonic, ttl_nanos: i64) -> Monotonic {
+    Monotonic(now.plus(ttl_nanos).0.min(Monotonic::NEVER.0 - 1))
 }
 
 /// The first of an agent's reservations, if its time is over.

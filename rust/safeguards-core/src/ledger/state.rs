@@ -354,6 +354,11 @@ impl State {
 
     // What is no change.
 
+    /// Lets go of what is set aside, when the ledger itself goes.
+    pub(super) fn drop_holds(&mut self) {
+        self.0.holds = None;
+    }
+
     /// Counts a refusal.
     pub(super) fn observe_refusal(&mut self) {
         self.0.refusals = self.0.refusals.saturating_add(1);

@@ -61,8 +61,15 @@ impl Ledger {
         let slots = self.directory.slots();
         let mut capacities = self.resource_types.capacities();
         let id = self.resource_types.intern(resource, self)?;
-        let mut agents = if capacities.get(id).is_none() { lock_all(&slots) } else { Vec::new() };
-        self.write(|| (self.instant(), Change::CapacitySet { resource: id, remaining: capacity }))?;
+        let change = || (self.instant(), Change::CapacitySet { resource: id, remaining: capacity });
+        if let Some(set) = capacities.get(id) {
+            let mut books = set.lock();
+            self.write(change)?;
+            books.begin_period(capacity.units(), &self.thresholds);
+            return Ok(());
+        }
+        let mut agents = lock_all(&slots);
+        self.write(change)?;
         self.put_capacity(&mut capacities, &mut agents, id, capacity);
         Ok(())
     }

@@ -1,6 +1,7 @@
 """Leaving a `with` block under an exception: the exception wins, and no money is left reserved."""
 
 import asyncio
+from contextlib import nullcontext
 from decimal import Decimal
 
 import pytest
@@ -90,6 +91,46 @@ def test_a_task_is_cancelled_even_so(coordinator):
 
     assert asyncio.run(main())
     assert coordinator.get_agent_metrics("bot").reserved == 0
+
+
+class Ends(BaseException):
+    """As what a framework ends its programs with."""
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, Ends])
+def test_what_ends_a_program_is_raised_in_place_of_the_cancellation(coordinator, block, end):
+    """Ctrl-C in a handler of the alert that the settlement raises."""
+
+    def handler(_alert):
+        raise end
+
+    coordinator.notification_manager.add_handler(handler)
+    reservation = coordinator.reserve("bot", "0.50", on_cancel="0.95")
+    with pytest.raises(end):
+        block(reservation, asyncio.CancelledError())
+    assert (reservation.state, reservation.receipt.amount) == ("settled", Decimal("0.95"))
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, Ends])
+@pytest.mark.parametrize("reserve", ["reserve", "try_reserve"])
+@pytest.mark.parametrize("key", [None, "k"])
+def test_what_ends_a_program_leaves_nothing_reserved_that_nobody_has(coordinator, end, reserve, key):
+    """A key leads back to what it reserved; without one, nobody could ever close it."""
+
+    def on_low(_agent):
+        raise end
+
+    coordinator._watch_low("team", Decimal("0.5"))
+    coordinator._listen_low(on_low)
+    for make in (coordinator, coordinator.account("bot")):
+        arguments = ("bot", "0.95") if make is coordinator else ("0.95",)
+        told = pytest.warns(ResourceWarning, match="stays set aside") if key else nullcontext()
+        with told, pytest.raises(end):
+            getattr(make, reserve)(*arguments, idempotency_key=key)
+        assert coordinator.get_agent_metrics("bot").reserved == (Decimal("0.95") if key else 0)
+        if key:
+            getattr(make, reserve)(*arguments, idempotency_key=key).release()
+            return
 
 
 def test_resources_are_settled_as_far_as_they_were_reserved(resources, block):

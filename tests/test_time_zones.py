@@ -299,6 +299,17 @@ def test_a_variable_that_changes_is_noticed():
 # Open ends.
 
 ZONES = (None, UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("America/St_Johns"), timezone(timedelta(hours=14)))
+
+
+@pytest.mark.parametrize("name", ["europe/berlin", "ASIA/TOKYO", ":america/new_york"])
+def test_local_time_is_one_for_the_whole_process(name):
+    """The C library, and with it Python, takes a name in other capitals for UTC."""
+    for code in ASKS.values():
+        printed = elsewhere(REFUSED.format(code=code), TZ=name)
+        assert printed.startswith(f'the environment variable TZ="{name}" names no time zone')
+    assert json.loads(elsewhere("print([door(None) for door in DOORS[:-1]])", TZ="utc")) == [0] * 4
+
+
 FIRST, LAST = datetime.min, datetime.max  # noqa: DTZ901 - as people write them
 EARLY = [time.replace(tzinfo=zone) for zone in ZONES for time in (FIRST, FIRST + timedelta(hours=1))]
 LATE = [time.replace(tzinfo=zone) for zone in ZONES for time in (LAST, LAST - timedelta(hours=1))]
@@ -354,12 +365,27 @@ def test_no_clock_shows_the_ends():
             ManualClock(end)
 
 
-def test_an_error_of_a_zone_is_not_swallowed():
+@pytest.mark.parametrize("kind", [LookupError, ValueError, OverflowError])
+def test_an_error_of_a_zone_is_not_swallowed(kind):
     class Broken(tzinfo):
         def utcoffset(self, _):
-            raise LookupError("no rules")
+            raise kind("no rules")
 
         dst = tzname = utcoffset
 
-    with pytest.raises(LookupError, match="no rules"):
+    with pytest.raises(kind, match="no rules"):
         make().get_agent_usage_history("bot", datetime(2026, 1, 1, tzinfo=Broken()))
+
+
+@pytest.mark.parametrize("offset", [timedelta(days=5), 7200])
+def test_an_offset_that_there_is_not_is_not_the_end_of_the_calendar(offset):
+    class Far(tzinfo):
+        def utcoffset(self, _):
+            return offset
+
+        dst = tzname = utcoffset
+
+    with pytest.raises((ValueError, TypeError), match="offset|utcoffset"):
+        make().get_agent_usage_history("bot", datetime(2026, 1, 1, tzinfo=Far()))
+    with pytest.raises(ConfigurationError, match="timezone"):
+        make(budget_period="daily", timezone=Far())

@@ -173,6 +173,60 @@ def test_a_callback_that_raises_is_a_veto_and_told(raiser, coordinator):
     assert "ZeroDivisionError" in alert.message
 
 
+class SilentError(Exception):
+    """An error that cannot be printed."""
+
+    def __str__(self):
+        raise ValueError("no text")
+
+
+def test_an_error_that_cannot_be_printed_falls_back_and_is_told(raiser, coordinator):
+    raiser.error = SilentError()
+    [decision] = raiser.run_once()
+    assert (decision.status, coordinator.get_budget("bot")) == ("applied", Decimal("1.5"))
+    [alert] = coordinator.notification_manager.get_alerts(AlertSeverity.ERROR)
+    assert alert.message.startswith("SilentError: <no text: SilentError cannot be printed>.")
+
+
+def test_a_callback_whose_error_cannot_be_printed_is_a_veto(raiser):
+    def judge(_):
+        raise SilentError
+
+    raiser.on_decision(judge)
+    assert [decision.status for decision in raiser.run_once()] == ["vetoed"]
+
+
+def test_a_change_whose_error_cannot_be_printed_fails_alone(raiser, coordinator, monkeypatch):
+    coordinator.register_agent("other", "team", initial_budget=1)
+    apply = raiser._apply
+
+    def apply_others(decision):
+        if decision.subject == "bot":
+            raise SilentError
+        apply(decision)
+
+    monkeypatch.setattr(raiser, "_apply", apply_others)
+    bot, other = raiser.run_once()
+    assert (bot.status, other.status) == ("failed", "applied")
+    assert bot.error == "<no text: SilentError cannot be printed>"
+
+
+@pytest.mark.parametrize("figure", ["1e999999", "1e999999999999999999", "1e-999999"])
+@pytest.mark.parametrize("max_change", [None, 0.1])
+def test_figures_that_are_no_amounts_fail_alone(coordinator, figure, max_change):
+    class Absurd(Raiser):
+        def _propose(self, now):
+            absurd = Decision("agent", "bot", Decimal(figure), Decimal(1), "absurd")
+            return [absurd, Decision("agent", "other", Decimal(1), Decimal("1.05"), "good")]
+
+    coordinator.register_agent("other", "team", initial_budget=1)
+    bot, other = Absurd(coordinator, max_change=max_change).run_once()
+    assert other.status == "applied"
+    assert coordinator.get_budget("other") == Decimal("1.05")
+    if figure != "1e-999999":  # which is nothing, as good as
+        assert bot.status == "failed"
+
+
 def test_a_pinned_budget_is_left_alone(raiser, coordinator):
     coordinator.pin("bot")
     [decision] = raiser.run_once()

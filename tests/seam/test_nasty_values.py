@@ -97,7 +97,7 @@ NASTY = [
         np.float64("nan"),
         np.int64(-1),
     ),
-    *(np.bool_(True), np.datetime64("NaT"), np.str_("x"), np.array([None]), np.array("x")),
+    *(np.bool_(True), np.datetime64("NaT", "s"), np.str_("x"), np.array([None]), np.array("x")),
     *(object(), print, int, ValueError("x"), Anything(), iter([])),
     *(datetime.max, datetime.min, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)),
     *(

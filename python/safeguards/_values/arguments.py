@@ -10,7 +10,7 @@ from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["flag", "instance", "listed", "mapping", "one_of", "shown", "text"]
+__all__ = ["flag", "instance", "listed", "mapping", "one_of", "shown", "text", "told"]
 
 _SHOWN = 60
 _T = TypeVar("_T")
@@ -23,6 +23,14 @@ def shown(value: object) -> str:
     except Exception:  # noqa: BLE001 - such as an int of more digits than Python writes
         found = f"<{type(value).__name__}>"
     return found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
+
+
+def told(error: BaseException) -> str:
+    """What an error says, in whatever way it can say it."""
+    try:
+        return str(error) or repr(error)
+    except Exception:  # noqa: BLE001 - it is told about because something failed already
+        return f"<no text: {type(error).__name__} cannot be printed>"
 
 
 def instance(name: str, value: object, cls: type[_T]) -> _T:

@@ -6,13 +6,17 @@ from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from safeguards.exceptions import ConfigurationError
+from safeguards._values.arguments import shown
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["array", "flags", "floats", "instants", "whole_numbers"]
+
+_FINER = frozenset({"ps", "fs", "as"})
+"""Units of datetime64 that reach no further than the years of `datetime`."""
 
 
 def array(name: str, values: object, *dimensions: int) -> NDArray[Any]:
@@ -101,7 +105,11 @@ def instants(name: str, values: Any) -> list[Any]:
     """
     if hasattr(values, "dtype"):
         return _datetimes(name, values)
-    return [_datetimes(name, [item])[0] if hasattr(item, "dtype") else item for item in values]
+    try:
+        items = iter(values)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} must be a sequence of datetimes, not {shown(values)}") from None
+    return [_datetimes(name, [item])[0] if hasattr(item, "dtype") else item for item in items]
 
 
 def _datetimes(name: str, values: object) -> list[Any]:
@@ -113,6 +121,8 @@ def _datetimes(name: str, values: object) -> list[Any]:
     if raw.dtype.kind != "M":
         raise TypeError(f"an array of {name} must be datetime64, not {raw.dtype}")
     _check_dimensions(name, raw, 1)
+    if np.datetime_data(raw.dtype)[0] in _FINER:  # nothing of them is out of range
+        raw = raw.astype("datetime64[us]")
     # Years: what is out of range would wrap around in microseconds.
     years = raw.astype("datetime64[Y]").astype(np.int64) + 1970
     if np.isnat(raw).any():

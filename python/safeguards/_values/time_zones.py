@@ -51,8 +51,8 @@ def read(zone: object, argument: str = "timezone") -> TimeZone:
         name = getattr(zone, "key", None) or getattr(zone, "zone", None)
         if isinstance(name, str):
             return _named(name, argument)
-        offset = zone.utcoffset(None)
-        if offset is not None:
+        offset: object = zone.utcoffset(None)
+        if isinstance(offset, timedelta):
             return _fixed(offset, zone, argument)
         raise ConfigurationError(
             f"{argument} has neither a name nor one offset, {shown(zone)}: pass its name"
@@ -86,6 +86,7 @@ def as_utc(at: datetime, zone: tzinfo | None = None) -> datetime:
             check_local()
         else:
             at = at.replace(tzinfo=zone)
+    at.utcoffset()  # what a zone raises is its own error, and no end of the calendar
     try:
         return at.astimezone(UTC)
     except (OverflowError, ValueError):

@@ -12,7 +12,7 @@ from decimal import ROUND_DOWN, Context, Decimal
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from safeguards._native import Turn
-from safeguards._values.arguments import instance, shown
+from safeguards._values.arguments import instance, shown, told
 from safeguards._values.numbers import number, seconds, whole
 from safeguards.core._amounts import plain
 from safeguards.core._cell import Cell, snapshot
@@ -339,11 +339,11 @@ class Controller(ABC):
         look = coordinator.get_pool_metrics if decision.kind == "pool" else coordinator.get_agent_metrics
         try:
             initial = look(decision.subject).initial_budget
-        except (UnknownAgentError, UnknownPoolError):  # it has left meanwhile: this decision fails alone
-            return decision
-        most = _EXACT.multiply(initial, Decimal(str(self.max_change))).quantize(_PLACES, context=_EXACT)
-        least, highest = _EXACT.subtract(decision.old, most), _EXACT.add(decision.old, most)
-        new = plain(min(max(decision.new, least), highest))
+            most = _EXACT.multiply(initial, Decimal(str(self.max_change))).quantize(_PLACES, context=_EXACT)
+            least, highest = _EXACT.subtract(decision.old, most), _EXACT.add(decision.old, most)
+            new = plain(min(max(decision.new, least), highest))
+        except (UnknownAgentError, UnknownPoolError, ArithmeticError):
+            return decision  # it has left meanwhile, or is no amount that there is: it fails alone, applied
         if new == decision.new:
             return decision
         reason = f"{decision.reason}; at most {self.max_change:.0%} of {initial} at a time"
@@ -361,7 +361,7 @@ class Controller(ABC):
             try:
                 self._apply(decision)
             except Exception as error:  # noqa: BLE001 - the others are still applied
-                return decision.with_status("failed", str(error))
+                return decision.with_status("failed", told(error))
         return decision.with_status("applied")
 
     def _agrees(self, judge: Judge, decision: Decision) -> bool:
@@ -418,7 +418,7 @@ class Controller(ABC):
         traceback.clear_frames(error.__traceback__)  # alerts are kept: not with all that was computed
         self.budget_coordinator.notification_manager.send_alert(
             f"{self._name} {what}",
-            f"{type(error).__name__}: {error}. Its rule for such a case: {self.fallback}.",
+            f"{type(error).__name__}: {told(error)}. Its rule for such a case: {self.fallback}.",
             AlertSeverity.ERROR,
             time=self._now(),
             error=error,

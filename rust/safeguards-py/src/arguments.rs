@@ -7,7 +7,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDelta, PyFloat, PyInt};
 use safeguards_core::amount::Amount;
-use safeguards_core::ledger::{OperationId, Overage, Period, Request};
+use safeguards_core::ledger::{MAX_PATH, OperationId, Overage, Period, Request};
 
 use crate::amount::charge;
 use crate::error::configuration_error;
@@ -98,7 +98,15 @@ pub(crate) fn also(value: &Bound<'_, PyAny>) -> PyResult<Also> {
         return Ok(vec![one]);
     }
     let ids = value.try_iter().map_err(|_| wanted())?;
-    ids.map(|id| id?.extract().map_err(|_| wanted())).collect()
+    // One more than there may be: an endless one is not read to its end.
+    let ids: Also =
+        ids.take(MAX_PATH + 1).map(|id| id?.extract().map_err(|_| wanted())).collect::<PyResult<_>>()?;
+    if ids.len() > MAX_PATH {
+        let text =
+            format!("also= brings more than {MAX_PATH} ids: at most {MAX_PATH} accounts are charged at once");
+        return Err(configuration_error(value.py(), text));
+    }
+    Ok(ids)
 }
 
 /// As [`also`], where it may be missing.

@@ -190,6 +190,7 @@ pub(crate) fn from_datetime(at: &Bound<'_, PyDateTime>) -> PyResult<Wall> {
     if at.getattr("tzinfo")?.is_none() {
         time_zones::local(py)?;
     }
+    at.call_method0("utcoffset")?; // what a zone raises is its own error, and no end of the calendar
     let utc = match at.call_method1("astimezone", (PyTzInfo::utc(py)?,)) {
         Ok(utc) => utc,
         Err(error)

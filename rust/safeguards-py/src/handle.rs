@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::{PyResourceWarning, PyStopIteration};
+use pyo3::exceptions::{PyException, PyResourceWarning, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use safeguards_core::amount::Amount;
@@ -141,10 +141,7 @@ impl<Q: Reservable> Handle<Q> {
         match exception {
             None if !self.is_open(py)? => Ok(()),
             None => self.settle(py, self.reservation.what()).map(drop),
-            Some(exception) => {
-                beside(exception, self.abandon(py, exception));
-                Ok(())
-            }
+            Some(exception) => beside(exception, self.abandon(py, exception)),
         }
     }
 
@@ -162,6 +159,9 @@ impl<Q: Reservable> Handle<Q> {
             return self.release(py);
         }
         self.settle(py, &self.on_cancel).map(drop).or_else(|refused| {
+            if self.closed.load(Ordering::Relaxed) {
+                return Err(refused); // it was settled; what was told of it ends the program
+            }
             // Nothing refuses what was set aside.
             self.settle(py, &self.on_cancel.within(self.reservation.what()))?;
             Err(refused)
@@ -199,10 +199,14 @@ impl<Q: Reservable> Handle<Q> {
 }
 
 /// Notes on an exception what failed beside it. It stays the one that is raised: whoever cancels a task, or waits
-/// for an error, must see it.
-fn beside(exception: &Bound<'_, PyAny>, closed: PyResult<()>) {
-    let Err(failed) = closed else { return };
-    let (py, failed) = (exception.py(), failed.value(exception.py()));
+/// for an error, must see it. But what ends a program, as Ctrl-C in a handler of alerts, is raised in its place.
+fn beside(exception: &Bound<'_, PyAny>, closed: PyResult<()>) -> PyResult<()> {
+    let Err(failed) = closed else { return Ok(()) };
+    let py = exception.py();
+    if !failed.is_instance_of::<PyException>(py) {
+        return Err(failed);
+    }
+    let failed = failed.value(py);
     let note = format!("leaving the block, the reservation was not closed as it was told to: {failed}");
     let told = exception.call_method1("add_note", (note,)).and_then(|_| {
         if exception.getattr("__context__")?.is_none() && !failed.getattr("__context__")?.is(exception) {
@@ -213,6 +217,7 @@ fn beside(exception: &Bound<'_, PyAny>, closed: PyResult<()>) {
     if let Err(error) = told {
         error.write_unraisable(py, Some(exception));
     }
+    Ok(())
 }
 
 /// Whether a task was cancelled. Whoever cancels tasks has imported `asyncio`.

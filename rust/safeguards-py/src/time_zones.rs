@@ -1,6 +1,6 @@
 //! Time zones: known by name on every machine, and the local one, never guessed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use jiff::tz::{Offset, TimeZone, reset_system_time_zone_cache};
 use parking_lot::Mutex;
@@ -68,10 +68,10 @@ pub(crate) fn local(py: Python<'_>) -> PyResult<TimeZone> {
     }
     drop(seen);
     match (TimeZone::try_system(), variable) {
-        (Ok(zone), _) => Ok(zone),
+        (Ok(zone), variable) if variable.as_deref().is_none_or(|text| libc_reads(text, &zone)) => Ok(zone),
         // Neither a variable nor a file says anything: everybody takes that for UTC.
-        (Err(_), None) => Ok(TimeZone::UTC),
-        (Err(_), Some(text)) => {
+        (_, None) => Ok(TimeZone::UTC),
+        (_, Some(text)) => {
             let advice =
                 "set TZ to a name such as 'Europe/Berlin', unset it, or name a timezone where one is asked";
             let text = text.to_string_lossy();
@@ -83,6 +83,14 @@ pub(crate) fn local(py: Python<'_>) -> PyResult<TimeZone> {
             ))
         }
     }
+}
+
+/// Whether the rest of the process takes `TZ` for this zone: names in other capitals are UTC to the C library.
+fn libc_reads(variable: &OsStr, zone: &TimeZone) -> bool {
+    let text = variable.to_string_lossy();
+    let text = text.strip_prefix(':').unwrap_or(&text);
+    let is_other = |name: &str| name != text && name.eq_ignore_ascii_case(text);
+    *zone == TimeZone::UTC || !zone.iana_name().is_some_and(is_other)
 }
 
 /// The name of a time zone as the database of zones writes it, whatever the case of the letters.

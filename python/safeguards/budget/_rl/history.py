@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -114,8 +115,17 @@ class History:
 
     def keep(self, agents: Sequence[str]) -> None:
         """Follows these agents from now on. Who is new has no past; who is gone is forgotten."""
+        if set(agents) == set(self.agents):
+            return
+        changed = copy(self)
+        changed._follow(agents)  # noqa: SLF001 - a copy of this one
+        # At once: an interrupt before it leaves all as it was.
+        self.__dict__.update(changed.__dict__)
+
+    def _follow(self, agents: Sequence[str]) -> None:
         import numpy as np
 
+        self._forecaster = deepcopy(self._forecaster)
         wanted = set(agents)
         kept = np.array([agent in wanted for agent in self.agents], np.bool_)
         if not kept.all():
@@ -123,7 +133,7 @@ class History:
         known = set(self.agents)
         new = [agent for agent in agents if agent not in known]
         self._forecaster.extend(len(new))
-        self.agents += new
+        self.agents = self.agents + new
         self._total, self._known = (
             _padded(part, len(self.agents), 0.0) for part in (self._total, self._known)
         )
@@ -254,10 +264,10 @@ def loaded_points(
         ConfigurationError: lengths that differ, or amounts that are no finite number from 0 on.
         TypeError: a timestamp is no datetime.
     """
-    if len(timestamps) != len(amounts):
-        raise ConfigurationError(f"{len(timestamps)} timestamps, but {len(amounts)} amounts")
     times: list[datetime] = instants("timestamps", timestamps)
-    given = floats("amounts", amounts, 1) if hasattr(amounts, "dtype") else amounts
+    given = list(floats("amounts", amounts, 1)) if hasattr(amounts, "dtype") else _items(amounts)
+    if len(times) != len(given):
+        raise ConfigurationError(f"{len(times)} timestamps, but {len(given)} amounts")
     points: list[tuple[datetime, float]] = []
     for at, amount in zip(times, given, strict=True):
         try:
@@ -268,6 +278,13 @@ def loaded_points(
             raise ConfigurationError(f"amounts must be finite and not negative, not {shown(amount)}")
         points.append((time_zones.as_utc(at), value))
     return points
+
+
+def _items(amounts: Any) -> list[Any]:
+    try:
+        return list(iter(amounts))
+    except TypeError:
+        raise ArgumentTypeError(f"amounts must be a sequence of numbers, not {shown(amounts)}") from None
 
 
 def by_interval(points: Sequence[tuple[datetime, float]], end: datetime, interval_seconds: float) -> Floats:

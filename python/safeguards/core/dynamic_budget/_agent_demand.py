@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from safeguards._native import NextHour
@@ -40,11 +41,11 @@ class AgentDemand:
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._ids: list[str] = []
         self._spent: dict[str, float] = {}
         self._means: dict[str, tuple[float, int]] = {}
         self._began: float | None = None
-        self._forecaster = NextHour(0, seasons=_seasons(interval))
+        # One value, so that neither an interrupt nor a call in the middle sees a forecaster of others.
+        self._series: tuple[list[str], NextHour] = ([], NextHour(0, seasons=_seasons(interval)))
 
     def observe(self, members: PoolMembers, now: float) -> None:
         """Looks at the agents at `now`, in seconds of the clock, and closes the step if it is over."""
@@ -72,7 +73,8 @@ class AgentDemand:
         """
         import numpy as np
 
-        forecast = dict(zip(self._ids, self._forecaster.forecast().tolist(), strict=True))
+        known, forecaster = self._series
+        forecast = dict(zip(known, forecaster.forecast().tolist(), strict=True))
         nobody = (np.nan, 0)
         first = np.array([forecast.get(agent, np.nan) for agent in ids], float)
         later = np.array([self._means.get(agent, nobody)[0] for agent in ids], float)
@@ -84,29 +86,32 @@ class AgentDemand:
         return np.where(is_known, np.maximum(needs, _LEAST * mean), mean)
 
     def _take_in(self, ids: list[str]) -> None:
-        """Forgets those that left and makes room for those that came; the forecaster's order is `_ids`."""
+        """Forgets those that left and makes room for those that came."""
         import numpy as np
 
-        if ids == self._ids:
+        before, forecaster = self._series
+        if ids == before:
             return
         here = set(ids)
-        self._forecaster.retain(np.array([agent in here for agent in self._ids], bool))
-        kept = [agent for agent in self._ids if agent in here]
+        kept = [agent for agent in before if agent in here]
         known = set(kept)
         new = [agent for agent in ids if agent not in known]
-        self._forecaster.extend(len(new))
-        self._ids = kept + new
+        forecaster = deepcopy(forecaster)
+        forecaster.retain(np.array([agent in here for agent in before], bool))
+        forecaster.extend(len(new))
+        self._series = (kept + new, forecaster)
         self._means = {agent: mean for agent, mean in self._means.items() if agent in here}
 
     def _close(self, ids: list[str], demand: Figures, steps: int) -> None:
         import numpy as np
 
         row = {agent: i for i, agent in enumerate(ids)}
-        order = np.array([row[agent] for agent in self._ids], int)
+        known, forecaster = self._series
+        order = np.array([row[agent] for agent in known], int)
         unknown = np.full(len(ids), np.nan)
         for _ in range(min(steps - 1, _LONGEST_SEASON)):
-            self._forecaster.observe(unknown)
-        self._forecaster.observe(demand[order])
+            forecaster.observe(unknown)
+        forecaster.observe(demand[order])
         for agent, value in zip(ids, demand.tolist(), strict=True):
             if value >= 0:
                 mean, count = self._means.get(agent, (0.0, 0))

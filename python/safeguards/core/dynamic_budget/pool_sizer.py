@@ -203,9 +203,9 @@ class AdaptivePoolSizer(Controller):
 
     def _observe(self, now: datetime) -> None:  # noqa: ARG002 - the clock's own line counts
         self._looks = None
-        self._looks = self._tracker.observe(self.budget_coordinator)
-        for pool_id in self._pools.keys() - self._looks.keys():
-            del self._pools[pool_id]
+        looks = self._looks = self._tracker.observe(self.budget_coordinator)
+        for pool_id in self._pools.keys() - looks.keys():
+            self._pools.pop(pool_id, None)
 
     def _propose(self, now: datetime) -> list[Decision]:  # noqa: ARG002
         tracker, looks = self._tracker, self._looks

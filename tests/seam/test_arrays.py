@@ -6,7 +6,7 @@
 import ast
 import re
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -424,6 +424,27 @@ def test_numbers_that_a_cast_would_change_are_refused():
     with pytest.raises(ConfigurationError, match=r"overloaded must be a \(Q,\) array of bool"):
         here.update([0, 1])
     here.update([False, False], np.array([1, 1], np.uint64))
+
+
+@pytest.mark.parametrize("load", [pattern_history, rl_history])
+@pytest.mark.parametrize("unit", ["D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"])
+def test_times_of_every_unit_are_read(load, unit):
+    """The finest reach but a few hours from 1970: those that fit are far in the past, and kept by nobody."""
+    day = "1970-01-01" if unit in {"ps", "fs", "as"} else "2026-03-01"
+    days = np.array([day], f"datetime64[{unit}]")
+    expected = load([datetime.fromisoformat(f"{day}T00:00+00:00")], ["1"])
+    np.testing.assert_equal(load(days.astype("M8[us]").astype(days.dtype), ["1"]), expected)
+
+
+@pytest.mark.parametrize("load", [pattern_history, rl_history])
+def test_histories_may_come_from_iterators(load):
+    times = [START - timedelta(hours=hours) for hours in (3, 2, 1)]
+    np.testing.assert_equal(load(iter(times), iter([1, 2, 3])), load(times, [1, 2, 3]))
+    for wrong in (7, None, 1.5):
+        with pytest.raises(TypeError, match="timestamps must be"):
+            load(wrong, [1])
+        with pytest.raises(TypeError, match="amounts"):
+            load(times[:1], wrong)
 
 
 @pytest.mark.parametrize("load", [pattern_history, rl_history])

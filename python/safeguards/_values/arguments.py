@@ -10,7 +10,7 @@ from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["flag", "instance", "listed", "mapping", "one_of", "shown", "text", "told"]
+__all__ = ["flag", "instance", "items", "listed", "mapping", "one_of", "shown", "text", "told"]
 
 _SHOWN = 60
 _T = TypeVar("_T")
@@ -81,6 +81,19 @@ def mapping(name: str, value: object) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
         raise ArgumentTypeError(f"{name} must be a mapping, not {shown(value)}")
     return dict(value)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def items(name: str, values: Any, kind: str) -> list[Any]:
+    """What can be iterated over, as a list.
+
+    Raises:
+        ArgumentTypeError: it cannot.
+    """
+    try:
+        each = iter(values)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} must be a sequence of {kind}, not {shown(values)}") from None
+    return list(each)
 
 
 def listed(name: str, value: object) -> list[Any]:

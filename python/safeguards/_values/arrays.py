@@ -6,8 +6,8 @@ from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from safeguards._values.arguments import shown
-from safeguards.exceptions import ArgumentTypeError, ConfigurationError
+from safeguards._values.arguments import items
+from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,11 +105,8 @@ def instants(name: str, values: Any) -> list[Any]:
     """
     if hasattr(values, "dtype"):
         return _datetimes(name, values)
-    try:
-        items = iter(values)
-    except TypeError:
-        raise ArgumentTypeError(f"{name} must be a sequence of datetimes, not {shown(values)}") from None
-    return [_datetimes(name, [item])[0] if hasattr(item, "dtype") else item for item in items]
+    each = items(name, values, "datetimes")
+    return [_datetimes(name, [item])[0] if hasattr(item, "dtype") else item for item in each]
 
 
 def _datetimes(name: str, values: object) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from safeguards._native import UsageLearner
 from safeguards._values import time_zones
-from safeguards._values.arguments import shown, text
+from safeguards._values.arguments import items, shown, text
 from safeguards._values.arrays import floats, instants
 from safeguards._values.numbers import share, whole
 from safeguards.budget._pattern_search import find_patterns
@@ -259,6 +259,8 @@ class BudgetPatternLearner(Controller):
         at = [self._micros(timestamp) for timestamp in instants("timestamps", timestamps)]
         if hasattr(amounts, "dtype"):
             amounts = floats("amounts", amounts, 1)
+        else:
+            amounts = items("amounts", amounts, "amounts")
         self._usage.load(agent_id, at, amounts, self._now())
 
     # Looking.

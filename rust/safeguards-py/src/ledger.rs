@@ -460,7 +460,7 @@ impl PyLedger {
     /// malformed item refuses the whole call before anything is charged. An agent that is unregistered while
     /// the call is under way is charged nothing from then on.
     ///
-    /// Signals are handled meanwhile, as Ctrl-C. What a handler raises ends the call between two items: what
+    /// Signals are handled meanwhile, as Ctrl-C. What their handler raises ends the call between two items: what
     /// was charged by then stays charged, and the exception has an attribute `admitted`, which tells it as
     /// the result would, for as many items as were done.
     ///

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeguards._native import NextHour
 from safeguards._values import time_zones
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import items, shown
 from safeguards._values.arrays import floats, instants
 from safeguards._values.numbers import as_float
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
@@ -265,7 +265,11 @@ def loaded_points(
         TypeError: a timestamp is no datetime.
     """
     times: list[datetime] = instants("timestamps", timestamps)
-    given = list(floats("amounts", amounts, 1)) if hasattr(amounts, "dtype") else _items(amounts)
+    given = (
+        list(floats("amounts", amounts, 1))
+        if hasattr(amounts, "dtype")
+        else items("amounts", amounts, "numbers")
+    )
     if len(times) != len(given):
         raise ConfigurationError(f"{len(times)} timestamps, but {len(given)} amounts")
     points: list[tuple[datetime, float]] = []
@@ -278,13 +282,6 @@ def loaded_points(
             raise ConfigurationError(f"amounts must be finite and not negative, not {shown(amount)}")
         points.append((time_zones.as_utc(at), value))
     return points
-
-
-def _items(amounts: Any) -> list[Any]:
-    try:
-        return list(iter(amounts))
-    except TypeError:
-        raise ArgumentTypeError(f"amounts must be a sequence of numbers, not {shown(amounts)}") from None
 
 
 def by_interval(points: Sequence[tuple[datetime, float]], end: datetime, interval_seconds: float) -> Floats:

@@ -460,9 +460,9 @@ impl PyLedger {
     /// malformed item refuses the whole call before anything is charged. An agent that is unregistered while
     /// the call is under way is charged nothing from then on.
     ///
-    /// Signals are handled meanwhile, as Ctrl-C. What their handler raises ends the call between two items: what
-    /// was charged by then stays charged, and the exception has an attribute `admitted`, which tells it as
-    /// the result would, for as many items as were done.
+    /// Signals are handled meanwhile, as Ctrl-C. What their handler raises ends the call between two items:
+    /// what was charged by then stays charged, and the exception has an attribute `admitted`, which tells it
+    /// as the result would, for as many items as were done.
     ///
     /// Args:
     ///     handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.

@@ -3,9 +3,11 @@
 import sys
 from datetime import UTC, datetime
 from datetime import time as wall_time
+from pathlib import Path
 
 import pytest
 
+import safeguards
 from safeguards import (
     AdaptivePoolSizer,
     AlertSeverity,
@@ -16,6 +18,9 @@ from safeguards import (
     PriorityBasedReallocator,
 )
 
+from .meetings import at_line
+
+FILES = tuple(map(str, Path(safeguards.__file__).parent.rglob("*.py")))
 HOURS = {"budget": 50, "start_time": wall_time(0), "end_time": wall_time(12)}
 
 
@@ -68,28 +73,22 @@ class World:
         return [alert.message for alert in self.team.notification_manager.get_alerts(AlertSeverity.ERROR)]
 
 
-def run_until(world, number, act):
-    """One run, with `act` at the line of that number. Where that was; None if there are fewer lines."""
-    place, lines = None, 0
-
-    def trace(frame, event, _arg):
-        nonlocal place, lines
-        if "/safeguards/" not in frame.f_code.co_filename:
-            return None
-        if event == "line":
-            lines += 1
-            if lines == number:
-                place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-                sys.settrace(None)
-                act()
-        return trace
-
+def run_with(world, number, act):
+    """One run, with `act` at the line of that number. Returns how many lines there were."""
+    trace, lines = at_line(number, FILES, act)
     sys.settrace(trace)
     try:
         world.controller.run_once()
     finally:
         sys.settrace(None)
-    return place
+    return len(lines)
+
+
+def every_line(name):
+    """A new world for each line of a run, with the number of the line."""
+    last = run_with(World(name), 0, None)
+    assert last > 100
+    return ((number, World(name)) for number in range(1, last + 1))
 
 
 def interrupt():
@@ -98,32 +97,22 @@ def interrupt():
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_an_interrupt_at_any_line_breaks_no_later_run(name):
-    number, is_interrupted = 0, True
-    while is_interrupted:
-        number += 1
-        world = World(name)
-        try:
-            is_interrupted = run_until(world, number, interrupt) is not None
-        except KeyboardInterrupt:
-            is_interrupted = True
+    for number, world in every_line(name):
+        with pytest.raises(KeyboardInterrupt):
+            run_with(world, number, interrupt)
         before = len(world.errors())
         world.run()
         world.run()
         assert world.errors()[before:] == [], f"after an interrupt at line {number}"
         assert not world.team.verify()
-    assert number > 100
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_a_look_or_a_run_at_any_line_is_no_failure(name):
     """As signal handlers and finalizers call it."""
-    number, place = 0, ""
-    while place is not None:
-        number += 1
-        world = World(name)
+    for number, world in every_line(name):
         act = (world.controller.evaluate, world.controller.run_once)[number % 2]
-        place = run_until(world, number, act)
+        run_with(world, number, act)
         world.run()
-        assert world.errors() == [], f"{act.__name__} at {place}"
+        assert world.errors() == [], f"{act.__name__} at line {number}"
         assert not world.team.verify()
-    assert number > 100

@@ -7,8 +7,8 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import weakref
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from safeguards import (
 from safeguards.core._cell import Cell
 from safeguards.core._ticker import ticker_of
 
+from .meetings import at_line, at_once
 from .movers import Mover
 from .reentry import HOWS
 
@@ -72,21 +73,6 @@ def test_no_lock_in_the_python_face():
     assert {path: locks for path, locks in found.items() if locks} == EXCEPTIONS
 
 
-def at_line(number, files, inject):
-    """A trace function that calls `inject` at the line of that number, of those run in these files."""
-    lines = []
-
-    def trace(frame, _event, _arg):
-        if not frame.f_code.co_filename.endswith(files):
-            return None
-        lines.append(1)
-        if len(lines) == number:
-            inject()
-        return trace
-
-    return trace, lines
-
-
 def test_a_cell_loses_no_change_at_any_line():
     cell, changes = Cell(0), []
 
@@ -113,16 +99,7 @@ def test_a_cell_loses_no_change_of_many_threads():
         for number in range(500):
             cell.update(lambda values: (*values, (name, number)))  # noqa: B023 - at once
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(before)
+    at_once(*(partial(work, name) for name in range(4)))
     assert len(cell.value) == len(set(cell.value)) == 2000
     assert [n for name, n in cell.value if name == 0] == list(range(500))
 

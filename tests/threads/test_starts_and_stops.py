@@ -2,7 +2,6 @@
 
 import os
 import random
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from safeguards import (
 from safeguards._native import Turn
 from safeguards.core._ticker import ticker_of
 
+from .meetings import at_once
 from .movers import Mover, wait_for
 
 
@@ -50,30 +50,6 @@ def jobs_of(controller):
     """What is scheduled for a controller."""
     jobs = ticker_of(controller.budget_coordinator.clock)._jobs
     return [job for job in jobs if getattr(job.tell, "__self__", None) is controller]
-
-
-def at_once(*works):
-    """Runs all of them in threads that are switched as often as can be."""
-    errors = []
-
-    def run(work):
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-            assert not thread.is_alive(), "it hangs"
-    finally:
-        sys.setswitchinterval(before)
-    assert errors == []
 
 
 def is_whole(controller):

@@ -3,15 +3,15 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDateTime, PyDelta, PyTzInfo};
 use pyo3::{PyTraverseError, PyVisit};
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 
 use crate::arguments::real;
 use crate::error::{configuration_error, seconds};
-use crate::time_zones;
 
 /// The operating system's clocks.
 ///
@@ -186,24 +186,9 @@ fn to_duration(by: &Bound<'_, PyAny>) -> PyResult<Duration> {
 /// Nanoseconds since 1970 of a `datetime`; a naive one is local time. What lies beyond what a clock can show, as
 /// `datetime.max` in any zone, is the last or the first instant: the open end of a range.
 pub(crate) fn from_datetime(at: &Bound<'_, PyDateTime>) -> PyResult<Wall> {
+    static AS_UTC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = at.py();
-    if at.getattr("tzinfo")?.is_none() {
-        time_zones::local(py)?;
-    }
-    at.call_method0("utcoffset")?; // what a zone raises is its own error, and no end of the calendar
-    let utc = match at.call_method1("astimezone", (PyTzInfo::utc(py)?,)) {
-        Ok(utc) => utc,
-        Err(error)
-            if error.is_instance_of::<PyOverflowError>(py) || error.is_instance_of::<PyValueError>(py) =>
-        {
-            return Ok(if at.getattr("year")?.extract::<i32>()? > 1970 {
-                Wall(i64::MAX)
-            } else {
-                Wall(i64::MIN)
-            });
-        }
-        Err(error) => return Err(error),
-    };
+    let utc = AS_UTC.import(py, "safeguards._values.time_zones", "as_utc")?.call1((at,))?;
     let epoch = PyDateTime::from_timestamp(py, 0.0, Some(&PyTzInfo::utc(py)?.to_owned()))?;
     let micros = utc.sub(epoch)?.call_method1("__floordiv__", (PyDelta::new(py, 0, 0, 1, false)?,))?;
     Ok(Wall(micros.extract::<i64>()?.saturating_mul(1_000)))

@@ -5,6 +5,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import warnings
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,13 @@ from safeguards import (
     AgentPriority,
     BudgetCoordinator,
     BudgetRateLimiter,
+    ManualClock,
     MultiResourceBudget,
     NotificationManager,
     _native,
     types,
 )
+from safeguards._native import Ledger
 
 MODULES = [
     name
@@ -85,7 +89,7 @@ def test_every_public_member_is_documented(path):
 
 
 def test_compiled_classes_are_frozen():
-    sources = Path(__file__).parents[1].glob("rust/safeguards-py/src/*.rs")
+    sources = Path(__file__).parents[1].glob("rust/safeguards-py/src/**/*.rs")
     attributes = [
         m
         for path in sources
@@ -281,3 +285,38 @@ def test_equality_and_hash(coordinator):
     receipt = coordinator.debit("bot", "0.1", idempotency_key="d")
     assert receipt == coordinator.debit("bot", "0.1", idempotency_key="d")
     assert receipt != coordinator.debit("bot", "0.1") and len({receipt, receipt}) == 1
+
+
+def test_a_coordinator_names_its_verbs_itself_and_calls_no_python_for_them():
+    verbs = [name for name in vars(Ledger) if not name.startswith("_")]
+    assert set(verbs) <= set(vars(BudgetCoordinator))
+    assert all(vars(BudgetCoordinator)[name] is vars(Ledger)[name] for name in verbs)
+
+
+def test_a_coordinator_is_not_to_be_subclassed():
+    with pytest.raises(
+        TypeError, match="BudgetCoordinator is not to be subclassed.*hold one in an attribute"
+    ):
+        type("Tenant", (BudgetCoordinator,), {})
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_compiled_ledger_stands_alone(watched):
+    """It calls whom it was given, and needs no subclass with methods of certain names."""
+
+    class Watch:
+        def on_crossing(self, **facts):
+            told.append(facts)
+
+        def on_low(self, agent_id):
+            told.append(agent_id)
+
+    told = []
+    ledger = Ledger(clock=ManualClock(), thresholds=[0.5], observer=Watch() if watched else None)
+    ledger._create_pool("team", 10, 5, None, None, None)
+    ledger.register_agent("bot", "team", initial_budget=1)
+    ledger._watch_low("team", Decimal("0.5"))
+    with warnings.catch_warnings(action="error"):
+        ledger.debit("bot", "0.6")
+    crossing = {"account": "bot", "kind": "agent", "resource": None, "threshold": 0.5, "granted": 1}
+    assert told == ([crossing | {"spent": Decimal("0.6")}, "bot"] if watched else [])

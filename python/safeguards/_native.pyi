@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+from safeguards.types._observer import Observer
+
 _T_co = TypeVar("_T_co", covariant=True)
 
 __version__: Final[str]
@@ -20,8 +22,8 @@ __version__: Final[str]
 Amount: TypeAlias = Decimal | int | str
 Clock: TypeAlias = ManualClock | SystemClock
 _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
-_Snapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int, int]
-_ResourceSnapshot: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal]
+_Snapshot: TypeAlias = dict[str, Any]  # what BudgetMetrics takes
+_ResourceSnapshot: TypeAlias = dict[str, Any]  # what ResourceMetrics takes
 _Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
 
 _Prediction: TypeAlias = tuple[
@@ -41,6 +43,9 @@ class Ledger:
         history_events: latest events of each agent that are kept as they were, at most; at least three
             quarters of so many.
         history_sums: sums by hour that are kept of older usage, at least 2.
+        observer: who is told of alarms, after the books are written: by `on_crossing(**facts)` of a
+            threshold that was crossed, and by `on_low(agent_id)` of an agent that runs low. Nobody if not
+            given.
     """
     def __new__(
         cls,
@@ -49,6 +54,7 @@ class Ledger:
         thresholds: Iterable[float] = ...,
         history_events: int = 64,
         history_sums: int = 512,
+        observer: Observer | None = None,
     ) -> Self: ...
     def debit(
         self,

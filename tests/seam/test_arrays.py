@@ -521,7 +521,7 @@ def test_every_native_function_that_takes_an_array_is_in_the_table():
     stub = dict(with_arrays(ROOT / "python/safeguards/_native.pyi"))
     assert set(stub) == names(NATIVE)
     # The stub says so of each array that Rust reads.
-    sources = (ROOT / "rust/safeguards-py/src").glob("*.rs")
+    sources = (ROOT / "rust/safeguards-py/src").rglob("*.rs")
     reads = re.compile(r'\b(?:column|matrix|tensor|flags)(?:::<\w+>)?\(\s*&?\w+,\s*"(\w+)"\s*\)')
     read = {argument for source in sources for argument in reads.findall(source.read_text())}
     assert read == {arg for args in stub.values() for arg in args} - {"at", "to"} | {"classes"}
@@ -530,7 +530,7 @@ def test_every_native_function_that_takes_an_array_is_in_the_table():
 
 
 def test_only_one_file_of_the_binding_reads_arrays():
-    for source in (ROOT / "rust/safeguards-py/src").glob("*.rs"):
+    for source in (ROOT / "rust/safeguards-py/src").rglob("*.rs"):
         text = source.read_text()
         if source.name != "array.rs":
             assert not re.search(r"\bas_array\b|Py(Readonly|Readwrite)Array|PyArrayLike|as_slice", text), (

@@ -95,8 +95,8 @@ class MultiResourceBudget(ResourceBudgets):
             UnknownResourceError: the agent has no budget for this resource.
         """
         if resource_type is None:
-            return {name: ResourceMetrics(*books) for name, books in self._all_metrics(agent_id).items()}
-        return ResourceMetrics(*self._metrics(agent_id, resource_type))
+            return {name: ResourceMetrics(**books) for name, books in self._all_metrics(agent_id).items()}
+        return ResourceMetrics(**self._metrics(agent_id, resource_type))
 
     def get_capacity_metrics(self, resource_type: str) -> ResourceMetrics:
         """The books of a capacity: what all agents together have of a resource.
@@ -112,7 +112,7 @@ class MultiResourceBudget(ResourceBudgets):
                 f"no capacity is set for resource {shown(resource_type)}: call set_capacity first",
                 resource=resource_type,
             )
-        return ResourceMetrics(*books)
+        return ResourceMetrics(**books)
 
     def get_usage_history(
         self,

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Never, Self, final
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards._values import time_zones
 from safeguards._values.arguments import shown
 from safeguards.core import _report
-from safeguards.core._cell import Cell
+from safeguards.core._observer import AlertObserver
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import BooksError, ConfigurationError
-from safeguards.types.enums import AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta, tzinfo
-    from decimal import Decimal
 
     from safeguards._native import Amount, Clock
 
@@ -27,6 +25,7 @@ __all__ = ["Account", "BudgetCoordinator", "Receipt", "Reservation"]
 _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
+@final
 class BudgetCoordinator(Ledger):
     """All budgets of one process: decides before each operation whether it may be paid for.
 
@@ -35,7 +34,8 @@ class BudgetCoordinator(Ledger):
     Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against
     the spender (charges up, grants down).
 
-    Debits, reservations, budgets and lists are methods of the compiled base class and documented there.
+    It is not to be subclassed: its methods are compiled, and do not call each other. Hold one in an
+    attribute of your class instead.
 
     Args:
         notification_manager: whom to tell when spending crosses a threshold; one of its own if not given.
@@ -60,7 +60,7 @@ class BudgetCoordinator(Ledger):
     notification_manager: NotificationManager
     clock: Clock
     _numbers: dict[str, int]
-    _listeners: Cell[tuple[Callable[[str], None], ...]]
+    _observer: AlertObserver
 
     def __new__(  # noqa: D102 - the class documents it
         cls,
@@ -74,18 +74,40 @@ class BudgetCoordinator(Ledger):
         if not isinstance(manager, NotificationManager):
             raise TypeError(f"notification_manager must be a NotificationManager, not {shown(manager)}")
         read_time = SystemClock() if clock is None else clock
+        observer = AlertObserver(manager, read_time)
         self = super().__new__(
             cls,
             clock=read_time,
             thresholds=manager.thresholds,
             history_events=history_events,
             history_sums=history_sums,
+            observer=observer,
         )
         self.notification_manager = manager
         self.clock = read_time
         self._numbers = {}
-        self._listeners = Cell(())
+        self._observer = observer
         return self
+
+    def __init_subclass__(cls, **_: object) -> Never:
+        raise TypeError(
+            "BudgetCoordinator is not to be subclassed: its compiled methods would pass over yours; hold one "
+            "in an attribute of your class instead"
+        )
+
+    # What is charged.
+
+    debit = Ledger.debit
+    try_debit = Ledger.try_debit
+    reserve = Ledger.reserve
+    try_reserve = Ledger.try_reserve
+    account = Ledger.account
+    transfer = Ledger.transfer
+    expire = Ledger.expire
+    handle = Ledger.handle
+    debit_many = Ledger.debit_many
+
+    # Accounts that come and go.
 
     def create_budget_pool(
         self,
@@ -143,13 +165,34 @@ class BudgetCoordinator(Ledger):
         self._numbers[name] = number
         return f"{name}-{number}"
 
+    register_agent = Ledger.register_agent
+    unregister_agent = Ledger.unregister_agent
+
+    # What they may spend.
+
+    get_budget = Ledger.get_budget
+    get_available = Ledger.get_available
+    update_budget = Ledger.update_budget
+    adjust_budget = Ledger.adjust_budget
+    get_pool_budget = Ledger.get_pool_budget
+    update_pool_budget = Ledger.update_pool_budget
+    adjust_pool_budget = Ledger.adjust_pool_budget
+    update_period_budget = Ledger.update_period_budget
+
+    # Looking.
+
+    get_agent_priority = Ledger.get_agent_priority
+    get_pool_agents = Ledger.get_pool_agents
+    get_all_agent_ids = Ledger.get_all_agent_ids
+    get_pool_ids = Ledger.get_pool_ids
+
     def get_agent_metrics(self, agent_id: str) -> BudgetMetrics:
         """An agent's books at one instant.
 
         Raises:
             UnknownAgentError: no agent of this id is registered.
         """
-        return BudgetMetrics(*self._agent_snapshot(agent_id))
+        return BudgetMetrics(**self._agent_snapshot(agent_id))
 
     def get_pool_metrics(self, pool_id: str) -> BudgetMetrics:
         """A pool's books at one instant.
@@ -157,7 +200,7 @@ class BudgetCoordinator(Ledger):
         Raises:
             UnknownPoolError: no pool of this id exists.
         """
-        return BudgetMetrics(*self._pool_snapshot(pool_id))
+        return BudgetMetrics(**self._pool_snapshot(pool_id))
 
     def get_agent_usage_history(
         self,
@@ -235,55 +278,16 @@ class BudgetCoordinator(Ledger):
         """Ids that controllers leave alone."""
         return frozenset(self._pinned())
 
-    def _on_crossing(
-        self, account: str, is_pool: bool, share: float, granted: Decimal, spent: Decimal
-    ) -> None:
-        kind = "pool" if is_pool else "agent"
-        title = f"{kind} {account!r} has spent {share:.0%} of its budget"
-        remedy = "update_pool_budget" if is_pool else "update_budget"
-        text = f"{spent} of {granted} is spent: raise it with {remedy}."
-        facts = {"kind": kind, "threshold": share, "granted": granted, "spent": spent}
-        self._alert_crossing(title, text, account, facts)
-
-    def _on_resource_crossing(
-        self, agent: str | None, resource: str, share: float, granted: Decimal, spent: Decimal
-    ) -> None:
-        if agent is None:
-            kind, remedy = "capacity", "set_capacity"
-            title = f"all agents together have spent {share:.0%} of the capacity of {resource!r}"
-        else:
-            kind, remedy = "agent", "MultiResourceBudget.update_budget"
-            title = f"agent {agent!r} has spent {share:.0%} of its budget of {resource!r}"
-        text = f"{spent} of {granted} is spent: raise it with {remedy}."
-        facts = {"kind": kind, "resource": resource, "threshold": share, "granted": granted, "spent": spent}
-        self._alert_crossing(title, text, agent, facts)
-
-    def _alert_crossing(self, title: str, text: str, account: str | None, facts: dict[str, Any]) -> None:
-        severity = AlertSeverity.WARNING if facts["threshold"] < 1 else AlertSeverity.ERROR
-        self.notification_manager.send_alert(
-            title, text, severity, account=account, time=self.clock.now(), **facts
-        )
-
     def _listen_low(self, listener: Callable[[str], None]) -> None:
         """Calls `listener(agent_id)` for each agent that runs low, of the pools that `_watch_low` watches."""
-        self._listeners.update(lambda known: known if listener in known else (*known, listener))
+        self._observer.listen(listener)
 
     def _unlisten_low(self, listener: Callable[[str], None]) -> None:
-        self._listeners.update(lambda known: tuple(other for other in known if other != listener))
+        self._observer.unlisten(listener)
 
     @property
     def _low_listeners(self) -> tuple[Callable[[str], None], ...]:
-        return self._listeners.value
-
-    def _on_low(self, agent_id: str) -> None:
-        ended: BaseException | None = None
-        for listener in self._low_listeners:
-            try:
-                listener(agent_id)
-            except BaseException as error:  # noqa: BLE001 - raised when the others have been called
-                ended = error
-        if ended is not None:
-            raise ended
+        return self._observer.listeners
 
     def __repr__(self) -> str:
         return _report.line(self)

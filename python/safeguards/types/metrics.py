@@ -19,6 +19,7 @@ EventKind = Literal[
     "expire",
     "update",
     "renew",
+    "period_budget",
     "raise",
     "lower",
     "transfer_out",

@@ -1,9 +1,10 @@
-//! What the ledger tells, as plain tuples that Python makes into its dataclasses.
+//! What the ledger tells, as what Python makes its dataclasses of: metrics by name, and rows of lists as tuples.
 
 use std::sync::Arc;
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use safeguards_core::ledger::{
     Activity, Balance, Event, EventKind, Ledger, Renewal, ResourceSnapshot, Snapshot, Source, Usage,
 };
@@ -15,23 +16,24 @@ pub(crate) fn strings(ids: Vec<Arc<str>>) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-/// granted, remaining, reserved, spent, initial budget, period granted, period spent, priority, active
-/// reservations.
-pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bound<'py, PyTuple>> {
-    let decimal = |units| to_decimal(py, units);
-    let balance = &snapshot.balance;
-    (
-        decimal(balance.granted)?,
-        decimal(balance.remaining)?,
-        decimal(balance.reserved)?,
-        decimal(balance.spent)?,
-        decimal(snapshot.initial)?,
-        decimal(snapshot.period_granted)?,
-        decimal(snapshot.period_spent)?,
-        snapshot.priority,
-        snapshot.reservations,
-    )
-        .into_pyobject(py)
+/// What `BudgetMetrics` takes.
+pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bound<'py, PyDict>> {
+    let named = PyDict::new(py);
+    set_balance(&named, &snapshot.balance)?;
+    named.set_item(intern!(py, "initial_budget"), to_decimal(py, snapshot.initial)?)?;
+    named.set_item(intern!(py, "period_granted"), to_decimal(py, snapshot.period_granted)?)?;
+    named.set_item(intern!(py, "period_spent"), to_decimal(py, snapshot.period_spent)?)?;
+    named.set_item(intern!(py, "priority"), snapshot.priority)?;
+    named.set_item(intern!(py, "active_reservations"), snapshot.reservations)?;
+    Ok(named)
+}
+
+fn set_balance(named: &Bound<'_, PyDict>, balance: &Balance) -> PyResult<()> {
+    let (py, Balance { granted, remaining, reserved, spent }) = (named.py(), *balance);
+    named.set_item(intern!(py, "granted"), to_decimal(py, granted)?)?;
+    named.set_item(intern!(py, "remaining"), to_decimal(py, remaining)?)?;
+    named.set_item(intern!(py, "reserved"), to_decimal(py, reserved)?)?;
+    named.set_item(intern!(py, "spent"), to_decimal(py, spent)?)
 }
 
 /// end of the period, end of the next one, what later periods begin with.
@@ -53,12 +55,13 @@ pub(crate) fn activity<'py>(py: Python<'py>, activity: &Activity) -> PyResult<Bo
         .into_pyobject(py)
 }
 
-/// granted, remaining, reserved, spent, period granted, period spent.
-pub(crate) fn resource<'py>(py: Python<'py>, snapshot: &ResourceSnapshot) -> PyResult<Bound<'py, PyTuple>> {
-    let Balance { granted, remaining, reserved, spent } = snapshot.balance;
-    let units = [granted, remaining, reserved, spent, snapshot.period_granted, snapshot.period_spent];
-    let decimals = units.map(|units| to_decimal(py, units));
-    PyTuple::new(py, decimals.into_iter().collect::<PyResult<Vec<_>>>()?)
+/// What `ResourceMetrics` takes.
+pub(crate) fn resource<'py>(py: Python<'py>, snapshot: &ResourceSnapshot) -> PyResult<Bound<'py, PyDict>> {
+    let named = PyDict::new(py);
+    set_balance(&named, &snapshot.balance)?;
+    named.set_item(intern!(py, "period_granted"), to_decimal(py, snapshot.period_granted)?)?;
+    named.set_item(intern!(py, "period_spent"), to_decimal(py, snapshot.period_spent)?)?;
+    Ok(named)
 }
 
 /// start, amount, operation type, source, sequence.

@@ -523,7 +523,7 @@ impl PyResourceBudgets {
         py: Python<'py>,
         #[pyo3(from_py_with = text)] agent_id: &str,
         #[pyo3(from_py_with = text)] resource_type: &str,
-    ) -> PyResult<Bound<'py, PyTuple>> {
+    ) -> PyResult<Bound<'py, PyDict>> {
         let found = self.of_agent(py, agent_id, |core, agent| core.resource(agent, resource_type))?;
         reports::resource(py, &found)
     }
@@ -544,7 +544,7 @@ impl PyResourceBudgets {
         &self,
         py: Python<'py>,
         #[pyo3(from_py_with = text)] resource_type: &str,
-    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let found: Option<ResourceSnapshot> =
             self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
         found.map(|found| reports::resource(py, &found)).transpose()

@@ -1,0 +1,229 @@
+//! The ledger as Python sees it. `BudgetCoordinator` inherits these methods, so that a hot call passes through
+//! no Python code.
+
+mod accounts;
+mod alarms;
+mod budgets;
+mod look;
+mod spend;
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyWeakrefReference;
+use safeguards_core::amount::Amount;
+use safeguards_core::ledger::{
+    Account, HistoryLimits, Joint, Ledger, LedgerError, OperationId, Path, Receipt, Reservation, Threshold,
+};
+
+use crate::arguments::{Also, Asked, count, real, whole};
+use crate::clock;
+use crate::error::{configuration_error, to_py};
+use crate::fork::Process;
+use crate::patience::{let_go, patiently};
+
+pub(crate) use alarms::{tell_alarms, tell_alarms_of};
+
+/// The books behind `BudgetCoordinator`, which inherits every method from here.
+///
+/// Examples of its methods start from a `coordinator` with the agent `"bot"` (1.00) in the pool `"team"`
+/// (10.00).
+///
+/// Args:
+///     clock: where to read the time; the system's clocks if not given.
+///     thresholds: shares of a budget whose crossing is told, up to 1; at most 100.
+///     history_events: latest events of each agent that are kept as they were, at most; at least three
+///         quarters of so many.
+///     history_sums: sums by hour that are kept of older usage, at least 2.
+///     observer: who is told of alarms, after the books are written: by `on_crossing(**facts)` of a
+///         threshold that was crossed, and by `on_low(agent_id)` of an agent that runs low. Nobody if not
+///         given.
+#[pyclass(frozen, subclass, weakref, module = "safeguards._native", name = "Ledger")]
+pub(crate) struct PyLedger {
+    books: Arc<Books>,
+    /// This object, for those who must not keep it alive.
+    owner: PyOnceLock<Py<PyWeakrefReference>>,
+    /// Who is told of alarms, if anybody.
+    observer: Option<Py<PyAny>>,
+}
+
+/// What of a ledger is no Python object: reservations hold on to it, and so to nothing that the cycle collector would
+/// have to look at.
+pub(crate) struct Books {
+    pub(crate) ledger: Ledger,
+    process: Process,
+    /// Handles of those reservations that may have several.
+    shared: Mutex<HashMap<(u32, u64), usize>>,
+}
+
+impl Deref for PyLedger {
+    type Target = Books;
+
+    #[inline]
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
+impl PyLedger {
+    pub(crate) const fn books(&self) -> &Arc<Books> {
+        &self.books
+    }
+
+    /// The books, and a weak reference to the object that has them.
+    #[inline]
+    pub(crate) fn share_books(slf: &Bound<'_, Self>) -> PyResult<(Arc<Books>, Py<PyWeakrefReference>)> {
+        let (this, py) = (slf.get(), slf.py());
+        let owner =
+            this.owner.get_or_try_init(py, || PyWeakrefReference::new(slf.as_any()).map(Bound::unbind))?;
+        Ok((Arc::clone(&this.books), owner.clone_ref(py)))
+    }
+}
+
+impl Books {
+    /// The core, if this is the process that it was made in.
+    #[inline]
+    pub(crate) fn core(&self, py: Python<'_>) -> PyResult<&Ledger> {
+        self.process.check(py)?;
+        Ok(&self.ledger)
+    }
+
+    /// Asks the core of this process, without the interpreter if it may take a while to answer.
+    #[inline]
+    pub(crate) fn ask<R: Send>(
+        &self,
+        py: Python<'_>,
+        question: impl FnOnce(&Ledger) -> R + Send,
+    ) -> PyResult<R> {
+        let core = self.core(py)?;
+        Ok(patiently(py, core, || question(core)))
+    }
+
+    /// What the core answered, or the exception that says why not.
+    #[inline]
+    pub(crate) fn answer<R>(&self, py: Python<'_>, outcome: Result<R, LedgerError>) -> PyResult<R> {
+        outcome.map_err(|error| to_py(py, error, &self.ledger))
+    }
+
+    /// Charges an agent, and what stands beside it.
+    #[inline]
+    pub(crate) fn debit_account(
+        &self,
+        agent: &Arc<Account>,
+        also: Option<&Also>,
+        amount: Amount,
+        operation: OperationId,
+        key: Option<&str>,
+    ) -> Result<Receipt, LedgerError> {
+        let joint = also.map_or(Ok(None), |also| self.joint(agent, also))?;
+        let path = Path::with(agent, joint.as_ref());
+        match key {
+            None => self.ledger.debit(path, &amount, operation),
+            Some(key) => self.ledger.debit_keyed(path, &amount, operation, key),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn reserve_account(
+        &self,
+        agent: &Arc<Account>,
+        asked: &Asked<'_>,
+    ) -> Result<Reservation, LedgerError> {
+        let joint = asked.also.as_ref().map_or(Ok(None), |also| self.joint(agent, also))?;
+        let path = Path::with(agent, joint.as_ref());
+        match asked.key {
+            None => self.ledger.reserve(path, &asked.request),
+            Some(key) => self.ledger.reserve_keyed(path, &asked.request, key),
+        }
+    }
+
+    #[cold]
+    fn joint(&self, agent: &Arc<Account>, also: &Also) -> Result<Option<Arc<Joint>>, LedgerError> {
+        let ids: Vec<&str> = also.iter().map(|id| &**id).collect();
+        self.ledger.joint(agent, &ids)
+    }
+
+    /// Counts a handle of a reservation that may have others.
+    pub(crate) fn share<Q>(&self, reservation: &Reservation<Q>) {
+        *self.shared.lock().entry(place(reservation)).or_default() += 1;
+    }
+
+    /// Counts one less; true if it was the last.
+    pub(crate) fn unshare<Q>(&self, reservation: &Reservation<Q>) -> bool {
+        let mut shared = self.shared.lock();
+        let Some(handles) = shared.get_mut(&place(reservation)) else { return true };
+        *handles -= 1;
+        let is_last = *handles == 0;
+        if is_last {
+            shared.remove(&place(reservation));
+        }
+        is_last
+    }
+}
+
+/// What tells a reservation from all others of a ledger.
+fn place<Q>(reservation: &Reservation<Q>) -> (u32, u64) {
+    (reservation.agent().number().0, reservation.number())
+}
+
+/// Some where admitted, none where refused for lack of money or room; other errors stay errors.
+#[inline]
+pub(crate) fn admitted<R>(outcome: Result<R, LedgerError>) -> Result<Option<R>, LedgerError> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(LedgerError::BudgetExceeded(_) | LedgerError::RateLimitExceeded(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Thresholds of a ledger, at most: nobody reads a hundred alerts about one budget.
+const MAX_THRESHOLDS: usize = 100;
+
+/// Shares of a budget, as millionths.
+fn to_thresholds(py: Python<'_>, shares: &[f64]) -> PyResult<Vec<Threshold>> {
+    let to_threshold = |share: &f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10^6")]
+        (1e-6..=1.0).contains(share).then(|| Threshold((share * 1e6).round() as u32))
+    };
+    let thresholds: Option<Vec<_>> = shares.iter().map(to_threshold).collect();
+    thresholds.filter(|thresholds| thresholds.len() <= MAX_THRESHOLDS).ok_or_else(|| {
+        let text = format!(
+            "thresholds must be at most {MAX_THRESHOLDS} shares of a budget from 0.000001 to 1, such as 0.8"
+        );
+        configuration_error(py, text)
+    })
+}
+
+#[pymethods]
+impl PyLedger {
+    #[new]
+    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=64, history_sums=512, observer=None))]
+    fn new(
+        py: Python<'_>,
+        clock: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = shares)] thresholds: Vec<f64>,
+        #[pyo3(from_py_with = whole)] history_events: i64,
+        #[pyo3(from_py_with = whole)] history_sums: i64,
+        observer: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let events = count(py, "history_events", history_events)?;
+        let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
+        let ledger =
+            Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?).letting_go(let_go);
+        let books = Books { ledger, process: Process::current(py)?, shared: Mutex::default() };
+        Ok(Self { books: Arc::new(books), owner: PyOnceLock::new(), observer })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.observer)
+    }
+}
+
+fn shares(value: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
+    value.try_iter()?.map(|share| real(&share?)).collect()
+}

@@ -1,0 +1,315 @@
+//! Debits and reservations, of one agent and of many.
+
+use std::sync::Arc;
+
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+use safeguards_core::ledger::Account;
+
+use super::{PyLedger, admitted, tell_alarms};
+use crate::amount::{charge, grant};
+use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
+use crate::array::column;
+use crate::patience::{patiently, until_interrupted};
+use crate::receipt::PyReceipt;
+use crate::reservation::PyReservation;
+
+#[pymethods]
+impl PyLedger {
+    /// Charges an agent and every pool above it: all of them or none.
+    ///
+    /// A debit of 0 is admitted and leaves no event.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     amount: how much; more than 9 decimal places are rounded up.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all or
+    ///         none, and one that is met twice once.
+    ///     operation_type: what for, at most 256 bytes; the usage history can be read by it.
+    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
+    ///         type has no effect and the first receipt. The newest 100,000 keys are remembered for 24 hours;
+    ///         refusals are not remembered.
+    ///
+    /// Returns:
+    ///     What was charged, what remains, and the position of the event in the agent's history.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
+    ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.debit("bot", "0.25", operation_type="search")
+    ///     Receipt(amount=0.25, remaining=0.75, sequence=2)
+    ///     >>> coordinator.debit("bot", 5)
+    ///     Traceback (most recent call last):
+    ///     safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain...
+    #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None))]
+    fn debit(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+    ) -> PyResult<PyReceipt> {
+        let (this, py) = (slf.get(), slf.py());
+        let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
+        let operation = operation(this, py, operation_type)?;
+        let also = maybe_also(also)?;
+        let debit = |agent: &Arc<Account>| {
+            this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
+        };
+        let receipt = this.answer(py, patiently(py, core, || core.with_agent(agent_id, debit)))?;
+        tell_alarms(slf)?;
+        Ok(PyReceipt(receipt))
+    }
+
+    /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
+    ///
+    /// Returns:
+    ///     True if it was charged; False if a budget or a window refused it, and nothing was changed.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.try_debit("bot", "0.70"), coordinator.try_debit("bot", "0.70")
+    ///     (True, False)
+    #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None))]
+    fn try_debit(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+    ) -> PyResult<bool> {
+        let (this, py) = (slf.get(), slf.py());
+        let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
+        let operation = operation(this, py, operation_type)?;
+        let also = maybe_also(also)?;
+        let debit = |agent: &Arc<Account>| {
+            this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
+        };
+        let done = this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, debit))))?;
+        tell_alarms(slf)?;
+        Ok(done.is_some())
+    }
+
+    /// Sets aside the most that a piece of work can cost; settle it for what it did cost.
+    ///
+    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
+    /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
+    /// task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
+    /// place of the exception: what was refused is noted on it.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     amount: the most it can cost; more than 9 decimal places are rounded up.
+    ///     also: ids of agents or pools that are charged as well, each with every account above it: all or
+    ///         none, and one that is met twice once.
+    ///     ttl_seconds: seconds until it is given back by itself, above 0.
+    ///     overage: what settling for more may do. `"allow_with_overdraft"` charges it, whatever remains:
+    ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
+    ///         room for the excess. `"reject"` refuses it.
+    ///     operation_type: what for, at most 256 bytes.
+    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
+    ///         type returns the same reservation.
+    ///     on_cancel: what a cancelled `with` block settles for; 0 if not given.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         bytes.
+    ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
+    ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> with coordinator.reserve("bot", "0.50") as reservation:
+    ///     ...     receipt = reservation.settle("0.20")
+    ///     >>> coordinator.get_budget("bot")
+    ///     Decimal('0.8')
+    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn reserve(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        on_cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyReservation> {
+        let (this, py) = (slf.get(), slf.py());
+        let core = this.core(py)?;
+        let asked =
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
+        let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
+        let reservation = this.answer(py, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
+        PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())?
+            .once_told(py, tell_alarms(slf))
+    }
+
+    /// As `reserve`, but returns None if a budget or a window refuses.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
+    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         bytes.
+    ///     IdempotencyConflictError: the key was used for another operation.
+    ///
+    /// Example:
+    ///     >>> coordinator.try_reserve("bot", 2) is None
+    ///     True
+    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn try_reserve(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        on_cancel: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<PyReservation>> {
+        let (this, py) = (slf.get(), slf.py());
+        let core = this.core(py)?;
+        let asked =
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
+        let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
+        let reservation =
+            this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
+        let told = tell_alarms(slf);
+        let Some(made) = reservation else { return told.map(|()| None) };
+        PyReservation::new(slf, made, asked.on_cancel, asked.key.is_some())?.once_told(py, told).map(Some)
+    }
+
+    /// Debits many agents in one call, each in turn, with the interpreter lock released.
+    ///
+    /// Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A
+    /// malformed item refuses the whole call before anything is charged. An agent that is unregistered while
+    /// the call is under way is charged nothing from then on.
+    ///
+    /// Signals are handled meanwhile, as Ctrl-C. What their handler raises ends the call between two items:
+    /// what was charged by then stays charged, and the exception has an attribute `admitted`, which tells it
+    /// as the result would, for as many items as were done.
+    ///
+    /// Args:
+    ///     handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.
+    ///     units: amounts in units of 1e-9, shape (n,), dtype int64, in any layout.
+    ///     operation_type: what for, at most 256 bytes.
+    ///
+    /// Returns:
+    ///     Which items were admitted, shape (n,), dtype bool.
+    ///
+    /// Raises:
+    ///     TypeError: not a one-dimensional array of that dtype in native byte order, or one with a mask.
+    ///     ConfigurationError: the arrays differ in length, or an amount is negative.
+    ///     UnknownAgentError: a handle names no registered agent.
+    ///     KeyboardInterrupt: Ctrl-C ended it after the first `len(error.admitted)` items.
+    ///
+    /// Example:
+    ///     >>> import numpy as np
+    ///     >>> handles = np.full(3, coordinator.handle("bot"), dtype=np.uint32)
+    ///     >>> coordinator.debit_many(handles, np.array([400_000_000] * 3))
+    ///     array([ True,  True, False])
+    #[pyo3(signature = (handles, units, *, operation_type=None))]
+    fn debit_many<'py>(
+        slf: &Bound<'py, Self>,
+        handles: &Bound<'py, PyAny>,
+        units: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        let (this, py) = (slf.get(), slf.py());
+        let (core, operation) = (this.core(py)?, operation(this, py, operation_type)?);
+        // Copies: another thread may write to the arrays while the interpreter is let go.
+        let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
+        let (outcome, interrupt) = until_interrupted(py, core, |signals| {
+            core.debit_many_while(&handles, &units, operation, || signals.may())
+        });
+        let admitted = this.answer(py, outcome.map_err(|batch| batch.error))?;
+        let told = tell_alarms(slf);
+        let done = admitted.len();
+        let admitted = admitted.into_pyarray(py);
+        match interrupt.or(told.err()) {
+            None => Ok(admitted),
+            Some(raised) => Err(with_admitted(raised, &admitted, done, handles.len())),
+        }
+    }
+
+    /// Moves budget from one agent to another, of one pool or of two; the pools are not touched.
+    ///
+    /// Args:
+    ///     from_agent_id: who gives.
+    ///     to_agent_id: who gets.
+    ///     amount: how much; more than 9 decimal places are rounded down.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: one of the two is not registered.
+    ///     ConfigurationError: both are the same agent, or the taker would have more than 10^15 left.
+    ///     BudgetExceededError: the giver has less left; nothing was changed.
+    ///
+    /// Example:
+    ///     >>> coordinator.register_agent("helper", "team")
+    ///     'helper'
+    ///     >>> coordinator.transfer("bot", "helper", "0.40")
+    ///     >>> coordinator.get_budget("bot"), coordinator.get_budget("helper")
+    ///     (Decimal('0.6'), Decimal('0.4'))
+    fn transfer(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] from_agent_id: &str,
+        #[pyo3(from_py_with = text)] to_agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let amount = grant(amount, "amount")?;
+        self.answer(py, self.ask(py, |core| core.transfer(from_agent_id, to_agent_id, amount))?)
+    }
+
+    /// Gives back every reservation whose time to live is over.
+    ///
+    /// It is never needed for the books to be right: whoever reads an account, or is refused by one, sees
+    /// what is due first.
+    ///
+    /// Returns:
+    ///     How many reservations were given back.
+    ///
+    /// Example:
+    ///     >>> coordinator.expire()
+    ///     0
+    fn expire(&self, py: Python<'_>) -> PyResult<usize> {
+        let core = self.core(py)?;
+        let (expired, interrupt) = until_interrupted(py, core, |signals| core.expire_while(|| signals.may()));
+        interrupt.map_or(Ok(expired), Err)
+    }
+}
+
+/// Tells with an exception that interrupted a batch how far it has come.
+fn with_admitted(raised: PyErr, admitted: &Bound<'_, PyArray1<bool>>, done: usize, items: usize) -> PyErr {
+    let py = admitted.py();
+    let note = format!(
+        "debit_many was interrupted after {done} of {items} items: `admitted` of this exception tells which of \
+         them were charged; the others were not looked at"
+    );
+    let value = raised.value(py);
+    let told = value.setattr("admitted", admitted).and_then(|()| value.call_method1("add_note", (note,)));
+    if let Err(error) = told {
+        error.write_unraisable(py, Some(value));
+    }
+    raised
+}

@@ -20,6 +20,7 @@ LAYERS = {
     "types": 0,
     "_native": 1,
     "_values": 0,
+    "_values.amounts": 1,
     "_values.time_zones": 1,
     "core": 2,
     "budget.rate_limiter": 2,

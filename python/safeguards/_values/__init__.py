@@ -1,1 +1,1 @@
-"""Checked readers of what people pass in: numbers, arrays, zones."""
+"""Checked readers of what people pass in: amounts, numbers, arrays, zones; the arithmetic with amounts."""

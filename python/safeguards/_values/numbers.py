@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from decimal import Decimal
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
 
@@ -23,6 +24,7 @@ __all__ = [
     "MAX_SEED",
     "SHORTEST",
     "as_float",
+    "fraction",
     "number",
     "real",
     "seconds",
@@ -107,6 +109,17 @@ def share(name: str, value: object, *, above: bool = False, below: bool = False)
         ConfigurationError: it is out of range.
     """
     return number(name, value, 0, 1, above=above, below=below, hint="for 10 % write 0.1")
+
+
+def fraction(name: str, value: float | Decimal) -> Fraction:
+    """A share from 0 to 1, read as it is written: 0.1 is a tenth.
+
+    Raises:
+        ArgumentTypeError: it is no number.
+        ConfigurationError: it is out of range.
+    """
+    share(name, value)
+    return value if isinstance(value, Fraction) else Fraction(str(value))
 
 
 def seconds(name: str, value: object) -> float:

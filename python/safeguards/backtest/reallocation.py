@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from safeguards._native import ManualClock, max_min_shares
 from safeguards._values.arguments import instance, shown
+from safeguards._values.decimals import PLACES, of_float
 from safeguards._values.numbers import MAX_SEED, number, share, whole
 from safeguards.backtest._base import Backtest
 from safeguards.backtest.demand import Demand
@@ -27,6 +27,7 @@ from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
     import numpy as np
     from matplotlib.figure import Figure
@@ -45,7 +46,6 @@ _WEEK = 168
 _LEAST_UTILIZED = 1e-6
 _MOST_UTILIZED = 1000
 _MOST_STEPS = 3600
-_PLACES = 9
 _POOL = "pool"
 _SHORT = 1e-12
 """What an agent may miss in an hour and still count as served, as a share of the budget of the pool."""
@@ -322,4 +322,4 @@ class _Replay:
 
 
 def _decimal(value: float) -> Decimal:
-    return Decimal(str(round(float(value), _PLACES)))
+    return of_float(round(float(value), PLACES))

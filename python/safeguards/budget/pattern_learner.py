@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
-from decimal import ROUND_UP, Context, Decimal
+from decimal import Decimal
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ from safeguards._native import UsageLearner
 from safeguards._values import time_zones
 from safeguards._values.arguments import items, shown, text
 from safeguards._values.arrays import floats, instants
+from safeguards._values.decimals import ROUND_UP, plain, rounded, times
 from safeguards._values.numbers import share, whole
 from safeguards.budget._pattern_search import find_patterns
-from safeguards.core._amounts import plain
 from safeguards.core._cell import Cell
 from safeguards.core._ticker import ticker_of
 from safeguards.core.controller import Controller
@@ -44,8 +44,6 @@ SAFETY_MARGIN = Decimal("1.2")
 _QUARTER_SECONDS = 900
 _MOST_DAYS = 366
 _DAY_SECONDS = 86_400
-_EXACT = Context(prec=60, rounding=ROUND_UP)
-_PLACES = Decimal("1e-9")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -343,7 +341,7 @@ class BudgetPatternLearner(Controller):
         except UnknownAgentError:
             return None
         need = prediction.predicted_budget
-        new = plain(_EXACT.multiply(need, SAFETY_MARGIN).quantize(_PLACES, context=_EXACT))
+        new = plain(rounded(times(need, SAFETY_MARGIN), ROUND_UP))
         hours = len(prediction.hourly)
         return Decision(
             kind="agent",

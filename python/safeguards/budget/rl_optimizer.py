@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock
 from safeguards._values import time_zones
 from safeguards._values.arguments import instance, mapping
+from safeguards._values.decimals import (
+    NOTHING,
+    ROUND_CEILING,
+    ROUND_FLOOR,
+    add,
+    of_float,
+    plain,
+    ratio,
+    rounded,
+    subtract,
+    times,
+)
 from safeguards._values.numbers import LONGEST, MAX_SEED, SHORTEST, number, share, whole
 from safeguards.budget._rl.history import Outlook, loaded_points
 from safeguards.budget._rl.online import Move, learn
@@ -25,7 +36,6 @@ from safeguards.budget._rl.settings import (
 )
 from safeguards.budget._rl.step_rule import TARGET, step_changes
 from safeguards.budget._rl.training import ENOUGH, Fleet, Training, next_budgets
-from safeguards.core._amounts import plain
 from safeguards.core._threads import start_thread
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError, ThreadStartError, UnknownAgentError
@@ -36,6 +46,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from decimal import Decimal
 
     import numpy as np
     from numpy.typing import NDArray
@@ -47,8 +58,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BudgetPolicy", "BudgetRLOptimizer", "PolicyEvaluation", "RewardFunction", "RewardWeights"]
 
-_EXACT = Context(prec=60)
-_PLACES = Decimal("1e-9")
 _DAY = 86_400.0
 _HOUR = 3600.0
 _MINUTE = 60.0
@@ -318,7 +327,7 @@ class BudgetRLOptimizer(Controller):
 
     def _apply(self, decision: Decision) -> None:
         """Gives the agent its next budget: the difference to what it had left at the look."""
-        change = _EXACT.subtract(decision.new, decision.inputs["left"])
+        change = subtract(decision.new, decision.inputs["left"])
         self.budget_coordinator.adjust_budget(decision.subject, change)
 
     # Decisions.
@@ -360,7 +369,7 @@ class BudgetRLOptimizer(Controller):
             decision = self._decision(agent, seen, float(after[place] / budgets[place] - 1), reason, inputs)
             decisions[agent] = decision
             if not is_dry:
-                change = float(decision.new - decision.old)
+                change = float(subtract(decision.new, decision.old))
                 told = {"budget_change": change, "budget_change_percentage": change / budgets[place]}
                 state = self._state(agent, seen, now)
                 self._moves[agent] = Move(
@@ -372,13 +381,12 @@ class BudgetRLOptimizer(Controller):
         self, agent: str, seen: Interval, change: float, reason: str, inputs: dict[str, Any]
     ) -> Decision:
         """A decision within the largest change, to the last digit."""
-        old, most = seen.budget, Decimal(str(self._settings.max_change))
-        factor = _EXACT.create_decimal(repr(round(1.0 + change, 9)))
-        least = _EXACT.multiply(old, _EXACT.subtract(1, most)).quantize(_PLACES, ROUND_CEILING, _EXACT)
-        highest = _EXACT.multiply(old, _EXACT.add(1, most)).quantize(_PLACES, ROUND_FLOOR, _EXACT)
-        wanted = _EXACT.multiply(old, factor).quantize(_PLACES, context=_EXACT)
-        new = plain(max(min(max(wanted, least), highest), Decimal(0)))
-        done = float(_EXACT.divide(new, old)) - 1 if old > 0 else 0.0
+        old, most = seen.budget, of_float(self._settings.max_change)
+        least = rounded(times(old, subtract(1, most)), ROUND_CEILING)
+        highest = rounded(times(old, add(1, most)), ROUND_FLOOR)
+        wanted = rounded(times(old, of_float(round(1.0 + change, 9))))
+        new = plain(max(min(max(wanted, least), highest), NOTHING))
+        done = ratio(new, old) - 1 if old > 0 else 0.0
         facts = {
             "utilization": seen.utilization,
             "exhausted": seen.is_exhausted,

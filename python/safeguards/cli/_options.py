@@ -5,10 +5,11 @@ from decimal import Decimal
 
 import typer
 
+from safeguards._values.decimals import MAX_AMOUNT
+
 __all__ = ["amount"]
 
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
-_MAX = Decimal(10**15)
 
 
 def amount(value: str | Decimal) -> Decimal:
@@ -22,6 +23,6 @@ def amount(value: str | Decimal) -> Decimal:
     if not _AMOUNT.fullmatch(value):
         raise typer.BadParameter(f"{value!r} is not an amount: write decimal digits, as 12.50")
     number = Decimal(value)
-    if number > _MAX:
-        raise typer.BadParameter(f"{value} is more than an amount can be: {_MAX:,}")
+    if number > MAX_AMOUNT:
+        raise typer.BadParameter(f"{value} is more than an amount can be: {MAX_AMOUNT:,}")
     return number

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from safeguards._values.decimals import NOTHING, add, subtract, times
 from safeguards.core._threads import start_thread
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import ThreadStartError
@@ -67,7 +68,7 @@ class Scene:
     stage: "Callable[[Scene], None]"
     answered: int = 0
     refused: int = 0
-    books: Decimal = Decimal(0)
+    books: Decimal = NOTHING
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def play(self) -> None:
@@ -88,7 +89,12 @@ class Scene:
     @property
     def bill(self) -> Decimal:
         """What the answered calls cost, whatever any books say."""
-        return COST * self.answered
+        return times(COST, self.answered)
+
+    @property
+    def overspent(self) -> Decimal:
+        """How much more that is than the budget."""
+        return max(subtract(self.bill, BUDGET), Decimal("0.00"))
 
     @property
     def is_exact(self) -> bool:
@@ -103,7 +109,7 @@ class Scene:
             "answered": self.answered,
             "refused": self.refused,
             "bill": str(self.bill),
-            "overspent": str(max(self.bill - BUDGET, Decimal("0.00"))),
+            "overspent": str(self.overspent),
         }
 
 
@@ -112,15 +118,15 @@ class _HandWritten:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.spent = Decimal(0)
+        self.spent = NOTHING
 
     def admit(self) -> bool:
         with self.lock:
-            return self.spent + COST <= BUDGET
+            return add(self.spent, COST) <= BUDGET
 
     def charge(self, _admission: bool) -> None:
         with self.lock:
-            self.spent += COST
+            self.spent = add(self.spent, COST)
 
 
 class _Reserving:
@@ -206,8 +212,7 @@ def _table(scenes: list[Scene]) -> Table:
     for name in ("answered", "refused", "bill", "overspent"):
         table.add_column(name, justify="right")
     for scene in scenes:
-        over = max(scene.bill - BUDGET, Decimal("0.00"))
-        colour = "bold red" if over else "green" if scene.is_exact else "dim"
-        cells = (str(scene.answered), str(scene.refused), str(scene.bill), str(over))
+        colour = "bold red" if scene.overspent else "green" if scene.is_exact else "dim"
+        cells = (str(scene.answered), str(scene.refused), str(scene.bill), str(scene.overspent))
         table.add_row(scene.concurrency, scene.guard, *(f"[{colour}]{cell}[/]" for cell in cells))
     return table

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from safeguards._values.decimals import ratio, total
 from safeguards.cli._options import amount
 from safeguards.testing.replay import DEFAULT_LIMITS, Books, Limits, Report, replay
 from safeguards.testing.traces import NOTIONAL_PRICE, Price, Trace
@@ -121,8 +122,8 @@ def _decisions(report: Report, limits: Limits) -> Table:
 def _spending(report: Report) -> Table:
     table = _table("", "spent", "of budget", "used")
     agents = Books(
-        sum((books.budget for books in report.agents.values()), Decimal(0)),
-        sum((books.spent for books in report.agents.values()), Decimal(0)),
+        total(books.budget for books in report.agents.values()),
+        total(books.spent for books in report.agents.values()),
     )
     rows = {
         **report.pools,
@@ -130,7 +131,7 @@ def _spending(report: Report) -> Table:
         f"{len(report.agents):,} agents": agents,
     }
     for name, books in rows.items():
-        used = f"{books.spent / books.budget:.1%}" if books.budget else "-"
+        used = f"{ratio(books.spent, books.budget):.1%}" if books.budget else "-"
         table.add_row(name, f"{books.spent:.9f}", f"{books.budget:.2f}", used)
     return table
 

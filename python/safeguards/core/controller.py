@@ -8,13 +8,12 @@ import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
-from decimal import ROUND_DOWN, Context, Decimal
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from safeguards._native import Turn
 from safeguards._values.arguments import instance, shown, told
+from safeguards._values.decimals import ROUND_DOWN, add, of_float, plain, rounded, subtract, times
 from safeguards._values.numbers import number, seconds, whole
-from safeguards.core._amounts import plain
 from safeguards.core._cell import Cell, snapshot
 from safeguards.core._spell import Spell, is_alive
 from safeguards.core._ticker import PATIENCE, is_delay, ticker_of
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Controller", "Decision"]
 
-_EXACT = Context(prec=60, rounding=ROUND_DOWN)
-_PLACES = Decimal("1e-9")
 _SHOWN = 3
 _LONGEST_WAIT = 60.0
 _LARGEST_CHANGE = 1e15
@@ -207,7 +204,7 @@ class Controller(ABC):
 
     def _apply(self, decision: Decision) -> None:
         """Changes the budget by the difference, so that what was spent meanwhile stays spent."""
-        change = _EXACT.subtract(decision.new, decision.old)
+        change = subtract(decision.new, decision.old)
         coordinator = self.budget_coordinator
         adjust = coordinator.adjust_pool_budget if decision.kind == "pool" else coordinator.adjust_budget
         adjust(decision.subject, change)
@@ -339,8 +336,8 @@ class Controller(ABC):
         look = coordinator.get_pool_metrics if decision.kind == "pool" else coordinator.get_agent_metrics
         try:
             initial = look(decision.subject).initial_budget
-            most = _EXACT.multiply(initial, Decimal(str(self.max_change))).quantize(_PLACES, context=_EXACT)
-            least, highest = _EXACT.subtract(decision.old, most), _EXACT.add(decision.old, most)
+            most = rounded(times(initial, of_float(self.max_change)), ROUND_DOWN)
+            least, highest = subtract(decision.old, most), add(decision.old, most)
             new = plain(min(max(decision.new, least), highest))
         except (UnknownAgentError, UnknownPoolError, ArithmeticError):
             return decision  # it has left meanwhile, or is no amount that there is: it fails alone, applied

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from safeguards._native import ManualClock
+from safeguards._values.decimals import NOTHING, UNITS_PER_ONE, of_units, subtract, total
 from safeguards._values.numbers import whole
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import BudgetCoordinator
@@ -41,8 +42,6 @@ REASONS: tuple[Reason, ...] = ("agent budget", "pool budget", "platform budget",
 PLATFORM = "platform"
 """The pool above all others."""
 
-_NOTHING = Decimal(0)
-_UNITS_PER_ONE = 10**9
 _PROGRESS_EVERY = 10_000
 _BASE_MICROS = 500_000
 _MICROS_PER_TOKEN = 20_000
@@ -300,7 +299,7 @@ class _Audit:
             platform=platform,
             pools=by_pool,
             agents=by_agent,
-            overspend=sum((max(books.spent - books.budget, _NOTHING) for books in everyone), _NOTHING),
+            overspend=total(max(subtract(books.spent, books.budget), NOTHING) for books in everyone),
             over_rate_limit=self._over_rate_limit(),
             peak_reservations=run.peak,
             books_agree=self._agrees(platform, by_pool, by_agent),
@@ -310,7 +309,7 @@ class _Audit:
     def _over_rate_limit(self) -> Decimal:
         limit, window = self.run.limits.rate_limit, self.run.limits.rate_window // timedelta(microseconds=1)
         if limit is None:
-            return _NOTHING
+            return NOTHING
         charges: dict[str, deque[tuple[int, int]]] = {agent: deque() for agent in self.run.pool_of}
         in_window: Counter[str] = Counter()
         most = 0
@@ -321,7 +320,7 @@ class _Audit:
             while charges[agent][0][0] <= micros - window:
                 in_window[agent] -= charges[agent].popleft()[1]
             most = max(most, in_window[agent])
-        return max(_amount(most) - _granted(limit), _NOTHING)
+        return max(subtract(of_units(most), _granted(limit)), NOTHING)
 
     def _agrees(self, platform: Books, pools: Mapping[str, Books], agents: Mapping[str, Books]) -> bool:
         coordinator = self.run.coordinator
@@ -341,22 +340,18 @@ class _Audit:
 def _charged(cost: Decimal) -> int:
     """Whole units of 1e-9, rounded up as a charge is."""
     numerator, denominator = cost.as_integer_ratio()
-    return -(-numerator * _UNITS_PER_ONE // denominator)
+    return -(-numerator * UNITS_PER_ONE // denominator)
 
 
 def _granted(budget: Decimal) -> Decimal:
     """What is granted of a budget: the tenth decimal place is dropped."""
     numerator, denominator = budget.as_integer_ratio()
-    return _amount(numerator * _UNITS_PER_ONE // denominator)
-
-
-def _amount(units: int) -> Decimal:
-    return Decimal(units).scaleb(-9)
+    return of_units(numerator * UNITS_PER_ONE // denominator)
 
 
 def _books(budget: Decimal, units: int) -> Books:
-    return Books(_granted(budget), _amount(units))
+    return Books(_granted(budget), of_units(units))
 
 
 def _plain(books: Books) -> dict[str, str]:
-    return {"budget": f"{books.budget:f}", "spent": f"{books.spent:f}"}
+    return {"budget": f"{books.budget:.9f}", "spent": f"{books.spent:.9f}"}

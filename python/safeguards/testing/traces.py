@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
-from decimal import Context, Decimal, Inexact
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from safeguards._values.arguments import shown
+from safeguards._values.decimals import MAX_AMOUNT, NOTHING, add, shifted, subtract, times, total
 from safeguards._values.numbers import MAX_SEED, whole
 from safeguards.core._lines import LongRowError, bounded
-from safeguards.exceptions import TraceError
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError, TraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,14 +26,15 @@ __all__ = ["NOTIONAL_PRICE", "Price", "Trace", "TracedRequest", "agent_of"]
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MAX_COUNT = 10**9 - 1
-_MAX_COST = Decimal(10**15)
 _MAX_SECONDS = Decimal(10**9)
-_MICROSECONDS = Decimal(1_000_000)
-# Prices times counts, whatever the caller's context is: too many digits would raise, not round.
-_EXACT = Context(prec=60, traps=[Inexact])
-
-
 _MOST_TOKENS = 10**15
+# Of a price or a cost: times 10^15 tokens, summed up over a billion requests, it has 57 digits and is exact.
+_MOST_PLACES = 18
+
+
+def _places(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,26 @@ class Price:
     Attributes:
         input_tokens: price of a million input tokens.
         output_tokens: price of a million output tokens.
+
+    Raises:
+        ArgumentTypeError: a price is no `Decimal`.
+        ConfigurationError: a price is not from 0 to 10^15, or has more than 18 decimal places.
     """
 
     input_tokens: Decimal
     output_tokens: Decimal
+
+    def __post_init__(self) -> None:
+        for name in ("input_tokens", "output_tokens"):
+            price = getattr(self, name)
+            if not isinstance(price, Decimal):
+                raise ArgumentTypeError(f"{name} must be a Decimal, not {shown(price)}")
+            if not price.is_finite() or not 0 <= price <= MAX_AMOUNT:
+                raise ConfigurationError(f"{name} must be from 0 to 10^15, not {shown(price)}")
+            if _places(price) > _MOST_PLACES:
+                raise ConfigurationError(
+                    f"{name} must have at most {_MOST_PLACES} decimal places: {shown(price)}"
+                )
 
     def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
         """The exact price of one request.
@@ -56,9 +75,9 @@ class Price:
         >>> NOTIONAL_PRICE.cost(1_000, 200)
         Decimal('0.0045')
         """
-        read = _EXACT.multiply(self.input_tokens, whole("input_tokens", input_tokens, 0, _MOST_TOKENS))
-        written = _EXACT.multiply(self.output_tokens, whole("output_tokens", output_tokens, 0, _MOST_TOKENS))
-        return _EXACT.scaleb(_EXACT.add(read, written), -6).normalize(_EXACT)
+        read = times(self.input_tokens, whole("input_tokens", input_tokens, 0, _MOST_TOKENS))
+        written = times(self.output_tokens, whole("output_tokens", output_tokens, 0, _MOST_TOKENS))
+        return shifted(add(read, written), -6)
 
 
 NOTIONAL_PRICE = Price(Decimal("2.5"), Decimal(10))
@@ -132,10 +151,7 @@ class Trace:
     @property
     def cost(self) -> Decimal:
         """What all requests cost together, exact."""
-        total = Decimal(0)
-        for request in self.requests:
-            total = _EXACT.add(total, request.cost)
-        return total.normalize(_EXACT)
+        return shifted(total(request.cost for request in self.requests), 0)
 
     @classmethod
     def azure_conversations(cls, *, agents: int = 100, price: Price = NOTIONAL_PRICE) -> Trace:
@@ -254,7 +270,7 @@ class _CsvReader:
     def _costs(self) -> list[TracedRequest]:
         requests: list[TracedRequest] = []
         for row, micros, agent in self._moments():
-            cost = self._number(row, "cost", _MAX_COST)
+            cost = self._number(row, "cost", MAX_AMOUNT)
             requests.append(TracedRequest(micros, agent, cost, cost, None))
         return requests
 
@@ -267,7 +283,7 @@ class _CsvReader:
 
     def _moments(self) -> Iterator[tuple[dict[str, str], int, str]]:
         first: Decimal | None = None
-        last = Decimal(0)
+        last = NOTHING
         for row in self.rows:
             time = self._number(row, "t_s", _MAX_SECONDS)
             if time < last:
@@ -276,7 +292,7 @@ class _CsvReader:
             agent = row["agent"].strip()
             if not agent:
                 self._fail("agent is empty")
-            yield row, round((time - first) * _MICROSECONDS), agent
+            yield row, round(shifted(subtract(time, first), 6)), agent
 
     def _number(self, row: dict[str, str], column: str, most: Decimal) -> Decimal:
         text = row[column].strip()
@@ -285,6 +301,8 @@ class _CsvReader:
         number = Decimal(text)
         if number > most:
             self._fail(f"{column} must not be more than {most:f}, not {text}")
+        if _places(number) > _MOST_PLACES:
+            self._fail(f"{column} must have at most {_MOST_PLACES} decimal places, not {text}")
         return number
 
     def _count(self, row: dict[str, str], column: str) -> int:

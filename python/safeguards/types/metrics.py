@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Literal
 
-__all__ = ["BudgetEvent", "BudgetMetrics", "EventKind", "RateLimit", "ResourceMetrics", "UsageEvent"]
+from safeguards._values.decimals import add, ratio
 
-# Whatever context the caller computes in: this one holds every amount exactly.
-_ARITHMETIC = Context(prec=60)
+__all__ = ["BudgetEvent", "BudgetMetrics", "EventKind", "RateLimit", "ResourceMetrics", "UsageEvent"]
 
 EventKind = Literal[
     "debit",
@@ -96,8 +95,7 @@ class ResourceMetrics:
 def _utilization(metrics: BudgetMetrics | ResourceMetrics) -> float:
     if not metrics.period_granted:
         return 0.0
-    used = _ARITHMETIC.add(metrics.period_spent, metrics.reserved)
-    return float(_ARITHMETIC.divide(used, metrics.period_granted))
+    return ratio(add(metrics.period_spent, metrics.reserved), metrics.period_granted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from decimal import Context, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
+from safeguards._values.decimals import NOTHING, add, subtract
 from safeguards.exceptions import UnknownAgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from decimal import Decimal
 
     from safeguards.core.budget_coordination import BudgetCoordinator
 
 __all__ = ["Interval", "Watch"]
-
-_EXACT = Context(prec=60)
 
 
 class Interval(NamedTuple):
@@ -71,7 +70,7 @@ class Watch:
 
     def look(self, *, and_remember: bool = False) -> dict[str, Interval]:
         """Every agent since the last look that was remembered. A new agent began with nothing spent."""
-        nothing = _Books(Decimal(0), Decimal(0), Decimal(0), 0, 0)
+        nothing = _Books(NOTHING, NOTHING, NOTHING, 0, 0)
         now = self._books(self._coordinator.get_all_agent_ids())
         seen = {agent: _since(self._seen.get(agent, nothing), books) for agent, books in now.items()}
         if and_remember:
@@ -81,8 +80,8 @@ class Watch:
 
 def _since(before: _Books, now: _Books) -> Interval:
     if now.tasks < before.tasks or now.spent < before.spent:  # another agent of the same name
-        before = _Books(Decimal(0), Decimal(0), Decimal(0), 0, 0)
-    spent = _EXACT.subtract(now.spent, before.spent)
-    left = _EXACT.add(now.remaining, now.reserved)
-    budget = _EXACT.add(left, spent)
+        before = _Books(NOTHING, NOTHING, NOTHING, 0, 0)
+    spent = subtract(now.spent, before.spent)
+    left = add(now.remaining, now.reserved)
+    budget = add(left, spent)
     return Interval(budget, left, spent, now.tasks - before.tasks, now.refusals - before.refusals)

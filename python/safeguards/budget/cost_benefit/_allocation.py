@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from safeguards.budget.cost_benefit._arguments import amount
+from safeguards._values.decimals import of_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,10 +74,10 @@ class Allocation(dict[str, "Decimal"]):
         self, amounts: dict[str, Decimal], terms: Terms, columns: Columns, left_over: int, price: float | None
     ) -> None:
         super().__init__(amounts)
-        self.total_budget = amount(terms.total)
-        self.floor = amount(terms.floor)
+        self.total_budget = of_units(terms.total)
+        self.floor = of_units(terms.floor)
         self.risk_tolerance = terms.tolerance
-        self.unallocated = amount(left_over)
+        self.unallocated = of_units(left_over)
         self.price = price if price is None else price / (terms.tolerance or 1.0)
         self._columns = columns
 
@@ -134,7 +134,7 @@ class Allocation(dict[str, "Decimal"]):
         columns = self._columns
         agent_id, operation_type = columns.names[number]
         roi, deviation, cap_units = columns.roi[number], columns.deviation[number], columns.caps[number]
-        own, cap = amount(columns.units[number]), None if cap_units is None else amount(cap_units)
+        own, cap = of_units(columns.units[number]), None if cap_units is None else of_units(cap_units)
         tolerance, risk = self.risk_tolerance, deviation**2 * self._part(own)
         marginal = roi - (1 - tolerance) / tolerance * risk if tolerance else -risk
         reason = self._reason(number, own, cap, marginal)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from safeguards._native import amount_units, split_budget
 from safeguards._values.arguments import instance, shown, text
-from safeguards._values.numbers import MAX_SEED, number, share, whole
+from safeguards._values.numbers import MAX_SEED, fraction, number, share, whole
 from safeguards.budget.cost_benefit._allocation import Allocation, Columns, Terms
-from safeguards.budget.cost_benefit._arguments import fraction
 from safeguards.budget.cost_benefit._effectiveness import Log, Outcome, checked_metric, evaluate
 from safeguards.budget.cost_benefit._operation import Operation
 from safeguards.core._cell import snapshot

@@ -10,7 +10,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from safeguards._values.arguments import one_of
-from safeguards.budget.cost_benefit._arguments import UNITS_PER_ONE
+from safeguards._values.decimals import UNITS_PER_ONE
 from safeguards.core._cell import snapshot
 
 if TYPE_CHECKING:

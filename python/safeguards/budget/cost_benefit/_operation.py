@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from safeguards.budget.cost_benefit._arguments import amount
+from safeguards._values.decimals import of_units
 from safeguards.core._cell import Cell
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class Operation:
         return OperationEstimate(
             self.agent_id,
             self.operation_type,
-            amount((self.weight * self.cost + known.costs) // count),
-            amount((self.weight * self.benefit + known.benefits) // count),
+            of_units((self.weight * self.cost + known.costs) // count),
+            of_units((self.weight * self.benefit + known.benefits) // count),
             known.deviation / known.roi if known.roi else 0.0,
             self.max_volume,
             known.outcomes,

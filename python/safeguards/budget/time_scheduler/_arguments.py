@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from safeguards._values import time_zones
+from safeguards._values.amounts import amount
 from safeguards._values.arguments import listed, mapping, shown, text
 from safeguards.budget.time_scheduler._values import TimeProfile
-from safeguards.core._amounts import amount
 from safeguards.exceptions import ConfigurationError
 
 _KEYS = ("budget", "start_time", "end_time", "days", "each_day")

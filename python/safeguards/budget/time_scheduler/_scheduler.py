@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from safeguards._values import time_zones
+from safeguards._values.amounts import amount as amount_of
 from safeguards._values.arguments import mapping, one_of, shown, text
 from safeguards._values.numbers import MAX_SEED, whole
 from safeguards.budget.time_scheduler import _arguments as arguments
@@ -18,7 +19,6 @@ from safeguards.budget.time_scheduler._grants import grants_of
 from safeguards.budget.time_scheduler._live_pacing import LivePacing, Pacing
 from safeguards.budget.time_scheduler._pacing import DemandHistory
 from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
-from safeguards.core._amounts import amount as amount_of
 from safeguards.core._cell import Cell, snapshot
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError

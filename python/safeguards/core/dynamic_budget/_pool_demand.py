@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Context
 from typing import TYPE_CHECKING
 
 from safeguards._native import NextHour
+from safeguards._values.decimals import subtract
 from safeguards.core.dynamic_budget._pool_rules import KEPT, Comparison, SizingRule
 from safeguards.exceptions import UnknownPoolError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DemandTracker", "Ended", "Look", "Renewal", "renewal_of"]
 
-_EXACT = Context(prec=60)
 _DAY = 86_400
 _WEEK = 7 * _DAY
 _SEASONS = range(2, 10_081)
@@ -272,7 +271,7 @@ def renewal_of(coordinator: BudgetCoordinator, pool_id: str) -> Renewal | None:
 
 def _less(amount: Decimal, other: Decimal) -> float:
     """The difference, whatever context the caller computes in."""
-    return float(_EXACT.subtract(amount, other))
+    return float(subtract(amount, other))
 
 
 def _expected(forecaster: NextHour, probability: float | None) -> list[float]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_DOWN, Context, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from safeguards.core._amounts import plain
+from safeguards._values.decimals import NOTHING, ROUND_DOWN, add, of_float, plain, rounded, subtract, times
 from safeguards.core._cell import Cell
 
 if TYPE_CHECKING:
@@ -14,43 +14,39 @@ if TYPE_CHECKING:
 
 __all__ = ["Reserve"]
 
-_EXACT = Context(prec=60, rounding=ROUND_DOWN)
-_PLACES = Decimal("1e-9")
-_NOTHING = Decimal(0)
-
 
 @dataclass(frozen=True, slots=True)
 class _State:
     """A reserve at one instant. `taken` is what the step that led here took out of it."""
 
-    size: Decimal = _NOTHING
-    left: Decimal = _NOTHING
-    given: Decimal = _NOTHING
+    size: Decimal = NOTHING
+    left: Decimal = NOTHING
+    given: Decimal = NOTHING
     heaviest: float = 0.0
     drawn: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
-    taken: Decimal = _NOTHING
+    taken: Decimal = NOTHING
     is_told_empty: bool = False
 
     def begun(self, size: Decimal, given_before: Decimal, heaviest: float) -> _State:
-        meanwhile = _EXACT.subtract(self.given, given_before)
-        left = max(_EXACT.subtract(size, meanwhile), _NOTHING)
+        meanwhile = subtract(self.given, given_before)
+        left = max(subtract(size, meanwhile), NOTHING)
         return _State(size=left, left=left, given=self.given, heaviest=heaviest)
 
     def admits(self, agent_id: str, weight: float) -> Decimal:
         """The most that an agent may draw now."""
-        share = Decimal(str(min(weight / self.heaviest, 1.0))) if self.size else _NOTHING
-        most = _EXACT.multiply(self.size, share).quantize(_PLACES, context=_EXACT)
-        return min(self.left, _EXACT.subtract(most, self.drawn.get(agent_id, _NOTHING)))
+        share = of_float(min(weight / self.heaviest, 1.0)) if self.size else NOTHING
+        most = rounded(times(self.size, share), ROUND_DOWN)
+        return min(self.left, subtract(most, self.drawn.get(agent_id, NOTHING)))
 
     def moved(self, agent_id: str, amount: Decimal) -> _State:
         if not amount:
-            return replace(self, taken=_NOTHING)
-        drawn = _EXACT.add(self.drawn.get(agent_id, _NOTHING), amount)
+            return replace(self, taken=NOTHING)
+        drawn = add(self.drawn.get(agent_id, NOTHING), amount)
         return replace(
             self,
             drawn={**self.drawn, agent_id: drawn},
-            left=plain(_EXACT.subtract(self.left, amount)),
-            given=_EXACT.add(self.given, amount),
+            left=plain(subtract(self.left, amount)),
+            given=add(self.given, amount),
             taken=amount,
         )
 
@@ -90,7 +86,7 @@ class Reserve:
         """
 
         def step(state: _State) -> _State:
-            taken = plain(max(min(wanted, state.admits(agent_id, weight)), _NOTHING))
+            taken = plain(max(min(wanted, state.admits(agent_id, weight)), NOTHING))
             return state.moved(agent_id, taken)
 
         return self._state.update(step).taken
@@ -101,7 +97,7 @@ class Reserve:
 
     def has_drawn(self, agent_id: str) -> bool:
         """Whether an agent was granted anything since the last reallocation."""
-        return self._state.value.drawn.get(agent_id, _NOTHING) > 0
+        return self._state.value.drawn.get(agent_id, NOTHING) > 0
 
     def is_news(self) -> bool:
         """Notes that somebody is told that it has nothing for an agent; whether that is the first time."""

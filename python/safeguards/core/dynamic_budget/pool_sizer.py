@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from safeguards._values.amounts import amount
 from safeguards._values.arguments import shown
+from safeguards._values.decimals import MAX_AMOUNT, add, of_float, plain, rounded, subtract, times
 from safeguards._values.numbers import share, whole
-from safeguards.core._amounts import amount, plain
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._pool_demand import DemandTracker, Look, renewal_of
 from safeguards.core.dynamic_budget._pool_rules import SizingRule
@@ -19,6 +18,7 @@ from safeguards.types.decisions import Decision
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
 
     from safeguards._native import Amount
     from safeguards.core.budget_coordination import BudgetCoordinator
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AdaptivePoolSizer"]
 
-_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
-_PLACES = Decimal("1e-9")
-_LARGEST = Decimal(10) ** 15
 _SAME_LENGTH = 1.01
 """Periods this much longer than the interval still count as one step: an hour's clock drifts a little."""
 
@@ -240,8 +237,8 @@ class AdaptivePoolSizer(Controller):
         if decision.inputs["later_periods"]:
             renewal = renewal_of(coordinator, pool_id)
             if renewal is not None:
-                change = _EXACT.subtract(decision.new, decision.old)
-                coordinator.update_period_budget(pool_id, self._clamped(_EXACT.add(renewal.budget, change)))
+                change = subtract(decision.new, decision.old)
+                coordinator.update_period_budget(pool_id, self._clamped(add(renewal.budget, change)))
         self._tracker.applied(coordinator, pool_id)
 
     # The two rules.
@@ -249,7 +246,7 @@ class AdaptivePoolSizer(Controller):
     def _by_step(self, pool_id: str, size: Decimal, utilization: float) -> Decision:
         rule = self._pools[pool_id].rule
         factor = rule.factor(utilization)
-        wanted = _EXACT.multiply(size, Decimal(str(round(factor, 9))))
+        wanted = times(size, of_float(round(factor, 9)))
         side = "above" if factor > 1 else "below" if factor < 1 else "at"
         what = f"{utilization:.0%} of {size} is used, {side} the target of {rule.utilization_target:.0%}"
         inputs = {"policy": "step", "utilization": utilization}
@@ -289,20 +286,19 @@ class AdaptivePoolSizer(Controller):
         reason = f"{inputs['need']:.6g} will be needed in the next {_span(seconds)} ({how})"
         if bounded != wanted and size:
             reason += f", {bounded / size - 1:+.0%} at a time"
-        return self._decision(pool_id, old, _decimal(bounded), reason, inputs)
+        return self._decision(pool_id, old, of_float(min(bounded, float(MAX_AMOUNT))), reason, inputs)
 
     def _decision(
         self, pool_id: str, old: Decimal, wanted: Decimal, reason: str, inputs: dict[str, Any]
     ) -> Decision:
-        new, wanted = self._clamped(wanted), wanted.quantize(_PLACES, context=_EXACT)
+        new, wanted = self._clamped(wanted), rounded(wanted)
         if new != wanted:
             reason += f", at {'least' if new > wanted else 'most'} {new}"
         return Decision("pool", pool_id, old, new, reason, {"later_periods": True, **inputs})
 
     def _clamped(self, size: Decimal) -> Decimal:
-        largest = _LARGEST if self.max_pool_budget is None else self.max_pool_budget
-        rounded = size.quantize(_PLACES, context=_EXACT)
-        return plain(min(max(rounded, self.min_pool_budget), largest))
+        largest = MAX_AMOUNT if self.max_pool_budget is None else self.max_pool_budget
+        return plain(min(max(rounded(size), self.min_pool_budget), largest))
 
     def _rule_of(self, pool_id: str) -> SizingRule:
         pool = self._pools.get(pool_id)
@@ -320,10 +316,6 @@ class AdaptivePoolSizer(Controller):
         coordinator = self.budget_coordinator
         found = coordinator._agents_below(pool_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         return found >= self._pools[pool_id].min_agents
-
-
-def _decimal(value: float) -> Decimal:
-    return _EXACT.create_decimal(repr(value)) if math.isfinite(value) else _LARGEST
 
 
 def _span(seconds: float) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from decimal import ROUND_DOWN, Context, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import PoolMembers
+from safeguards._values.amounts import amount
 from safeguards._values.arguments import shown
-from safeguards.core._amounts import amount, plain
+from safeguards._values.decimals import NOTHING, add, plain, subtract
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._agent_demand import AgentDemand
 from safeguards.core.dynamic_budget._division import (
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     Change = tuple[int, Decimal, Decimal]
 
 __all__ = ["PriorityBasedReallocator"]
-
-_EXACT = Context(prec=60, rounding=ROUND_DOWN)
-_NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +269,7 @@ class PriorityBasedReallocator(Controller):
         rows = np.flatnonzero(is_low & np.isfinite(table.needs)).tolist()
         rows.sort(key=lambda row: (-table.weights[row], table.needs[row]))
         reserve = Reserve()
-        reserve.begin(size, _NOTHING, table.heaviest)
+        reserve.begin(size, NOTHING, table.heaviest)
         decisions: list[Decision] = []
         for row in rows:
             agent = table.ids[row]
@@ -280,7 +278,7 @@ class PriorityBasedReallocator(Controller):
             except UnknownAgentError:
                 continue  # it has left meanwhile
             granted = reserve.draw(agent, table.weights[row], self._wanted(old))
-            new = plain(_EXACT.add(old, granted))
+            new = plain(add(old, granted))
             decisions.append(table.decision(row, old, new, RESERVE, self._why_granted))
         return decisions
 
@@ -294,10 +292,10 @@ class PriorityBasedReallocator(Controller):
 
     def _decide(self, now: datetime) -> list[Decision]:
         decisions = super()._decide(now)
-        self._room = dict.fromkeys((plan.pool_id for plan in self._plans), _NOTHING)
+        self._room = dict.fromkeys((plan.pool_id for plan in self._plans), NOTHING)
         for decision in decisions:
             if decision.inputs["from"] == PIE:
-                self._add_room(decision, _EXACT.subtract(decision.new, decision.old))
+                self._add_room(decision, subtract(decision.new, decision.old))
         for plan in self._plans:
             self._reserve_of(plan.pool_id).begin(plan.reserve, plan.given_before, plan.heaviest)
         self._tell_floors()
@@ -309,23 +307,23 @@ class PriorityBasedReallocator(Controller):
         """Applies a decision as far as there is money for it: what others gave up, or the reserve."""
         if decision.inputs["from"] == RESERVE:
             return self._grant(decision, spell)
-        room = max(self._room[decision.inputs["pool"]], _NOTHING)
-        if _EXACT.subtract(decision.new, decision.old) > room:
+        room = max(self._room[decision.inputs["pool"]], NOTHING)
+        if subtract(decision.new, decision.old) > room:
             reason = f"{decision.reason}; others gave less than planned"
-            decision = replace(decision, new=plain(_EXACT.add(decision.old, room)), reason=reason)
+            decision = replace(decision, new=plain(add(decision.old, room)), reason=reason)
             if not room:
                 return None
         return super()._carry_out(decision, spell)
 
     def _apply(self, decision: Decision) -> None:
-        change = _EXACT.subtract(decision.new, decision.old)
+        change = subtract(decision.new, decision.old)
         moved = self.budget_coordinator.adjust_budget(decision.subject, change)
         if decision.inputs["from"] == PIE:
             self._add_room(decision, moved.copy_negate())
 
     def _add_room(self, decision: Decision, amount: Decimal) -> None:
         pool_id = decision.inputs["pool"]
-        self._room[pool_id] = _EXACT.add(self._room[pool_id], amount)
+        self._room[pool_id] = add(self._room[pool_id], amount)
 
     # The reserve.
 
@@ -367,7 +365,7 @@ class PriorityBasedReallocator(Controller):
             return  # somebody was faster
         weight = float(self._rule.weigh([coordinator.get_agent_priority(agent_id)])[0])
         figures = {"pool": pool_id, "from": RESERVE, "weight": weight}
-        wanted = plain(_EXACT.add(old, self._wanted(old)))
+        wanted = plain(add(old, self._wanted(old)))
         decision = Decision("agent", agent_id, old, wanted, self._why_granted(figures, wanted), figures)
         is_first = not self._reserve_of(pool_id).has_drawn(agent_id)
         for bounded in self._prepared([decision], self._now()):
@@ -383,14 +381,14 @@ class PriorityBasedReallocator(Controller):
     def _grant(self, decision: Decision, spell: Spell | None) -> Decision | None:
         """Grants out of the reserve what it has for this agent. None if that is nothing."""
         pool_id, agent_id = decision.inputs["pool"], decision.subject
-        wanted = _EXACT.subtract(decision.new, decision.old)
+        wanted = subtract(decision.new, decision.old)
         reserve = self._reserve_of(pool_id)
         drawn = reserve.draw(agent_id, decision.inputs["weight"], wanted)
         if not drawn:
             return None
         done: Decision | None = None
         try:
-            done = super()._carry_out(replace(decision, new=plain(_EXACT.add(decision.old, drawn))), spell)
+            done = super()._carry_out(replace(decision, new=plain(add(decision.old, drawn))), spell)
         finally:  # also if a callback is interrupted
             if done is None or done.status != "applied":
                 reserve.put_back(agent_id, drawn)
@@ -398,8 +396,8 @@ class PriorityBasedReallocator(Controller):
 
     def _wanted(self, budget: Decimal) -> Decimal:
         """What brings a low budget to twice the threshold."""
-        target = _EXACT.add(self.emergency_threshold, self.emergency_threshold)
-        return max(_EXACT.subtract(target, budget), _NOTHING)
+        target = add(self.emergency_threshold, self.emergency_threshold)
+        return max(subtract(target, budget), NOTHING)
 
     def _why_granted(self, figures: Mapping[str, Any], new: Decimal) -> str:  # noqa: ARG002
         return f"emergency: less than {self.emergency_threshold} was left; granted from the reserve"

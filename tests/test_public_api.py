@@ -5,6 +5,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 import warnings
 from decimal import Decimal
 from pathlib import Path
@@ -50,10 +52,32 @@ def test_all_is_complete_and_documented(name):
 
 
 def test_names_that_are_imported_later_are_exported_and_nothing_else_is_there():
-    assert set(safeguards._LATER) <= set(safeguards.__all__) == set(dir(safeguards))
+    packages = {name.split(".")[1] for name in MODULES} | {"cli"}
+    assert set(safeguards._LATER) <= set(safeguards.__all__)
+    assert dir(safeguards) == sorted(packages | set(safeguards.__all__))
     assert safeguards.Controller is importlib.import_module("safeguards.core.controller").Controller
     with pytest.raises(AttributeError, match="module 'safeguards' has no attribute 'Ledgerr'"):
         _ = safeguards.Ledgerr
+
+
+REACHING = """
+import sys, safeguards
+for name in sys.argv[1:]:
+    found = safeguards
+    for part in name.split(".")[1:]:
+        assert part in dir(found), name
+        found = getattr(found, part)
+    assert found is sys.modules[name] or name == "safeguards.testing.replay", name  # a function of that name
+"""
+
+
+def test_every_public_module_is_there_once_the_package_is_imported():
+    subprocess.run([sys.executable, "-c", REACHING, *MODULES], check=True)
+    for module in (safeguards, safeguards.backtest, safeguards.core):
+        with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute '_later_on'"):
+            _ = module._later_on
+    with pytest.raises(AttributeError, match="has no attribute 'data'"):
+        _ = safeguards.data  # a folder, and no package
 
 
 def test_the_package_exports_what_its_modules_do():

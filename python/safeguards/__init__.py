@@ -46,6 +46,33 @@ from safeguards.types import (
 )
 
 if TYPE_CHECKING:
+    from safeguards import (
+        allocation as allocation,
+    )
+    from safeguards import (
+        backtest as backtest,
+    )
+    from safeguards import (
+        budget as budget,
+    )
+    from safeguards import (
+        cli as cli,
+    )
+    from safeguards import (
+        core as core,
+    )
+    from safeguards import (
+        exceptions as exceptions,
+    )
+    from safeguards import (
+        integrations as integrations,
+    )
+    from safeguards import (
+        testing as testing,
+    )
+    from safeguards import (
+        types as types,
+    )
     from safeguards.budget.cost_benefit import (
         Allocation,
         CostBenefitAllocator,
@@ -197,8 +224,4 @@ _LATER = {
     }.items()
     for name in names
 }
-__getattr__ = later(__name__, _LATER)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = later(__name__, _LATER)

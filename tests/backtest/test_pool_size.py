@@ -2,6 +2,8 @@
 
 import json
 import math
+import sys
+from collections import Counter
 from decimal import Decimal
 
 import numpy as np
@@ -174,3 +176,28 @@ def test_mistakes_are_named(on_tweets):
 def test_a_record_of_one_hour_is_too_short():
     with pytest.raises(ConfigurationError, match="two hours at least, not 1"):
         backtest_pool_size(Demand(("a",), np.ones((1, 1))))
+
+
+def native_calls(call):
+    """How often each function of compiled code was called: the interpreter tells."""
+    calls = Counter()
+
+    def note(_frame, event, function):
+        if event == "c_call":
+            calls[getattr(function, "__qualname__", "")] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+def test_what_several_policies_forecast_is_forecast_once():
+    demand = Demand(("a",), np.tile(np.arange(24.0), 14)[None])
+    calls = native_calls(lambda: backtest_pool_size(demand))
+    assert calls["NextHour.replay"] == 1 + 3, (
+        "the forecast of predictive and auto, and one for each calibration"
+    )

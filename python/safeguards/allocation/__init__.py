@@ -18,6 +18,7 @@ Example:
     True
 """
 
+from safeguards._later import later
 from safeguards.allocation.selector import ResourceSelector
 from safeguards.allocation.settings import (
     PUBLISHED_DEVIATIONS,
@@ -61,3 +62,5 @@ __all__ = [
     "step_change_setting",
     "sweep",
 ]
+
+__getattr__, __dir__ = later(__name__)

@@ -5,7 +5,10 @@
 `safeguards backtest KIND DEMAND.csv`.
 """
 
+from safeguards._later import later
 from safeguards.backtest._base import Backtest
 from safeguards.backtest.demand import Demand
 
 __all__ = ["Backtest", "Demand"]
+
+__getattr__, __dir__ = later(__name__)

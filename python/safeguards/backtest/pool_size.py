@@ -17,8 +17,6 @@ from safeguards.core.dynamic_budget._pool_rules import KEPT, Comparison, SizingR
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -192,7 +190,7 @@ def backtest_pool_size(
     usual = min(_WEEK, demand.hours // 2)
     warm_up = whole("warm_up_hours", usual if warm_up_hours is None else warm_up_hours, 1, demand.hours - 1)
     pools = _active(demand, warm_up, least_active)
-    sizes = {name: policy(pools.cost, rule, warm_up) for name, policy in _POLICIES.items()}
+    sizes = _sizes(pools.cost, rule, warm_up)
     return PoolSizeBacktest(
         demand=pools,
         left_out=len(demand.agents) - len(pools.agents),
@@ -247,11 +245,26 @@ def _unmet(demand: Sizes, sizes: Sizes) -> Sizes:
 
 
 def _calibration(cost: Sizes, warm_up: int, asked: float) -> CalibrationRow:
-    sizes = _predictive(cost, SizingRule(exhaustion_rate=asked), warm_up)
+    rule = SizingRule(exhaustion_rate=asked)
+    sizes = _predictive(_needs(cost, rule), rule, _first(cost, rule, warm_up))
     return CalibrationRow(asked, float((cost > sizes)[:, warm_up:].mean()))
 
 
 # The policies: (pools, hours) of demand to sizes that were decided before each hour.
+
+
+def _sizes(cost: Sizes, rule: SizingRule, warm_up: int) -> dict[str, Sizes]:
+    """The sizes of each policy. Those that forecast share one forecast, which takes most of the time."""
+    first, needs = _first(cost, rule, warm_up), _needs(cost, rule)
+    step, predictive = _step(cost, rule, first), _predictive(needs, rule, first)
+    return {
+        "static": _static(cost, first),
+        "step": step,
+        "predictive": predictive,
+        "auto": _auto(cost, needs, rule, step, predictive),
+        "hpa-like": _hpa_like(cost, rule, first),
+        "vpa-like": _vpa_like(cost, first),
+    }
 
 
 def _first(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
@@ -261,22 +274,22 @@ def _first(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
     return np.asarray(cost[:, :warm_up].mean(axis=1) / rule.utilization_target, np.float64)
 
 
-def _static(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+def _static(cost: Sizes, first: Sizes) -> Sizes:
     import numpy as np
 
-    return np.repeat(_first(cost, rule, warm_up)[:, None], cost.shape[1], axis=1)
+    return np.repeat(first[:, None], cost.shape[1], axis=1)
 
 
-def _step(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+def _step(cost: Sizes, rule: SizingRule, first: Sizes) -> Sizes:
     import numpy as np
 
     sizes = np.empty_like(cost)
-    for pool, (demand, first) in enumerate(zip(cost.tolist(), _first(cost, rule, warm_up), strict=True)):
-        size = float(first)
+    for pool, (demand, start) in enumerate(zip(cost.tolist(), first.tolist(), strict=True)):
+        size = start
         for hour, wanted in enumerate(demand):
             sizes[pool, hour] = size
             size *= rule.factor(min(wanted, size) / size)
-            size = min(max(size, KEPT * first), _LARGEST * first)
+            size = min(max(size, KEPT * start), _LARGEST * start)
     return sizes
 
 
@@ -286,23 +299,19 @@ def _needs(cost: Sizes, rule: SizingRule) -> Sizes:
     return expected if rule.probability is not None else expected / rule.utilization_target
 
 
-def _predictive(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+def _predictive(needs: Sizes, rule: SizingRule, first: Sizes) -> Sizes:
     import numpy as np
 
-    first = _first(cost, rule, warm_up)
-    needs = np.fmax(_needs(cost, rule), KEPT * first[:, None])
-    for needed, start in zip(needs, first, strict=True):
-        size = float(start)
-        for hour, wanted in enumerate(needed.tolist()):
-            needed[hour] = size = rule.bounded(size, wanted)
-    return needs
+    sizes: Sizes = np.fmax(needs, KEPT * first[:, None])
+    for of_pool, size in zip(sizes, first.tolist(), strict=True):
+        for hour, wanted in enumerate(of_pool.tolist()):
+            of_pool[hour] = size = rule.bounded(size, wanted)  # noqa: PLW2901 - each is bounded by the one before
+    return sizes
 
 
-def _auto(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+def _auto(cost: Sizes, needs: Sizes, rule: SizingRule, step: Sizes, predictive: Sizes) -> Sizes:
     import numpy as np
 
-    step, predictive = _step(cost, rule, warm_up), _predictive(cost, rule, warm_up)
-    needs = _needs(cost, rule)
     is_predictive = np.zeros(cost.shape, bool)
     for pool, demand in enumerate(cost.tolist()):
         comparison = Comparison(rule)
@@ -312,19 +321,18 @@ def _auto(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
     return np.where(is_predictive, predictive, step)
 
 
-def _hpa_like(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+def _hpa_like(cost: Sizes, rule: SizingRule, first: Sizes) -> Sizes:
     import numpy as np
 
-    first = _first(cost, rule, warm_up)[:, None]
-    last = np.hstack([first, cost[:, :-1] / rule.utilization_target])
-    return np.maximum(last, KEPT * first)
+    last = np.hstack([first[:, None], cost[:, :-1] / rule.utilization_target])
+    return np.maximum(last, KEPT * first[:, None])
 
 
-def _vpa_like(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
+def _vpa_like(cost: Sizes, first: Sizes) -> Sizes:
     import numpy as np
 
     sizes = np.empty_like(cost)
-    sizes[:, 0] = _first(cost, rule, warm_up)
+    sizes[:, 0] = first
     for hour in range(1, cost.shape[1]):
         seen = cost[:, max(0, hour - _RECENT) : hour]
         weights = 0.5 ** (np.arange(seen.shape[1])[::-1] / _HALF_LIFE)
@@ -334,13 +342,3 @@ def _vpa_like(cost: Sizes, rule: SizingRule, warm_up: int) -> Sizes:
         quantile = np.take_along_axis(seen, np.take_along_axis(order, at, axis=1), axis=1)
         sizes[:, hour] = quantile[:, 0] * _MARGIN
     return sizes
-
-
-_POLICIES: dict[str, Callable[[Sizes, SizingRule, int], Sizes]] = {
-    "static": _static,
-    "step": _step,
-    "predictive": _predictive,
-    "auto": _auto,
-    "hpa-like": _hpa_like,
-    "vpa-like": _vpa_like,
-}

@@ -26,7 +26,7 @@ __all__ = [
     "UsageEvent",
 ]
 
-__getattr__ = later(
+__getattr__, __dir__ = later(
     __name__,
     {
         "BudgetPrediction": "safeguards.types.predictions",
@@ -34,7 +34,3 @@ __getattr__ = later(
         "FairShare": "safeguards.types.shares",
     },
 )
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -17,6 +17,7 @@ Example:
     tester  400  40.0 %
 """
 
+from safeguards._later import later
 from safeguards.budget.cost_benefit._allocation import Allocation, OperationShare
 from safeguards.budget.cost_benefit._allocator import CostBenefitAllocator
 from safeguards.budget.cost_benefit._effectiveness import Effectiveness
@@ -29,3 +30,5 @@ __all__ = [
     "OperationEstimate",
     "OperationShare",
 ]
+
+__getattr__, __dir__ = later(__name__)

@@ -45,7 +45,7 @@ for name in "$@"; do
     only=
     suite "$name" "$python" error
     if [ "$name" = python3.12 ]; then
-        only="tests/test_debit_many.py tests/allocation tests/cost_benefit tests/forecast tests/resources tests/rl"
+        only="tests/test_debit_many.py tests/test_reserve_many.py tests/allocation tests/cost_benefit tests/forecast tests/resources tests/rl"
         suite "$name-oldest-numpy" "$python" ignore::DeprecationWarning "numpy==1.26.*"
     fi
 done

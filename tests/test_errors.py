@@ -155,6 +155,7 @@ def provoked(coordinator, limiter):
     yield UnknownPoolError, c.get_pool_budget, "nowhere"
     yield UnknownResourceError, MultiResourceBudget(c).debit, "bot", {"tokens": 1}
     yield UnknownAgentError, c.debit_many, handles, np.array([1])
+    yield UnknownAgentError, c.release_many, handles, np.array([1], dtype=np.uint64)
     yield ConfigurationError, c.register_agent, "bot", "team"
     yield ConfigurationError, lambda: c.create_budget_pool("team", 1, pool_id="team")
     yield ConfigurationError, c.transfer, "bot", "bot", 0

@@ -164,6 +164,26 @@ def test_ctrl_c_ends_a_batch_and_tells_what_was_charged():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_a_batch_of_reservations_and_tells_their_numbers():
+    coordinator = make()
+    handles, units = many(coordinator, 8_000_000)
+    interrupt_soon()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        coordinator.reserve_many(handles, units)
+    numbers = caught.value.numbers
+    assert numbers.tolist() == list(range(1, len(numbers) + 1))
+    assert len(numbers) < len(handles)
+    assert coordinator.get_agent_metrics("bot").reserved.scaleb(9) == len(numbers)
+    few = numbers[:1_000]
+    assert coordinator.settle_many(handles[: len(few)], few, units[: len(few)]).all()
+    left = numbers[len(few) :]
+    assert coordinator.release_many(handles[: len(left)], left).all()
+    metrics = coordinator.get_agent_metrics("bot")
+    assert (metrics.reserved, metrics.spent.scaleb(9)) == (0, len(few))
+    coordinator.verify()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_signal_that_raises_nothing_ends_nothing():
     coordinator = make()
     seen = []

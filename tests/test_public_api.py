@@ -199,6 +199,15 @@ SIGNATURES = {
     },
     BudgetCoordinator.transfer: {"from_agent_id": ..., "to_agent_id": ..., "amount": ...},
     BudgetCoordinator.debit_many: {"handles": ..., "units": ..., "operation_type": None},
+    BudgetCoordinator.reserve_many: {
+        "handles": ...,
+        "units": ...,
+        "ttl_seconds": 900,
+        "overage": "allow_with_overdraft",
+        "operation_type": None,
+    },
+    BudgetCoordinator.settle_many: {"handles": ..., "numbers": ..., "units": ...},
+    BudgetCoordinator.release_many: {"handles": ..., "numbers": ...},
     BudgetCoordinator.get_agent_usage_history: {
         "agent_id": ...,
         "start_time": None,

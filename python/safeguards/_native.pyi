@@ -231,6 +231,123 @@ class Ledger:
             >>> coordinator.debit_many(handles, np.array([400_000_000] * 3))
             array([ True,  True, False])
         """
+    def reserve_many(
+        self,
+        handles: NDArray[np.uint32],
+        units: NDArray[np.int64],
+        *,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+    ) -> NDArray[np.uint64]:
+        """Reserves for many agents in one call, each in turn, with the interpreter lock released.
+
+        Item i sets `units[i]` billionths aside for the agent of `handles[i]`, exactly as `reserve` does. A
+        reservation is named by its agent and its number, by which `settle_many` and `release_many` close it;
+        an agent's reservations, of money and of resources, are numbered 1, 2, 3 and so on. No object stands
+        for it, so nobody warns if it is forgotten: it is given back when its time to live is over.
+
+        A malformed item refuses the whole call before anything is reserved. An agent that is unregistered
+        while the call is under way reserves nothing from then on.
+
+        Signals are handled meanwhile, as Ctrl-C. What their handler raises ends the call between two items:
+        what was reserved by then stays reserved, and the exception has an attribute `numbers`, which tells
+        it as the result would, for as many items as were done.
+
+        Args:
+            handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.
+            units: the most that each piece of work can cost, in units of 1e-9, shape (n,), dtype int64, in
+                any layout.
+            ttl_seconds: seconds until each is given back by itself, above 0.
+            overage: what settling for more may do, as of `reserve`.
+            operation_type: what for, at most 256 bytes.
+
+        Returns:
+            Numbers of the reservations among those of their agents, 0 where a budget or a window refused,
+            shape (n,), dtype uint64.
+
+        Raises:
+            TypeError: not a one-dimensional array of that dtype in native byte order, or one with a mask.
+            ConfigurationError: the arrays differ in length, an amount is negative, `ttl_seconds` is not
+                positive and finite, `overage` is none of the three, or the operation type is longer than 256
+                bytes.
+            UnknownAgentError: a handle names no registered agent.
+            KeyboardInterrupt: Ctrl-C ended it after the first `len(error.numbers)` items.
+
+        Example:
+            >>> import numpy as np
+            >>> handles = np.full(3, coordinator.handle("bot"), dtype=np.uint32)
+            >>> coordinator.reserve_many(handles, np.array([400_000_000] * 3))
+            array([1, 2, 0], dtype=uint64)
+        """
+    def settle_many(
+        self, handles: NDArray[np.uint32], numbers: NDArray[np.uint64], units: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Settles many reservations of money in one call, each in turn, with the interpreter lock released.
+
+        Item i charges `units[i]` billionths for the reservation `numbers[i]` of the agent of `handles[i]`,
+        exactly as its `settle` does: under its overage policy, and late if it has expired and is among the
+        100,000 that ended last. It does not matter how it was made.
+
+        A malformed item refuses the whole call before anything is charged. Signals are handled as by
+        `debit_many`; the attribute is called `settled`.
+
+        Args:
+            handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.
+            numbers: their reservations by number, shape (n,), dtype uint64, in any layout. 0, as
+                `reserve_many` says what was refused, names none.
+            units: what each has cost, in units of 1e-9, shape (n,), dtype int64, in any layout.
+
+        Returns:
+            Shape (n,), dtype bool. True where it is charged for so much, by this call or, which has no
+            effect any more, by an earlier one. False, and nothing was changed, where the overage policy
+            refused, where it was released or settled for another amount, and where the number names no
+            reservation of money that is active or remembered.
+
+        Raises:
+            TypeError: not a one-dimensional array of that dtype in native byte order, or one with a mask.
+            ConfigurationError: the arrays differ in length, or an amount is negative.
+            UnknownAgentError: a handle names no registered agent.
+            KeyboardInterrupt: Ctrl-C ended it after the first `len(error.settled)` items.
+
+        Example:
+            >>> import numpy as np
+            >>> handles = np.full(3, coordinator.handle("bot"), dtype=np.uint32)
+            >>> numbers = coordinator.reserve_many(handles, np.array([400_000_000] * 3))
+            >>> coordinator.settle_many(handles, numbers, np.array([100_000_000] * 3))
+            array([ True,  True, False])
+            >>> coordinator.get_budget("bot")
+            Decimal('0.8')
+        """
+    def release_many(self, handles: NDArray[np.uint32], numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Releases many reservations of money in one call, each in turn, with the interpreter lock released.
+
+        Item i gives back the reservation `numbers[i]` of the agent of `handles[i]`, as its `release` does. A
+        malformed item refuses the whole call before anything is given back. Signals are handled as by
+        `debit_many`; the attribute is called `released`.
+
+        Args:
+            handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.
+            numbers: their reservations by number, shape (n,), dtype uint64, in any layout.
+
+        Returns:
+            Shape (n,), dtype bool. True where it is given back: by this call, by an earlier one, or by time.
+            False, and nothing was changed, where it was settled, and where the number names no reservation
+            of money that is active or remembered.
+
+        Raises:
+            TypeError: not a one-dimensional array of that dtype in native byte order, or one with a mask.
+            ConfigurationError: the arrays differ in length.
+            UnknownAgentError: a handle names no registered agent.
+            KeyboardInterrupt: Ctrl-C ended it after the first `len(error.released)` items.
+
+        Example:
+            >>> import numpy as np
+            >>> handles = np.full(2, coordinator.handle("bot"), dtype=np.uint32)
+            >>> numbers = coordinator.reserve_many(handles, np.array([400_000_000] * 2))
+            >>> coordinator.release_many(handles, numbers), coordinator.get_budget("bot")
+            (array([ True,  True]), Decimal('1'))
+        """
     def transfer(self, from_agent_id: str, to_agent_id: str, amount: Amount) -> None:
         """Moves budget from one agent to another, of one pool or of two; the pools are not touched.
 

@@ -31,7 +31,7 @@ from safeguards.backtest.pacing import backtest_pacing
 from . import layouts
 
 ROOT = Path(__file__).parents[2]
-FLOATS, HANDLES, INTS, BOOLS = np.float64, np.uint32, np.int64, np.bool_
+FLOATS, HANDLES, NUMBERS, INTS, BOOLS = np.float64, np.uint32, np.uint64, np.int64, np.bool_
 STRATEGY = AdaptiveStrategy(adjusting_rate=0.1)
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -58,6 +58,22 @@ def debit_many(handles, units):
     admitted = coordinator.debit_many(handles, units)
     assert not coordinator.verify()
     return admitted, [coordinator.get_agent_metrics(f"bot-{n}").spent for n in range(10)]
+
+
+def of_reservations(name):
+    """Makes three reservations of each agent first."""
+
+    def call(**arguments):
+        coordinator = BudgetCoordinator(clock=ManualClock())
+        coordinator.create_budget_pool("team", 1000)
+        for number in range(10):
+            coordinator.register_agent(f"bot-{number}", "team", initial_budget=100)
+        coordinator.reserve_many(np.arange(30, dtype=np.uint32) % 10, np.full(30, 10**9))
+        outcomes = getattr(coordinator, name)(**arguments)
+        coordinator.verify()
+        return outcomes, [coordinator.get_agent_metrics(f"bot-{n}").remaining for n in range(10)]
+
+    return call
 
 
 def observe(demand, at_least):
@@ -180,6 +196,18 @@ PLACES = {"classes": (INTS, (6,), 0, 2), "shares": (FLOATS, (6,)), "budgets": (F
 
 NATIVE = {
     "debit_many": (debit_many, {"handles": (HANDLES, (6,)), "units": (INTS, (6,), 0, 10**9)}),
+    "reserve_many": (
+        of_reservations("reserve_many"),
+        {"handles": (HANDLES, (6,)), "units": (INTS, (6,), 0, 10**9)},
+    ),
+    "settle_many": (
+        of_reservations("settle_many"),
+        {"handles": (HANDLES, (6,)), "numbers": (NUMBERS, (6,), 0, 3), "units": (INTS, (6,), 0, 10**9)},
+    ),
+    "release_many": (
+        of_reservations("release_many"),
+        {"handles": (HANDLES, (6,)), "numbers": (NUMBERS, (6,), 0, 3)},
+    ),
     "NextHour.observe": (observe, {"demand": (FLOATS, (6,)), "at_least": (BOOLS, (6,))}),
     "NextHour.replay": (lambda demand: _native.NextHour(3).replay(demand), {"demand": (FLOATS, (3, 5))}),
     "NextHour.retain": (retain, {"keep": (BOOLS, (6,))}),

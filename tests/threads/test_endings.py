@@ -53,6 +53,10 @@ def resources(team):
     return budgets
 
 
+def settle_many(team, handles, units):
+    return team.settle_many(handles, team.reserve_many(handles, units), units)
+
+
 SPENDING = {
     "debit": lambda team: team.debit("bot", 6),
     "try_debit": lambda team: team.try_debit("bot", 6),
@@ -62,6 +66,9 @@ SPENDING = {
     "settle": lambda team: team.reserve("bot", 6).settle(6),
     "debit_many": lambda team: team.debit_many(
         np.array([team.handle("bot")], np.uint32), np.array([6_000_000_000])
+    ),
+    "settle_many": lambda team: settle_many(
+        team, np.array([team.handle("bot")], np.uint32), np.array([6_000_000_000])
     ),
 }
 

@@ -106,6 +106,9 @@ class BudgetCoordinator(Ledger):
     expire = Ledger.expire
     handle = Ledger.handle
     debit_many = Ledger.debit_many
+    reserve_many = Ledger.reserve_many
+    settle_many = Ledger.settle_many
+    release_many = Ledger.release_many
 
     # Accounts that come and go.
 

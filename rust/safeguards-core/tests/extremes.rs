@@ -159,7 +159,7 @@ impl World {
             Step::Debit(a, x) => ledger.debit(&self.agents[a], &x, NONE).map(drop),
             Step::DebitMany(a, x) => {
                 let handle = ledger.handle(AGENTS[a])?;
-                ledger.debit_many(&[handle; 6], &[x; 6], NONE).map(drop).map_err(|refused| refused.error)
+                ledger.debit_many(&[handle; 6], &[x; 6], NONE).map(drop).map_err(|refused| *refused.error)
             }
             Step::Reserve(a, amount, ttl_nanos, overage) => {
                 let request = Request { what: amount, ttl_nanos, overage, operation: NONE };

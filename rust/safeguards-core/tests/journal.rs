@@ -109,8 +109,15 @@ fn attempts(world: &World) -> Vec<(&'static str, Result<(), LedgerError>)> {
         ("capacity", ledger.set_capacity("gpu", one)),
         ("a new resource", ledger.set_capacity("disk", one)),
         (
+            "batch of reservations",
+            ledger
+                .reserve_many_while(&[ledger.handle("ann").unwrap()], &[1], terms(), || true)
+                .map(drop)
+                .map_err(|e| *e.error),
+        ),
+        (
             "batch",
-            ledger.debit_many(&[ledger.handle("ann").unwrap()], &[1], NONE).map(drop).map_err(|e| e.error),
+            ledger.debit_many(&[ledger.handle("ann").unwrap()], &[1], NONE).map(drop).map_err(|e| *e.error),
         ),
     ]
 }
@@ -124,12 +131,21 @@ fn what_cannot_be_written_does_not_happen() {
     world.ledger.set_rate_limit("ann", whole(9), TTL, Precision::Exact).unwrap();
     let held = world.ledger.reserve(&world.ann, &request(2)).unwrap();
     let before = world.ledger.state_lines(now(&world.ledger));
+    let ann = [world.ledger.handle("ann").unwrap()];
     world.recorder.set_full(true);
     let holding: Vec<(&str, Result<(), LedgerError>)> = vec![
         ("settle", world.ledger.settle(&held, whole(1)).map(drop)),
         ("release", world.ledger.release(&held)),
         ("keep alive", world.ledger.keep_alive(&held)),
         ("extend", world.ledger.extend(&held, TTL)),
+        (
+            "batch of settlements",
+            world.ledger.settle_many_while(&ann, &[1], &[1], || true).map(drop).map_err(|e| *e.error),
+        ),
+        (
+            "batch of releases",
+            world.ledger.release_many_while(&ann, &[1], || true).map(drop).map_err(|e| *e.error),
+        ),
     ];
     for (what, answer) in attempts(&world).into_iter().chain(holding) {
         let Err(LedgerError::Unwritten(unwritten)) = answer else { panic!("{what}: {answer:?}") };
@@ -496,6 +512,259 @@ fn threads_that_charge_several_lines_never_wait_for_each_other() {
         thread.join().unwrap();
     }
     trees.assert_sound();
+}
+
+// ---------------------------------------------------------------------------------------------- batches
+
+fn terms() -> Request<()> {
+    Request { what: (), ttl_nanos: TTL, overage: Overage::AllowWithOverdraft, operation: NONE }
+}
+
+/// A step of a batch: agent, units, and for what is closed the place of a reservation among all that were asked for.
+type Item = (usize, i64, usize);
+
+#[derive(Clone, Debug)]
+enum Batch {
+    Debit(Vec<Item>),
+    Reserve(Vec<Item>, i64, Overage),
+    Settle(Vec<Item>),
+    Release(Vec<Item>),
+    PassTime(u64),
+    Bundle(usize),
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let items = || prop::collection::vec((0..3_usize, 0..30_i64, 0..60_usize), 0..14);
+    let overage = prop_oneof![
+        Just(Overage::AllowWithOverdraft),
+        Just(Overage::AllowIfAvailable),
+        Just(Overage::Reject)
+    ];
+    prop_oneof![
+        1 => items().prop_map(Batch::Debit),
+        3 => (items(), (1..9_i64).prop_map(|micros| micros * 1_000), overage).prop_map(|(items, ttl, overage)| Batch::Reserve(items, ttl, overage)),
+        3 => items().prop_map(Batch::Settle),
+        1 => items().prop_map(Batch::Release),
+        2 => (1..5_u64).prop_map(Batch::PassTime),
+        1 => (0..3_usize).prop_map(Batch::Bundle),
+    ]
+}
+
+/// Three agents in two pools, one of which is in overdraft; one agent has a window.
+struct Crowd {
+    ledger: Arc<Ledger>,
+    clock: Arc<ManualClock>,
+    recorder: Recorder,
+    agents: Vec<Arc<Account>>,
+    /// Agent and number of all that were asked for.
+    asked: Vec<(usize, u64)>,
+    handles: Vec<Option<Reservation>>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let (ledger, clock, recorder) = recorded_ledger(&[500_000]);
+        let units = |units| Amount::from_units(units).unwrap();
+        let pool = |id, parent, budget| safeguards_core::ledger::NewPool {
+            id,
+            parent,
+            budget: units(budget),
+            priority: 5,
+            schedule: None,
+        };
+        ledger.create_pool(pool("top", None, 400)).unwrap();
+        ledger.create_pool(pool("rich", Some("top"), 300)).unwrap();
+        ledger.create_pool(pool("poor", Some("top"), 20)).unwrap();
+        let agents = [("ann", "rich", 90), ("bob", "rich", 200), ("eve", "poor", 100)];
+        let agents: Vec<_> = agents
+            .map(|(id, pool, budget)| ledger.register_agent(id, pool, 5, units(budget)).unwrap())
+            .into();
+        ledger.set_rate_limit("bob", units(60), 4_000, Precision::Exact).unwrap();
+        for agent in ["ann", "bob", "eve"] {
+            ledger.initialize_resources(agent, &[("gpu", whole(100))]).unwrap();
+        }
+        let held = ledger.reserve(&agents[2], &Request { what: units(5), ..request(1) }).unwrap();
+        ledger.settle(&held, units(25)).unwrap();
+        Self { ledger, clock, recorder, agents, asked: Vec::new(), handles: Vec::new() }
+    }
+
+    fn handle(&self, agent: usize) -> u32 {
+        self.ledger.handle(self.agents[agent].id()).unwrap()
+    }
+
+    /// What is closed: agent, number and units of each item.
+    fn closed(&self, items: &[Item]) -> Vec<(usize, u64, i64)> {
+        let closed = |(_, units, place): &Item| {
+            let (agent, number) = *self.asked.get(place % self.asked.len().max(1))?;
+            Some((agent, number, *units))
+        };
+        items.iter().filter_map(closed).collect()
+    }
+
+    /// Something that batches do not know, which shares the numbers.
+    fn apart(&mut self, batch: &Batch) {
+        match batch {
+            Batch::PassTime(micros) => self.clock.advance(Duration::from_micros(*micros)),
+            Batch::Bundle(agent) => {
+                let bundle = Bundle::of(self.ledger.resource_names().find("gpu").unwrap(), whole(1));
+                let request =
+                    Request { what: bundle, ttl_nanos: 3_000, overage: Overage::Reject, operation: NONE };
+                let made = self.ledger.reserve(&self.agents[*agent], &request).unwrap();
+                self.asked.push((*agent, made.number()));
+                self.handles.push(None);
+            }
+            _ => {}
+        }
+    }
+
+    fn at_once(&mut self, batch: &Batch) -> Vec<u64> {
+        let ledger = &self.ledger;
+        let bools = |bools: Vec<bool>| bools.into_iter().map(u64::from).collect();
+        match batch {
+            Batch::Debit(items) => {
+                let (handles, units): (Vec<_>, Vec<_>) =
+                    items.iter().map(|(agent, units, _)| (self.handle(*agent), *units)).unzip();
+                bools(ledger.debit_many(&handles, &units, NONE).unwrap())
+            }
+            Batch::Reserve(items, ttl_nanos, overage) => {
+                let (handles, units): (Vec<_>, Vec<_>) =
+                    items.iter().map(|(agent, units, _)| (self.handle(*agent), *units)).unzip();
+                let terms = Request { ttl_nanos: *ttl_nanos, overage: *overage, ..terms() };
+                let numbers = ledger.reserve_many_while(&handles, &units, terms, || true).unwrap();
+                let asked = items.iter().zip(&numbers).map(|((agent, ..), number)| (*agent, *number));
+                self.asked.extend(asked);
+                numbers
+            }
+            Batch::Settle(items) => {
+                let closed = self.closed(items);
+                let handles: Vec<_> = closed.iter().map(|(agent, ..)| self.handle(*agent)).collect();
+                let (numbers, units): (Vec<_>, Vec<_>) =
+                    closed.iter().map(|(_, number, units)| (*number, *units)).unzip();
+                bools(ledger.settle_many_while(&handles, &numbers, &units, || true).unwrap())
+            }
+            Batch::Release(items) => {
+                let closed = self.closed(items);
+                let handles: Vec<_> = closed.iter().map(|(agent, ..)| self.handle(*agent)).collect();
+                let numbers: Vec<_> = closed.iter().map(|(_, number, _)| *number).collect();
+                bools(ledger.release_many_while(&handles, &numbers, || true).unwrap())
+            }
+            Batch::PassTime(_) | Batch::Bundle(_) => Vec::new(),
+        }
+    }
+
+    /// The same, one call after the other.
+    fn one_by_one(&mut self, batch: &Batch) -> Vec<u64> {
+        let ledger = Arc::clone(&self.ledger);
+        let units = |units: i64| Amount::from_units(units.into()).unwrap();
+        let find = |crowd: &Self, place: usize| {
+            let place = place % crowd.asked.len().max(1);
+            crowd.asked.get(place).map(|_| crowd.handles[place].clone())
+        };
+        if matches!(batch, Batch::Settle(items) | Batch::Release(items) if !self.closed(items).is_empty()) {
+            ledger.expire(); // What is due is given back first, even if no item names a reservation.
+        }
+        match batch {
+            Batch::Debit(items) => items
+                .iter()
+                .map(|(agent, x, _)| ledger.debit(&self.agents[*agent], &units(*x), NONE).is_ok().into())
+                .collect(),
+            Batch::Reserve(items, ttl_nanos, overage) => {
+                let reserve = |(agent, x, _): &Item| {
+                    let (ttl_nanos, overage) = (*ttl_nanos, *overage);
+                    let request = Request { what: units(*x), ttl_nanos, overage, operation: NONE };
+                    let made = ledger.reserve(&self.agents[*agent], &request).ok();
+                    let number = made.as_ref().map_or(0, Reservation::number);
+                    self.asked.push((*agent, number));
+                    self.handles.push(made);
+                    number
+                };
+                items.iter().map(reserve).collect()
+            }
+            Batch::Settle(items) => items
+                .iter()
+                .filter_map(|(_, x, place)| Some((find(self, *place)?, *x)))
+                .map(|(made, x)| made.is_some_and(|made| ledger.settle(&made, units(x)).is_ok()).into())
+                .collect(),
+            Batch::Release(items) => items
+                .iter()
+                .filter_map(|(_, _, place)| find(self, *place))
+                .map(|made| made.is_some_and(|made| ledger.release(&made).is_ok()).into())
+                .collect(),
+            Batch::PassTime(_) | Batch::Bundle(_) => Vec::new(),
+        }
+    }
+}
+
+/// The changes since then: those that were asked for in their order, and what has expired at one instant in any.
+fn written(crowd: &Crowd, from: usize) -> (Vec<String>, BTreeSet<String>) {
+    let changes = crowd.recorder.changes().split_off(from);
+    let is_expiry = |change: &Change| {
+        matches!(change, Change::Posted(Posted { kind: safeguards_core::ledger::EventKind::Expire, .. }))
+    };
+    let (expired, asked): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, change)| is_expiry(change));
+    let words = |change| format!("{change:?}");
+    (asked.into_iter().map(words).collect(), expired.into_iter().map(words).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// In the same order, with the same numbers; and so the same state.
+    #[test]
+    fn a_batch_writes_what_single_calls_write(batches in prop::collection::vec(batch(), 1..30)) {
+        let (mut single, mut many) = (Crowd::new(), Crowd::new());
+        for batch in &batches {
+            let from = many.recorder.changes().len();
+            single.apart(batch);
+            many.apart(batch);
+            prop_assert_eq!(many.at_once(batch), single.one_by_one(batch), "{:?}", batch);
+            prop_assert_eq!(written(&many, from), written(&single, from), "{:?}", batch);
+        }
+        prop_assert_eq!(many.ledger.verify(), []);
+        many.recorder.assert_replays(&many.ledger);
+    }
+}
+
+#[test]
+fn a_batch_that_can_no_longer_be_written_tells_what_was_done() {
+    let world = World::new();
+    let ann = world.ledger.handle("ann").unwrap();
+    let before = world.recorder.changes().len();
+    world.recorder.fill_after(before + 3);
+    let broken = world.ledger.reserve_many_while(&[ann; 8], &[1; 8], terms(), || true).unwrap_err();
+    assert_eq!((broken.index, &broken.done[..]), (3, &[1, 2, 3][..]));
+    assert!(matches!(*broken.error, LedgerError::Unwritten(_)));
+    world.assert_sound();
+    world.recorder.fill_after(before + 5);
+    let broken = world.ledger.settle_many_while(&[ann; 3], &broken.done, &[1, 0, 1], || true).unwrap_err();
+    assert_eq!((broken.index, &broken.done[..]), (2, &[true, true][..]));
+    world.recorder.set_full(false);
+    let closed = world.ledger.release_many_while(&[ann; 4], &[1, 2, 3, 4], || true).unwrap();
+    assert_eq!(closed, [false, false, true, false], "settled, settled, active, never made");
+    world.assert_sound();
+}
+
+#[test]
+fn an_overdue_reservation_is_settled_late_by_its_number() {
+    let world = World::new();
+    let ann = world.ledger.handle("ann").unwrap();
+    let joint = {
+        world.ledger.create_pool(pool("models", None, 30)).unwrap();
+        world.ledger.joint(&world.ann, &["models"]).unwrap()
+    };
+    let path = Path::with(&world.ann, joint.as_ref());
+    world.ledger.reserve(path, &Request { ttl_nanos: 5, ..request(4) }).unwrap();
+    let reject = Request { ttl_nanos: 5, overage: Overage::Reject, ..request(2) };
+    world.ledger.reserve(&world.ann, &reject).unwrap();
+    world.advance(5);
+    world.ledger.expire();
+    let units = [UNITS_PER_ONE, 3 * UNITS_PER_ONE, 2 * UNITS_PER_ONE].map(|x| i64::try_from(x).unwrap());
+    let settled = world.ledger.settle_many_while(&[ann; 3], &[1, 2, 2], &units, || true).unwrap();
+    assert_eq!(settled, [true, false, true], "more than was reserved is rejected, however late");
+    assert_eq!(world.books_of(&world.ann), (10, 7, 0, 3));
+    let models = world.ledger.pool("models").unwrap();
+    assert_eq!(world.books_of(&models), (30, 29, 0, 1), "on every account that it was reserved on");
+    world.assert_sound();
 }
 
 // ---------------------------------------------------------------------------------------------- one place of change

@@ -308,6 +308,17 @@ enum Step {
     DebitMany {
         items: Vec<(usize, i64)>,
     },
+    ReserveMany {
+        items: Vec<(usize, i64)>,
+        ttl: i64,
+        overage: usize,
+    },
+    SettleMany {
+        items: Vec<(usize, i64)>,
+    },
+    ReleaseMany {
+        items: Vec<usize>,
+    },
     Reserve {
         agent: usize,
         x: i128,
@@ -428,6 +439,9 @@ impl Twins {
         match step.clone() {
             Step::Debit { agent, x, key } => self.debit(self.agent(agent), x, key),
             Step::DebitMany { items } => self.debit_many(&items),
+            Step::ReserveMany { items, ttl, overage } => self.reserve_many(&items, ttl, KINDS[overage % 3]),
+            Step::SettleMany { items } => self.settle_many(&items),
+            Step::ReleaseMany { items } => self.release_many(&items),
             Step::Reserve { agent, x, ttl, overage, key } => {
                 self.reserve(self.agent(agent), x, ttl, KINDS[overage % 3], key)
             }
@@ -515,12 +529,78 @@ impl Twins {
     fn debit_many(&mut self, items: &[(usize, i64)]) -> (Result<(), No>, Result<(), No>) {
         let agents: Vec<_> = items.iter().map(|(agent, _)| self.agent(*agent)).collect();
         let amounts: Vec<_> = items.iter().map(|(_, x)| *x).collect();
-        let handles: Vec<_> =
-            agents.iter().map(|i| self.ledger.handle(self.accounts[*i].id()).unwrap()).collect();
+        let handles: Vec<_> = agents.iter().map(|i| self.handle(*i)).collect();
         let expected: Vec<_> =
             agents.iter().zip(&amounts).map(|(i, x)| self.model.debit(*i, (*x).into()).is_ok()).collect();
         assert_eq!(self.ledger.debit_many(&handles, &amounts, NONE).unwrap(), expected);
         (Ok(()), Ok(()))
+    }
+
+    fn reserve_many(
+        &mut self,
+        items: &[(usize, i64)],
+        ttl: i64,
+        overage: Overage,
+    ) -> (Result<(), No>, Result<(), No>) {
+        let agents: Vec<_> = items.iter().map(|(agent, _)| self.agent(*agent)).collect();
+        let amounts: Vec<_> = items.iter().map(|(_, x)| *x).collect();
+        let handles: Vec<_> = agents.iter().map(|i| self.handle(*i)).collect();
+        let expected: Vec<_> = agents
+            .iter()
+            .zip(&amounts)
+            .map(|(i, x)| self.model.reserve(*i, (*x).into(), ttl, overage).is_ok())
+            .collect();
+        let terms = Request { what: (), ttl_nanos: ttl * TICK, overage, operation: NONE };
+        let numbers = self.ledger.reserve_many_while(&handles, &amounts, terms, || true).unwrap();
+        assert_eq!(numbers.iter().map(|number| *number > 0).collect::<Vec<_>>(), expected);
+        for (i, number) in agents.into_iter().zip(numbers).filter(|(_, number)| *number > 0) {
+            let (active, _) = self.ledger.reservations(&self.accounts[i]).unwrap();
+            let made = active.into_iter().find(|reservation| reservation.number() == number);
+            self.reservations.push(made.expect("nothing has expired since"));
+        }
+        self.model.expire();
+        (Ok(()), Ok(()))
+    }
+
+    /// The reservations of these numbers, as batches name them; and 0 and one that was never made, which stand for none.
+    fn named(&self, rs: &[usize]) -> (Vec<u32>, Vec<u64>) {
+        let named = rs.iter().map(|r| {
+            let reservation = &self.reservations[*r];
+            (self.ledger.handle(reservation.agent().id()).unwrap(), reservation.number())
+        });
+        let agent = self.handle(self.model.pools);
+        named.chain([(agent, 0), (agent, 1_000_000)]).unzip()
+    }
+
+    fn settle_many(&mut self, items: &[(usize, i64)]) -> (Result<(), No>, Result<(), No>) {
+        if self.reservations.is_empty() {
+            return (Ok(()), Ok(()));
+        }
+        let rs: Vec<_> = items.iter().map(|(r, _)| r % self.reservations.len()).collect();
+        let (handles, numbers) = self.named(&rs);
+        let settled = |(r, (_, x)): (&usize, &(_, i64))| self.model.settle(*r, (*x).into()).is_ok();
+        let mut expected: Vec<_> = rs.iter().zip(items).map(settled).collect();
+        expected.extend([false, false]);
+        let amounts: Vec<_> = items.iter().map(|(_, x)| *x).chain([1, 1]).collect();
+        let answer = self.ledger.settle_many_while(&handles, &numbers, &amounts, || true).unwrap();
+        assert_eq!(answer, expected);
+        (Ok(()), Ok(()))
+    }
+
+    fn release_many(&mut self, items: &[usize]) -> (Result<(), No>, Result<(), No>) {
+        if self.reservations.is_empty() {
+            return (Ok(()), Ok(()));
+        }
+        let rs: Vec<_> = items.iter().map(|r| r % self.reservations.len()).collect();
+        let (handles, numbers) = self.named(&rs);
+        let mut expected: Vec<_> = rs.iter().map(|r| self.model.release(*r).is_ok()).collect();
+        expected.extend([false, false]);
+        assert_eq!(self.ledger.release_many_while(&handles, &numbers, || true).unwrap(), expected);
+        (Ok(()), Ok(()))
+    }
+
+    fn handle(&self, i: usize) -> u32 {
+        self.ledger.handle(self.accounts[i].id()).unwrap()
     }
 
     fn reserve(
@@ -652,6 +732,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (agent(), x(), key()).prop_map(|(agent, x, key)| Step::Debit { agent, x, key }),
         1 => prop::collection::vec((agent(), 0..9_i64), 0..6).prop_map(|items| Step::DebitMany { items }),
+        1 => (prop::collection::vec((agent(), 0..9_i64), 0..12), 1..12_i64, 0..3_usize)
+            .prop_map(|(items, ttl, overage)| Step::ReserveMany { items, ttl, overage }),
+        1 => prop::collection::vec((r(), 0..12_i64), 0..12).prop_map(|items| Step::SettleMany { items }),
+        1 => prop::collection::vec(r(), 0..6).prop_map(|items| Step::ReleaseMany { items }),
         6 => (agent(), x(), 0..12_i64, 0..3_usize, key())
             .prop_map(|(agent, x, ttl, overage, key)| Step::Reserve { agent, x, ttl, overage, key }),
         5 => (r(), x()).prop_map(|(r, x)| Step::Settle { r, x }),

@@ -150,7 +150,7 @@ fn unknown_agents_pools_and_handles_are_named() {
     let update = world.ledger.update_pool_budget("ann", whole(1));
     assert!(matches!(update, Err(LedgerError::UnknownPool(id)) if &*id == "ann"));
     let batch = world.ledger.debit_many(&[7], &[1], NONE).unwrap_err();
-    assert!(matches!(batch.error, LedgerError::UnknownHandle(7)));
+    assert!(matches!(*batch.error, LedgerError::UnknownHandle(7)));
     assert_eq!(world.books(), UNTOUCHED);
 }
 
@@ -329,7 +329,7 @@ fn expiry_is_seen_by_the_first_refusal_on_the_path() {
         |w| {
             w.ledger
                 .debit_many(&[w.ledger.handle("ann")?], &[10_000_000_000], NONE)
-                .map_err(|e| e.error)
+                .map_err(|e| *e.error)
                 .map(|a| assert_eq!(a, [true]))
         },
     ] {
@@ -695,12 +695,12 @@ fn a_malformed_item_refuses_the_batch_before_any_debit() {
     let ann = world.ledger.handle("ann").unwrap();
     let negative = world.ledger.debit_many(&[ann, ann], &[1, -1], NONE).unwrap_err();
     assert_eq!(negative.index, 1);
-    assert!(matches!(negative.error, LedgerError::Configuration(text) if text.contains("-1")));
+    assert!(matches!(*negative.error, LedgerError::Configuration(text) if text.contains("-1")));
     let unknown = world.ledger.debit_many(&[ann, ann + 1], &[1, 1], NONE).unwrap_err();
     assert_eq!(unknown.index, 1);
     let short = world.ledger.debit_many(&[ann, ann], &[1], NONE).unwrap_err();
     assert!(
-        matches!(short.error, LedgerError::Configuration(text) if text.contains('2') && text.contains('1'))
+        matches!(*short.error, LedgerError::Configuration(text) if text.contains('2') && text.contains('1'))
     );
     assert_eq!(world.books(), UNTOUCHED);
 }
@@ -846,7 +846,7 @@ fn a_handle_never_names_another_agent() {
     }
     for handle in handles {
         let batch = world.ledger.debit_many(&[handle], &[1], NONE).unwrap_err();
-        assert!(matches!(batch.error, LedgerError::UnknownHandle(unknown) if unknown == handle));
+        assert!(matches!(*batch.error, LedgerError::UnknownHandle(unknown) if unknown == handle));
     }
     world.assert_sound();
 }

@@ -5,14 +5,19 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::Number;
 use super::account::Account;
+use super::change::{Number, Quantities};
 use super::debit::Receipt;
 use super::error::{Closed, Settlement};
+use super::holds::Held;
 use super::idempotency::SHARDS;
+use super::operation::OperationId;
+use super::path::Joint;
+use super::reservation::Overage;
 use crate::amount::Amount;
 use crate::sync::Mutex;
 
@@ -41,10 +46,37 @@ enum End {
         remaining: i64,
         sequence: u32,
     },
-    Released,
-    Expired,
+    Released {
+        is_money: bool,
+    },
+    /// Boxed, because few do.
+    Expired(Box<Lapsed>),
     /// A settlement of more than 64 bits hold, or of resources.
     Other(Box<Closed>),
+}
+
+/// What is left of a reservation that has expired: enough to settle it late.
+#[derive(Clone)]
+pub(super) struct Lapsed {
+    pub(super) what: Quantities,
+    pub(super) operation: OperationId,
+    pub(super) overage: Overage,
+    pub(super) joint: Option<Arc<Joint>>,
+}
+
+impl Lapsed {
+    #[cold]
+    fn of(held: Held) -> Self {
+        let Held { what, operation, overage, joint, .. } = held;
+        Self { what, operation, overage, joint }
+    }
+}
+
+impl std::fmt::Debug for Lapsed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let accounts = self.joint.as_ref().map(|joint| &joint.numbers);
+        write!(f, "{:?} {:?} {:?} {accounts:?}", self.what, self.operation, self.overage)
+    }
 }
 
 impl Closures {
@@ -59,16 +91,16 @@ impl Closures {
         &self.0[usize::try_from(hash % SHARDS as u64).unwrap_or_default()]
     }
 
-    /// Remembers how a reservation ended.
+    /// Remembers how a reservation ended, which has held this.
     #[inline]
-    pub(super) fn remember(&self, agent: &Account, number: u64, closed: Closed) {
+    pub(super) fn remember(&self, agent: &Account, number: u64, closed: Closed, held: Held) {
         // After four thousand million reservations an agent's next ones are forgotten at once.
         let Ok(number) = u32::try_from(number) else { return };
         let mut closures = self.shard(agent.number, number).lock();
         if closures.len() >= MAX_SHARD {
             closures.pop_front();
         }
-        closures.push_back(Closure { agent: agent.number, number, end: End::new(closed) });
+        closures.push_back(Closure { agent: agent.number, number, end: End::new(closed, held) });
     }
 
     /// Remembers that one which had expired was settled late: the last end counts.
@@ -79,18 +111,35 @@ impl Closures {
         let mut newest_first = closures.iter_mut().rev();
         let found = newest_first.find(|closure| closure.agent == agent.number && closure.number == number);
         if let Some(found) = found {
-            found.end = End::new(closed);
+            found.end = End::settled(closed);
         }
     }
 
     /// How a reservation ended, if that is remembered.
     pub(super) fn find(&self, agent: &Account, number: u64) -> Option<Closed> {
+        self.look(agent, number, |end| Some(end.closed()))
+    }
+
+    /// What is left of a reservation that has expired and was not settled since, if that is remembered.
+    pub(super) fn lapsed(&self, agent: &Account, number: u64) -> Option<Lapsed> {
+        self.look(agent, number, |end| match end {
+            End::Expired(lapsed) => Some((**lapsed).clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether a reservation of money was given back by its holder, as far as that is remembered.
+    pub(super) fn is_released_money(&self, agent: &Account, number: u64) -> bool {
+        let released = |end: &End| matches!(end, End::Released { is_money: true }).then_some(());
+        self.look(agent, number, released).is_some()
+    }
+
+    fn look<R>(&self, agent: &Account, number: u64, look: impl FnOnce(&End) -> Option<R>) -> Option<R> {
         let number = u32::try_from(number).ok()?;
         let closures = self.shard(agent.number, number).lock();
         let mut newest_first = closures.iter().rev();
-        newest_first
-            .find(|closure| closure.agent == agent.number && closure.number == number)
-            .map(|found| found.end.closed())
+        let found = newest_first.find(|closure| closure.agent == agent.number && closure.number == number)?;
+        look(&found.end)
     }
 
     /// All that are remembered, in words, for comparing two ledgers: by agent and number, the first end first.
@@ -105,15 +154,21 @@ impl Closures {
 
 impl End {
     #[inline]
-    fn new(closed: Closed) -> Self {
+    fn new(closed: Closed, held: Held) -> Self {
         match closed {
-            Closed::Released => Self::Released,
-            Closed::Expired => Self::Expired,
-            Closed::Settled(Settlement::Money(receipt)) => {
-                Self::small(&receipt).unwrap_or_else(|| Self::Other(Box::new(closed)))
-            }
-            Closed::Settled(Settlement::Resources(_)) => Self::Other(Box::new(closed)),
+            Closed::Released => Self::Released { is_money: matches!(held.what, Quantities::Money(_)) },
+            Closed::Expired => Self::Expired(Box::new(Lapsed::of(held))),
+            Closed::Settled(_) => Self::settled(closed),
         }
+    }
+
+    #[inline]
+    fn settled(closed: Closed) -> Self {
+        let small = match &closed {
+            Closed::Settled(Settlement::Money(receipt)) => Self::small(receipt),
+            _ => None,
+        };
+        small.unwrap_or_else(|| Self::Other(Box::new(closed)))
     }
 
     #[inline]
@@ -132,8 +187,8 @@ impl End {
                 let (remaining, sequence) = ((*remaining).into(), (*sequence).into());
                 Closed::Settled(Settlement::Money(Receipt { amount, remaining, sequence }))
             }
-            Self::Released => Closed::Released,
-            Self::Expired => Closed::Expired,
+            Self::Released { .. } => Closed::Released,
+            Self::Expired(_) => Closed::Expired,
             Self::Other(closed) => (**closed).clone(),
         }
     }
@@ -142,6 +197,7 @@ impl End {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::clock::Monotonic;
 
     #[test]
     fn ends_come_back_as_they_were_and_most_are_small() {
@@ -156,7 +212,15 @@ mod tests {
             Closed::Expired,
         ];
         for end in ends {
-            assert_eq!(End::new(end.clone()).closed(), end);
+            let held = Held {
+                what: Quantities::Money(Amount::ZERO),
+                operation: OperationId::NONE,
+                overage: Overage::Reject,
+                time_over: Monotonic::NEVER,
+                deadline: Monotonic::NEVER,
+                joint: None,
+            };
+            assert_eq!(End::new(end.clone(), held).closed(), end);
         }
     }
 }

@@ -125,6 +125,33 @@ impl Transaction<'_, Amount> {
     }
 }
 
+impl Transaction<'_, Amount> {
+    /// As [`pass`](Quantity::pass), below pools that are locked already: false, with nothing changed, if anything
+    /// refuses.
+    #[inline(always)]
+    pub(super) fn pass_below(
+        &self,
+        agents: &mut Agents<'_>,
+        pools: &mut [(&Account, MutexGuard<'_, State>)],
+        ledger: &Ledger,
+    ) -> Result<bool, LedgerError> {
+        let movement = self.movement(*self.what, self.held.copied().unwrap_or_default());
+        let windows_at = agents.windows_at(ledger);
+        let must_fit = windows_at.map(|at| (at, self.beyond()));
+        if !agents.admit(&movement, must_fit)
+            || !pools.iter().all(|(_, pool)| movement.is_admitted_by(&pool.books.balance))
+        {
+            return Ok(false);
+        }
+        self.write(windows_at, ledger)?;
+        for (pool, state) in pools {
+            state.shift(&movement, pool, ledger);
+        }
+        agents.post(&movement, &self.posting(windows_at), ledger);
+        Ok(true)
+    }
+}
+
 impl Agents<'_> {
     /// The time for the agents' windows, if there are any: reading the clock costs as much as a lock.
     #[inline(always)]

@@ -140,21 +140,25 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
     pub(super) fn hold(&self, agents: &mut Agents<'_>, ledger: &Ledger) {
         let Some(Reserved { number, terms }) = self.reserved else { return };
         let state = &mut agents.state;
-        match terms {
-            Some(Terms { time_over, overage }) => {
-                let (what, operation) = (self.what.to_quantities(), self.operation);
-                let joint = self.path.joint.cloned();
-                let held = Held { what, operation, overage, time_over, deadline: time_over, joint };
-                state.open_hold(number, held);
-            }
-            None => drop(state.close_hold(number)),
+        if let Some(Terms { time_over, overage }) = terms {
+            let (what, operation) = (self.what.to_quantities(), self.operation);
+            let joint = self.path.joint.cloned();
+            let held = Held { what, operation, overage, time_over, deadline: time_over, joint };
+            state.open_hold(number, held);
+        } else {
+            let held = state.close_hold(number);
+            self.close(number, held, agents, ledger);
         }
-        if let Some(closed) = self.outcome(agents, ledger) {
-            if self.kind == EventKind::LateSettle {
-                ledger.closures.replace(self.path.agent, number, closed);
-            } else {
-                ledger.closures.remember(self.path.agent, number, closed);
-            }
+    }
+
+    /// Remembers how a reservation ended.
+    #[inline]
+    fn close(&self, number: u64, held: Option<Held>, agents: &Agents<'_>, ledger: &Ledger) {
+        let (agent, closures) = (self.path.agent, &ledger.closures);
+        match (self.outcome(agents, ledger), held) {
+            (Some(closed), Some(held)) => closures.remember(agent, number, closed, held),
+            (Some(closed), None) => closures.replace(agent, number, closed),
+            (None, _) => {}
         }
     }
 

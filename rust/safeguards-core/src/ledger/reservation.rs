@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::Account;
 use super::change::{AccountChange, Quantities, Reserved, Terms};
+use super::closures::Lapsed;
 use super::error::{Closed, LedgerError};
 use super::event::EventKind;
 use super::holds::Held;
@@ -427,6 +428,40 @@ impl Ledger {
         })
     }
 
+    /// As [`settle`](Self::settle), of an agent's reservation of this number: whether it is charged for so much, now
+    /// or by an earlier settlement.
+    pub(super) fn settle_number(
+        &self,
+        agent: &Arc<Account>,
+        number: u64,
+        charged: Amount,
+    ) -> Result<bool, LedgerError> {
+        if let Some(reservation) = self.find_open::<Amount>(agent, number) {
+            return self.settle(&reservation, charged).map(|_| true);
+        }
+        let closed = self.closures.find(agent, number);
+        Ok(closed.and_then(|closed| Amount::receipt_of(&closed)).is_some_and(|it| it.amount == charged))
+    }
+
+    /// As [`release`](Self::release), of an agent's reservation of this number: whether it is known to be given back.
+    pub(super) fn release_number(&self, agent: &Arc<Account>, number: u64) -> Result<bool, LedgerError> {
+        match self.find_open::<Amount>(agent, number) {
+            Some(reservation) => self.release(&reservation).map(|()| true),
+            None => Ok(self.closures.is_released_money(agent, number)),
+        }
+    }
+
+    /// A handle of a reservation that can still be settled: it is active, or has expired and is remembered.
+    fn find_open<Q: Quantity>(&self, agent: &Arc<Account>, number: u64) -> Option<Reservation<Q>> {
+        let state = agent.lock();
+        if let Some(held) = state.hold(number) {
+            return self.handle_of_hold(agent, number, held);
+        }
+        let Lapsed { what, operation, overage, joint } = self.closures.lapsed(agent, number)?;
+        let (agent, what) = (Arc::clone(agent), Q::of(&what)?.clone());
+        Some(Reservation { agent, joint, what, number, operation, overage, ledger: self.id })
+    }
+
     /// Gives back every reservation whose time is over. Returns how many there were.
     pub fn expire(&self) -> usize {
         self.expire_while(|| true)
@@ -548,7 +583,7 @@ impl Ledger {
 }
 
 /// When a time to live is over: one for ever ends with the line of time, for never is what is kept alive.
-fn deadline(now: Monotonic, ttl_nanos: i64) -> Monotonic {
+pub(super) fn deadline(now: Monotonic, ttl_nanos: i64) -> Monotonic {
     Monotonic(now.plus(ttl_nanos).0.min(Monotonic::NEVER.0 - 1))
 }
 

@@ -67,14 +67,18 @@ pub(crate) struct Recorder {
     thresholds: Vec<u32>,
     changes: Arc<Mutex<Vec<(Instant, Change)>>>,
     is_full: Arc<AtomicBool>,
+    /// How many changes have room, if that is limited.
+    room: Arc<Mutex<Option<usize>>>,
 }
 
 impl Journal for Recorder {
     fn append(&self, at: Instant, change: &Change) -> Result<(), Unwritten> {
-        if self.is_full.load(Ordering::SeqCst) {
+        let mut changes = self.changes.lock().expect("no panic under it");
+        let has_room = self.room.lock().expect("no panic under it").is_none_or(|room| changes.len() < room);
+        if self.is_full.load(Ordering::SeqCst) || !has_room {
             return Err(Unwritten { reason: "the disk is full".into() });
         }
-        self.changes.lock().expect("no panic under it").push((at, change.clone()));
+        changes.push((at, change.clone()));
         Ok(())
     }
 }
@@ -82,6 +86,12 @@ impl Journal for Recorder {
 impl Recorder {
     pub(crate) fn set_full(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::SeqCst);
+        *self.room.lock().expect("no panic under it") = None;
+    }
+
+    /// Has room for so many changes.
+    pub(crate) fn fill_after(&self, changes: usize) {
+        *self.room.lock().expect("no panic under it") = Some(changes);
     }
 
     pub(crate) fn changes(&self) -> Vec<(Instant, Change)> {

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod alarms;
+mod batches;
 mod budgets;
 mod look;
 mod spend;

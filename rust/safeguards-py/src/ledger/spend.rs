@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use safeguards_core::ledger::Account;
 
 use super::{PyLedger, admitted, tell_alarms};
 use crate::amount::{charge, grant};
 use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
-use crate::array::column;
 use crate::patience::{patiently, until_interrupted};
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
@@ -198,59 +196,6 @@ impl PyLedger {
         PyReservation::new(slf, made, asked.on_cancel, asked.key.is_some())?.once_told(py, told).map(Some)
     }
 
-    /// Debits many agents in one call, each in turn, with the interpreter lock released.
-    ///
-    /// Item i debits the agent of `handles[i]` by `units[i]` billionths, exactly as `try_debit` does. A
-    /// malformed item refuses the whole call before anything is charged. An agent that is unregistered while
-    /// the call is under way is charged nothing from then on.
-    ///
-    /// Signals are handled meanwhile, as Ctrl-C. What their handler raises ends the call between two items:
-    /// what was charged by then stays charged, and the exception has an attribute `admitted`, which tells it
-    /// as the result would, for as many items as were done.
-    ///
-    /// Args:
-    ///     handles: agents by `handle`, shape (n,), dtype uint32, in memory in any layout.
-    ///     units: amounts in units of 1e-9, shape (n,), dtype int64, in any layout.
-    ///     operation_type: what for, at most 256 bytes.
-    ///
-    /// Returns:
-    ///     Which items were admitted, shape (n,), dtype bool.
-    ///
-    /// Raises:
-    ///     TypeError: not a one-dimensional array of that dtype in native byte order, or one with a mask.
-    ///     ConfigurationError: the arrays differ in length, or an amount is negative.
-    ///     UnknownAgentError: a handle names no registered agent.
-    ///     KeyboardInterrupt: Ctrl-C ended it after the first `len(error.admitted)` items.
-    ///
-    /// Example:
-    ///     >>> import numpy as np
-    ///     >>> handles = np.full(3, coordinator.handle("bot"), dtype=np.uint32)
-    ///     >>> coordinator.debit_many(handles, np.array([400_000_000] * 3))
-    ///     array([ True,  True, False])
-    #[pyo3(signature = (handles, units, *, operation_type=None))]
-    fn debit_many<'py>(
-        slf: &Bound<'py, Self>,
-        handles: &Bound<'py, PyAny>,
-        units: &Bound<'py, PyAny>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
-        let (this, py) = (slf.get(), slf.py());
-        let (core, operation) = (this.core(py)?, operation(this, py, operation_type)?);
-        // Copies: another thread may write to the arrays while the interpreter is let go.
-        let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
-        let (outcome, interrupt) = until_interrupted(py, core, |signals| {
-            core.debit_many_while(&handles, &units, operation, || signals.may())
-        });
-        let admitted = this.answer(py, outcome.map_err(|batch| batch.error))?;
-        let told = tell_alarms(slf);
-        let done = admitted.len();
-        let admitted = admitted.into_pyarray(py);
-        match interrupt.or(told.err()) {
-            None => Ok(admitted),
-            Some(raised) => Err(with_admitted(raised, &admitted, done, handles.len())),
-        }
-    }
-
     /// Moves budget from one agent to another, of one pool or of two; the pools are not touched.
     ///
     /// Args:
@@ -297,19 +242,4 @@ impl PyLedger {
         let (expired, interrupt) = until_interrupted(py, core, |signals| core.expire_while(|| signals.may()));
         interrupt.map_or(Ok(expired), Err)
     }
-}
-
-/// Tells with an exception that interrupted a batch how far it has come.
-fn with_admitted(raised: PyErr, admitted: &Bound<'_, PyArray1<bool>>, done: usize, items: usize) -> PyErr {
-    let py = admitted.py();
-    let note = format!(
-        "debit_many was interrupted after {done} of {items} items: `admitted` of this exception tells which of \
-         them were charged; the others were not looked at"
-    );
-    let value = raised.value(py);
-    let told = value.setattr("admitted", admitted).and_then(|()| value.call_method1("add_note", (note,)));
-    if let Err(error) = told {
-        error.write_unraisable(py, Some(value));
-    }
-    raised
 }

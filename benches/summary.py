@@ -1,8 +1,8 @@
 """Tables of a run: `python benches/summary.py RESULTS [--page]`.
 
 `pytest benches --benchmark-json=RESULTS` writes what this reads. `--page` keeps the run as
-`benches/results.json`, a result to a line, and writes its tables into docs/performance.md: a table stands
-between `<!-- measured: SECTION -->` and `<!-- end -->` and is replaced as a whole.
+`benches/results.json`, a result to a line, and writes its tables into docs/performance.md and README.md: a
+table stands between `<!-- measured: SECTION -->` and `<!-- end -->` and is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+README = Path(__file__).parents[1] / "README.md"
 SCALES = (("ns", 1e9, 1e-6), ("us", 1e6, 1e-3), ("ms", 1e3, 1.0))
 
 
@@ -143,6 +144,33 @@ def replaced(text: str, found: Mapping[str, str]) -> str:
     )
 
 
+FIRST = {
+    "try_debit": "a debit by id, two levels, with history",
+    "reserve + settle": "reserve and settle, likewise",
+    "try_acquire, 1,000 charges in the window": "a window of 1,000 charges",
+    "debit_many, 1,000 agents": "batches over 1,000 agents",
+}
+
+
+def speed(document: Mapping[str, Any]) -> str:
+    """The table of the README: some calls, each with what one would write by hand."""
+    rows = ["| what | ours | hand-written | that with pool and history |", "|---|---|---|---|"]
+    for name, words in FIRST.items():
+        own = [line for line in lines(document) if line.name == name and line.section != "Instructions"]
+        cells = [beside(own, "hand-written"), beside(own, "hand-written, same work")]
+        rows.append(" | ".join([f"| {words}", own[0].ours.partition(" (")[0], *cells]) + " |")
+    return "\n".join(rows)
+
+
+def beside(own: list[Line], contender: str) -> str:
+    """What another contender takes, and its ratio; nothing if it was not measured."""
+    for line in own:
+        who, _, took = line.other.rpartition(": ")
+        if who == contender:
+            return f"{took}: {line.ratio.partition(' (')[0]}"
+    return ""
+
+
 def machine(document: Mapping[str, Any]) -> str:
     info = document["machine_info"]
     cpu = info["cpu"]
@@ -187,7 +215,8 @@ def main() -> None:
     show(document)
     if arguments.page:
         RESULTS.write_text(kept(document))
-        PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), tables(document)), encoding="utf-8")
+        for page, found in ((PAGE, tables(document)), (README, {"speed": speed(document)})):
+            page.write_text(replaced(page.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 
 if __name__ == "__main__":

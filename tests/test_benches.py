@@ -19,6 +19,8 @@ def run():
 def test_the_page_shows_the_run_that_is_kept(run):
     page = summary.PAGE.read_text(encoding="utf-8")
     assert summary.replaced(page, summary.tables(run)) == page
+    readme = summary.README.read_text(encoding="utf-8")
+    assert summary.replaced(readme, {"speed": summary.speed(run)}) == readme
 
 
 def test_the_page_shows_every_section_of_the_run(run):

@@ -44,6 +44,17 @@ def test_the_readme_has_code_and_output():
     assert [bool(expected) for _, _, expected in blocks(ROOT / "README.md")] == [True]
 
 
+def test_the_readme_is_read_in_three_minutes():
+    """All of it is counted: prose, tables, code and what it prints."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 700
+
+
+def test_the_index_links_to_every_page():
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text(encoding="utf-8"))}
+    assert set((ROOT / "docs").glob("*.md")) - linked == {index}
+
+
 def test_a_block_that_prints_something_else_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(

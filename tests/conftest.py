@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, configuration, settings
 
-from safeguards import BudgetCoordinator, BudgetRateLimiter, ManualClock, NotificationManager
+from safeguards import (
+    BudgetCoordinator,
+    BudgetRateLimiter,
+    ManualClock,
+    MultiResourceBudget,
+    NotificationManager,
+)
 
 ROOT = Path(__file__).parent.parent
 TORTURE = os.environ.get("SAFEGUARDS_TORTURE") == "1"
@@ -101,3 +107,11 @@ def coordinator(clock, manager):
 @pytest.fixture
 def limiter(coordinator):
     return BudgetRateLimiter(coordinator)
+
+
+@pytest.fixture
+def resources(coordinator):
+    """`bot` with 100 calls and 10 seconds."""
+    resources = MultiResourceBudget(coordinator)
+    resources.initialize_budgets("bot", {"calls": 100, "seconds": 10})
+    return resources

@@ -9,17 +9,9 @@ import pytest
 from safeguards import (
     BudgetExceededError,
     ConfigurationError,
-    MultiResourceBudget,
     RateLimitExceededError,
     ReservationError,
 )
-
-
-@pytest.fixture
-def resources(coordinator):
-    resources = MultiResourceBudget(coordinator)
-    resources.initialize_budgets("bot", {"calls": 10, "seconds": 10})
-    return resources
 
 
 async def leave(reservation, error, inside=lambda: None):
@@ -142,7 +134,7 @@ def test_resources_are_settled_as_far_as_they_were_reserved(resources, block):
         block(reservation, asyncio.CancelledError())
     assert isinstance(caught.value.__context__, BudgetExceededError)
     assert reservation.receipt.amounts == {"calls": 1, "seconds": 5}
-    assert resources.get_budgets("bot") == {"calls": 9, "seconds": 5}
+    assert resources.get_budgets("bot") == {"calls": 99, "seconds": 5}
 
 
 @pytest.mark.parametrize("error", [ValueError("body"), KeyboardInterrupt(), GeneratorExit(), SystemExit(3)])

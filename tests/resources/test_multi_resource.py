@@ -28,14 +28,6 @@ from safeguards import (
 )
 
 
-@pytest.fixture
-def resources(coordinator):
-    """`bot` with 100 calls and 10 seconds."""
-    resources = MultiResourceBudget(coordinator)
-    resources.initialize_budgets("bot", {"calls": 100, "seconds": 10})
-    return resources
-
-
 def books(resources, agent="bot"):
     metrics = resources.get_metrics(agent)
     for m in metrics.values():

@@ -255,7 +255,10 @@ class IdempotencyConflictError(BudgetError):
 
 
 class ConfigurationError(BudgetError, ValueError):
-    """An argument makes no sense: an id used twice, a period of no length, shapes that do not match."""
+    """An argument is out of its range or does not go with others; the message says what would.
+
+    Such as an id that is used twice, a period of no length, shapes that do not match.
+    """
 
 
 class ArgumentTypeError(ConfigurationError, TypeError):

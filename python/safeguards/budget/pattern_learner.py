@@ -92,7 +92,9 @@ class BudgetPatternLearner(Controller):
             time if not given.
 
     Raises:
-        ConfigurationError: an argument makes no sense.
+        ConfigurationError: `learning_period_days` is not from 1 to 366, `prediction_confidence` not between 0
+            and 1, `min_data_points` not from 1 to 10^12, `interval_seconds` no whole hours up to 366 days, or
+            `max_change` not above 0; or the zone is unknown.
 
     Example:
         >>> from datetime import UTC, datetime, timedelta

@@ -66,7 +66,8 @@ class BudgetEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     Raises:
         MissingExtraError: gymnasium is not installed.
-        ConfigurationError: an argument makes no sense, or the record is too short.
+        ConfigurationError: `max_change` is not from 0 to 1, `episode_hours` is below 1, no agent has any
+            demand, or the record is shorter than a day and an episode.
 
     Example:
         >>> import numpy as np

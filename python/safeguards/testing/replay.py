@@ -182,7 +182,8 @@ def replay(
 
     Raises:
         InvalidAmountError: a budget is not an amount.
-        ConfigurationError: a limit makes no sense.
+        ConfigurationError: `rate_limit` is above 10^10, or `rate_window` no `timedelta` from 1 microsecond to
+            366 days.
 
     Example:
         >>> from safeguards.testing import Trace, replay

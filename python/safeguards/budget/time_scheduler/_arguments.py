@@ -23,7 +23,7 @@ def profiles(schedule: Any) -> list[TimeProfile]:
     """The profiles of a schedule, `{name: {"budget", "start_time", "end_time", "days", "each_day"}}`.
 
     Raises:
-        ConfigurationError: it is no such mapping, or a value makes no sense.
+        ConfigurationError: it is no such mapping; times are equal or have a zone, days are not from 0 to 6.
         InvalidAmountError: a budget is not an amount.
         TypeError: a budget is of a type that no amount has.
     """

@@ -106,7 +106,9 @@ class BudgetTimeScheduler(Controller):
         seed: of the random numbers of `admits`.
 
     Raises:
-        ConfigurationError: an argument makes no sense.
+        ConfigurationError: a zone is unknown, `days_mean` or `pacing` is none of these words,
+            `interval_seconds` not from 0.001 to 60, `max_change` not above 0, `history_size` below 1, or
+            `seed` not from 0 to 2^64 - 1.
 
     Example:
         >>> from datetime import time
@@ -196,7 +198,8 @@ class BudgetTimeScheduler(Controller):
 
         Raises:
             UnknownPoolError: no pool of this id exists.
-            ConfigurationError: a profile makes no sense, or two of equal width overlap.
+            ConfigurationError: a profile lacks a part or has times that are equal, days that are not from 0
+                to 6 or an unknown key; or two profiles of equal width overlap.
             InvalidAmountError: a budget is not an amount.
         """
         self.budget_coordinator.get_pool_budget(pool_id)

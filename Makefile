@@ -16,7 +16,7 @@ PYTEST     := $(BIN)/pytest --numprocesses auto --maxprocesses 8
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 $(BIN)/maturin:
 	$(PYTHON) -m venv $(VENV)
@@ -50,7 +50,7 @@ tables: $(VENV)/.run ## Measure the tables of docs/allocation.md anew
 	$(BIN)/python benches/allocation_tables.py
 
 .PHONY: test
-test: lint audit test-rust loom free-threaded test-python test-zones ## Lint, then every test
+test: lint audit test-rust loom check-free-threaded test-python test-zones ## Lint, then every test
 
 # While developing: the core in debug mode, and of the Python suite what takes no second.
 .PHONY: test-quick
@@ -73,8 +73,8 @@ loom: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
 loom: ## Model checks of the locks: the orders in which threads can meet
 	RUSTFLAGS="--cfg loom" cargo test --quiet --release --package safeguards-core --test loom --target-dir target/loom
 
-.PHONY: free-threaded
-free-threaded: ## Check that the binding compiles for a free-threaded CPython, which need not be here
+.PHONY: check-free-threaded
+check-free-threaded: ## Check that the binding compiles for a free-threaded CPython, which need not be here
 	PYO3_CONFIG_FILE=$(CURDIR)/rust/free-threaded.cfg cargo check --quiet --package safeguards-py \
 		--no-default-features --target-dir target/free-threaded
 

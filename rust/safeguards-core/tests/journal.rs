@@ -744,6 +744,45 @@ fn a_batch_that_can_no_longer_be_written_tells_what_was_done() {
     world.assert_sound();
 }
 
+/// So many that a batch looks ahead, with the same agent twice in one stride, from two threads.
+#[test]
+fn batches_over_more_agents_than_a_cache_holds_lose_nothing() {
+    const AGENTS: usize = 9_000;
+    let (ledger, _) = common::ledger(&[]);
+    for i in 0..9 {
+        ledger.create_pool(pool(&format!("pool {i}"), None, 1_000_000)).unwrap();
+    }
+    let ids: Vec<_> = (0..AGENTS).map(|i| (format!("agent {i}"), format!("pool {}", i / 1_000))).collect();
+    let new = |(id, pool): &'static (String, String)| safeguards_core::ledger::NewAgent {
+        id,
+        pool,
+        priority: 5,
+        budget: whole(1_000),
+    };
+    let new: Vec<_> = ids.leak().iter().map(new).collect();
+    let agents = ledger.register_agents(&new).unwrap();
+    let handles: Vec<_> = agents.iter().map(|agent| ledger.handle(agent.id()).unwrap()).collect();
+    let thread = |seed: usize| {
+        let (ledger, handles) = (Arc::clone(&ledger), handles.clone());
+        std::thread::spawn(move || {
+            let place = |i: usize| if i.is_multiple_of(7) { 1 } else { (i * 7_919 + seed) % AGENTS };
+            let chosen: Vec<_> = (0..20_000).map(|i| handles[place(i)]).collect();
+            let units = vec![2; chosen.len()];
+            assert!(ledger.debit_many(&chosen, &units, NONE).unwrap().iter().all(|done| *done));
+            let numbers = ledger.reserve_many_while(&chosen, &units, terms(), || true).unwrap();
+            let settled =
+                ledger.settle_many_while(&chosen, &numbers, &vec![1; chosen.len()], || true).unwrap();
+            assert!(settled.iter().all(|done| *done));
+        })
+    };
+    for thread in [thread(0), thread(5)] {
+        thread.join().unwrap();
+    }
+    let spent: i128 = agents.iter().map(|agent| ledger.snapshot(agent).unwrap().balance.spent).sum();
+    assert_eq!(spent, 2 * 20_000 * 3);
+    assert_eq!(ledger.verify(), []);
+}
+
 #[test]
 fn an_overdue_reservation_is_settled_late_by_its_number() {
     let world = World::new();

@@ -25,12 +25,14 @@ pub const MAX_DEPTH: usize = 32;
 
 /// One account. Shared by the accounts below it and by everybody who holds on to it.
 ///
-/// It fills more than four cache lines, so that neighbours share one at most, and never the one with the books.
+/// It fills more than four cache lines, so that neighbours share one at most, and never the one with the books. What a
+/// debit needs stands together, here and in the [`State`]: of agents that are debited once in a while, every line has to
+/// come from memory.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Account {
     pub(super) id: Arc<str>,
-    pub(super) kind: Kind,
-    /// Number of the slot of an agent; pools have none.
+    /// Number of the slot of an agent, or [`NO_SLOT`].
     pub(super) slot: u32,
     /// What changes name it by, and the path from it upwards.
     pub(super) number: Number,
@@ -38,16 +40,24 @@ pub struct Account {
     state: Mutex<State>,
 }
 
+/// Pools have none.
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
 impl Account {
     pub(super) fn new(
         id: Arc<str>,
-        kind: Kind,
         slot: u32,
         number: Number,
         parent: Option<Arc<Self>>,
         priority: u8,
     ) -> Self {
-        Self { id, kind, slot, number, parent, state: Mutex::new(State::new(priority)) }
+        Self { id, slot, number, parent, state: Mutex::new(State::new(priority)) }
+    }
+
+    /// What it is: the place of an agent is numbered.
+    #[inline]
+    pub(super) const fn kind(&self) -> Kind {
+        if self.slot == NO_SLOT { Kind::Pool } else { Kind::Agent }
     }
 
     /// The id that it is registered under.
@@ -75,7 +85,7 @@ impl Account {
 
     /// Where its lock stands among those of others: agents by slot, then pools, the deepest first.
     pub(super) fn lock_order(&self) -> (Kind, Reverse<usize>, u32) {
-        match self.kind {
+        match self.kind() {
             Kind::Agent => (Kind::Agent, Reverse(0), self.slot),
             Kind::Pool => (Kind::Pool, Reverse(self.depth()), self.number.0),
         }
@@ -145,7 +155,7 @@ impl Account {
     pub(super) fn refusal(&self, state: &State, requested: i128) -> Box<BudgetRefusal> {
         Box::new(BudgetRefusal {
             account: Arc::clone(&self.id),
-            kind: self.kind,
+            kind: self.kind(),
             resource: None,
             balance: state.books.balance,
             spent_before: state.books.spent_before,

@@ -7,15 +7,16 @@ use crate::amount::Amount;
 /// `granted` moves only with grants and `remaining`, `reserved`, `spent` only with movements, so that
 /// [`is_balanced`](Self::is_balanced) can find a mistake in either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Balance {
-    /// All that was ever granted, less what was taken back.
-    pub granted: i128,
     /// What may still be spent. Negative only after an overdraft.
     pub remaining: i128,
-    /// Set aside by active reservations.
-    pub reserved: i128,
     /// Charged so far.
     pub spent: i128,
+    /// Set aside by active reservations.
+    pub reserved: i128,
+    /// All that was ever granted, less what was taken back.
+    pub granted: i128,
 }
 
 impl Balance {

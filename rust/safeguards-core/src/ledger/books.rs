@@ -3,16 +3,17 @@
 use super::alarm::Threshold;
 use super::balance::{Balance, Movement};
 
-/// The books of one budget.
+/// The books of one budget. In the order in which a debit needs them.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(super) struct Books {
+    /// What remains when the next alarm may be due: one comparison tells whether to look for one.
+    look_at: i128,
     pub(super) balance: Balance,
     /// `balance.spent` when the current period began: at creation, or when the budget was last set.
     pub(super) spent_before: i128,
     /// What the current period began with: what had been granted then, less what was spent.
     pub(super) initial: i128,
-    /// What remains when the next alarm may be due: one comparison tells whether to look for one.
-    look_at: i128,
     /// An agent is told when less than this remains; `i128::MIN` if nobody asks.
     low: i128,
     /// That less remains was told, and it has not been more since.

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use foldhash::quality::RandomState;
 use papaya::HashMap;
 use parking_lot::{RwLock, RwLockReadGuard};
+use smol_str::SmolStr;
 
-use super::account::{Account, Kind};
+use super::account::Account;
 use super::change::Number;
 use super::error::LedgerError;
 
-type ById = HashMap<Arc<str>, Arc<Account>, RandomState>;
+/// Short ids stand in the table itself: comparing one looks at no other memory.
+type ById = HashMap<SmolStr, Arc<Account>, RandomState>;
 
 /// Bits of a handle that number the slot; the rest count how often the slot was used.
 const SLOT_BITS: u32 = 24;
@@ -53,6 +55,11 @@ impl Slots {
             Some(agent) => Ok(agent),
             None => Err(LedgerError::UnknownHandle(handle)),
         }
+    }
+
+    /// Slots that were ever used.
+    pub(super) const fn len(&self) -> usize {
+        self.slots.len()
     }
 
     /// How often each slot was used, and which are free, in the order in which they are used again.
@@ -158,7 +165,7 @@ impl Directory {
             return Err(LedgerError::Configuration(text));
         }
         let pool = make(self.next_number()?)?;
-        self.pools.pin().insert(Arc::clone(&pool.id), Arc::clone(&pool));
+        self.pools.pin().insert(Arc::clone(&pool.id).into(), Arc::clone(&pool));
         Ok(pool)
     }
 
@@ -179,7 +186,7 @@ impl Directory {
         let agents = make(&places)?;
         for account in &agents {
             slots.take(account);
-            self.agents.pin().insert(Arc::clone(&account.id), Arc::clone(account));
+            self.agents.pin().insert(Arc::clone(&account.id).into(), Arc::clone(account));
         }
         Ok(agents)
     }
@@ -223,12 +230,13 @@ impl Directory {
     /// The handle of an agent, valid until it is unregistered.
     pub(super) fn handle(&self, account: &Account) -> Result<u32, LedgerError> {
         let slots = self.slots.read();
-        let slot = &slots.slots[account.slot as usize];
-        let is_in_it = slot.account.as_ref().is_some_and(|inside| std::ptr::eq(&raw const **inside, account));
-        if !is_in_it || account.kind == Kind::Pool {
-            return Err(LedgerError::UnknownAgent(Arc::clone(&account.id)));
+        let is_in_it = |slot: &&Slot| {
+            slot.account.as_ref().is_some_and(|inside| std::ptr::eq(&raw const **inside, account))
+        };
+        match slots.slots.get(account.slot as usize).filter(is_in_it) {
+            Some(slot) => Ok(u32::from(slot.uses) << SLOT_BITS | account.slot),
+            None => Err(LedgerError::UnknownAgent(Arc::clone(&account.id))),
         }
-        Ok(u32::from(slot.uses) << SLOT_BITS | account.slot)
     }
 }
 

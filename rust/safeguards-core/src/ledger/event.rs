@@ -159,6 +159,12 @@ impl History {
         self.sequence
     }
 
+    /// Looks at the newest event, beside which the next one will stand. The answer means nothing.
+    #[inline]
+    pub(super) fn glance(&self) -> bool {
+        self.recent.back().is_some_and(|newest| newest.at == Wall::NEVER)
+    }
+
     /// Sequence of the newest event; zero before the first.
     pub(super) const fn sequence(&self) -> u64 {
         self.sequence

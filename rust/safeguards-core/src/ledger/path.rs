@@ -211,9 +211,9 @@ impl Joint {
             };
             u8::try_from(accounts.iter().filter(is_child).count()).unwrap_or(u8::MAX)
         };
-        let children = accounts.iter().filter(|account| account.kind == Kind::Pool).map(below).collect();
+        let children = accounts.iter().filter(|account| account.kind() == Kind::Pool).map(below).collect();
         let (agents, pools): (Vec<_>, Vec<_>) =
-            accounts.into_iter().partition(|account| account.kind == Kind::Agent);
+            accounts.into_iter().partition(|account| account.kind() == Kind::Agent);
         Self { number, numbers, agents: agents.into(), pools: pools.into(), children }
     }
 }

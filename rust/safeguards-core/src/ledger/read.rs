@@ -200,7 +200,7 @@ impl Ledger {
     /// Locks an account with everything done that time has done: reservations expired, budgets renewed.
     pub(super) fn read<'a>(&self, account: &'a Account) -> Result<MutexGuard<'a, State>, LedgerError> {
         self.expire_due();
-        let state = match account.kind {
+        let state = match account.kind() {
             Kind::Agent => account.lock(),
             Kind::Pool => account.lock_renewed(self, self.clock.wall()),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, Kind, MAX_DEPTH};
+use super::account::{Account, MAX_DEPTH, NO_SLOT};
 use super::change::{AgentRegistered, Change, Instant, Number, PoolCreated};
 use super::directory::slot_of;
 use super::error::LedgerError;
@@ -78,7 +78,7 @@ impl Ledger {
         at: Instant,
     ) -> Arc<Account> {
         let PoolCreated { number, id, budget, priority, schedule, renews_at, .. } = created;
-        let pool = Arc::new(Account::new(Arc::clone(id), Kind::Pool, 0, *number, parent, *priority));
+        let pool = Arc::new(Account::new(Arc::clone(id), NO_SLOT, *number, parent, *priority));
         let mut state = pool.lock();
         if let Some(schedule) = schedule {
             state.set_schedule(schedule.clone(), *budget, *renews_at);
@@ -129,7 +129,7 @@ impl Ledger {
     ) -> Arc<Account> {
         let AgentRegistered { number, id, handle, priority, budget, .. } = registered;
         let (id, slot) = (Arc::clone(id), slot_of(*handle));
-        let agent = Arc::new(Account::new(id, Kind::Agent, slot, *number, Some(parent), *priority));
+        let agent = Arc::new(Account::new(id, slot, *number, Some(parent), *priority));
         let low = enter_parent(&agent);
         let mut state = agent.lock();
         state.grant(budget.units(), EventKind::Update, at.wall, self);

@@ -43,11 +43,11 @@ demo: $(VENV)/.run ## 50 threads against a budget of 1.00, beside a hand-written
 
 .PHONY: paper
 paper: $(VENV)/.bench ## Repeat the evaluation of the paper on allocation; writes safeguards-paper.html
-	@$(BIN)/safeguards paper
+	@PYTHONPATH=research $(BIN)/python -m paper
 
 .PHONY: tables
 tables: $(VENV)/.run ## Measure the tables of docs/allocation.md anew
-	$(BIN)/python benches/allocation_tables.py
+	PYTHONPATH=research $(BIN)/python -m paper.tables
 
 .PHONY: test
 test: lint audit test-rust loom check-free-threaded test-python test-zones ## Lint, then every test

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safeguards._extras import require
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -61,19 +62,23 @@ def dress(axes: Axes, title: str | None = None) -> None:
         axes.set_title(title, loc="left", fontsize=11, color=INK)
 
 
-def add_legend(axes: Axes, *, columns: int) -> None:
-    """Beside the axes, where it hides no data, if it is one column; below them if it is several."""
-    if columns == 1:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    else:
-        axes.legend(
-            frameon=False,
-            labelcolor=INK,
-            fontsize=9,
-            ncols=columns,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.16),
-        )
+def add_legend(
+    axes: Axes, *, columns: int, entries: tuple[Sequence[Artist], Sequence[str]] | None = None
+) -> None:
+    """Beside the axes, where it hides no data, if it is one column; below them if it is several.
+
+    Args:
+        axes: what to explain.
+        columns: of the legend.
+        entries: what stands in it, and in which words; what was drawn with a label if not given.
+    """
+    where: dict[str, Any] = (
+        {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+        if columns == 1
+        else {"ncols": columns, "loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+    )
+    said = axes.get_legend_handles_labels() if entries is None else entries
+    axes.legend(*said, frameon=False, labelcolor=INK, fontsize=9, **where)
 
 
 def save_png(figure: Figure, path: Path) -> None:

@@ -1596,6 +1596,12 @@ class AllocationStrategy:
     @staticmethod
     def previous_capacity() -> AllocationStrategy:
         """A centre that sets loads to the previous capacities."""
+    @staticmethod
+    def custom(start: Callable[[int, int, int], Callable[..., NDArray[np.uint16]]]) -> AllocationStrategy:
+        """A rule in Python: `start(n_agents, n_resources, seed)` makes the agents of a trial."""
+    @staticmethod
+    def mixed(strategies: Sequence[AllocationStrategy], parts: Sequence[float]) -> AllocationStrategy:
+        """Strategies side by side, each with its part of the agents."""
     def check(self, resources: int) -> None:
         """Refuses parameters that make no sense with this number of resources."""
     def bytes_per_agent(self, resources: int) -> int:
@@ -1658,6 +1664,7 @@ def simulate_allocation(
     *,
     n_agents: int,
     trials: int,
+    first_trial: int,
     seed: int,
     initial_attitudes: NDArray[np.float64] | None,
     observation_noise: float,

@@ -118,6 +118,9 @@ def test_capacities_of_a_file(tmp_path):
     path.write_text("fast,cheap\n60,41\n\n50,51.5\n")
     found = simulated("--capacities", path, "--strategy", "flow", "--trials", 2)
     assert (found["n_agents"], found["steps"], found["resources"], found["setting"]) == (101, 2, 2, None)
+    assert found["resource_names"] == ["fast", "cheap"]
+    table = safeguards("simulate", "--capacities", path, "--strategy", "flow", "--trials", 2).stdout
+    assert table.startswith("c.csv: 101 agents, 2 resources (fast, cheap), 2 steps, 2 trials, seed 0\n")
     result = simulate([[60, 41], [50, 51.5]], FlowStrategy(), n_agents=101, trials=2)
     assert found["results"][0]["average_deviation"] == result.average_deviation
     assert found["results"][0]["average_deviation_after_warm_up"] is None

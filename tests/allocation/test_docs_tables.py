@@ -1,25 +1,15 @@
-"""The tables of docs/allocation.md are what is measured; `benches/allocation_tables.py` writes them."""
+"""The tables of docs/allocation.md are what is measured; `make tables` writes them."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
-from safeguards.allocation import PUBLISHED_DEVIATIONS, evaluation
+from paper import evaluation, tables
+from safeguards.allocation import PUBLISHED_DEVIATIONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "allocation.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location(
-        "allocation_tables", ROOT / "benches" / "allocation_tables.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +26,7 @@ def rows(name):
     return lines[2:]
 
 
-def test_table_1(bench, plan):
+def test_table_1(plan):
     found = {(int(row[0]), row[1]): row[2:] for row in rows("table 1")}
     assert len(found) == 9
     for (setting, name), cells in found.items():
@@ -44,15 +34,15 @@ def test_table_1(bench, plan):
     keys = [("table 1", *key) for key in found]
     for key, cell in evaluation.run({key: plan[key] for key in keys}).items():
         expected = (cell.average_deviation, cell.standard_deviation, cell.settled_deviation)
-        assert found[key[1:]][1:] == [bench.digits(value) for value in expected]
+        assert found[key[1:]][1:] == [tables.digits(value) for value in expected]
 
 
 @pytest.mark.parametrize("name", ["win-stay", "flow", "previous-capacity"])
-def test_strategies_without_parameters(bench, plan, name):
+def test_strategies_without_parameters(plan, name):
     (found,) = [row[1:] for row in rows("beyond") if row[0] == name]
     keys = [("beyond", setting, name) for setting in (1, 2, 3)]
     measured = evaluation.run({key: plan[key] for key in keys})
-    assert found[:3] == [bench.digits(cell.settled_deviation) for cell in measured.values()]
+    assert found[:3] == [tables.digits(cell.settled_deviation) for cell in measured.values()]
 
 
 def test_every_table_is_filled():
@@ -62,10 +52,10 @@ def test_every_table_is_filled():
     assert {row[0] for row in rows("beyond")} == set(evaluation.ALL_STRATEGIES)
 
 
-def test_a_table_is_replaced_as_a_whole(bench):
+def test_a_table_is_replaced_as_a_whole():
     page = "a\n<!-- measured: x y -->\nold\n<!-- end -->\nb\n"
-    assert bench.replaced(page, {"x y": "| new |"}) == (
+    assert tables.replaced(page, {"x y": "| new |"}) == (
         "a\n<!-- measured: x y -->\n\n| new |\n\n<!-- end -->\nb\n"
     )
     with pytest.raises(KeyError):
-        bench.replaced(page, {})
+        tables.replaced(page, {})

@@ -1,22 +1,24 @@
-"""`safeguards paper`: the plan is the paper's, and the page says what was measured."""
+"""`python -m paper`: the plan is the paper's, and the page says what was measured."""
 
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from paper import __main__ as program
+from paper import evaluation, sections
+from paper.sections import report_page
 from safeguards.allocation import (
     PUBLISHED_DEVIATIONS,
     AdaptiveStrategy,
     FlowStrategy,
     GalstyanStrategy,
-    evaluation,
     experiment_setting,
     simulate,
 )
-from safeguards.cli import _paper_page
 from safeguards.cli._app import app
-from safeguards.cli._paper_page import report_page
 from safeguards.exceptions import ConfigurationError
 
 TRIALS, SEED = 2, 3
@@ -205,18 +207,84 @@ def measured_sweep(measured, setting):
     return [key for key in measured if key[:2] == ("sweep", setting)]
 
 
-def test_the_command_writes_one_file(monkeypatch, tmp_path, measured, capsys):
+def test_the_reading_that_comes_nearest_stands_beside_table_1(page, measured):
+    def off(variant):
+        return max(
+            abs(measured["variant", n, *variant].average_deviation / PUBLISHED_DEVIATIONS[n]["adaptive"] - 1)
+            for n in (1, 2, 3)
+        )
+
+    assert min(evaluation.VARIANTS, key=off) == ("roulette", "agent")
+    section = page[page.index('<section id="table-1') : page.index('<section id="figures-1')]
+    found = section[section.index("Which reading comes nearest") :]
+    assert "one attitude for all resources that draw in proportion" in found
+    assert f"within {off(('roulette', 'agent')):.0%} of what is published in all three settings" in found
+    assert 'id="other-readings"' in page
+
+
+def test_on_a_phone_the_title_stands_before_the_contents(page):
+    assert page.index("<h1>") < page.index("<nav") < page.index("<main>")
+
+
+def test_the_program_writes_one_file(monkeypatch, tmp_path, measured, capsys):
     monkeypatch.setattr(evaluation, "run", lambda plan, **_: {key: measured[key] for key in plan})
-    options = ["--trials", "2", "--seed", "3", "--agents", "1000"]
-    app(["paper", "--out", str(tmp_path / "dir"), *options], standalone_mode=False)
+    options = {"trials": TRIALS, "seed": SEED, "agents": 1000}
+    program.command(out=tmp_path / "dir", **options)
     written = tmp_path / "dir" / "safeguards-paper.html"
     assert capsys.readouterr().out == f"wrote {written}\n"
     text = written.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
-    assert "safeguards paper --trials 2 --seed 3" in text
-    monkeypatch.setattr(_paper_page, "report_page", lambda *_, **__: "a page")
-    app(["paper", "--out", str(tmp_path / "x.html"), *options], standalone_mode=False)
+    assert "python -m paper --trials 2 --seed 3 --agents 1000" in text
+    monkeypatch.setattr(sections, "report_page", lambda *_, **__: "a page")
+    program.command(out=tmp_path / "x.html", **options)
     assert (tmp_path / "x.html").read_text(encoding="utf-8") == "a page"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trials": 0}, "--trials must be from 1"),
+        ({"seed": -1}, "--seed must be from 0"),
+        ({"threads": 0}, "--threads must be from 1"),
+        ({"agents": 10}, "--agents must be from 1,000 to 1,000,000, not 10"),
+        ({"out": "/dev/null/x"}, "--out: cannot write /dev/null/x"),
+    ],
+)
+def test_wrong_input_is_refused_before_any_work(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=message):
+        program.command(**{key: Path(v) if key == "out" else v for key, v in options.items()})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def printed():
+    from typer.testing import CliRunner
+
+    def run(*options):
+        done = CliRunner().invoke(app, ["paper", "--trials", "2", "--seed", "3", *options])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
+def test_the_command_measures_table_1_and_every_reading(printed, measured):
+    found = json.loads(printed("--json"))
+    assert len(found["rows"]) == 3 * 6
+    for row in found["rows"]:
+        strategy = row["strategy"].partition(",")[0]
+        assert row["published"] == PUBLISHED_DEVIATIONS[row["setting"]][strategy]
+        if row["strategy"] == strategy:
+            expected = measured["table 1", row["setting"], strategy].average_deviation
+            assert row["measured"] == pytest.approx(expected, rel=1e-12)
+    nearest = [r for r in found["rows"] if r["strategy"] == "adaptive, roulette, one attitude an agent"]
+    for row in nearest:
+        expected = measured["variant", row["setting"], "roulette", "agent"].average_deviation
+        assert row["measured"] == pytest.approx(expected, rel=1e-12)
+    worst = max(abs(row["measured"] / row["published"] - 1) for row in nearest)
+    assert f"adaptive, roulette, one attitude an agent, within {worst:.0%} in all" in found["verdict"]
+    assert found["verdict"] in " ".join(printed().split())
 
 
 @pytest.mark.parametrize(
@@ -225,12 +293,8 @@ def test_the_command_writes_one_file(monkeypatch, tmp_path, measured, capsys):
         (["--trials", "0"], "--trials must be from 1"),
         (["--seed", "-1"], "--seed must be from 0"),
         (["--threads", "0"], "--threads must be from 1"),
-        (["--agents", "10"], "--agents must be from 1,000 to 1,000,000, not 10"),
-        (["--out", "/dev/null/x"], "--out: cannot write /dev/null/x"),
     ],
 )
-def test_wrong_input_is_refused_before_any_work(arguments, message, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_wrong_options_are_named(arguments, message):
     with pytest.raises(ConfigurationError, match=message):
         app(["paper", *arguments], standalone_mode=False)
-    assert not list(tmp_path.iterdir())

@@ -30,7 +30,7 @@ def test_lines_are_mean_loads_and_capacities(result):
 
 
 def test_the_band_holds_the_middle_of_the_trials(result):
-    (band, _) = plot_loads(result).axes[0].collections
+    (band, _, _) = plot_loads(result).axes[0].collections
     heights = band.get_paths()[0].vertices[:, 1]
     low, high = np.percentile(result.loads[:, :, 0], (10, 90), axis=0)
     assert heights.min() == low.min()

@@ -549,7 +549,7 @@ LEFT_OUT = {
     "BudgetRLOptimizer.train": "takes seconds",
 }
 SLOW = {"backtest_reallocation", "BudgetPolicy.from_dict"}  # only a sample, also in the long form
-MODULES_LEFT_OUT = ("cli", "plots", "evaluation", "ray", "capacity_files")
+MODULES_LEFT_OUT = ("cli", "plots", "ray", "capacity_files")
 OF_BASES = {  # of dict, tuple and Mapping
     *(
         "clear",

@@ -5,6 +5,7 @@ in native code, and strategies beyond it:
 
 - `simulate` runs N agents that follow one strategy against capacities over time; `sweep` runs a table of it;
 - `experiment_setting`, `random_walk_setting`, `step_change_setting` make capacities;
+- `CustomStrategy` runs a rule of your own, `MixedStrategy` several side by side;
 - `AdaptiveStrategy` and the other strategies are values; `strategy.agents(...)` gives agents for one's own
   loop;
 - `ResourceSelector` lets the agents of a running program choose among real resources.
@@ -19,6 +20,7 @@ Example:
 """
 
 from safeguards._later import later
+from safeguards.allocation.populations import CustomStrategy, MixedStrategy, Population, Public
 from safeguards.allocation.selector import ResourceSelector
 from safeguards.allocation.settings import (
     PUBLISHED_DEVIATIONS,
@@ -45,10 +47,14 @@ __all__ = [
     "PUBLISHED_DEVIATIONS",
     "STRATEGIES",
     "AdaptiveStrategy",
+    "CustomStrategy",
     "FlowStrategy",
     "GalstyanStrategy",
     "LamLeungStrategy",
+    "MixedStrategy",
+    "Population",
     "PreviousCapacityStrategy",
+    "Public",
     "RandomStrategy",
     "ResourceSelector",
     "SimulationResult",

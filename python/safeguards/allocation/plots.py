@@ -32,18 +32,18 @@ _BAND = (10, 90)
 def plot_loads(
     result: SimulationResult,
     *,
-    resources: Sequence[int] | None = None,
+    resources: Sequence[int | str] | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draws load against capacity over time, the layout of the paper's Figures 1 to 9.
 
     A coloured line is the mean load over trials, the band around it holds the middle 80 % of the trials at
-    each step, and the broken line in ink is the capacity.
+    each step (if loads were kept), and the broken line of the same colour is the capacity.
 
     Args:
         result: what to draw.
-        resources: which resources, from 0. Default: the first two, as in the paper, whose third one is what
-            the others leave.
+        resources: which resources, by name or from 0. Default: all of up to four, else the first four; the
+            title says so then.
         title: a line above the figure.
 
     Raises:
@@ -52,47 +52,73 @@ def plot_loads(
 
     Example:
         >>> from safeguards.allocation import FlowStrategy, experiment_setting, simulate
-        >>> figure = plot_loads(simulate(experiment_setting(1), FlowStrategy(), trials=2))
+        >>> figure = plot_loads(simulate(experiment_setting(1), FlowStrategy(), trials=2), resources=[0, 1])
         >>> sorted(line.get_gid() for line in figure.axes[0].lines)
         ['capacity-1', 'capacity-2', 'load-1', 'load-2']
     """
     import numpy as np
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
-    trials, steps, n_resources = result.loads.shape
-    chosen = list(range(min(2, n_resources)) if resources is None else resources)
-    if not chosen or not all(0 <= r < n_resources for r in chosen):
-        raise ConfigurationError(f"resources must be some of 0 to {n_resources - 1}, not {chosen}")
+    steps, n_resources = result.capacities.shape
+    chosen = _chosen(result, resources)
+    if resources is None and n_resources > len(chosen):
+        title = f"{title or result.strategy.name} (the first {len(chosen)} of {n_resources} resources)"
     figure, axes = new_axes(title)
     time = np.arange(1, steps + 1)
+    has_bands = result.has_loads and result.trials > 1
+    names = [_labelled(result.resources[resource]) for resource in chosen]
     for number, resource in enumerate(chosen):
-        colour = COLOURS[number % len(COLOURS)]
-        loads = result.loads[:, :, resource]
-        if trials > 1:
-            low, high = np.percentile(loads, _BAND, axis=0)
-            axes.fill_between(time, low, high, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(
-            time,
-            loads.mean(axis=0),
-            color=colour,
-            linewidth=1.1,
-            label=f"Load of resource {resource + 1}",
-            gid=f"load-{resource + 1}",
-        )
+        colour, name = COLOURS[number % len(COLOURS)], result.resources[resource]
+        if has_bands:
+            low, high = np.percentile(result.loads[:, :, resource], _BAND, axis=0)
+            axes.fill_between(time, low, high, color=colour, alpha=0.22, linewidth=0, gid=f"band-{name}")
+        axes.plot(time, result.mean_loads[:, resource], color=colour, linewidth=1.1, gid=f"load-{name}")
         axes.plot(
             time,
             result.capacities[:, resource],
             color=INK,
             linewidth=1.2,
             dashes=(5, 2.5) if number % 2 == 0 else (1.5, 1.5),
-            label=f"Capacity of resource {resource + 1}",
-            gid=f"capacity-{resource + 1}",
+            gid=f"capacity-{name}",
         )
-    axes.set_xlim(1, steps)
+    axes.set_xlim(1, max(steps, 2))
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("Time step")
     axes.set_ylabel("Load and capacity (units)")
-    add_legend(axes, columns=2)
+    drawn: list[Line2D | Patch] = [
+        Line2D([], [], color=COLOURS[number % len(COLOURS)], linewidth=2) for number in range(len(chosen))
+    ]
+    labels = [f"Load of {name}" + (", mean of trials" if result.trials > 1 else "") for name in names]
+    drawn.append(Line2D([], [], color=INK, linewidth=1.2, linestyle="--"))
+    labels.append("Capacity")
+    if has_bands:
+        drawn.append(Patch(color=INK, alpha=0.22, linewidth=0))
+        labels.append("Middle 80 % of trials, in the load's colour")
+    add_legend(axes, columns=2, entries=(drawn, labels))
     return figure
+
+
+_MOST_DRAWN = 4
+
+
+def _chosen(result: SimulationResult, resources: Sequence[int | str] | None) -> list[int]:
+    names = result.resources
+    if resources is None:
+        return list(range(min(_MOST_DRAWN, len(names))))
+    chosen = [names.index(r) if isinstance(r, str) and r in names else r for r in resources]
+    if not chosen or not all(isinstance(r, int) and 0 <= r < len(names) for r in chosen):
+        raise ConfigurationError(
+            f"resources must be some of 0 to {len(names) - 1} or of {', '.join(names)}, not {list(resources)}"
+        )
+    return [int(r) for r in chosen]
+
+
+def _labelled(name: str) -> str:
+    """A name in a sentence: resources without names are numbered."""
+    return f"resource {name}" if name.isdecimal() else name
 
 
 def plot_capacities(capacities: Mapping[str, ArrayLike], *, title: str | None = None) -> Figure:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["ResourceSelector"]
 
 
-__all__ = ["ResourceSelector"]
-
-
 class ResourceSelector:
     """Lets agents choose among resources whose capacity changes: model endpoints, queues, GPUs.
 

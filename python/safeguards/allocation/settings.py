@@ -40,7 +40,8 @@ def experiment_setting(n: int, *, as_printed: bool = False, total: float = 1000.
     - Setting 2 as printed jumps at t = 400, C3 from 0 to 398.5, since C2 rises where it should fall.
       Corrected: C2 = 400 - (t - 200) for 200 < t <= 400, so that all three are continuous.
     - Setting 3 as printed lets C1 rise on after t = 950 together with C2, so that C3 is negative from t =
-      1051; `simulate` refuses it. Corrected: C1 = 650 - (t - 950) for t > 950, so that C3 stays at 200.
+      1051, which no resource can be: `simulate` refuses it as it does every negative capacity. Corrected:
+      C1 = 650 - (t - 950) for t > 950, so that C3 stays at 200.
 
     Setting 1 has no misprint and is the same either way.
 

@@ -2,60 +2,105 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from safeguards import _native
 from safeguards._values.arguments import flag, shown
 from safeguards._values.arrays import floats
 from safeguards._values.numbers import MAX_AGENTS, MAX_SEED, real, whole
-from safeguards.allocation.settings import experiment_setting
+from safeguards.allocation._capacities import named
+from safeguards.allocation._memory import refuse_more_than_there_is, sized
 from safeguards.allocation.strategies import Strategy
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["SimulationResult", "simulate"]
+    Floats = NDArray[np.float64]
+    Loads = NDArray[np.int64]
 
+__all__ = ["MOST_KEPT", "SimulationResult", "simulate", "trials_after"]
 
-__all__ = ["SimulationResult", "simulate"]
+MOST_KEPT = 1 << 30
+"""Bytes of loads that are kept without being asked for."""
+_AT_ONCE = 1 << 26
+"""Bytes of loads that are held at once where only statistics are kept."""
+_NEVER_KEPT = "keep_loads=False keeps the statistics alone"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulationResult:
-    """Loads of every trial, and how far they were from the capacities.
+    """How far loads were from the capacities and, unless only statistics were kept, the loads.
 
     Attributes:
         strategy: what the agents followed.
         capacities: (T, Q) float64 true capacities, in units.
-        loads: (trials, T, Q) int64 units held at each resource.
+        resources: the name of each resource.
+        trials: how many.
+        step_deviations: (T,) float64: mean of (load - capacity) squared at each step, over resources and
+            trials, in units squared.
+        mean_loads: (T, Q) float64: load at each resource, mean over trials.
     """
 
     strategy: Strategy
-    capacities: NDArray[np.float64]
-    loads: NDArray[np.int64]
+    capacities: Floats
+    resources: tuple[str, ...]
+    trials: int
+    step_deviations: Floats
+    mean_loads: Floats
+    _trial_deviations: Floats | None
+    _loads: Loads | None
 
     def __repr__(self) -> str:
-        trials, steps, resources = self.loads.shape
+        steps, resources = self.capacities.shape
         return (
-            f"<SimulationResult of {self.strategy!r}: {trials} trials of {steps} steps with {resources} "
+            f"<SimulationResult of {self.strategy!r}: {self.trials} trials of {steps} steps with {resources} "
             f"resources, average deviation {self.average_deviation:.4g}>"
         )
 
     @property
-    def trial_deviations(self) -> NDArray[np.float64]:
-        """(trials,) float64: equations (4) and (5) of each trial, as means over T and Q, in units squared."""
-        deviations: NDArray[np.float64] = ((self.loads - self.capacities) ** 2).mean(axis=(1, 2))
-        return deviations
+    def has_loads(self) -> bool:
+        """Whether the loads were kept."""
+        return self._loads is not None
+
+    @property
+    def loads(self) -> Loads:
+        """(trials, T, Q) int64 units held at each resource.
+
+        Raises:
+            ConfigurationError: they were not kept.
+        """
+        if self._loads is None:
+            size = sized(self.trials * self.capacities.size * 8)
+            raise ConfigurationError(
+                f"loads were not kept: they are {size}. Simulate with keep_loads=True, or read mean_loads "
+                "and step_deviations"
+            )
+        return self._loads
+
+    @property
+    def trial_deviations(self) -> Floats:
+        """(trials,) float64: equations (4) and (5) of each trial, as means over T and Q, in units squared.
+
+        Raises:
+            ConfigurationError: without the first steps they need loads, and these were not kept.
+        """
+        if self._trial_deviations is None:
+            raise ConfigurationError(
+                "trial_deviations without the first steps need loads, which were not kept: simulate with "
+                "keep_loads=True, or use sweep(..., warm_up=...)"
+            )
+        return self._trial_deviations
 
     @property
     def average_deviation(self) -> float:
         """Equation (5), the mean over T, Q and trials of (load - capacity) squared, in units squared."""
-        return float(self.trial_deviations.mean())
+        return float(self.step_deviations.mean())
 
     def after(self, warm_up: int) -> SimulationResult:
         """Returns the result without its first steps.
@@ -67,11 +112,56 @@ class SimulationResult:
             ConfigurationError: nothing would be left.
         """
         warm_up = whole("warm_up", warm_up, 0, len(self.capacities) - 1)
-        return replace(self, capacities=self.capacities[warm_up:], loads=self.loads[:, warm_up:])
+        capacities, loads = (
+            self.capacities[warm_up:],
+            None if self._loads is None else self._loads[:, warm_up:],
+        )
+        deviations = None if warm_up else self._trial_deviations
+        if loads is not None:
+            statistics = _Statistics(self.trials, capacities)
+            statistics.add(loads)
+            deviations = statistics.trial_deviations
+        return SimulationResult(
+            self.strategy,
+            capacities,
+            self.resources,
+            self.trials,
+            self.step_deviations[warm_up:],
+            self.mean_loads[warm_up:],
+            deviations,
+            loads,
+        )
+
+
+class _Statistics:
+    """What is known of trials that are looked at one after the other: the same however they come."""
+
+    def __init__(self, trials: int, capacities: Floats, warm_up: int = 0) -> None:
+        import numpy as np
+
+        self.trial_deviations = np.empty(trials)
+        self._capacities, self._warm_up, self._seen = capacities, warm_up, 0
+        self._of_steps, self._loads = np.zeros(len(capacities)), np.zeros(capacities.shape)
+
+    def add(self, loads: Loads) -> None:
+        for trial in loads:
+            squared = (trial - self._capacities) ** 2
+            self.trial_deviations[self._seen] = squared[self._warm_up :].mean()
+            self._of_steps += squared.mean(axis=1)
+            self._loads += trial
+            self._seen += 1
+
+    @property
+    def step_deviations(self) -> Floats:
+        return self._of_steps / self._seen
+
+    @property
+    def mean_loads(self) -> Floats:
+        return self._loads / self._seen
 
 
 def simulate(
-    capacities: ArrayLike,
+    capacities: ArrayLike | Mapping[str, ArrayLike],
     strategy: Strategy,
     *,
     n_agents: int = 1000,
@@ -85,18 +175,19 @@ def simulate(
     allow_scarcity: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    keep_loads: bool | None = None,
 ) -> SimulationResult:
     """Runs agents that follow a strategy against capacities over time.
 
     At each step every agent whose task has ended chooses a resource for its next; a resource is overloaded if
     its load exceeds its capacity; the agents then learn how their choices went. The result is the same for
     the same arguments, whatever the number of threads and the platform. Ctrl-C stops it; other Python threads
-    go on meanwhile.
+    go on meanwhile. What would not fit into the memory that is free is refused before any work.
 
     Args:
         capacities: (T, Q) true capacities, in units: finite, not negative, no step without any. Q up to
-            65,535.
-        strategy: what the agents follow.
+            65,535. Columns by the name of their resource, or a data frame, name the resources.
+        strategy: what the agents follow: one of the package, a `CustomStrategy`, or a `MixedStrategy`.
         n_agents: number of agents, N.
         trials: independent repetitions, each with random numbers of its own.
         seed: where all random numbers come from, from 0 to 2**64 - 1.
@@ -117,12 +208,15 @@ def simulate(
         allow_scarcity: accept steps whose capacities are less than all tasks need.
         threads: most threads to use; default: one per core. A trial runs on one.
         progress: called about twenty times a second with (steps done, steps in all), counted over all trials.
+        keep_loads: whether the loads of every trial are kept: trials * T * Q * 8 bytes. Default: if they take
+            no more than 2**30 bytes. The statistics are the same.
 
     Returns:
-        Loads of every trial and their deviation from capacity.
+        Deviation from capacity, mean loads, and the loads of every trial if they are kept.
 
     Raises:
-        ConfigurationError: an argument makes no sense; raised before any work and naming the argument.
+        ConfigurationError: an argument makes no sense, or there is not the memory for it; raised before any
+            work and naming the argument.
         TypeError: an argument of the wrong type.
         ThreadStartError: the system started not one thread; where it starts a few, these do the work.
 
@@ -132,44 +226,168 @@ def simulate(
         >>> 50 < result.average_deviation < 150
         True
     """
+    return trials_after(
+        0,
+        capacities,
+        strategy,
+        keep_loads=keep_loads,
+        n_agents=n_agents,
+        trials=trials,
+        seed=seed,
+        initial_attitudes=initial_attitudes,
+        observation_noise=observation_noise,
+        careless_fraction=careless_fraction,
+        task_units=task_units,
+        task_steps=task_steps,
+        allow_scarcity=allow_scarcity,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def trials_after(
+    warm_up: int,
+    capacities: ArrayLike | Mapping[str, ArrayLike],
+    strategy: Strategy,
+    *,
+    n_agents: int = 1000,
+    trials: int = 100,
+    seed: int = 0,
+    initial_attitudes: ArrayLike | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    keep_loads: bool | None = None,
+    allow_scarcity: bool = False,
+    observation_noise: float = 0.0,
+    careless_fraction: float = 0.0,
+    task_units: int = 1,
+    task_steps: int = 1,
+) -> SimulationResult:
+    """As `simulate`, with the deviations of trials without their first steps."""
     if not isinstance(strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ArgumentTypeError(f"strategy must be a Strategy such as FlowStrategy(), not {shown(strategy)}")
     if progress is not None and not callable(progress):
         raise ArgumentTypeError(f"progress must be callable, not {shown(progress)}")
-    capacities = floats("capacities", capacities, 2)
-    _refuse_misprint(capacities)
-    trials = whole("trials", trials, 1, 2**32)
-    attitudes = None
-    if initial_attitudes is not None:
-        attitudes = floats("initial_attitudes", initial_attitudes, 1, 2, 3)
-    steps = trials * len(capacities)
-    loads = _native.simulate_allocation(
-        strategy._native(),  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        capacities,
-        n_agents=whole("n_agents", n_agents, 1, MAX_AGENTS),
-        trials=trials,
-        seed=whole("seed", seed, 0, MAX_SEED),
-        initial_attitudes=attitudes,
-        observation_noise=real("observation_noise", observation_noise),
-        careless_fraction=real("careless_fraction", careless_fraction),
-        task_units=whole("task_units", task_units, 1, 1_000_000),
-        task_steps=whole("task_steps", task_steps, 1, 1_000_000),
-        allow_scarcity=flag("allow_scarcity", allow_scarcity),
+    values, resources = named(capacities)
+    warm_up = whole("warm_up", warm_up, 0, max(len(values) - 1, 0))
+    run = _Run(
+        values,
+        strategy,
+        trials=whole("trials", trials, 1, 2**32),
         threads=0 if threads is None else whole("threads", threads, 1, 4096),
-        progress=None if progress is None else lambda done: progress(done, steps),
+        attitudes=None
+        if initial_attitudes is None
+        else floats("initial_attitudes", initial_attitudes, 1, 2, 3),
+        progress=progress,
+        options={
+            "n_agents": whole("n_agents", n_agents, 1, MAX_AGENTS),
+            "seed": whole("seed", seed, 0, MAX_SEED),
+            "observation_noise": real("observation_noise", observation_noise),
+            "careless_fraction": real("careless_fraction", careless_fraction),
+            "task_units": whole("task_units", task_units, 1, 1_000_000),
+            "task_steps": whole("task_steps", task_steps, 1, 1_000_000),
+            "allow_scarcity": flag("allow_scarcity", allow_scarcity),
+        },
     )
-    return SimulationResult(strategy, capacities, loads)
+    is_small = run.bytes_of_loads <= MOST_KEPT
+    keep = is_small if keep_loads is None else flag("keep_loads", keep_loads)
+    run.check_memory(keep=keep)
+    statistics = _Statistics(run.trials, values, warm_up)
+    kept: Loads | None = None
+    for loads in run.parts(keep=keep):
+        statistics.add(loads)
+        kept = loads if keep else None
+    return SimulationResult(
+        strategy,
+        values,
+        resources,
+        run.trials,
+        statistics.step_deviations,
+        statistics.mean_loads,
+        statistics.trial_deviations,
+        kept,
+    )
 
 
-def _refuse_misprint(capacities: NDArray[np.float64]) -> None:
-    """Negative capacities that are the paper's setting 3 as printed are told apart from any others."""
-    import numpy as np
+@dataclass(frozen=True)
+class _Run:
+    """One simulation, its arguments checked."""
 
-    if capacities.shape != (1200, 3) or not (capacities < 0).any():
-        return
-    total = float(capacities[0].sum())
-    if 0 < total < np.inf and np.allclose(capacities, experiment_setting(3, as_printed=True, total=total)):
-        raise ConfigurationError(
-            "capacities must not be negative: this is the paper's setting 3 as printed, where a misprint "
-            "makes the third capacity negative from step 1051 on; experiment_setting(3) corrects it",
+    capacities: Floats
+    strategy: Strategy
+    trials: int
+    threads: int
+    attitudes: Floats | None
+    progress: Callable[[int, int], object] | None
+    options: dict[str, Any]
+
+    @property
+    def bytes_of_loads(self) -> int:
+        return self.trials * self._bytes_of_trial
+
+    @property
+    def _bytes_of_trial(self) -> int:
+        return int(self.capacities.size) * 8
+
+    @property
+    def _at_once(self) -> int:
+        """Trials that are held at once where only statistics are kept."""
+        return min(self.trials, max(_AT_ONCE // max(self._bytes_of_trial, 1), self._workers, 1))
+
+    @property
+    def _workers(self) -> int:
+        return min(self.threads or os.cpu_count() or 1, self.trials)
+
+    def check_memory(self, *, keep: bool) -> None:
+        """Refuses what would not fit, before any of it is asked for.
+
+        Raises:
+            ConfigurationError: there is less memory.
+        """
+        agents, resources = self.options["n_agents"], self.capacities.shape[1]
+        state = self.strategy.bytes_per_agent(resources) * agents * self._workers
+        refuse_more_than_there_is(
+            f"n_agents={agents:,} on {self._workers} threads", state, "take fewer agents, or fewer threads"
         )
+        if keep:
+            what = f"trials={self.trials:,} whose loads are kept"
+            advice = f"{_NEVER_KEPT}, or take fewer trials"
+            refuse_more_than_there_is(what, self.bytes_of_loads + self.trials * 8 + state, advice)
+        else:
+            what = f"trials={self.trials:,} of {len(self.capacities):,} steps with {resources:,} resources"
+            needed = self._at_once * self._bytes_of_trial + self.trials * 8 + state
+            refuse_more_than_there_is(what, needed, "take fewer trials, threads or steps")
+
+    def parts(self, *, keep: bool) -> Iterator[Loads]:
+        """Loads of all trials at once, or of some after the other."""
+        size = self.trials if keep else self._at_once
+        for first in range(0, self.trials, size):
+            yield self._part(first, min(size, self.trials - first))
+
+    def _part(self, first: int, trials: int) -> Loads:
+        failures: list[BaseException] = []
+        attitudes = self.attitudes
+        if attitudes is not None and len(attitudes) == self.trials and self._is_of_trials(attitudes):
+            attitudes = attitudes[first : first + trials]
+        return _native.simulate_allocation(
+            self.strategy._native_with(failures),  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            self.capacities,
+            trials=trials,
+            first_trial=first,
+            initial_attitudes=attitudes,
+            threads=self.threads,
+            progress=lambda done: self._tell(first, done, failures),
+            **self.options,
+        )
+
+    def _is_of_trials(self, attitudes: Floats) -> bool:
+        """Whether each trial has attitudes of its own: their shape is one axis longer than that of agents."""
+        of_one = 1 if getattr(self.strategy, "attitude", "resource") == "agent" else 2
+        return attitudes.ndim > of_one
+
+    def _tell(self, first: int, done: int, failures: list[BaseException]) -> None:
+        if failures:
+            raise failures[0]
+        if self.progress is not None:
+            steps = len(self.capacities)
+            self.progress(first * steps + done, self.trials * steps)

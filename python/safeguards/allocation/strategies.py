@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from safeguards._native import AllocationStrategy
+
 __all__ = [
     "STRATEGIES",
     "AdaptiveStrategy",
@@ -51,6 +53,10 @@ class Strategy(abc.ABC):
     @abc.abstractmethod
     def _native(self) -> _native.AllocationStrategy:
         """The strategy as native code takes it."""
+
+    def _native_with(self, failures: list[BaseException]) -> AllocationStrategy:  # noqa: ARG002
+        """The same; what goes wrong in rules of one's own is put into `failures`."""
+        return self._native()
 
     def agents(
         self,
@@ -81,8 +87,12 @@ class Strategy(abc.ABC):
         attitudes = None
         if initial_attitudes is not None:
             attitudes = floats("initial_attitudes", initial_attitudes, 1, 2)
-        native = _native.AllocationAgents(self._native(), n_agents, n_resources, seed, attitudes)
-        return StrategyAgents(self, native, n_agents)
+        failures: list[BaseException] = []
+        strategy = self._native_with(failures)
+        native = _native.AllocationAgents(strategy, n_agents, n_resources, seed, attitudes)
+        if failures:
+            raise failures[0]
+        return StrategyAgents(self, native, n_agents, failures)
 
     def bytes_per_agent(self, n_resources: int) -> int:
         """Bytes of state that a simulation keeps for each agent.
@@ -109,8 +119,15 @@ class StrategyAgents:
         (2, 1000)
     """
 
-    def __init__(self, strategy: Strategy, native: _native.AllocationAgents, n_agents: int) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        native: _native.AllocationAgents,
+        n_agents: int,
+        failures: list[BaseException],
+    ) -> None:
         self._strategy = strategy
+        self._failures = failures
         self._native = native
         self._n_agents = n_agents
 
@@ -135,7 +152,10 @@ class StrategyAgents:
         Raises:
             ConfigurationError: they are no capacities, or the step before was not ended with `update`.
         """
-        return self._native.choose(floats("capacities", capacities, 1))
+        choices = self._native.choose(floats("capacities", capacities, 1))
+        if self._failures:
+            raise self._failures[0]
+        return choices
 
     def update(self, overloaded: ArrayLike, loads: ArrayLike | None = None) -> None:
         """Ends the step: tells the agents how it went.

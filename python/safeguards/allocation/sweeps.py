@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safeguards._values.arguments import shown
-from safeguards.allocation.simulation import simulate
+from safeguards.allocation.simulation import trials_after
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Executor
 
     from numpy.typing import ArrayLike
 
     from safeguards.allocation.strategies import Strategy
 
-__all__ = ["SweepResult", "SweepRow", "sweep"]
-
+_PARTS = 1000
 
 __all__ = ["SweepResult", "SweepRow", "sweep"]
 
@@ -81,18 +81,22 @@ def sweep(
     executor: Executor | None = None,
     warm_up: int = 0,
     threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
     **options: Any,
 ) -> SweepResult:
     """Simulates every strategy against every capacities and tabulates the deviations.
 
     Args:
-        capacities: (T, Q) capacities, or several by name.
+        capacities: (T, Q) capacities, or several by the name of their setting.
         strategies: strategies, named by their `repr`, or by names of one's own.
         executor: where the simulations run: any `concurrent.futures.Executor`, threads, processes or
             `safeguards.allocation.ray.RayExecutor` for a Ray cluster. Default: one after the other, here.
         warm_up: first steps that do not count.
         threads: threads of one simulation; default: one per core here, 1 under an executor.
-        **options: anything else that `simulate` takes, such as `trials`, `seed` or `n_agents`.
+        progress: called now and then with (done, in all), in thousandths of a simulation. Not under
+            an executor.
+        **options: anything else that `simulate` takes, such as `trials`, `seed` or `n_agents`; loads are not
+            kept.
 
     Returns:
         One row for each pair. It is the same wherever it ran.
@@ -118,7 +122,7 @@ def sweep(
     options |= {"threads": 1 if threads is None and executor is not None else threads}
     jobs = [(settings[setting], named[strategy], warm_up, options) for setting, strategy in pairs]
     if executor is None:
-        outcomes = [_deviations(*job) for job in jobs]
+        outcomes = [_deviations(*job, _within(progress, n, len(jobs))) for n, job in enumerate(jobs)]
     else:
         futures = [executor.submit(_deviations, *job) for job in jobs]
         outcomes = [future.result() for future in futures]
@@ -128,6 +132,15 @@ def sweep(
             for (setting, strategy), (mean, spread, trials) in zip(pairs, outcomes, strict=True)
         ),
     )
+
+
+def _within(
+    progress: Callable[[int, int], object] | None, done: int, in_all: int
+) -> Callable[[int, int], object] | None:
+    """Progress of one simulation as part of all, in thousandths of one."""
+    if progress is None:
+        return None
+    return lambda now, steps: progress(done * _PARTS + now * _PARTS // steps, in_all * _PARTS)
 
 
 def _check(strategies: object, executor: object) -> None:
@@ -151,8 +164,10 @@ def _deviations(
     strategy: Strategy,
     warm_up: int,
     options: dict[str, Any],
+    progress: Callable[[int, int], object] | None = None,
 ) -> tuple[float, float, int]:
     """One simulation, wherever it runs: only its figures travel back."""
-    deviations = simulate(capacities, strategy, **options).after(warm_up).trial_deviations
+    result = trials_after(warm_up, capacities, strategy, keep_loads=False, progress=progress, **options)
+    deviations = result.trial_deviations
     spread = float(deviations.std(ddof=1)) if len(deviations) > 1 else 0.0
     return float(deviations.mean()), spread, len(deviations)

@@ -20,8 +20,14 @@ from safeguards.allocation import (
     simulate,
 )
 from safeguards.allocation.capacity_files import read_capacities
-from safeguards.allocation.evaluation import PAPER_STRATEGIES, WARM_UP
-from safeguards.cli._allocation import naming_options, number, progress_bar
+from safeguards.cli._allocation import (
+    PAPER_STRATEGIES,
+    WARM_UP,
+    naming_options,
+    number,
+    progress_bar,
+    spread,
+)
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PAPER_AGENTS = 1000
+_NAMED = 8
+"""Resources that are named in a headline."""
 _NAMES = ", ".join(STRATEGIES)
 
 
@@ -43,7 +51,9 @@ def command(
     capacities: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.csv", help="Capacities of your own: a line per step, a column per resource."
+            metavar="FILE.csv",
+            help="Capacities of your own: a line per step, a column per resource, names in the first line; "
+            "a column `time` or `step` is the time.",
         ),
     ] = None,
     strategy: Annotated[str, typer.Option(metavar="NAME|all", help=f"One of {_NAMES}.")] = "all",
@@ -130,8 +140,12 @@ class _Experiment:
     title: str
     setting: int | None
     as_printed: bool
-    capacities: "NDArray[np.float64]"
+    capacities: "dict[str, NDArray[np.float64]]"
     agents: int
+
+    @property
+    def steps(self) -> int:
+        return len(next(iter(self.capacities.values())))
 
     def published(self, result: SimulationResult, options: dict[str, Any]) -> float | None:
         """The paper's figure, if this is the paper's experiment."""
@@ -155,9 +169,10 @@ def _experiment(
     if path is not None:
         if setting is not None or is_printed:
             raise ConfigurationError("--capacities cannot be combined with --setting or --as-printed")
-        steps = read_capacities(path)
-        fitting = max(1, int(steps.sum(axis=1).min()) // max(units, 1)) if (steps >= 0).all() else 1
-        return _Experiment(path.name, None, False, steps, fitting if agents is None else agents)  # noqa: FBT003
+        columns = read_capacities(path)
+        least = float(sum(columns.values()).min())  # type: ignore[union-attr] # arrays, one at least
+        fitting = max(1, int(least) // max(units, 1)) if least < float("inf") else 1
+        return _Experiment(path.name, None, False, columns, fitting if agents is None else agents)  # noqa: FBT003
     number_of = 1 if setting is None else setting
     if number_of not in PUBLISHED_DEVIATIONS:
         raise ConfigurationError(
@@ -173,7 +188,8 @@ def _experiment(
     reading = {1: "", 2: ", as printed" if is_printed else ", corrected"}
     title = f"Experiment setting {number_of}{reading.get(number_of, reading[2])}"
     steps = experiment_setting(number_of, as_printed=is_printed, total=total)
-    return _Experiment(title, number_of, is_printed, steps, agents)
+    columns = {str(n): column for n, column in enumerate(steps.T, start=1)}
+    return _Experiment(title, number_of, is_printed, columns, agents)
 
 
 def _names(strategy: str) -> list[str]:
@@ -236,8 +252,9 @@ def _to_dict(
         "setting": experiment.setting,
         "as_printed": experiment.as_printed,
         "capacities": experiment.title,
-        "steps": len(experiment.capacities),
-        "resources": experiment.capacities.shape[1],
+        "steps": experiment.steps,
+        "resources": len(experiment.capacities),
+        "resource_names": list(experiment.capacities),
         **options,
         "warm_up": WARM_UP,
         "results": [
@@ -245,7 +262,7 @@ def _to_dict(
                 "strategy": result.strategy.name,
                 "parameters": asdict(result.strategy),
                 "average_deviation": result.average_deviation,
-                "standard_deviation": _spread(result),
+                "standard_deviation": spread(result),
                 "average_deviation_after_warm_up": s.average_deviation if (s := _settled(result)) else None,
                 "published": experiment.published(result, options),
             }
@@ -254,15 +271,13 @@ def _to_dict(
     }
 
 
-def _spread(result: SimulationResult) -> float | None:
-    deviations = result.trial_deviations
-    return float(deviations.std(ddof=1)) if len(deviations) > 1 else None
-
-
 def _print(experiment: _Experiment, results: list[SimulationResult], options: dict[str, Any]) -> None:
-    steps, resources = experiment.capacities.shape
+    names = list(experiment.capacities)
+    resources = f"{len(names)} resources"
+    if experiment.setting is None:
+        resources += f" ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
     title = (
-        f"{experiment.title}: {experiment.agents:,} agents, {resources} resources, {steps:,} steps, "
+        f"{experiment.title}: {experiment.agents:,} agents, {resources}, {experiment.steps:,} steps, "
         f"{options['trials']} trials, seed {options['seed']}{_conditions(options)}"
     )
     table = Table(box=box.SIMPLE, pad_edge=False)
@@ -274,8 +289,8 @@ def _print(experiment: _Experiment, results: list[SimulationResult], options: di
     if any(published):
         table.add_column("published\n(Table 1)", justify="right")
     for result, figure in zip(results, published, strict=True):
-        name, spread, settled = result.strategy.name, _spread(result), _settled(result)
-        cells = [number(result.average_deviation), "-" if spread is None else number(spread)]
+        name, off, settled = result.strategy.name, spread(result), _settled(result)
+        cells = [number(result.average_deviation), "-" if off is None else number(off)]
         cells.append("-" if settled is None else number(settled.average_deviation))
         cells += ["-" if figure is None else f"{figure:,.2f}"] if any(published) else []
         table.add_row(name, *cells, end_section=name == PAPER_STRATEGIES[-1])

@@ -10,7 +10,7 @@ use proptest::prelude::{Just, ProptestConfig, any, prop, prop_assert, prop_asser
 use proptest::strategy::Strategy as _;
 use safeguards_core::allocation::{
     Adaptive, Agents, AllocationError, Attitude, Attitudes, Capacities, Choice, Experiment, Galstyan,
-    LamLeung, Progress, Selector, Strategy, simulate,
+    LamLeung, Mixed, Progress, Selector, Strategy, simulate,
 };
 
 const PAPER: Adaptive =
@@ -118,15 +118,19 @@ proptest! {
     ) {
         let experiment = Experiment {
             agents, trials, seed, careless_fraction, task_units, task_steps,
-            observation_noise: noise, allow_scarcity: true, initial_attitudes: None,
+            observation_noise: noise, allow_scarcity: true, initial_attitudes: None, first_trial: 0,
         };
-        for strategy in strategies() {
+        let last = Experiment { trials: 1, first_trial: trials as u64 - 1, ..experiment.clone() };
+        let halves = Mixed::new(vec![(Strategy::Flow, 0.5), (Strategy::WinStay, 0.5)]);
+        for strategy in strategies().into_iter().chain([Strategy::Mixed(halves)]) {
             let loads = run(&strategy, &rows, resources, &experiment, 1);
             for row in loads.chunks(resources) {
                 prop_assert_eq!(row.iter().sum::<i64>(), i64::try_from(agents).unwrap() * i64::from(task_units));
                 prop_assert!(row.iter().all(|&load| load >= 0));
             }
             prop_assert_eq!(&loads, &run(&strategy, &rows, resources, &experiment, 3));
+            let of_last = run(&strategy, &rows, resources, &last, 1);
+            prop_assert_eq!(&loads[loads.len() - of_last.len()..], &of_last);
         }
     }
 }

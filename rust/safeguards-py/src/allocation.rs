@@ -1,5 +1,8 @@
 //! Allocation for Python: strategies, simulation, a population for one's own loop, the live selector.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use numpy::{PyArray1, PyArray3, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -69,6 +72,23 @@ impl PyStrategy {
         Self(core::Strategy::PreviousCapacity)
     }
 
+    /// A rule in Python: `start(n_agents, n_resources, seed)` makes the agents of a trial.
+    #[staticmethod]
+    fn custom(start: Py<PyAny>) -> Self {
+        let make = move |agents: usize, resources: usize, seed: u64| -> Box<dyn core::Choosers> {
+            Box::new(PyChoosers(Python::attach(|py| start.call1(py, (agents, resources, seed)).ok())))
+        };
+        Self(core::Strategy::Custom(core::Custom::new(Arc::new(make))))
+    }
+
+    /// Strategies side by side, each with its part of the agents.
+    #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "as arguments come from Python")]
+    fn mixed(strategies: Vec<PyRef<'_, Self>>, parts: Vec<f64>) -> Self {
+        let strategies = strategies.iter().map(|strategy| strategy.0.clone());
+        Self(core::Strategy::Mixed(core::Mixed::new(strategies.zip(parts).collect())))
+    }
+
     /// Refuses parameters that make no sense with this number of resources.
     fn check(&self, resources: usize) -> PyResult<()> {
         self.0.check(resources).map_err(refuse)
@@ -80,9 +100,42 @@ impl PyStrategy {
     }
 }
 
+/// Agents in Python: a function that takes all that is public and returns their choices. What goes wrong in
+/// it is kept there, and raised by the caller.
+struct PyChoosers(Option<Py<PyAny>>);
+
+impl core::Choosers for PyChoosers {
+    fn turn(
+        &mut self,
+        agents: Range<usize>,
+        public: core::Public<'_>,
+        outcome: Option<&[bool]>,
+        choices: &mut [u16],
+    ) -> bool {
+        let Some(turn) = &self.0 else { return false };
+        Python::attach(|py| {
+            let arguments = (
+                (agents.start, agents.end, public.step),
+                PyArray1::from_slice(py, public.capacities),
+                PyArray1::from_slice(py, public.loads),
+                PyArray1::from_slice(py, public.overloaded),
+                outcome.map(|outcome| PyArray1::from_slice(py, outcome)),
+                PyArray1::from_slice(py, choices),
+            );
+            let chosen = turn.call1(py, arguments).and_then(|found| column::<u16>(found.bind(py), "choices"));
+            let Ok(chosen) = chosen else { return false };
+            let fits = chosen.len() == choices.len();
+            if fits {
+                choices.copy_from_slice(&chosen);
+            }
+            fits
+        })
+    }
+}
+
 /// Runs all trials; the loads as an int64 array of shape (trials, T, Q).
 #[pyfunction]
-#[pyo3(signature = (strategy, capacities, *, n_agents, trials, seed, initial_attitudes, observation_noise,
+#[pyo3(signature = (strategy, capacities, *, n_agents, trials, first_trial, seed, initial_attitudes, observation_noise,
     careless_fraction, task_units, task_steps, allow_scarcity, threads, progress))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments, one for each field of the experiment")]
 pub(crate) fn simulate_allocation<'py>(
@@ -91,6 +144,7 @@ pub(crate) fn simulate_allocation<'py>(
     capacities: &Bound<'py, PyAny>,
     n_agents: usize,
     trials: usize,
+    first_trial: u64,
     seed: u64,
     initial_attitudes: Option<&Bound<'py, PyAny>>,
     observation_noise: f64,
@@ -108,6 +162,7 @@ pub(crate) fn simulate_allocation<'py>(
     let experiment = core::Experiment {
         agents: n_agents,
         trials,
+        first_trial,
         seed,
         observation_noise,
         careless_fraction,

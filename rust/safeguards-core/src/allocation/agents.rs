@@ -37,12 +37,14 @@ impl Agents {
             attitudes.check(per_agent, &[shape])?;
         }
         check_memory("the agents", agents as u128 * strategy.bytes_per_agent(resources) as u128)?;
+        let everybody = 0..agents;
         let setup = Setup {
             agents,
             resources,
             task_steps: 1,
             draws: Draws::new(seed, 0),
             initial_attitudes: initial_attitudes.map(|a| &a.values[..]),
+            cohorts: std::slice::from_ref(&everybody),
         };
         Ok(Self {
             board: Board::new(resources),

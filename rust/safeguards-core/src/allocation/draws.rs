@@ -35,6 +35,11 @@ impl Draws {
         Self { key: mix(mix(seed.wrapping_add(GOLDEN)).wrapping_add(trial.wrapping_mul(GOLDEN))) }
     }
 
+    /// The numbers of the k-th of several strategies; those of the first are the trial's own.
+    pub(crate) const fn part(self, k: u64) -> Self {
+        if k == 0 { self } else { Self { key: mix(self.key.wrapping_add(k.wrapping_mul(GOLDEN))) } }
+    }
+
     /// The numbers that all agents draw for one purpose at one step.
     pub(crate) const fn at(self, step: u32, purpose: Purpose) -> StepDraws {
         let when = ((step as u64) << 8) | purpose as u64;

@@ -22,7 +22,9 @@ pub use agents::Agents;
 pub use capacity::{Capacities, MAX_CAPACITY, MAX_RESOURCES};
 pub use selector::Selector;
 pub use simulation::{Attitudes, Experiment, Progress, simulate};
-pub use strategy::{Adaptive, Attitude, Choice, Galstyan, LamLeung, Strategy};
+pub use strategy::{
+    Adaptive, Attitude, Choice, Choosers, Custom, Galstyan, LamLeung, Mixed, Public, Start, Strategy,
+};
 
 use thiserror::Error;
 

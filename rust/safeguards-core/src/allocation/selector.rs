@@ -68,6 +68,11 @@ impl Selector {
         strategy.check(resources)?;
         #[expect(clippy::cast_precision_loss, reason = "compared with a range")]
         check_range("max_agents", "from 1 to 4,294,967,295", max_agents as f64, 1.0, 4_294_967_295.0)?;
+        if matches!(strategy, Strategy::Custom(_) | Strategy::Mixed(_)) {
+            return Err(AllocationError::Unsupported(
+                "strategy: custom and mixed strategies run in simulations; a selector takes one of the package",
+            ));
+        }
         if matches!(strategy, Strategy::Galstyan(_) | Strategy::PreviousCapacity) {
             return Err(AllocationError::Unsupported(
                 "strategy: this one must know all agents from the start, and a selector meets them one by one",
@@ -199,7 +204,8 @@ impl Public {
 
 impl Shard {
     fn new(strategy: &Strategy, resources: usize, draws: Draws) -> Self {
-        let setup = Setup { agents: 0, resources, task_steps: 1, draws, initial_attitudes: None };
+        let setup =
+            Setup { agents: 0, resources, task_steps: 1, draws, initial_attitudes: None, cohorts: &[] };
         Self {
             slots: HashMap::with_hasher(FixedState::default()),
             free: Vec::new(),

@@ -28,6 +28,8 @@ pub struct Experiment {
     pub agents: usize,
     /// Independent repetitions.
     pub trials: usize,
+    /// The number of the first one: a part of an experiment gives what the whole gives there.
+    pub first_trial: u64,
     /// Where all random numbers come from.
     pub seed: u64,
     /// Standard deviation of the published capacities, relative to the true ones.
@@ -49,6 +51,7 @@ impl Default for Experiment {
         Self {
             agents: 1000,
             trials: 100,
+            first_trial: 0,
             seed: 0,
             observation_noise: 0.0,
             careless_fraction: 0.0,
@@ -248,7 +251,9 @@ struct Trial {
 
 impl Trial {
     fn new(strategy: &Strategy, experiment: &Experiment, trial: usize, resources: usize) -> Self {
-        let draws = Draws::new(experiment.seed, trial as u64);
+        let draws = Draws::new(experiment.seed, experiment.first_trial.wrapping_add(trial as u64));
+        let cohorts = cohorts(experiment, resources);
+        let careful: Vec<_> = cohorts.iter().map(|cohort| cohort.careful.clone()).collect();
         let initial_attitudes = experiment.initial_attitudes.as_ref().map(|given| {
             let size = experiment.agents * strategy.attitudes(resources);
             if given.values.len() == size { &given.values[..] } else { &given.values[trial * size..][..size] }
@@ -259,6 +264,7 @@ impl Trial {
             task_steps: experiment.task_steps as usize,
             draws,
             initial_attitudes,
+            cohorts: &careful,
         };
         Self {
             draws,
@@ -267,7 +273,7 @@ impl Trial {
             board: Board::new(resources),
             population: strategy.populate(&setup),
             choices: vec![NONE; experiment.agents],
-            cohorts: cohorts(experiment, resources),
+            cohorts,
             counts: vec![0; resources],
             overloaded: vec![false; resources],
         }

@@ -1,16 +1,20 @@
 //! The strategies, each a population of agents held as flat arrays.
 
 mod adaptive;
+mod custom;
 mod flow;
 mod galstyan;
 mod lam_leung;
+mod mixed;
 mod previous_capacity;
 mod random;
 mod win_stay;
 
 pub use adaptive::{Adaptive, Attitude, Choice};
+pub use custom::{Choosers, Custom, Public, Start};
 pub use galstyan::Galstyan;
 pub use lam_leung::LamLeung;
+pub use mixed::Mixed;
 
 use std::ops::Range;
 
@@ -41,6 +45,10 @@ pub enum Strategy {
     Random,
     /// A centre that sets loads to the previous capacities.
     PreviousCapacity,
+    /// A rule from outside.
+    Custom(Custom),
+    /// Several strategies side by side.
+    Mixed(Mixed),
 }
 
 /// The agents of one trial. `plan` sees what is public, once a step; `choose` then moves a range of agents.
@@ -70,7 +78,8 @@ impl Strategy {
             Self::Adaptive(adaptive) => adaptive.check(),
             Self::LamLeung(lam_leung) => lam_leung.check(),
             Self::Galstyan(galstyan) => galstyan.check(resources),
-            Self::WinStay | Self::Flow | Self::Random | Self::PreviousCapacity => Ok(()),
+            Self::Mixed(mixed) => mixed.check(resources),
+            Self::WinStay | Self::Flow | Self::Random | Self::PreviousCapacity | Self::Custom(_) => Ok(()),
         }
     }
 
@@ -92,7 +101,8 @@ impl Strategy {
             Self::LamLeung(_) => 16 * resources,
             Self::Galstyan(galstyan) => galstyan.bytes_per_agent(resources),
             Self::WinStay => 5,
-            Self::Flow | Self::Random | Self::PreviousCapacity => 0,
+            Self::Mixed(mixed) => mixed.bytes_per_agent(resources),
+            Self::Flow | Self::Random | Self::PreviousCapacity | Self::Custom(_) => 0,
         }
     }
 
@@ -106,6 +116,8 @@ impl Strategy {
             Self::Flow => Box::new(flow::Agents::new(setup)),
             Self::Random => Box::new(random::Agents::new(setup)),
             Self::PreviousCapacity => Box::new(previous_capacity::Agents::new(setup)),
+            Self::Custom(custom) => Box::new(custom::Agents::new(custom, setup)),
+            Self::Mixed(mixed) => Box::new(mixed::Agents::new(mixed, setup)),
         }
     }
 }
@@ -119,6 +131,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) task_steps: usize,
     pub(crate) draws: Draws,
     pub(crate) initial_attitudes: Option<&'a [f64]>,
+    /// Those who follow the strategy, by the step in which they choose.
+    pub(crate) cohorts: &'a [Range<usize>],
 }
 
 /// Columns of agent state drawn or given at the start: column r of agent i is `columns[r][i]`.

@@ -1,4 +1,4 @@
-"""Writes the measured tables of docs/allocation.md: `python benches/allocation_tables.py [--trials 100]`.
+"""Writes the measured tables of docs/allocation.md: `python -m paper.tables [--trials 100]`.
 
 A table stands between `<!-- measured: NAME -->` and `<!-- end -->` and is replaced as a whole. The same seed
 gives the same digits on any machine; a test compares some of them.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from safeguards.allocation import PUBLISHED_DEVIATIONS, evaluation
-from safeguards.allocation.evaluation import (
+from paper import evaluation
+from paper.evaluation import (
     ALL_STRATEGIES,
     CONDITIONS,
     LIVE_STRATEGIES,
@@ -21,26 +21,29 @@ from safeguards.allocation.evaluation import (
     SETTINGS,
     VARIANTS,
 )
+from safeguards.allocation import PUBLISHED_DEVIATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from safeguards.allocation.evaluation import Measured
+    from paper.evaluation import Measured
 
-    Measurements = Mapping[tuple, Measured]
+    Measurements = Mapping[tuple[Any, ...], Measured]
 
-PAGE = Path(__file__).parents[1] / "docs" / "allocation.md"
+PAGE = Path(__file__).parents[2] / "docs" / "allocation.md"
 SECTIONS = {"table 1", "as printed", "variant", "beyond", "condition", "agents", "resources"}
 SHARED = (*SETTINGS, "random walk", "step change")
 
 
 def digits(value: float) -> str:
+    """A deviation as the page shows it."""
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
+    """A table; the first columns are words, the others numbers."""
     rule = ["---"] * words + ["---:"] * (len(head) - words)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
 
@@ -153,6 +156,7 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def main() -> None:
+    """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=100)
     trials = parser.parse_args().trials

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from paper.evaluation import ADJUSTING_RATES, SCALING_FACTORS, Measured
 from safeguards.allocation import SimulationResult
-from safeguards.allocation.evaluation import ADJUSTING_RATES, SCALING_FACTORS, Measured
 from safeguards.cli._allocation import number
 
 __all__ = ["Measurements", "Report", "slashes"]
@@ -20,6 +20,11 @@ class Report:
     measured: Measurements
     trials: int
     seed: int
+
+    @property
+    def largest(self) -> int:
+        """Most agents in the section on scale."""
+        return max(int(key[1]) for key in self.measured if key[0] == "agents")
 
     def deviation(self, *key: Any) -> str:
         """Average deviation over all steps, as text."""

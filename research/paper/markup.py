@@ -106,9 +106,11 @@ _STYLE = """
 html { scroll-behavior: smooth; scroll-padding-top: 1rem; }
 body { margin: 0; background: var(--ground); color: var(--ink);
   font: 17px/1.6 Charter, "Bitstream Charter", "Iowan Old Style", Georgia, serif; }
-.frame { display: grid; grid-template-columns: 15rem minmax(0, 60rem); gap: 3rem; max-width: 82rem;
-  margin: 0 auto; padding: 3rem 1.5rem 6rem; }
-nav { position: sticky; top: 2rem; align-self: start; font: 14px/1.45 system-ui, sans-serif; }
+.frame { display: grid; grid-template-columns: 15rem minmax(0, 60rem); grid-template-rows: auto 1fr;
+  column-gap: 3rem; max-width: 82rem; margin: 0 auto; padding: 3rem 1.5rem 6rem; }
+header, main { grid-column: 2; }
+nav { grid-column: 1; grid-row: 1 / span 2; position: sticky; top: 2rem;
+  align-self: start; font: 14px/1.45 system-ui, sans-serif; }
 nav ol { list-style: none; margin: 0; padding: 0; border-left: 1px solid var(--line); }
 nav li { padding: .25rem 0 .25rem 1rem; }
 a { color: var(--accent); text-decoration-thickness: 1px; text-underline-offset: .15em; }
@@ -152,10 +154,12 @@ _PAGE = Template("""<!doctype html>
 </head>
 <body>
 <div class="frame">
-<nav aria-label="Contents"><ol>$contents</ol></nav>
-<main>
+<header>
 <h1>$title</h1>
 <div class="lead">$lead</div>
+</header>
+<nav aria-label="Contents"><ol>$contents</ol></nav>
+<main>
 $sections
 </main>
 </div>

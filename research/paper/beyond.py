@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterable
 
-from safeguards.allocation.evaluation import (
+from paper.evaluation import (
     ALL_STRATEGIES,
     CONDITIONS,
     LIVE_STRATEGIES,
@@ -11,9 +11,9 @@ from safeguards.allocation.evaluation import (
     WARM_UP,
     Measured,
 )
+from paper.markup import Section, figure, grid, paragraphs, table
+from paper.report import Report
 from safeguards.allocation.plots import plot_deviations, plot_loads, svg
-from safeguards.cli._page import Section, figure, grid, paragraphs, table
-from safeguards.cli._paper_report import Report
 
 __all__ = ["beyond", "conditions", "scale"]
 
@@ -81,7 +81,7 @@ def beyond(report: Report) -> Section:
 def _beyond_figure(report: Report, name: str, column: object) -> str:
     where = f"setting {column}" if column in SETTINGS else f"one {column}"
     anchor = f"beyond-{name}-{str(column).replace(' ', '-')}"
-    drawn = plot_loads(report.loads("beyond", column, name))
+    drawn = plot_loads(report.loads("beyond", column, name), resources=(0, 1))
     return figure(svg(drawn, prefix=anchor), f"Resource load using {name}, {where}.", name=anchor)
 
 

@@ -1,7 +1,7 @@
 """The whole evaluation of She & Leung 2009, and what lies beyond it, as one plan of simulations.
 
 A plan is data: which simulations, under which keys. `run` carries it out and returns what was measured; how
-it is shown is the business of the caller (`safeguards paper` makes a page of it). Nothing here is fitted to
+it is shown is the business of the caller (`python -m paper` makes a page of it). Nothing here is fitted to
 what was published.
 """
 
@@ -27,6 +27,7 @@ from safeguards.allocation.strategies import (
     Strategy,
     WinStayStrategy,
 )
+from safeguards.cli._allocation import PAPER_STRATEGIES, WARM_UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -57,7 +58,6 @@ __all__ = [
 ]
 
 SETTINGS: Final = (1, 2, 3)
-PAPER_STRATEGIES: Final = ("adaptive", "lam-leung", "galstyan")
 ADJUSTING_RATES: Final = tuple(n / 100 for n in range(1, 11))
 SCALING_FACTORS: Final = tuple(float(f) for f in range(2, 11))
 VARIANTS: Final[tuple[tuple[Literal["max", "roulette"], Literal["resource", "agent"]], ...]] = (
@@ -67,9 +67,6 @@ VARIANTS: Final[tuple[tuple[Literal["max", "roulette"], Literal["resource", "age
     ("roulette", "agent"),
 )
 """Readings of how an agent of the adaptive strategy chooses, and of what it has an attitude for."""
-WARM_UP: Final = 20
-"""First steps that the second figure of every simulation leaves out: agents start with no knowledge."""
-
 CONDITIONS: Final[Mapping[str, tuple[float, ...]]] = {
     "observation_noise": (0.0, 0.01, 0.02, 0.05, 0.1),
     "careless_fraction": (0.0, 0.1, 0.2, 0.3),
@@ -115,7 +112,13 @@ class Simulation:
         seed = options.pop("seed", 0)
         results = [
             simulate(
-                c, self.strategy, seed=seed + n, threads=threads, progress=self._part(n, progress), **options
+                c,
+                self.strategy,
+                seed=seed + n,
+                threads=threads,
+                progress=self._part(n, progress),
+                keep_loads=self.keep,
+                **options,
             )
             for n, c in enumerate(self.capacities)
         ]
@@ -157,7 +160,7 @@ def _measure(results: list[SimulationResult], *, keep: bool) -> Measured:
 
     deviations = np.concatenate([result.trial_deviations for result in results])
     settled = [result.after(min(WARM_UP, len(result.capacities) - 1)).average_deviation for result in results]
-    of_mean = [float(((r.loads.mean(axis=0) - r.capacities) ** 2).mean()) for r in results]
+    of_mean = [float(((r.mean_loads - r.capacities) ** 2).mean()) for r in results]
     return Measured(
         average_deviation=float(deviations.mean()),
         standard_deviation=float(deviations.std(ddof=1)) if len(deviations) > 1 else 0.0,

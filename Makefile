@@ -18,13 +18,15 @@ PYTEST     := $(BIN)/pytest --numprocesses auto --maxprocesses 8
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
+QUIETLY := tests/quietly.sh
 $(BIN)/maturin:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip 'maturin>=1.9.4,<2'
+	@$(QUIETLY) "[1/3] a virtual environment in $(VENV), with the build tool" sh -c \
+		"$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --upgrade pip 'maturin>=1.9.4,<2'"
 
 # The wheel, in release mode, with the `cli` extra: what a user installs.
 $(VENV)/.run: $(BIN)/maturin $(NATIVE)
-	$(MATURIN) develop --release --quiet --extras cli
+	@$(QUIETLY) "[2/3] building the Rust core and installing it there (a minute or two)" \
+		env $(MATURIN) develop --release --quiet --extras cli
 	@touch $@
 
 # Everything that the tests and the linters need on top.
@@ -35,6 +37,7 @@ $(VENV)/.dev: $(BIN)/maturin $(NATIVE)
 
 .PHONY: run
 run: $(VENV)/.run ## Replay an hour of a real LLM service through budgets and rate limits
+	@echo "[3/3] safeguards replay" >&2
 	@$(BIN)/safeguards replay
 
 .PHONY: demo

@@ -34,26 +34,36 @@ RECORDS = {
     "agents of an LLM service": (lambda: normalised(m_large(), 336), at_least(75, "%")),
     "tweets": (lambda: normalised(nab_tweets(), 600), at_least(60, "%")),
 }
-POLICIES = (
-    "reallocated",
-    "reallocated, as it comes",
-    "reallocated every 10 minutes",
-    "reallocated without reserve",
-    "hindsight",
-)
+POLICIES = ("reallocated", "reallocated without reserve", "no agent budgets", "hindsight")
+WAYS: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "by priority": {"order": "by priority"},
+    "every 10 minutes": {"interval": 600},
+}
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", RECORDS)
-def bench_quality(benchmark: BenchmarkFixture, record: Record, name: str, *, is_quick: bool) -> None:
+def bench_quality(
+    benchmark: BenchmarkFixture, record: Record, name: str, way: str, *, is_quick: bool
+) -> None:
     read, bar = RECORDS[name]
     demand, seeds = read(), range(1 if is_quick else SEEDS)
     results = benchmark.pedantic(
-        lambda: [backtest_reallocation(demand, seed=seed) for seed in seeds], rounds=1
+        lambda: [
+            backtest_reallocation(demand, seed=seed, priorities="random", **WAYS[way]) for seed in seeds
+        ],
+        rounds=1,
     )
     for policy in POLICIES:
         avoided = [100 * result.row(policy).avoided_share for result in results]
-        of = bar if policy == "reallocated" else "%"
-        record(f"{name}: avoided, {policy}", avoided, of, "of the exhaustions under static priority shares")
+        of = bar if (policy, way) == ("reallocated", "by priority") else "%"
+        record(
+            f"{name}, {way}: avoided, {policy}",
+            avoided,
+            of,
+            "of the exhaustions under static priority shares",
+        )
 
 
 def pool_of(agents: int, clock: ManualClock) -> tuple[BudgetCoordinator, list[str]]:

@@ -57,5 +57,5 @@ def hindsight() -> Figure:
 
 
 if __name__ == "__main__":
-    write(plot_allocation(a_team()), "cost_benefit")
+    write(plot_allocation(a_team(), title="What a unit of money is worth where it went"), "cost_benefit")
     write(hindsight(), "cost_benefit_volumes")

@@ -8,6 +8,6 @@ from safeguards.backtest.reallocation import backtest_reallocation
 from yardsticks.recorded import m_large, normalised
 
 if __name__ == "__main__":
-    result = backtest_reallocation(normalised(m_large(), 336))
+    result = backtest_reallocation(normalised(m_large(), 336), priorities="random")
     write(plot_policies(result), "reallocation")
     write(plot_hours(result), "reallocation_hours")

@@ -138,9 +138,7 @@ def test_everything_is_told_in_plain_values(on_tweets):
     assert told["pools"] == 10
     assert [row["policy"] for row in told["rows"]] == list(on_tweets.sizes)
     assert all(math.isfinite(value) for row in told["rows"] for value in list(row.values())[1:])
-    assert told["verdict"] == (
-        "predictive leaves 21% less demand unmet than the step rule at the same mean budget"
-    )
+    assert told["verdict"] == (on_tweets.comparison.sentence("demand unmet"))
 
 
 def test_pictures(on_tweets, tmp_path):
@@ -163,9 +161,12 @@ def test_mistakes_are_named(on_tweets):
     for options, message in (
         ({"warm_up_hours": 0}, "warm_up_hours must be from 1 to 1,319, not 0"),
         ({"warm_up_hours": 1320}, "warm_up_hours must be from 1 to 1,319, not 1,320"),
-        ({"least_active": 2}, "least_active must be from 0 to 1"),
-        ({"least_active": 1.0}, "least_active is 1.0"),
-        ({"utilization_target": 0}, "utilization_target must be"),
+        ({"min_activity": 2}, "min_activity must be from 0 to 1"),
+        (
+            {"min_activity": 1.0},
+            "min_activity is 1: before and after hour 168 no agent is so active; the most",
+        ),
+        ({"target": 0}, "target must be"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             backtest_pool_size(demand, **options)

@@ -60,7 +60,7 @@ def test_the_two_baselines_are_those_of_the_definition():
     result = backtest_rl(recorded.m_large())
     demand = result.demand.cost[:, 168:]
     budgets, used = np.full(len(demand), 1.4), np.full(len(demand), 0.7)
-    rewards = {"nothing": [], "step": []}
+    rewards = {"static": [], "step": []}
     for wanted in demand.T:
         for name, seen in rewards.items():
             before = budgets if name == "step" else np.full(len(demand), 1.4)
@@ -73,7 +73,7 @@ def test_the_two_baselines_are_those_of_the_definition():
     for name, values in rewards.items():
         assert result.row(name).reward == pytest.approx(np.mean(values))
     assert len(demand) == 57
-    assert result.row("nothing").reward == pytest.approx(4.9195, abs=1e-3)
+    assert result.row("static").reward == pytest.approx(4.9195, abs=1e-3)
 
 
 def test_the_clairvoyant_is_best_and_keeps_to_the_largest_change():
@@ -90,11 +90,11 @@ def test_no_policy_but_one_sees_what_comes():
     cost = demand.cost.copy()
     cost[:, 250:] = np.random.default_rng(0).permuted(cost[:, 250:], axis=1)
     one, two = backtest_rl(demand), backtest_rl(Demand(demand.agents, cost))
-    for name in ("nothing", "step", "learned", "gated"):
+    for name in ("static", "step", "learned", "gated"):
         np.testing.assert_array_equal(
             one.budgets[name][:, : 250 - 168 + 1], two.budgets[name][:, : 250 - 168 + 1]
         )
-        if name != "nothing":
+        if name != "static":
             assert (one.budgets[name] != two.budgets[name]).any()
 
 
@@ -109,7 +109,7 @@ def test_the_unit_of_money_does_not_matter():
 def test_a_gate_that_stays_shut():
     result = backtest_rl(begun(recorded.nab_tweets(), 336), reward=RewardWeights(0.0, 0.0, 0.0, 0.0))
     assert not result.learned.is_in_force
-    assert result.verdict.endswith("the gate stays shut, so the step rule is in force")
+    assert result.notes[-1].endswith("is shut: the step rule is in force")
     np.testing.assert_array_equal(result.budgets["gated"], result.budgets["step"])
     assert [row.closed_share for row in result.rows] == [0.0] * 5
 
@@ -119,7 +119,7 @@ def test_plain_values_and_pictures(tmp_path):
     result = backtest_rl(begun(recorded.nab_tweets(), 336))
     told = result.to_dict()
     assert (told["kind"], told["agents"], told["hours"], told["training_hours"]) == ("rl", 10, 336, 168)
-    assert [row["policy"] for row in told["rows"]] == ["nothing", "step", "learned", "gated", "clairvoyant"]
+    assert [row["policy"] for row in told["rows"]] == ["static", "step", "learned", "gated", "clairvoyant"]
     paths = result.plot(tmp_path)
     assert [path.name for path in paths] == ["rl-policies.png", "rl-agent.png", "rl-policy.png"]
     assert all(path.stat().st_size > 5000 for path in paths)

@@ -7,8 +7,10 @@
 
 from safeguards._later import later
 from safeguards.backtest._base import Backtest
+from safeguards.backtest._compare import Comparison
+from safeguards.backtest._engine import Seen
 from safeguards.backtest.demand import Demand
 
-__all__ = ["Backtest", "Demand"]
+__all__ = ["Backtest", "Comparison", "Demand", "Seen"]
 
 __getattr__, __dir__ = later(__name__)

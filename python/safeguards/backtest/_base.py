@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from safeguards.backtest._compare import Comparison
+
 Row = TypeVar("Row")
 
 
@@ -24,12 +26,20 @@ class Backtest(ABC, Generic[Row]):
 
     Attributes:
         kind: what was tested, as `safeguards backtest` names it.
+        loses: what a policy loses, in words: "demand unmet".
+        columns: what the columns of the rows mean: heading and explanation by the name of their field.
         rows: a dataclass for each policy, which its first field names; a `..._share` or `..._rate` is a share
             of 1.
+        comparison: the policies by what they lose, and ours against the best of the others.
+        notes: what was left out, and what was assumed.
     """
 
     kind: ClassVar[str]
+    loses: ClassVar[str]
+    columns: ClassVar[Mapping[str, tuple[str, str]]]
     rows: list[Row]
+    comparison: Comparison
+    notes: tuple[str, ...]
 
     def row(self, name: str) -> Row:
         """The row of one policy.
@@ -43,14 +53,22 @@ class Backtest(ABC, Generic[Row]):
         return named[name]
 
     @property
-    @abstractmethod
     def verdict(self) -> str:
-        """What it comes to, in one sentence."""
+        """The best policy on this record, ours or not, and by how much: one sentence."""
+        return self.comparison.sentence(self.loses)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the hours as plain values, ready for JSON."""
         rows = [asdict(row) for row in self.rows]  # type: ignore[call-overload] # each is a dataclass
-        return {"kind": self.kind, **self._facts(), "rows": rows, "verdict": self.verdict}
+        compared = {name: value for name, value in asdict(self.comparison).items() if name != "losses"}
+        return {
+            "kind": self.kind,
+            **self._facts(),
+            "rows": rows,
+            "comparison": {**compared, "may_be_chance": self.comparison.may_be_chance},
+            "notes": list(self.notes),
+            "verdict": self.verdict,
+        }
 
     def plot(self, directory: Path) -> list[Path]:
         """Writes pictures into a directory that exists, and returns their files.

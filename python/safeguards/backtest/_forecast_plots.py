@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from safeguards._extras import require
-from safeguards._figures import COLOURS, INK, dress, new_axes
+from safeguards._figures import COLOURS, INK, add_legend, dress, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,38 +31,66 @@ def plot_errors(result: ForecastBacktest) -> Figure:
     axes.bar_label(bars, fmt="%.2f", padding=3, color=INK)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.1)
+    axes.set_xlabel("Mean error of an hour; less is better")
     axes.axvline(1, color=INK, linewidth=0.8, linestyle="--")
     return figure
 
 
 def plot_days(result: ForecastBacktest) -> Figure:
-    """The agents that need most: what was foreseen, and what came."""
+    """What was foreseen, and what came: of agents with much need and with little."""
     require("matplotlib", "plot")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
-    most = result.actual.sum(axis=0).argsort()[::-1][:_SHOWN].tolist()
+    figure = Figure(figsize=(7.2, 5.0), layout="constrained")
+    by_need = result.actual.sum(axis=0).argsort()[::-1]
+    shown = by_need[:: -(-len(by_need) // _SHOWN)].tolist()
     days = result.origins / 24
-    columns = 2 if len(most) > 1 else 1
-    grid = figure.subplots((len(most) + columns - 1) // columns, columns, squeeze=False).ravel()
-    for axes, agent in zip(grid, most, strict=False):
+    columns = 2 if len(shown) > 1 else 1
+    grid = figure.subplots((len(shown) + columns - 1) // columns, columns, squeeze=False).ravel()
+    for axes, agent in zip(grid, shown, strict=False):
         lower, upper = result.lower[:, agent], result.upper[:, agent]
-        axes.fill_between(days, lower, upper, color=COLOURS[0], alpha=0.2, linewidth=0, label="interval")
+        axes.fill_between(
+            days, lower, upper, color=COLOURS[0], alpha=0.2, linewidth=0, label=f"{result.level:.0%} interval"
+        )
         axes.plot(days, result.predicted[:, agent], color=COLOURS[0], label="foreseen")
         axes.plot(days, result.actual[:, agent], color=INK, marker=".", linestyle="--", label="came")
-        dress(axes, result.agents[agent])
+        dress(axes)
+        axes.set_title(_with_worst_miss(result, agent), loc="left", fontsize=9, color=INK)
         axes.set_ylim(bottom=0)
-    for axes in grid[len(most) :]:
+    for axes in grid[-columns:]:
+        axes.set_xlabel("Day of the record")
+    for axes in grid[len(shown) :]:
         axes.set_axis_off()
-    grid[0].legend(frameon=False, labelcolor=INK, fontsize=8)
-    figure.supxlabel("Day", color=INK, fontsize=10)
-    figure.supylabel(f"Need of {result.horizon} hours", color=INK, fontsize=10)
+    lines, words = grid[0].get_legend_handles_labels()
+    figure.legend(
+        lines, words, frameon=False, labelcolor=INK, fontsize=9, ncols=3, loc="outside lower center"
+    )
+    figure.suptitle(
+        f"Need of {result.horizon} hours, foreseen and come: agents from most need to least",
+        x=0.01,
+        ha="left",
+        fontsize=11,
+        color=INK,
+    )
+    figure.supylabel(f"Need of {result.horizon} hours, in the unit of the record", color=INK, fontsize=10)
     return figure
+
+
+def _with_worst_miss(result: ForecastBacktest, agent: int) -> str:
+    """An agent's name, and how far its worst day was from the forecast."""
+    import numpy as np
+
+    came, foreseen = result.actual[:, agent], result.predicted[:, agent]
+    times = np.divide(came, foreseen, out=np.ones_like(came), where=foreseen > 0)
+    worst = int(np.argmax(np.abs(np.log(np.maximum(times, 1e-9)))))
+    return f"{result.agents[agent]}: worst day {times[worst]:.1f} times the forecast"
 
 
 def plot_reliability(result: ForecastBacktest) -> Figure:
     """Confidence against how often it came true."""
-    figure, axes = new_axes("Does confidence come true?", size=(4.2, 4.0))
+    from matplotlib.lines import Line2D
+
+    figure, axes = new_axes("Does confidence come true?", size=(6.6, 4.0))
     bins = result.reliability()
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle="--")
     sizes = [12 + 240 * count / result.confidence.size for _, _, count in bins]
@@ -73,4 +101,11 @@ def plot_reliability(result: ForecastBacktest) -> Figure:
     axes.set_ylabel("Share of windows for which it was")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
+    least, most = min(count for _, _, count in bins), max(count for _, _, count in bins)
+    handles = [
+        Line2D([], [], color=COLOURS[0], marker="o", linestyle="", markersize=7),
+        Line2D([], [], color=INK, linewidth=0.8, linestyle="--"),
+    ]
+    windows = f"{least:,} windows" if least == most else f"{least:,} to {most:,} windows, by its size"
+    add_legend(axes, columns=1, entries=(handles, [f"a tenth of confidence:\n{windows}", "as often as said"]))
     return figure

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_day", "plot_rules"]
 
-_COLOUR_OF = {"none": COLOURS[1], "even": COLOURS[2], "forecast": COLOURS[0]}
+_COLOUR_OF = {"none": COLOURS[1], "static": COLOURS[3], "even": COLOURS[2], "forecast": COLOURS[0]}
 
 
 def plot_rules(backtest: PacingBacktest) -> Figure:
@@ -40,7 +40,7 @@ def plot_rules(backtest: PacingBacktest) -> Figure:
         axis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_xlabel("Share of days")
     axes.set_ylabel("Utility, share of hindsight")
-    add_legend(axes, columns=3)
+    add_legend(axes, columns=2)
     return figure
 
 
@@ -77,6 +77,6 @@ def plot_day(backtest: PacingBacktest, day: int | None = None) -> Figure:
     axes.set_xticks(range(0, 25, 4), [f"{hour}:00" for hour in range(0, 25, 4)])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Hour of the day")
-    axes.set_ylabel("USD a slot")
+    axes.set_ylabel("Cost of a slot, in the unit of the record")
     add_legend(axes, columns=3)
     return figure

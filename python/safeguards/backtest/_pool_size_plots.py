@@ -22,6 +22,8 @@ _SHOWN_HOURS = 168
 def plot_policies(backtest: PoolSizeBacktest) -> Figure:
     """Unmet demand of each policy at the same mean budget: a bar is the mean over pools, a dot is a pool."""
     import numpy as np
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     figure, axes = new_axes("Demand left unmet at the same mean budget, per pool and in the mean")
     order = sorted(backtest.rows, key=lambda row: -row.unmet_share)
@@ -37,13 +39,21 @@ def plot_policies(backtest: PoolSizeBacktest) -> Figure:
         )
         axes.annotate(
             f"{row.unmet_share:.1%}",
-            (1.01, place),
-            xycoords=("axes fraction", "data"),
+            (row.unmet_share, place + 0.44),
+            (3, 0),
+            textcoords="offset points",
             va="center",
-            fontsize=9,
+            fontsize=8,
             color=INK,
         )
     axes.set_yticks(range(len(order)), [row.policy for row in order])
+    entries = [
+        Patch(color=COLOURS[0], alpha=0.55),
+        Patch(color=COLOURS[4], alpha=0.55),
+        Line2D([], [], color=INK, marker=".", linestyle="", markersize=4),
+    ]
+    words = ["ours, mean of pools", "others, mean of pools", "one pool"]
+    add_legend(axes, columns=3, entries=(entries, words))
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_xlabel("Share of demand that did not fit")

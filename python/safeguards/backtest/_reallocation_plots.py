@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_hours", "plot_policies"]
 
-_BASELINE, _OURS = "static priority shares", "reallocated, as it comes"
+_BASELINE, _OURS = "static priority shares", "reallocated"
 _SHORT = 1e-12
 
 
 def plot_policies(backtest: ReallocationBacktest) -> Figure:
     """How often agents ran out, and how much demand was unmet, under each policy."""
-    figure, axes = new_axes("Exhausted agent-hours and unmet demand")
+    figure, axes = new_axes(
+        "Agent-hours that ran out, and demand that was refused",
+        size=(7.2, 0.62 * len(backtest.rows) + 1.2),
+    )
     places = range(len(backtest.rows))
     for offset, column, colour, label in (
         (-0.19, "exhausted_share", COLOURS[0], "agent-hours exhausted"),
@@ -43,6 +46,8 @@ def plot_policies(backtest: ReallocationBacktest) -> Figure:
     axes.set_yticks(places, [row.policy for row in backtest.rows])
     axes.invert_yaxis()
     axes.set_xlim(left=0)
+    axes.margins(x=0.12)
+    axes.set_xlabel("Share")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.grid(visible=False, axis="y")
     add_legend(axes, columns=2)

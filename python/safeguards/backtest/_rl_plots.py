@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["plot_agent", "plot_policies", "plot_policy"]
 
 _SHOWN_HOURS = 168
+_ZERO = 1e-9
 
 
 def plot_policies(backtest: RlBacktest) -> Figure:
-    """How much of the gap between doing nothing and the clairvoyant each policy closes."""
-    figure, axes = new_axes("Share of the gap between doing nothing and knowing all demand that is closed")
+    """How much of the gap between static budgets and the clairvoyant each policy closes."""
+    figure, axes = new_axes("How far each comes from static budgets (0%) to hindsight (100%)")
     shown = [row for row in backtest.rows if row.policy in {"step", "learned", "clairvoyant"}]
     for place, row in enumerate(shown):
         colour = COLOURS[0] if row.policy == "learned" else COLOURS[4]
@@ -68,7 +69,7 @@ def plot_agent(backtest: RlBacktest, agent: str | None = None) -> Figure:
     axes.set_xlim(0, days[-1])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Day")
-    axes.set_ylabel("Mean hours of the training")
+    axes.set_ylabel("In units of the agent's\nmean hour while learning")
     add_legend(axes, columns=3)
     return figure
 
@@ -94,8 +95,10 @@ def plot_policy(policy: BudgetPolicy, kind: int = 0) -> Figure:
     axes.set_xticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"])
     axes.set_yticks([0.05, 0.1, 0.25, 0.5, 1], ["5%", "10%", "25%", "50%", "100%"])
     axes.minorticks_off()
-    axes.set_xlabel("Budget / need")
-    axes.set_ylabel("Forecast / the day's peak")
+    axes.set_xlabel("Budget over forecast need")
+    axes.set_ylabel("Forecast need over the day's peak")
     bar = figure.colorbar(mesh, ax=axes)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:+.0%}")
+    bar.set_label("Change of the budget\n(brown lowers it, purple raises it)", color=INK, fontsize=9)
+    bar.ax.tick_params(colors=INK)
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:+.0%}" if abs(value) > _ZERO else "0%")
     return figure

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import forecast_usage
 from safeguards._values.arguments import instance
-from safeguards._values.numbers import number, share, whole
+from safeguards._values.numbers import MAX_SEED, number, share, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest._compare import Comparison, compare
+from safeguards.backtest._engine import own_policies
+from safeguards.backtest._part import named, take_part
 from safeguards.backtest.demand import Demand
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from matplotlib.figure import Figure
@@ -75,6 +78,8 @@ class ForecastBacktest(Backtest[ForecastRow]):
         level: share of windows that the interval was to hold.
         margin: the confidence was that of need of at most `margin` times the forecast.
         rows: one for each policy, the best first.
+        comparison: the policies by `mase`.
+        notes: what was left out, and what was assumed.
         origins: hours after which the forecasts were made.
         actual: float64 (origins, agents): the windows' totals.
         predicted: float64 (origins, agents): the learner's medians.
@@ -84,6 +89,16 @@ class ForecastBacktest(Backtest[ForecastRow]):
     """
 
     kind: ClassVar[str] = "forecast"
+    loses: ClassVar[str] = "error"
+    columns: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "policy": ("policy", ""),
+        "mase": ("error", "of an hour, in units of its usual change from day to day (MASE)"),
+        "mase_ratio": ("of yesterday's", "the same over that of repeating yesterday; below 1 is better"),
+        "total_error": ("of totals", "error of a window's total over the mean total"),
+        "covered_share": ("in interval", "share of windows whose total was within the interval"),
+        "calibration_error": ("calibration", "mean distance of confidence from how often it came true"),
+        "hours": ("hours", "hours that were forecast, over all agents"),
+    }
 
     agents: tuple[str, ...]
     left_out: int
@@ -92,6 +107,8 @@ class ForecastBacktest(Backtest[ForecastRow]):
     level: float
     margin: float
     rows: list[ForecastRow]
+    comparison: Comparison
+    notes: tuple[str, ...]
     origins: NDArray[np.int64] = field(repr=False)
     actual: Floats = field(repr=False)
     predicted: Floats = field(repr=False)
@@ -102,20 +119,6 @@ class ForecastBacktest(Backtest[ForecastRow]):
     def reliability(self) -> list[tuple[float, float, int]]:
         """For each bin of confidence that has windows: mean confidence, share that came true, windows."""
         return _reliability(self.confidence, self.actual <= self.margin * self.predicted)
-
-    @property
-    def verdict(self) -> str:
-        """What it comes to, in one sentence."""
-        learner, best_rule = self.row(LEARNER), next(row for row in self.rows if row.policy != LEARNER)
-        held = f"its {self.level:.0%} interval held {learner.covered_share:.0%}"
-        if best_rule.mase == 0:
-            return f"the best simple rule ({best_rule.policy}) makes no error at all; {held}"
-        side = "smaller" if learner.mase <= best_rule.mase else "larger"
-        change = abs(1 - learner.mase / best_rule.mase)
-        return (
-            f"the pattern learner's errors are {change:.0%} {side} than those of the best simple rule "
-            f"({best_rule.policy}); {held}"
-        )
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -152,10 +155,12 @@ def backtest_forecast(
     horizon: int = 24,
     lead: int = 0,
     window_days: int = 14,
-    min_activity: float = 0.3,
+    min_activity: float | None = None,
     level: float = 0.8,
     margin: float = 1.2,
     threads: int = 0,
+    seed: int = 0,
+    policies: Mapping[str, Rule] | None = None,
 ) -> ForecastBacktest:
     """Forecasts every day of a recorded demand from what was known before it.
 
@@ -167,11 +172,15 @@ def backtest_forecast(
         horizon: hours of a window.
         lead: hours between what is known and the window.
         window_days: days of history that each forecast may use.
-        min_activity: only agents that need something in more than this share of the hours of each half. The
-            error of one that hardly ever does means nothing in units of its usual change.
+        min_activity: only agents that need something in more than this share of the hours of each half: the
+            error of one that hardly ever does means nothing in units of its usual change. 0.3 if not given,
+            but if nobody is so active, all take part that ever need something.
         level: share of windows that the interval is to hold.
         margin: confidence is that of need of at most `margin` times the forecast.
         threads: threads of the forecasts; 0 for one per core. The result does not depend on it.
+        seed: of the resamples of the verdict.
+        policies: your own by name: `policy(past, ahead)` is given the hours before, (agents, hours), and
+            which hours are asked for, from 0 for the next one; it returns (agents, len(ahead)).
 
     Raises:
         ConfigurationError: there are too few hours or agents, or an argument makes no sense.
@@ -194,8 +203,10 @@ def backtest_forecast(
             f"{demand.hours} hours are too few: half of them must be a day at least, and the window of "
             f"{lead} + {horizon} hours must fit behind it"
         )
-    agents, cost = _active(demand, min_activity)
+    part = take_part(demand.cost, demand.hours // 2, min_activity)
+    agents, cost = named(demand.agents, part.is_in), np.ascontiguousarray(demand.cost[part.is_in])
     rules = _rules()
+    rules |= own_policies(policies, (LEARNER, *rules))
     errors: dict[str, list[Floats]] = {name: [] for name in (LEARNER, *rules)}
     totals: dict[str, list[Floats]] = {name: [] for name in (LEARNER, *rules)}
     found: dict[str, list[Floats]] = {
@@ -215,7 +226,7 @@ def backtest_forecast(
         )
         scale = _usual_change(past)
         for name, rule in rules.items():
-            hourly = rule(past, np.arange(lead, lead + horizon))
+            hourly = _checked(name, rule(past, np.arange(lead, lead + horizon)), came.shape)
             errors[name].append(np.abs(hourly - came).mean(axis=1) / scale)
             totals[name].append(hourly.sum(axis=1))
         errors[LEARNER].append(np.abs(forecast["hourly"] - came).mean(axis=1) / scale)
@@ -234,12 +245,14 @@ def backtest_forecast(
     rows = _rows(errors, totals, arrays, margin, hours)
     return ForecastBacktest(
         agents=agents,
-        left_out=len(demand.agents) - len(agents),
+        left_out=part.left_out,
         horizon=horizon,
         lead=lead,
         level=level,
         margin=margin,
         rows=rows,
+        comparison=_compared(errors, whole("seed", seed, 0, MAX_SEED)),
+        notes=part.notes,
         origins=origins,
         actual=arrays["actual"],
         predicted=arrays["median"],
@@ -249,20 +262,26 @@ def backtest_forecast(
     )
 
 
-def _active(demand: Demand, min_activity: float) -> tuple[tuple[str, ...], Floats]:
+def _checked(name: str, hourly: Any, shape: tuple[int, ...]) -> Floats:
     import numpy as np
 
-    min_activity = share("min_activity", min_activity)
-    cost = demand.cost
-    middle = cost.shape[1] // 2
-    halves = (cost[:, :middle], cost[:, middle:])
-    active = np.all([(half > 0).mean(axis=1) > min_activity for half in halves], axis=0)
-    if not active.any():
+    found: Floats = np.asarray(hourly, float)
+    if found.shape != shape or not np.isfinite(found).all():
         raise ConfigurationError(
-            f"no agent needs anything in more than {min_activity:.0%} of the hours of each half: "
-            "lower min_activity"
+            f"{name} must give finite hours of shape {shape}, not of shape {found.shape}"
         )
-    return tuple(agent for agent, is_in in zip(demand.agents, active, strict=True) if is_in), cost[active]
+    return found
+
+
+def _compared(errors: dict[str, list[Floats]], seed: int) -> Comparison:
+    """The policies by the mean error over agents, one day of the record after the other."""
+    import numpy as np
+
+    means = {name: np.array(values) for name, values in errors.items()}
+    is_known = ~np.isnan(means[LEARNER])
+    losses = {name: np.where(is_known, found, 0).sum(axis=1)[None] for name, found in means.items()}
+    counts = is_known.sum(axis=1).astype(float)[None]
+    return compare(losses, counts, ours=LEARNER, seed=seed, block_hours=1)
 
 
 def _rules() -> dict[str, Rule]:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._values.arguments import shown
 from safeguards._values.arrays import floats
-from safeguards._values.numbers import share, whole
+from safeguards._values.numbers import MAX_SEED, share, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest._compare import Comparison, compare
+from safeguards.backtest._part import take_part
 from safeguards.backtest.demand import Demand
 from safeguards.budget.time_scheduler._pacing import DAYS, SLOTS_PER_DAY, DemandHistory, Pace
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from matplotlib.figure import Figure
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PacingBacktest", "PacingRow", "backtest_pacing"]
 
-RULES = ("none", "even", "forecast")
+RULES = ("none", "static", "even", "forecast")
 
 _HOURS = 24
 _BLACKED_OUT = 0.05
@@ -68,9 +70,19 @@ class PacingBacktest(Backtest[PacingRow]):
         admitted: (days, slots) of each rule: share of each slot's demand that was admitted.
         left_out: agents that were left out, because they were active in too few hours.
         rows: a row for each rule.
+        comparison: the rules by the utility that they miss.
+        notes: what was left out, and what was assumed.
     """
 
     kind: ClassVar[str] = "pacing"
+    loses: ClassVar[str] = "utility unreached"
+    columns: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "rule": ("rule", ""),
+        "utility_share": ("utility", "share of what the same budget does with hindsight, mean over days"),
+        "worst_utility_share": ("on bad days", "the same, on the worst tenth of the days at best"),
+        "used_share": ("used", "share of the budget that was used"),
+        "blacked_out_share": ("went without", "share of hours of which less than 5 % was admitted"),
+    }
 
     budget_share: float
     slots_per_day: int
@@ -80,6 +92,8 @@ class PacingBacktest(Backtest[PacingRow]):
     admitted: dict[str, Shares]
     left_out: int
     rows: list[PacingRow]
+    comparison: Comparison
+    notes: tuple[str, ...]
 
     def utility_of_days(self, rule: str) -> Shares:
         """Utility of each day, as a share of that with hindsight.
@@ -89,16 +103,6 @@ class PacingBacktest(Backtest[PacingRow]):
         """
         self.row(rule)
         return _utility(self.demand, self.admitted[rule], self.budget_share)
-
-    @property
-    def verdict(self) -> str:
-        """What it comes to, in one sentence."""
-        none, forecast = self.row("none"), self.row("forecast")
-        return (
-            f"With forecast pacing a day's budget does {forecast.utility_share:.1%} of what it would with "
-            f"hindsight, {none.utility_share:.1%} without pacing; {forecast.blacked_out_share:.1%} of the "
-            f"slots go without, rather than {none.blacked_out_share:.1%}."
-        )
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -121,13 +125,15 @@ def backtest_pacing(
     budget_share: float = 0.7,
     slots_per_day: int | None = None,
     warm_up_days: int | None = None,
-    least_active: float = 0.3,
+    min_activity: float | None = None,
+    seed: int = 0,
 ) -> PacingBacktest:
     """Replays days whose budget is less than their demand, and admits a share of each slot.
 
-    The rules are those of `BudgetTimeScheduler`, by the same code: `none` spends until the budget is empty,
-    `even` expects demand to go on as it has since midnight, `forecast` learns from the last seven days when
-    it comes. The share of a slot is chosen before anything of its demand is seen.
+    The rules but one are those of `BudgetTimeScheduler`, by the same code: `none` spends until the budget is
+    empty, `static` gives each slot the same part of it and what was left before (that one is no part of the
+    scheduler), `even` expects demand to go on as it has since midnight, `forecast` learns from the last
+    seven days when it comes. The share of a slot is chosen before anything of its demand is seen.
 
     What a slot is worth is its demand times the square root of the share that is admitted: the first tenth
     of the work is worth more than the last. With hindsight one would then admit the same share all day, and
@@ -140,7 +146,9 @@ def backtest_pacing(
         slots_per_day: slots of a day; 24 for a `Demand`, 144 for an array if not given.
         warm_up_days: days that are learnt from, but not scored: a week, or half of a shorter record, if not
             given.
-        least_active: agents with demand in a smaller share of hours, in or after the warm-up, are left out.
+        min_activity: agents with demand in no more than this share of the hours, in or after the warm-up, are
+            left out: 0.3 if not given, but if nobody is so active, all take part that ever want something.
+        seed: of the resamples of the verdict.
 
     Raises:
         ConfigurationError: an argument makes no sense, or no agent is left.
@@ -151,14 +159,14 @@ def backtest_pacing(
         >>> day = np.where(np.arange(24) < 8, 1.0, 10.0)
         >>> result = backtest_pacing(Demand(("office",), np.tile(day, 14)[None]))
         >>> [(row.rule, round(row.utility_share, 2)) for row in result.rows]
-        [('none', 0.84), ('even', 0.96), ('forecast', 1.0)]
+        [('none', 0.84), ('static', 0.96), ('even', 0.96), ('forecast', 1.0)]
     """
     names, slots, per_day = _slots(demand, slots_per_day)
     n_days = slots.shape[1] // per_day
     budget_share = share("budget_share", budget_share, above=True)
     usual = min(DAYS, n_days // 2)
     warm_up = whole("warm_up_days", usual if warm_up_days is None else warm_up_days, 1, n_days - 1)
-    keep = _active(slots, per_day, warm_up, least_active)
+    keep, left_out, notes = _active(slots, per_day, warm_up, min_activity)
     agents, days, wanted, admitted = _replay(
         names, slots, keep, per_day=per_day, warm_up=warm_up, budget_share=budget_share
     )
@@ -169,8 +177,10 @@ def backtest_pacing(
         days=days,
         demand=wanted,
         admitted=admitted,
-        left_out=len(names) - len(keep),
+        left_out=left_out,
         rows=[_row(rule, wanted, shares, budget_share) for rule, shares in admitted.items()],
+        comparison=_compared(days, wanted, admitted, budget_share, seed),
+        notes=(*notes, "assumed: the record begins at midnight"),
     )
 
 
@@ -196,20 +206,33 @@ def _slots(demand: Demand | ArrayLike, slots_per_day: int | None) -> tuple[tuple
     return names, slots, per_day
 
 
-def _active(slots: Shares, per_day: int, warm_up: int, least_active: float) -> Sequence[int]:
+def _active(
+    slots: Shares, per_day: int, warm_up: int, min_activity: float | None
+) -> tuple[Sequence[int], int, tuple[str, ...]]:
+    """Who takes part, how many do not, and what is to be said of it."""
     import numpy as np
 
-    least_active = share("least_active", least_active)
     per_hour = per_day // _HOURS
     whole = slots.shape[1] // per_day * per_day
-    is_used = slots[:, :whole].reshape(len(slots), -1, per_hour).sum(axis=2) > 0
-    before, after = is_used[:, : warm_up * _HOURS].mean(axis=1), is_used[:, warm_up * _HOURS :].mean(axis=1)
-    keep: list[int] = np.flatnonzero((before > least_active) & (after > least_active)).tolist()
-    if not keep:
-        raise ConfigurationError(
-            f"least_active is {least_active}: before and after day {warm_up} no agent is so active"
-        )
-    return keep
+    hourly = slots[:, :whole].reshape(len(slots), -1, per_hour).sum(axis=2)
+    part = take_part(hourly, warm_up * _HOURS, min_activity)
+    keep: list[int] = np.flatnonzero(part.is_in).tolist()
+    return keep, part.left_out, part.notes
+
+
+def _compared(
+    days: Sequence[int], wanted: Shares, admitted: dict[str, Shares], budget_share: float, seed: int
+) -> Comparison:
+    """The rules by the utility that they miss of that with hindsight, day by day of the record."""
+    import numpy as np
+
+    place = np.array(days) - min(days)
+    counts = np.bincount(place).astype(float)[None]
+    losses = {
+        rule: np.bincount(place, weights=1 - _utility(wanted, shares, budget_share)).astype(float)[None]
+        for rule, shares in admitted.items()
+    }
+    return compare(losses, counts, ours="forecast", seed=whole("seed", seed, 0, MAX_SEED), block_hours=1)
 
 
 def _replay(
@@ -258,8 +281,9 @@ def _paced(rule: str, demand: list[float], earlier: list[list[float]], budget: f
     pace = Pace(len(demand), earlier if rule == "forecast" else ())
     shares: list[float] = []
     for slot, wanted in enumerate(demand):
-        share = 1.0 if rule == "none" else pace.throttle(budget, slot)
-        spent = min(share * wanted, budget)
+        share = 1.0 if rule in {"none", "static"} else pace.throttle(budget, slot)
+        least = budget * (len(demand) - 1 - slot) / (len(demand) - slot) if rule == "static" else 0.0
+        spent = min(share * wanted, budget - least)
         shares.append(spent / wanted if wanted > 0 else share)
         budget -= spent
         pace.see(wanted)

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import NextHour
 from safeguards._values.arguments import instance
-from safeguards._values.numbers import number, share, whole
+from safeguards._values.numbers import MAX_SEED, number, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest._compare import Comparison as Verdict
+from safeguards.backtest._compare import compare
+from safeguards.backtest._engine import Ground, Policy, own_policies, replay, telling
+from safeguards.backtest._part import named, take_part
 from safeguards.backtest.demand import Demand
 from safeguards.core.dynamic_budget._pool_rules import KEPT, Comparison, SizingRule
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -34,6 +40,8 @@ _ASKED = (0.05, 0.1, 0.2)
 _HALF_LIFE = 24.0
 _MARGIN = 1.15
 _VPA_SHARE = 0.9
+_REPLAYED, _STEPS = 1000, 60
+"""Mean demand of a pool that is replayed on a ledger, and the debits by which it is spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +86,34 @@ class PoolSizeBacktest(Backtest[PoolSizeRow]):
         demand: what was replayed: the pools that took part.
         left_out: agents that were left out, because they were active in too few hours.
         warm_up_hours: hours that are seen, but not scored.
-        utilization_target: the mean budget is the mean demand divided by it.
+        target: the mean budget is the mean demand divided by it.
         sizes: (pools, hours) of each policy, as it chose them.
         rows: a row for each policy.
         calibration: a row for each exhaustion rate that was asked for.
+        comparison: the policies by unmet demand at the same mean budget.
+        notes: what was left out, and what was assumed.
     """
 
     kind: ClassVar[str] = "pool-size"
+    loses: ClassVar[str] = "demand unmet"
+    columns: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "policy": ("policy", ""),
+        "unmet_share": ("unmet", "share of demand refused, if each policy has the same mean budget"),
+        "exhausted_share": ("ran out", "share of hours in which demand did not fit, likewise"),
+        "mean_size": ("own size", "mean budget that the policy chose by itself, in multiples of mean demand"),
+        "own_unmet_share": ("own unmet", "share of demand refused with the budgets that it chose by itself"),
+        "own_exhausted_share": ("own ran out", "share of hours in which that did not fit"),
+    }
 
     demand: Demand
     left_out: int
     warm_up_hours: int
-    utilization_target: float
+    target: float
     sizes: dict[str, Sizes]
     rows: list[PoolSizeRow]
     calibration: list[CalibrationRow]
+    comparison: Verdict
+    notes: tuple[str, ...]
 
     def scaled(self, policy: str) -> Sizes:
         """A policy's sizes in the scored hours, scaled for each pool to the mean budget of all policies.
@@ -101,7 +122,7 @@ class PoolSizeBacktest(Backtest[PoolSizeRow]):
             ConfigurationError: there is no such policy.
         """
         self.row(policy)
-        return _scaled(*self._scored(policy), self.utilization_target)
+        return _scaled(*self._scored(policy), self.target)
 
     def unmet_of_pools(self, policy: str) -> Sizes:
         """Each pool's share of demand that a policy leaves unmet, at the mean budget of all policies.
@@ -114,27 +135,13 @@ class PoolSizeBacktest(Backtest[PoolSizeRow]):
     def _scored(self, policy: str) -> tuple[Sizes, Sizes]:
         return self.demand.cost[:, self.warm_up_hours :], self.sizes[policy][:, self.warm_up_hours :]
 
-    @property
-    def verdict(self) -> str:
-        """What it comes to, in one sentence."""
-        step, predictive = self.row("step").unmet_share, self.row("predictive").unmet_share
-        if step == predictive:
-            return "predictive leaves as much demand unmet as the step rule at the same mean budget"
-        if step == 0:
-            return "the step rule leaves no demand unmet; predictive does, at the same mean budget"
-        side = "less" if predictive < step else "more"
-        change = abs(1 - predictive / step)
-        return (
-            f"predictive leaves {change:.0%} {side} demand unmet than the step rule at the same mean budget"
-        )
-
     def _facts(self) -> dict[str, Any]:
         return {
             "pools": len(self.demand.agents),
             "left_out": self.left_out,
             "hours": self.demand.hours,
             "warm_up_hours": self.warm_up_hours,
-            "utilization_target": self.utilization_target,
+            "target": self.target,
             "calibration": [asdict(row) for row in self.calibration],
         }
 
@@ -147,11 +154,14 @@ class PoolSizeBacktest(Backtest[PoolSizeRow]):
 def backtest_pool_size(
     demand: Demand,
     *,
-    utilization_target: float = 0.7,
+    target: float = 0.7,
     growth_rate: float | None = None,
     shrink_rate: float | None = None,
     warm_up_hours: int | None = None,
-    least_active: float = 0.3,
+    min_activity: float | None = None,
+    seed: int = 0,
+    policies: Mapping[str, Policy] | None = None,
+    progress: Callable[[int, int, str], object] | None = None,
 ) -> PoolSizeBacktest:
     """Replays demand through pools of one agent each, sized anew each hour before the demand of it is seen.
 
@@ -165,11 +175,17 @@ def backtest_pool_size(
 
     Args:
         demand: what was wanted.
-        utilization_target: as of `AdaptivePoolSizer.configure_pool`.
+        target: as `utilization_target` of `AdaptivePoolSizer.configure_pool`.
         growth_rate: likewise.
         shrink_rate: likewise.
         warm_up_hours: hours that are seen, but not scored: a week, or half of a shorter record, if not given.
-        least_active: agents with demand in a smaller share of hours, in or after the warm-up, are left out.
+        min_activity: agents with demand in no more than this share of the hours, in or after the warm-up, are
+            left out: 0.3 if not given, but if nobody is so active, all take part that ever want something.
+        seed: of the resamples of the verdict.
+        policies: your own by name. Each runs on a real ledger, where each pool has a period of an hour and is
+            called as its agent: it is called with the `BudgetCoordinator`, and makes controllers, or a
+            function of `Seen` that gives each pool's budget for the next hour. It sees what was spent.
+        progress: called now and then with (done, in all, policy at work).
 
     Raises:
         ConfigurationError: an argument makes no sense, or no agent is left.
@@ -182,37 +198,57 @@ def backtest_pool_size(
         >>> [(row.policy, round(row.unmet_share, 2)) for row in result.rows][:3]
         [('static', 0.0), ('step', 0.07), ('predictive', 0.0)]
     """
+    import numpy as np
+
     instance("demand", demand, Demand)
-    utilization_target = number("utilization_target", utilization_target, _LEAST_TARGET, 1)
-    rule = SizingRule(utilization_target, growth_rate, shrink_rate)
+    target = number("target", target, _LEAST_TARGET, 1)
+    rule = SizingRule(target, growth_rate, shrink_rate)
     if demand.hours < 2:  # noqa: PLR2004 - one to see, one to score
         raise ConfigurationError(f"demand must last two hours at least, not {demand.hours}")
     usual = min(_WEEK, demand.hours // 2)
     warm_up = whole("warm_up_hours", usual if warm_up_hours is None else warm_up_hours, 1, demand.hours - 1)
-    pools = _active(demand, warm_up, least_active)
+    part = take_part(demand.cost, warm_up, min_activity)
+    pools = Demand(named(demand.agents, part.is_in), demand.cost[part.is_in])
+    if progress is not None:
+        progress(0, 1 + len(policies or ()), "policies of the package")
     sizes = _sizes(pools.cost, rule, warm_up)
+    for place, (name, policy) in enumerate(own_policies(policies, tuple(sizes)).items(), start=1):
+        told = telling(progress, place, 1 + len(policies or ()), name)
+        sizes[name] = _live(pools, policy, rule, warm_up, told)
+    scored = pools.cost[:, warm_up:]
+    verdict = compare(
+        {n: np.maximum(scored - _scaled(scored, s[:, warm_up:], target), 0) for n, s in sizes.items()},
+        scored,
+        ours="auto",
+        seed=whole("seed", seed, 0, MAX_SEED),
+    )
     return PoolSizeBacktest(
         demand=pools,
-        left_out=len(demand.agents) - len(pools.agents),
+        left_out=part.left_out,
         warm_up_hours=warm_up,
-        utilization_target=utilization_target,
+        target=target,
         sizes=sizes,
         rows=[_row(name, pools.cost[:, warm_up:], s[:, warm_up:], rule) for name, s in sizes.items()],
         calibration=[_calibration(pools.cost, warm_up, asked) for asked in _ASKED],
+        comparison=verdict,
+        notes=part.notes,
     )
 
 
-def _active(demand: Demand, warm_up: int, least_active: float) -> Demand:
-    least_active = share("least_active", least_active)
-    is_used = demand.cost > 0
-    before, after = is_used[:, :warm_up].mean(axis=1), is_used[:, warm_up:].mean(axis=1)
-    keep = (before > least_active) & (after > least_active)
-    if not keep.any():
-        raise ConfigurationError(
-            f"least_active is {least_active}: before and after hour {warm_up} no agent is so active"
-        )
-    agents = tuple(agent for agent, kept in zip(demand.agents, keep, strict=True) if kept)
-    return Demand(agents, demand.cost[keep])
+def _live(
+    pools: Demand,
+    policy: Policy,
+    rule: SizingRule,
+    warm_up: int,
+    progress: Callable[[int, int], object] | None,
+) -> Sizes:
+    """What somebody's own policy gives pools of a real ledger, each in units of its mean demand."""
+    unit = pools.cost.mean(axis=1, keepdims=True) / _REPLAYED
+    start = _first(pools.cost, rule, warm_up) / unit[:, 0]
+    ground = Ground(pools.agents, pools.cost / unit, (5,) * len(pools.agents), _STEPS)
+    budgets = replay(ground, policy, steers="pools", start=start, progress=progress).budgets
+    sizes: Sizes = budgets * unit
+    return sizes
 
 
 def _row(name: str, demand: Sizes, sizes: Sizes, rule: SizingRule) -> PoolSizeRow:

@@ -1,52 +1,59 @@
-"""Which agents should have had the budget of their pool? The reallocator on recorded demand.
-
-What is replayed is no model of the reallocator but the thing itself: agents debit a real ledger on a clock
-that stands still, and `PriorityBasedReallocator` runs on that clock.
-"""
+"""Which agents should have had the budget of their pool? The reallocator on recorded demand."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # numpy leaves parts of its annotations open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from safeguards._native import ManualClock, max_min_shares
-from safeguards._values.arguments import instance, shown
-from safeguards._values.decimals import PLACES, of_float
+from safeguards._native import max_min_shares
+from safeguards._values.arguments import instance, one_of, shown
 from safeguards._values.numbers import MAX_SEED, number, share, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest._compare import Comparison, compare
+from safeguards.backtest._engine import (
+    HOUR,
+    PLENTY,
+    Ground,
+    Policy,
+    exact,
+    nobody,
+    own_policies,
+    replay,
+    telling,
+)
+from safeguards.backtest._part import named, take_part
 from safeguards.backtest.demand import Demand
-from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.core.dynamic_budget._division import Rule
 from safeguards.core.dynamic_budget.reallocator import PriorityBasedReallocator
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from decimal import Decimal
+    from collections.abc import Callable
 
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from safeguards.core.budget_coordination import BudgetCoordinator
+
     Table = NDArray[np.float64]
-    Order = Literal["by priority", "as it comes"]
 
 __all__ = ["ReallocationBacktest", "ReallocationRow", "backtest_reallocation"]
 
 _WEIGHTS = {10: 4.0, 8: 2.0, 5: 1.0, 3: 0.5}
-_BASELINE = "static priority shares"
-_BEST = "reallocated"
-_HOUR = 3600
+BASELINE = "static priority shares"
+OURS = "reallocated"
+UNSTEERED = "no agent budgets"
+HINDSIGHT = "hindsight"
+_USUAL_PRIORITY = 5
 _WEEK = 168
-_LEAST_UTILIZED = 1e-6
-_MOST_UTILIZED = 1000
+_LEAST_TARGET = 1e-6
+_MOST_TARGET = 1000
 _MOST_STEPS = 3600
-_POOL = "pool"
 _SHORT = 1e-12
 """What an agent may miss in an hour and still count as served, as a share of the budget of the pool."""
 _REPLAYED = 10**6
@@ -78,37 +85,41 @@ class ReallocationBacktest(Backtest[ReallocationRow]):
     """What became of each policy.
 
     Attributes:
-        demand: what was replayed.
+        demand: what was replayed: the agents that took part.
+        left_out: agents that did not.
         priorities: one for each agent.
         warm_up_hours: hours that are seen, but not scored.
         pool_budget: what the pool was granted for each hour.
         unmet: (agents, scored hours) of each policy: what it did not meet.
         rows: a row for each policy.
+        comparison: the policies by unmet demand, counted by the weight of its agent.
+        notes: what was left out, and what was assumed.
     """
 
     kind: ClassVar[str] = "reallocation"
+    loses: ClassVar[str] = "demand unmet, by weight"
+    columns: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "policy": ("policy", ""),
+        "exhausted_share": ("ran out", "share of agent-hours in which an agent got less than it wanted"),
+        "avoided_share": ("avoided", f"share of these under {BASELINE} that the policy avoids"),
+        "unmet_share": ("unmet", "share of all demand that was refused"),
+        "weighted_unmet_share": ("unmet, by weight", "the same, with demand counted by its agent's weight"),
+    }
 
     demand: Demand
+    left_out: int
     priorities: list[int]
     warm_up_hours: int
     pool_budget: float
     unmet: dict[str, Table]
     rows: list[ReallocationRow]
-
-    @property
-    def verdict(self) -> str:
-        """What it comes to, in one sentence."""
-        avoided, best = self.row(_BEST).avoided_share, self.row("hindsight").avoided_share
-        if avoided < 0:
-            return f"reallocation exhausts agents {-avoided:.0%} more often than static priority shares"
-        return (
-            f"reallocation avoids {avoided:.0%} of the exhaustions under static priority shares; "
-            f"who knew each hour's demand would avoid {best:.0%}"
-        )
+    comparison: Comparison
+    notes: tuple[str, ...]
 
     def _facts(self) -> dict[str, Any]:
         return {
             "agents": len(self.demand.agents),
+            "left_out": self.left_out,
             "hours": self.demand.hours,
             "warm_up_hours": self.warm_up_hours,
             "pool_budget": self.pool_budget,
@@ -125,40 +136,54 @@ def backtest_reallocation(
     demand: Demand,
     *,
     priority_weights: Mapping[int, float] | None = None,
-    priorities: Sequence[int] | None = None,
-    utilization: float = 0.8,
+    priorities: Mapping[str, int] | Sequence[int] | str | None = None,
+    target: float = 0.8,
     min_budget_percentage: float = 0.1,
-    reserve_percentage: float = 0.2,
+    reserve: float = 0.2,
     emergency_percentage: float = 0.05,
+    interval: float = HOUR,
+    min_activity: float = 0.0,
     warm_up_hours: int | None = None,
     steps_per_hour: int = 60,
+    order: Literal["as it comes", "by priority"] = "as it comes",
     seed: int = 0,
+    policies: Mapping[str, Policy] | None = None,
+    progress: Callable[[int, int, str], object] | None = None,
 ) -> ReallocationBacktest:
     """Replays demand through one pool, dealt out to its agents before the demand of each hour is seen.
 
-    The pool is granted the same budget for each hour, and what an hour leaves is gone. Agents spend an hour's
-    demand in equal steps. An exhaustion is an agent-hour whose demand is more than the agent could get.
+    The pool is granted the same budget for each hour, and what an hour leaves is gone: every policy has the
+    same money. Agents spend an hour's demand side by side, in equal steps, through a real ledger. An
+    exhaustion is an agent-hour whose demand is more than the agent could get.
 
+    - `no agent budgets`: the pool alone bounds them;
     - `static equal shares`, `static priority shares`: the same part of the pool in every hour;
-    - `reallocated without reserve`: dealt out anew each hour, nothing kept back;
-    - `reallocated`: with the reserve; within each hour agents of a higher priority spend first, and of equal
-      ones those that want less: the order in which the reserve is meant to be granted;
-    - `reallocated, as it comes`: the same, but all agents spend side by side, and the reserve goes to those
-      that run low first;
-    - `reallocated every 10 minutes`: likewise, but dealt out anew six times an hour;
+    - `reallocated`: `PriorityBasedReallocator` deals out anew on its interval, with the reserve;
+    - `reallocated without reserve`: the same with nothing kept back;
+    - your own `policies`;
     - `hindsight`: divided with each hour's demand known.
 
     Args:
         demand: what was wanted.
         priority_weights: how much each priority counts; 4, 2, 1 and 0.5 for 10, 8, 5 and 3 if not given.
-        priorities: one for each agent; drawn from the keys of `priority_weights` if not given.
-        utilization: the pool is granted the mean demand divided by it.
+        priorities: by agent, or one for each agent, or "random" to draw them from the keys of
+            `priority_weights`. Those of the record if not given; an agent without one has 5.
+        target: the pool is granted the mean demand divided by it.
         min_budget_percentage: as of `PriorityBasedReallocator.configure`, of an equal part of the pool.
-        reserve_percentage: as of `PriorityBasedReallocator.configure`.
+        reserve: as `reserve_percentage` of `PriorityBasedReallocator.configure`.
         emergency_percentage: the emergency threshold, as a share of an equal part of the pool.
+        interval: seconds from one run of the reallocator to the next.
+        min_activity: agents that want something in no more than this share of the hours, before or after the
+            warm-up, are left out; 0 takes all that ever want something.
         warm_up_hours: hours that are seen, but not scored: a week, or half of a shorter record, if not given.
         steps_per_hour: debits by which an agent spends an hour's demand.
-        seed: for the priorities that are drawn.
+        order: "as it comes": all agents spend side by side, as on a busy platform; "by priority": within an
+            hour agents of a higher priority spend first, and of equal ones those that want less, the order in
+            which a reserve is meant to be granted. That takes ten times as long.
+        seed: for priorities that are drawn, and for the resamples of the verdict.
+        policies: your own by name: each is called with a `BudgetCoordinator` whose agents have an equal part
+            of the pool, and makes controllers, or a function of `Seen` that gives budgets for each hour.
+        progress: called now and then with (done, in all, policy at work).
 
     Raises:
         ConfigurationError: an argument makes no sense, or nothing was wanted after the warm-up.
@@ -168,67 +193,136 @@ def backtest_reallocation(
         >>> from safeguards.backtest import Demand
         >>> day, night = np.tile([9.0] * 12 + [1.0] * 12, 14), np.tile([1.0] * 12 + [9.0] * 12, 14)
         >>> result = backtest_reallocation(Demand(("day", "night"), np.stack([day, night])))
-        >>> print(result.verdict)
-        reallocation avoids 100% of the exhaustions under static priority shares; who knew each hour's ...
+        >>> result.comparison.best
+        'reallocated'
     """
     import numpy as np
 
     instance("demand", demand, Demand)
-    rule = Rule(
-        min_budget_percentage, reserve_percentage, _WEIGHTS if priority_weights is None else priority_weights
-    )
-    weights = dict(rule.weights)
+    given = _WEIGHTS if priority_weights is None else priority_weights
+    rule = Rule(min_budget_percentage, share("reserve", reserve), given)
     usual = min(_WEEK, demand.hours // 2)
     warm_up = whole("warm_up_hours", usual if warm_up_hours is None else warm_up_hours, 0, demand.hours - 1)
-    utilization = number("utilization", utilization, _LEAST_UTILIZED, _MOST_UTILIZED)
-    emergency_percentage = share("emergency_percentage", emergency_percentage)
-    steps_per_hour = whole("steps_per_hour", steps_per_hour, 1, _MOST_STEPS)
-    if not demand.cost[:, warm_up:].any():
+    target = number("target", target, _LEAST_TARGET, _MOST_TARGET)
+    emergency = share("emergency_percentage", emergency_percentage)
+    steps = whole("steps_per_hour", steps_per_hour, 1, _MOST_STEPS)
+    one_of("order", order, ("as it comes", "by priority"))
+    interval = number("interval", interval, HOUR / steps, 24 * HOUR)
+    shown_part, left_out, notes = _taking_part(demand, warm_up, share("min_activity", min_activity))
+    if not shown_part.cost[:, warm_up:].any():
         raise ConfigurationError(f"nothing was wanted after hour {warm_up}: there is nothing to compare")
-    ranks = _priorities(len(demand.agents), weights, priorities, seed)
-    budget = demand.cost[:, warm_up:].mean(axis=1).sum() / utilization
-    cost = demand.cost * (_REPLAYED / budget)
-    scored = cost[:, warm_up:]
-    replay = _Replay(demand.agents, cost, ranks, weights, min_budget_percentage, steps_per_hour)
-    weight = rule.weigh(ranks)
-    reserve, emergency = reserve_percentage, emergency_percentage
-    unmet = {
-        "static equal shares": _static(scored, np.ones(len(scored))),
-        _BASELINE: _static(scored, weight),
-        "reallocated without reserve": replay.run("by priority", 0.0, emergency)[:, warm_up:],
-        _BEST: replay.run("by priority", reserve, emergency)[:, warm_up:],
-        "reallocated, as it comes": replay.run("as it comes", reserve, emergency)[:, warm_up:],
-        "reallocated every 10 minutes": replay.run("as it comes", reserve, emergency, 6)[:, warm_up:],
-        "hindsight": _hindsight(scored, weight),
+    ranks, assumed = _priorities(shown_part, dict(rule.weights), priorities, seed)
+    budget = shown_part.cost[:, warm_up:].mean(axis=1).sum() / target
+    cost, weight = shown_part.cost * (_REPLAYED / budget), rule.weigh(ranks)
+    ground = Ground(shown_part.agents, cost, tuple(ranks), steps, float(_REPLAYED), order == "by priority")
+    equal = np.full(len(cost), _REPLAYED / len(cost))
+    plenty = np.full(len(cost), float(PLENTY))
+    ours = _ours(rule, float(interval), emergency * _REPLAYED / len(cost))
+    runs: dict[str, tuple[Policy, Any, Table]] = {
+        UNSTEERED: (nobody, "agents", plenty),
+        "static equal shares": (nobody, "pools", equal),
+        BASELINE: (nobody, "pools", _REPLAYED * weight / weight.sum()),
+        "reallocated without reserve": (ours(0.0), "agents", equal),
+        OURS: (ours(rule.reserve), "agents", equal),
     }
-    worst = float(_is_short(unmet[_BASELINE]).mean())
+    runs |= {
+        name: (policy, "agents", equal) for name, policy in own_policies(policies, (*runs, HINDSIGHT)).items()
+    }
+    unmet: dict[str, Table] = {}
+    for place, (name, (policy, steers, start)) in enumerate(runs.items()):
+        told = telling(progress, place, len(runs), name)
+        found = replay(ground, policy, steers=steers, start=start, progress=told)
+        unmet[name] = found.unmet[:, warm_up:]
+    scored = cost[:, warm_up:]
+    unmet[HINDSIGHT] = _hindsight(scored, weight)
+    worst = float(_is_short(unmet[BASELINE]).mean())
+    comparison = compare(
+        {name: (weight @ missed)[None] for name, missed in unmet.items()},
+        (weight @ scored)[None],
+        ours=OURS,
+        apart=frozenset({HINDSIGHT}),
+        seed=seed,
+    )
     return ReallocationBacktest(
-        demand=demand,
+        demand=shown_part,
+        left_out=left_out,
         priorities=ranks,
         warm_up_hours=warm_up,
         pool_budget=budget,
         unmet={policy: missed * (budget / _REPLAYED) for policy, missed in unmet.items()},
         rows=[_row(policy, missed, scored, weight, worst) for policy, missed in unmet.items()],
+        comparison=comparison,
+        notes=(*notes, *assumed),
     )
 
 
+def _ours(rule: Rule, interval: float, emergency: float) -> Callable[[float], Policy]:
+    """The reallocator with so much in reserve, after its first division: nothing is known yet."""
+
+    def with_reserve(reserve: float) -> Policy:
+        def make(coordinator: BudgetCoordinator) -> PriorityBasedReallocator:
+            reallocator = PriorityBasedReallocator(coordinator, interval, exact(emergency), history_size=1)
+            reallocator.configure(rule.floor, reserve, rule.weights)
+            reallocator.run_once()
+            return reallocator
+
+        return make
+
+    return with_reserve
+
+
+def _taking_part(demand: Demand, warm_up: int, min_activity: float) -> tuple[Demand, int, tuple[str, ...]]:
+    if not min_activity:
+        return demand, 0, ()
+    part = take_part(demand.cost, warm_up, min_activity)
+    agents = named(demand.agents, part.is_in)
+    return Demand(agents, demand.cost[part.is_in]), part.left_out, part.notes
+
+
 def _priorities(
-    agents: int, weights: Mapping[int, float], priorities: Sequence[int] | None, seed: int
-) -> list[int]:
+    demand: Demand,
+    weights: Mapping[int, float],
+    priorities: Mapping[str, int] | Sequence[int] | str | None,
+    seed: int,
+) -> tuple[list[int], tuple[str, ...]]:
+    """A priority for each agent, and what was assumed."""
     import numpy as np
 
+    seed = whole("seed", seed, 0, MAX_SEED)
+    agents = demand.agents
+    if priorities == "random":
+        drawn = np.random.default_rng(seed).choice(np.array(list(weights)), len(agents))
+        return [int(rank) for rank in drawn], (f"assumed: priorities were drawn at random, by seed {seed}",)
     if priorities is None:
-        drawn = np.random.default_rng(whole("seed", seed, 0, MAX_SEED)).choice(
-            np.array(list(weights)), agents
-        )
-        return [int(rank) for rank in drawn]
+        priorities = getattr(demand, "priorities", None) or {}
+    if isinstance(priorities, Mapping):
+        unknown = [agent for agent in priorities if agent not in agents]
+        if unknown and priorities is not getattr(demand, "priorities", None):
+            raise ConfigurationError(f"priorities: there is no agent {shown(unknown[0])} in what is replayed")
+        ranks = [
+            whole("a priority of priorities", priorities.get(agent, _USUAL_PRIORITY), 1, 10)
+            for agent in agents
+        ]
+        without = sum(agent not in priorities for agent in agents)
+        return ranks, (_assumed(without, len(agents)),) if without else ()
     if not isinstance(priorities, Sequence) or isinstance(priorities, str | bytes):
         raise ArgumentTypeError(
-            f"priorities must be whole numbers, one for each agent, not {shown(priorities)}"
+            'priorities must be whole numbers by agent, or one for each agent, or "random", not '
+            f"{shown(priorities)}"
         )
-    if len(priorities) != agents:
-        raise ConfigurationError(f"priorities must be {agents}, one for each agent, not {len(priorities)}")
-    return [whole("a priority of priorities", rank, 1, 10) for rank in priorities]
+    if len(priorities) != len(agents):
+        raise ConfigurationError(
+            f"priorities must be {len(agents)}, one for each agent, not {len(priorities)}"
+        )
+    return [whole("a priority of priorities", rank, 1, 10) for rank in priorities], ()
+
+
+def _assumed(without: int, agents: int) -> str:
+    who = "all agents have" if without == agents else f"{without} of {agents} agents have"
+    return (
+        f"assumed: {who} priority {_USUAL_PRIORITY}: the record says nothing of it (give it a column "
+        "`priority`, or priorities by agent)"
+    )
 
 
 def _row(policy: str, missed: Table, wanted: Table, weight: Table, worst: float) -> ReallocationRow:
@@ -246,80 +340,10 @@ def _is_short(missed: Table) -> NDArray[np.bool_]:
     return missed > _SHORT * _REPLAYED
 
 
-# The policies: what of the demand each leaves unmet of a pool of `_REPLAYED`.
-
-
-def _static(cost: Table, weight: Table) -> Table:
-    import numpy as np
-
-    missed: Table = np.maximum(cost - (_REPLAYED * weight / weight.sum())[:, None], 0)
-    return missed
-
-
 def _hindsight(cost: Table, weight: Table) -> Table:
     import numpy as np
 
     weights = weight.tolist()
-    shares = [max_min_shares(_REPLAYED, [_decimal(wanted) for wanted in hour], weights) for hour in cost.T]
+    shares = [max_min_shares(_REPLAYED, [exact(wanted) for wanted in hour], weights) for hour in cost.T]
     missed: Table = np.maximum(cost - np.array(shares, float).T, 0)
     return missed
-
-
-@dataclass(frozen=True, slots=True)
-class _Replay:
-    """Demand that is spent through a coordinator, one of its own for each run."""
-
-    agents: Sequence[str]
-    cost: Table
-    priorities: list[int]
-    weights: Mapping[int, float]
-    floor: float
-    steps: int
-
-    def run(self, order: Order, reserve: float, emergency: float, runs_per_hour: int = 1) -> Table:
-        """What stays unmet, by agent and hour. `emergency` is a share of an equal part of the pool."""
-        import numpy as np
-
-        coordinator, clock = self._coordinator()
-        interval = _HOUR / runs_per_hour
-        threshold = _decimal(emergency * _REPLAYED / len(self.agents))
-        reallocator = PriorityBasedReallocator(coordinator, interval, threshold, history_size=1)
-        reallocator.configure(self.floor, reserve, self.weights)
-        accounts = [coordinator.account(agent) for agent in self.agents]
-        unmet = np.zeros(self.cost.shape)
-        with reallocator:
-            clock.advance(_HOUR)  # the first division: nothing is known yet
-            for hour, wanted in enumerate(self.cost.T):
-                # More than there ever is is refused, however much it is.
-                amounts = [_decimal(min(cost / self.steps, 2 * _REPLAYED)) for cost in wanted]
-                refused = np.zeros(len(accounts))
-                for turns in np.array_split(self._turns(wanted, order), runs_per_hour):
-                    for agent in turns.tolist():
-                        refused[agent] += not accounts[agent].try_debit(amounts[agent])
-                    clock.advance(interval)
-                unmet[:, hour] = wanted * refused / self.steps
-        coordinator.verify()
-        return unmet
-
-    def _coordinator(self) -> tuple[BudgetCoordinator, ManualClock]:
-        clock = ManualClock()
-        coordinator = BudgetCoordinator(clock=clock, history_events=1, history_sums=2)
-        coordinator.create_budget_pool(_POOL, _REPLAYED, budget_period=timedelta(seconds=_HOUR))
-        equal = _decimal(_REPLAYED / len(self.agents))
-        for agent, priority in zip(self.agents, self.priorities, strict=True):
-            coordinator.register_agent(agent, _POOL, priority, equal)
-        return coordinator, clock
-
-    def _turns(self, wanted: Table, order: Order) -> NDArray[np.int64]:
-        """Who debits next, one debit after the other, for an hour."""
-        import numpy as np
-
-        spenders = np.flatnonzero(wanted)
-        if order == "as it comes":
-            return np.tile(spenders, self.steps)
-        ranked = sorted(spenders.tolist(), key=lambda agent: (-self.priorities[agent], wanted[agent]))
-        return np.repeat(np.array(ranked, int), self.steps)
-
-
-def _decimal(value: float) -> Decimal:
-    return of_float(round(float(value), PLACES))

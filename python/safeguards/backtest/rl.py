@@ -13,6 +13,8 @@ from safeguards._native import best_budgets
 from safeguards._values.arguments import instance
 from safeguards._values.numbers import MAX_SEED, share, whole
 from safeguards.backtest._base import Backtest
+from safeguards.backtest._compare import Comparison, compare
+from safeguards.backtest._part import named, take_part
 from safeguards.backtest.demand import Demand
 from safeguards.budget._rl.history import History
 from safeguards.budget._rl.rewards import Reward, RewardWeights
@@ -22,7 +24,7 @@ from safeguards.budget._rl.training import ENOUGH, LEAST, MOST, START, Fleet, Tr
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from matplotlib.figure import Figure
@@ -73,9 +75,19 @@ class RlBacktest(Backtest[RlRow]):
         learned: the policy, with how it did on the days that training held out.
         budgets: (agents, scored hours) of each policy.
         rows: a row for each policy.
+        comparison: the policies by the reward that they miss of that with hindsight.
+        notes: what was left out, and what was assumed.
     """
 
     kind: ClassVar[str] = "rl"
+    loses: ClassVar[str] = "reward unreached"
+    columns: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "policy": ("policy", ""),
+        "reward": ("reward", "of an agent in an hour, in the mean"),
+        "exhausted_share": ("ran out", "share of agent-hours in which demand did not fit"),
+        "utilization_share": ("used", "share of the budgets that was used"),
+        "closed_share": ("gap closed", "how far it comes from static budgets to hindsight"),
+    }
 
     demand: Demand
     left_out: int
@@ -83,16 +95,8 @@ class RlBacktest(Backtest[RlRow]):
     learned: BudgetPolicy
     budgets: dict[str, Floats]
     rows: list[RlRow]
-
-    @property
-    def verdict(self) -> str:
-        """What it comes to, in one sentence."""
-        learned, step = self.row("learned"), self.row("step")
-        gate = "opens" if self.learned.is_in_force else "stays shut, so the step rule is in force"
-        return (
-            f"learned closes {learned.closed_share:.0%} of the gap from doing nothing to knowing all demand, "
-            f"the step rule {step.closed_share:.0%}; the gate {gate}"
-        )
+    comparison: Comparison
+    notes: tuple[str, ...]
 
     def _facts(self) -> dict[str, Any]:
         evaluation = self.learned.evaluation
@@ -122,14 +126,14 @@ def backtest_rl(
     max_change: float = 0.3,
     discount_factor: float = 0.9,
     training_hours: int | None = None,
-    least_active: float = 0.3,
+    min_activity: float | None = None,
     seed: int = 0,
 ) -> RlBacktest:
     """Learns from the first week and replays the rest, hour by hour.
 
     Each agent's demand counts in units of its mean hour while learning: one such unit is one task. A budget
     is for one hour, begins at 1.4 units and changes by at most `max_change` at a time. The policies:
-    `nothing` (budgets stay), `step` (the step rule), `learned`, `gated` (what `BudgetRLOptimizer` has in
+    `static` (budgets stay), `step` (the step rule), `learned`, `gated` (what `BudgetRLOptimizer` has in
     force: `learned` if it was better on the days that training held out, else `step`) and `clairvoyant`
     (dynamic programming with all demand known). `step` and `learned` see what was spent, not what was wanted
     beyond it.
@@ -141,9 +145,9 @@ def backtest_rl(
         discount_factor: what the next hour's reward is worth while learning.
         training_hours: hours that are learned from, at least 96: a week, or half of a shorter record, if not
             given.
-        least_active: agents with demand in a smaller share of hours, while learning or after it, are left
-            out.
-        seed: of the situations that are looked at in training.
+        min_activity: agents with demand in a smaller share of the hours, while learning or after it, are left
+            out: 0.3 if not given, but if nobody is so active, all take part that ever want something.
+        seed: of the situations that are looked at in training, and of the resamples of the verdict.
 
     Raises:
         ConfigurationError: an argument makes no sense, or no agent is left.
@@ -154,7 +158,7 @@ def backtest_rl(
         >>> day = np.where(np.arange(24) < 8, 1.0, 10.0)
         >>> result = backtest_rl(Demand(("office",), np.tile(day, 14)[None]))
         >>> [row.policy for row in result.rows]
-        ['nothing', 'step', 'learned', 'gated', 'clairvoyant']
+        ['static', 'step', 'learned', 'gated', 'clairvoyant']
         >>> result.row("learned").closed_share > result.row("step").closed_share
         True
     """
@@ -175,7 +179,8 @@ def backtest_rl(
         raise ConfigurationError(
             f"{begin} of {demand.hours} hours to learn from: at least {ENOUGH} are needed, and some to score"
         )
-    shown = _active(demand, begin, share("least_active", least_active))
+    part = take_part(demand.cost, begin, min_activity, strictly=False)
+    shown = _in_units(Demand(named(demand.agents, part.is_in), demand.cost[part.is_in]), begin)
     wanted, history = shown.cost, _recorded(shown, begin)
     fleet = Fleet(shown.agents, np.full(len(shown.agents), _PRIORITY), _EPOCH, _HOUR)
     policy = Training(history.recording(), fleet, settings).run()
@@ -185,29 +190,33 @@ def backtest_rl(
     assert isinstance(weights, RewardWeights)  # noqa: S101 - as it was made
     told = (weights.utilization, weights.exhaustion, weights.completed_task, weights.change)
     budgets = {
-        "nothing": _replayed(scored, settings, lambda _b, used: np.zeros(len(used)), None),
+        "static": _replayed(scored, settings, lambda _b, used: np.zeros(len(used)), None),
         "step": _replayed(scored, settings, lambda _b, used: step_changes(used), None),
         "learned": _replayed(scored, settings, _learned(policy, history), history),
     }
     budgets["gated"] = budgets["learned" if policy.is_in_force else "step"]
     budgets["clairvoyant"] = best_budgets(scored, scored, start, levels, settings.max_change, told)
-    rows = _rows(scored, budgets, weights)
-    return RlBacktest(shown, len(demand.agents) - len(shown.agents), begin, policy, budgets, rows)
+    worth = {name: _worth(scored, chosen, weights) for name, chosen in budgets.items()}
+    comparison = compare(
+        {name: worth["clairvoyant"] - found for name, found in worth.items()},
+        np.ones_like(scored),
+        ours="gated",
+        apart=frozenset({"clairvoyant"}),
+        seed=settings.seed,
+    )
+    rows = _rows(scored, budgets, worth)
+    gate = "open: learned is in force" if policy.is_in_force else "shut: the step rule is in force"
+    notes = (*part.notes, f"the gate, on the days that training held out, is {gate}")
+    return RlBacktest(shown, part.left_out, begin, policy, budgets, rows, comparison, notes)
 
 
-def _active(demand: Demand, begin: int, least: float) -> Demand:
-    """The agents that were active before and after, in units of their mean hour before."""
+def _in_units(demand: Demand, begin: int) -> Demand:
+    """Each agent in units of its mean hour before."""
     import numpy as np
 
-    from safeguards.backtest.demand import Demand
-
-    parts = (demand.cost[:, :begin], demand.cost[:, begin:])
-    is_active = np.all([(part > 0).mean(axis=1) >= max(least, 1e-9) for part in parts], axis=0)
-    if not is_active.any():
-        raise ConfigurationError(f"no agent has demand in {least:.0%} of the hours, both before and after")
-    cost = demand.cost[is_active]
+    cost = demand.cost
     units = np.minimum(cost / cost[:, :begin].mean(axis=1, keepdims=True), _LARGEST)
-    return Demand(tuple(a for a, kept in zip(demand.agents, is_active, strict=True) if kept), units)
+    return Demand(demand.agents, units)
 
 
 def _recorded(demand: Demand, end: int) -> History:
@@ -251,17 +260,22 @@ def _replayed(demand: Floats, settings: Settings, rule: Rule, history: History |
     return chosen
 
 
-def _rows(demand: Floats, budgets: dict[str, Floats], weights: RewardWeights) -> list[RlRow]:
+def _worth(demand: Floats, chosen: Floats, weights: RewardWeights) -> Floats:
+    """The reward of each agent and hour under the budgets that were chosen."""
     import numpy as np
 
+    before = np.hstack([np.full((len(chosen), 1), START), chosen[:, :-1]])
+    worth: Floats = weights({}, {"budget_change": chosen - before}, outcome(demand, demand, chosen))
+    return worth
+
+
+def _rows(demand: Floats, budgets: dict[str, Floats], worth: dict[str, Floats]) -> list[RlRow]:
     facts: dict[str, tuple[float, float, float]] = {}
     for name, chosen in budgets.items():
-        before = np.hstack([np.full((len(chosen), 1), START), chosen[:, :-1]])
         came = outcome(demand, demand, chosen)
-        worth = weights({}, {"budget_change": chosen - before}, came)
         exhausted, used = came["exhausted"], came["utilization"]
-        facts[name] = (float(worth.mean()), float(exhausted.mean()), float(used.mean()))
-    nothing, most = facts["nothing"][0], facts["clairvoyant"][0]
+        facts[name] = (float(worth[name].mean()), float(exhausted.mean()), float(used.mean()))
+    nothing, most = facts["static"][0], facts["clairvoyant"][0]
     gap = most - nothing
     rows: list[RlRow] = []
     for name, (mean, full, used_up) in facts.items():

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from safeguards._figures import COLOURS, INK, new_axes
+from safeguards._figures import COLOURS, INK, add_legend, new_axes
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -71,12 +71,42 @@ def plot_allocation(allocation: Allocation, *, title: str | None = None) -> Figu
             color=INK,
             fontsize=9,
         )
+    _explain(axes, allocation)
     axes.set_xlim(0, left)
-    axes.set_xlabel("Money")
+    axes.set_xlabel("Money, agent by agent")
     axes.set_ylabel("Worth of a unit: return less risk")
     if allocation.risk_tolerance:
         axes.set_ylim(bottom=0)
     return axes.get_figure(root=True)  # type: ignore[return-value]
+
+
+def _explain(axes: Axes, allocation: Allocation) -> None:
+    """A legend of the signs that occur."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    shares = allocation.operations
+    signs: list[tuple[bool, Any, str]] = [
+        (allocation.price is not None, Line2D([], [], color=INK, dashes=(5, 2.5)), "worth of one unit more"),
+        (
+            any(share.reason == "floor" and share.amount for share in shares),
+            Patch(facecolor="none", edgecolor=INK, hatch="///", linewidth=0),
+            "there for the floor",
+        ),
+        (
+            any(share.reason == "volume" and share.amount for share in shares),
+            Line2D([], [], color=INK, linewidth=2.2),
+            "cut off by its volume cap",
+        ),
+        (
+            any(not share.amount for share in shares),
+            Line2D([], [], color=INK, marker="X", markeredgecolor="white", markersize=8, linestyle=""),
+            "gets nothing",
+        ),
+    ]
+    found = [(sign, words) for occurs, sign, words in signs if occurs]
+    if found:
+        add_legend(axes, columns=2, entries=([sign for sign, _ in found], [words for _, words in found]))
 
 
 def _draw_agent(

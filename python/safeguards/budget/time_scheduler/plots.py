@@ -31,7 +31,7 @@ def plot_week(scheduler: BudgetTimeScheduler, pool_id: str, *, title: str | None
     """Draws which profile is in force when: a row for each day, a colour for each profile.
 
     Local time runs from left to right. Gaps are hatched; a bar and the budget stand where a profile comes
-    into force and the pool is granted.
+    into force and the pool is granted; what goes on after midnight has its budget in brackets.
 
     Args:
         scheduler: whose schedule.
@@ -83,9 +83,10 @@ def plot_week(scheduler: BudgetTimeScheduler, pool_id: str, *, title: str | None
         if is_begin:
             edge = [day - _HEIGHT / 2, day + _HEIGHT / 2]
             axes.plot([left, left], edge, color=INK, linewidth=2.2, solid_capstyle="butt", gid=f"begin {gid}")
-            if end - start >= _LABEL_FROM:
-                middle = (left + width / 2, day)
-                axes.annotate(str(budgets[name]), middle, ha="center", va="center", fontsize=9, color=_LABEL)
+        if end - start >= _LABEL_FROM:
+            middle = (left + width / 2, day)
+            label = str(budgets[name]) if is_begin else f"({budgets[name]})"
+            axes.annotate(label, middle, ha="center", va="center", fontsize=9, color=_LABEL)
     for name, colour in colours.items():
         axes.bar(0, 0, color=colour, alpha=0.75, label=name)
     for side in ("top", "right", "left", "bottom"):
@@ -94,9 +95,10 @@ def plot_week(scheduler: BudgetTimeScheduler, pool_id: str, *, title: str | None
     axes.set_ylim(6.6, -0.6)
     axes.set_yticks(range(7), _DAYS)
     axes.set_xticks(range(0, 25, 3), [f"{hour:02}:00" for hour in range(0, 25, 3)])
+    axes.set_xlabel("Local time; numbers are budgets", color=INK)
     axes.tick_params(length=0, colors=INK)
     axes.legend(
-        frameon=False, labelcolor=INK, fontsize=9, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.08)
+        frameon=False, labelcolor=INK, fontsize=9, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16)
     )
     if title is not None:
         axes.set_title(title, loc="left", fontsize=11, color=INK)

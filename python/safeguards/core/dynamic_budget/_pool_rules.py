@@ -102,13 +102,16 @@ def unmet_share(demand: Sequence[float], sizes: Sequence[float], utilization: fl
     >>> unmet_share([10, 30], [20, 20], 1.0), unmet_share([10, 30], [10, 30], 1.0)
     (0.25, 0.0)
     """
-    wanted, given = sum(demand), sum(sizes)
+    import numpy as np
+
+    demanded, sized = np.asarray(demand, float), np.asarray(sizes, float)
+    wanted, given = float(demanded.sum()), float(sized.sum())
     if wanted <= 0:
         return 0.0
     if given <= 0:
         return 1.0
     scale = wanted / utilization / given
-    return sum(max(d - scale * s, 0.0) for d, s in zip(demand, sizes, strict=True)) / wanted
+    return float(np.maximum(demanded - scale * sized, 0.0).sum()) / wanted
 
 
 class Comparison:

@@ -202,3 +202,18 @@ def test_what_several_policies_forecast_is_forecast_once():
     assert calls["NextHour.replay"] == 1 + 3, (
         "the forecast of predictive and auto, and one for each calibration"
     )
+
+
+def test_the_real_sizer_beside_the_rules_gives_the_same_sizes():
+    """Through the replay that runs policies of one's own: a ledger, a clock, debits in small steps."""
+    demand = m_large()
+    some = Demand(demand.agents[:3], demand.cost[:3, :60])
+
+    def live(coordinator):
+        sizer = AdaptivePoolSizer(coordinator, history_size=1)
+        for pool in coordinator.get_pool_ids():
+            sizer.configure_pool(pool, min_agents_for_adjustment=1, policy="step")
+        return sizer
+
+    result = backtest_pool_size(some, policies={"live": live}, warm_up_hours=20, min_activity=0)
+    np.testing.assert_allclose(result.sizes["live"][:, :50], result.sizes["step"][:, :50], rtol=1e-6)

@@ -40,7 +40,8 @@ def test_the_baselines_are_those_that_the_bars_are_about(on_m_large, on_tweets):
 def test_bars_on_agents_of_a_real_service(on_m_large):
     assert avoided(on_m_large, "reallocated") >= 0.85  # asked for: 0.75
     assert avoided(on_m_large, "reallocated without reserve") >= 0.55
-    assert on_m_large[0].comparison.best == "reallocated"
+    # The record says so: few run out, but one queue for all refuses less of the money.
+    assert on_m_large[0].comparison.best == "no agent budgets"
 
 
 def test_bars_on_tweets(on_tweets):
@@ -58,7 +59,7 @@ def test_no_agent_budgets_is_one_queue_for_all(on_m_large):
     result = on_m_large[0]
     free, best = result.row("no agent budgets"), result.row("hindsight")
     assert free.unmet_share == pytest.approx(best.unmet_share, abs=0.002)
-    assert free.weighted_unmet_share > best.weighted_unmet_share
+    assert free.exhausted_share > 10 * best.exhausted_share
 
 
 def test_hindsight_is_the_best(on_m_large, on_tweets):
@@ -163,7 +164,9 @@ def test_a_record_that_falls_to_next_to_nothing():
 
 def test_there_is_no_row_of_another_name():
     demand = Demand(("a",), np.ones((1, 6)))
-    with pytest.raises(ConfigurationError, match="a policy is one of static equal shares, .*not 'best'"):
+    with pytest.raises(
+        ConfigurationError, match="a policy is one of no agent budgets, static equal shares, .*not 'best'"
+    ):
         backtest_reallocation(demand).row("best")
 
 

@@ -125,7 +125,9 @@ def test_plain_values_and_pictures(on_m_large, tmp_path):
     plain = json.loads(json.dumps(on_m_large.to_dict()))
     assert plain["kind"] == "pacing" and [row["rule"] for row in plain["rows"]] == list(RULES)
     assert plain["verdict"] == on_m_large.verdict
-    assert on_m_large.verdict.startswith("best here: forecast (ours), ")
+    assert on_m_large.verdict.startswith(
+        "best here: even; ours (forecast) leaves 2% more utility unreached; that may be chance"
+    )
     paths = on_m_large.plot(tmp_path)
     assert [path.name for path in paths] == ["pacing-rules.png", "pacing-day.png"]
     assert all(path.stat().st_size > 10_000 for path in paths)
@@ -155,7 +157,10 @@ def test_pictures_show_the_figures(on_m_large):
         ({"warm_up_days": 0}, "warm_up_days must be from 1 to 3, not 0"),
         ({"warm_up_days": 4}, "warm_up_days must be from 1 to 3, not 4"),
         ({"min_activity": 2}, "min_activity must be from 0 to 1"),
-        ({"min_activity": 1}, "before and after day 2 no agent is so active"),
+        (
+            {"min_activity": 1},
+            "min_activity is 1: before and after hour 48 no agent is so active; the most active",
+        ),
         ({"slots_per_day": 72}, "demand must last two days at least, not 96 slots of 72 a day"),
     ],
 )
@@ -176,5 +181,7 @@ def test_demand_that_is_none(demand):
 
 
 def test_there_is_no_such_rule(on_m_large):
-    with pytest.raises(ConfigurationError, match="a policy is one of none, even, forecast, not 'odd'"):
+    with pytest.raises(
+        ConfigurationError, match="a policy is one of none, static, even, forecast, not 'odd'"
+    ):
         on_m_large.row("odd")

@@ -135,7 +135,10 @@ def test_what_makes_no_sense_is_refused():
     ):
         with pytest.raises(ConfigurationError, match=message):
             backtest_rl(demand, **options)
-    with pytest.raises(ConfigurationError, match="no agent has demand in 30% of the hours"):
+    with pytest.raises(
+        ConfigurationError,
+        match="min_activity is 0.3: before and after hour 168 no agent is so active; nobody wants",
+    ):
         backtest_rl(Demand(("idle",), np.zeros((1, 400))))
-    with pytest.raises(ConfigurationError, match="a policy is one of nothing, step"):
+    with pytest.raises(ConfigurationError, match="a policy is one of static, step"):
         backtest_rl(demand).row("best")

@@ -124,7 +124,9 @@ def compare(
     scores = {name: float(_scores(loss, denominators, once)[0]) for name, loss in blocks.items()}
     judged = sorted((name for name in scores if name not in apart), key=lambda name: scores[name])
     others = [name for name in judged if name != ours]
-    unlike = [name for name in others if not np.array_equal(blocks[name], blocks[ours])]
+    # One that loses the same in every block is ours by another name, unless neither loses anything.
+    is_free = not blocks[ours].any()
+    unlike = [name for name in others if is_free or not np.array_equal(blocks[name], blocks[ours])]
     rival = next(iter([*unlike, *others]), ours)
     best = rival if scores[rival] < scores[ours] else ours
     base = scores[rival]

@@ -159,7 +159,7 @@ def backtest_pacing(
         >>> day = np.where(np.arange(24) < 8, 1.0, 10.0)
         >>> result = backtest_pacing(Demand(("office",), np.tile(day, 14)[None]))
         >>> [(row.rule, round(row.utility_share, 2)) for row in result.rows]
-        [('none', 0.84), ('static', 0.96), ('even', 0.96), ('forecast', 1.0)]
+        [('none', 0.84), ('static', 1.0), ('even', 0.96), ('forecast', 1.0)]
     """
     names, slots, per_day = _slots(demand, slots_per_day)
     n_days = slots.shape[1] // per_day

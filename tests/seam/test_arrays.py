@@ -104,6 +104,7 @@ def simulate_allocation(capacities, initial_attitudes):
         *(STRATEGY._native(), capacities),
         n_agents=6,
         trials=2,
+        first_trial=0,
         seed=1,
         initial_attitudes=initial_attitudes,
         observation_noise=0.0,

@@ -96,6 +96,7 @@ def test_examples_of_the_compiled_module(name):
             "FairAllocation",
             "PoolMembers",
             "UsageLearner",
+            "execute_decision",
             "fair_tasks",
             "forecast_usage",
             "simulate_allocation",

@@ -16,6 +16,7 @@ from safeguards import (
     BudgetCoordinator,
     BudgetRateLimiter,
     CostBenefitAllocator,
+    Decision,
     MultiResourceBudget,
     exceptions,
 )
@@ -26,6 +27,7 @@ from safeguards.exceptions import (
     IdempotencyConflictError,
     InfeasibleAllocationError,
     InvalidAmountError,
+    PinnedError,
     RateLimitExceededError,
     ReservationError,
     SafeguardsError,
@@ -52,6 +54,7 @@ TREE = {
     "InfeasibleAllocationError": (ConfigurationError,),
     "ControllerBusyError": (BudgetError, RuntimeError),
     "RewardError": (BudgetError, ValueError),
+    "PinnedError": (BudgetError,),
     "BooksError": (BudgetError,),
     "JournalError": (BudgetError,),
     "TraceError": (BudgetError, ValueError),
@@ -152,6 +155,9 @@ def provoked(coordinator, limiter):
     c.debit("bot", "0.01", idempotency_key="key")
     handles = np.array([10_000], dtype=np.uint32)
     yield UnknownAgentError, c.debit, "nobody", 1
+    c.create_budget_pool("pinned", 1)
+    c.pin("pinned")
+    yield PinnedError, c.execute, Decision("pool", "pinned", Decimal(1), Decimal(2), "a test")
     yield UnknownPoolError, c.get_pool_budget, "nowhere"
     yield UnknownResourceError, MultiResourceBudget(c).debit, "bot", {"tokens": 1}
     yield UnknownAgentError, c.debit_many, handles, np.array([1])

@@ -24,6 +24,7 @@ from safeguards.exceptions import (
     InvalidAmountError,
     JournalError,
     MissingExtraError,
+    PinnedError,
     RateLimitExceededError,
     ReservationError,
     RewardError,
@@ -106,17 +107,19 @@ if TYPE_CHECKING:
     from safeguards.budget.usage_patterns import UsageAnomaly, UsagePatterns
     from safeguards.core.controller import Controller
     from safeguards.core.dynamic_budget import AdaptivePoolSizer, PriorityBasedReallocator
-    from safeguards.types.decisions import Decision
+    from safeguards.types.decisions import Adjust, Allot, Deal, Decision, Draw, Resize, SetBudget
     from safeguards.types.predictions import BudgetPrediction
     from safeguards.types.shares import FairShare
 
 __all__ = [
     "Account",
     "AdaptivePoolSizer",
+    "Adjust",
     "AgentPriority",
     "Alert",
     "AlertSeverity",
     "Allocation",
+    "Allot",
     "ArgumentTypeError",
     "BooksError",
     "BudgetCoordinator",
@@ -134,7 +137,9 @@ __all__ = [
     "Controller",
     "ControllerBusyError",
     "CostBenefitAllocator",
+    "Deal",
     "Decision",
+    "Draw",
     "Effectiveness",
     "FairShare",
     "FairShares",
@@ -149,6 +154,7 @@ __all__ = [
     "Occurrence",
     "OperationEstimate",
     "OperationShare",
+    "PinnedError",
     "PolicyEvaluation",
     "PriorityBasedReallocator",
     "RateLimit",
@@ -156,6 +162,7 @@ __all__ = [
     "Receipt",
     "Reservation",
     "ReservationError",
+    "Resize",
     "ResourceMetrics",
     "ResourceReceipt",
     "ResourceReservation",
@@ -164,6 +171,7 @@ __all__ = [
     "RewardWeights",
     "SafeguardsError",
     "ScheduleIssue",
+    "SetBudget",
     "SystemClock",
     "ThreadStartError",
     "TimeProfile",
@@ -218,7 +226,15 @@ _LATER = {
         "safeguards.budget.usage_patterns": ("UsageAnomaly", "UsagePatterns"),
         "safeguards.core.controller": ("Controller",),
         "safeguards.core.dynamic_budget": ("AdaptivePoolSizer", "PriorityBasedReallocator"),
-        "safeguards.types.decisions": ("Decision",),
+        "safeguards.types.decisions": (
+            "Adjust",
+            "Allot",
+            "Deal",
+            "Decision",
+            "Draw",
+            "Resize",
+            "SetBudget",
+        ),
         "safeguards.types.predictions": ("BudgetPrediction",),
         "safeguards.types.shares": ("FairShare",),
     }.items()

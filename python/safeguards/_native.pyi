@@ -1422,6 +1422,23 @@ class FairAllocation:
     def allocated(self) -> dict[str, Decimal]:
         """How much of each resource is given away."""
 
+def execute_decision(
+    ledger: Ledger,
+    is_pool: bool,
+    account: str,
+    budget: Amount | None,
+    by: Amount,
+    later_periods: Amount,
+    actor: str,
+    reason: str,
+) -> tuple[Decimal, Decimal, Decimal]:
+    """Carries a decision out: all of it in one step, or nothing.
+
+    Takes the coordinator; whether the account is a pool; its id; what is to remain, or None and what is
+    added to it and to later periods; who decided, and why. Returns what remained before and the changes
+    that were made.
+    """
+
 def fair_tasks(
     demands: NDArray[np.float64],
     capacities: NDArray[np.float64],

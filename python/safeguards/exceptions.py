@@ -19,6 +19,7 @@
         │   └── InfeasibleAllocationError  what each agent is to get at least is more than there is
         ├── ControllerBusyError          it is at work in another thread; also a RuntimeError
         ├── RewardError                  a reward function failed; also a ValueError
+        ├── PinnedError                  controllers are to leave this budget alone
         ├── BooksError                   an audit found an invariant that does not hold
         ├── JournalError                 a change cannot be written down, and so it was not made
         └── TraceError                   a recorded trace cannot be read; also a ValueError
@@ -47,6 +48,7 @@ __all__ = [
     "InvalidAmountError",
     "JournalError",
     "MissingExtraError",
+    "PinnedError",
     "RateLimitExceededError",
     "ReservationError",
     "RewardError",
@@ -278,6 +280,13 @@ class ControllerBusyError(BudgetError, RuntimeError):
 
     It is raised where waiting would never end, as that thread waits for this one, and by a call that has
     waited for a minute.
+    """
+
+
+class PinnedError(BudgetError):
+    """A decision on a budget that controllers are to leave alone: nothing was changed.
+
+    Unpin it first, or change it yourself, with `update_budget` or `adjust_budget`: pins bind controllers.
     """
 
 

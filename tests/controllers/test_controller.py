@@ -39,25 +39,28 @@ class Raiser(Controller):
         super().__init__(coordinator, interval, **options)
         self.step, self.error, self.fallback_error, self.runs = step, None, None, []
 
-    def _proposal(self, step):
+    def observe(self, now):
         coordinator = self.budget_coordinator
-        agents = sorted(coordinator.get_all_agent_ids())
-        budgets = {agent: coordinator.get_budget(agent) for agent in agents}
+        return {agent: coordinator.get_budget(agent) for agent in sorted(coordinator.get_all_agent_ids())}
+
+    def learn(self, view):
+        self.runs.append(self.budget_coordinator.clock.now())
+
+    def by_step(self, budgets, step):
         return [
             Decision("agent", agent, old, max(old + step, Decimal(0)), "a test")
             for agent, old in budgets.items()
         ]
 
-    def _propose(self, now):
-        self.runs.append(now)
+    def propose(self, view):
         if self.error:
             raise self.error
-        return self._proposal(self.step)
+        return self.by_step(view, self.step)
 
-    def _fall_back(self, now):
+    def fall_back(self, view):
         if self.fallback_error:
             raise self.fallback_error
-        return self._proposal(Decimal("0.5"))
+        return self.by_step(view, Decimal("0.5"))
 
 
 @pytest.fixture
@@ -198,14 +201,14 @@ def test_a_callback_whose_error_cannot_be_printed_is_a_veto(raiser):
 
 def test_a_change_whose_error_cannot_be_printed_fails_alone(raiser, coordinator, monkeypatch):
     coordinator.register_agent("other", "team", initial_budget=1)
-    apply = raiser._apply
+    execute = coordinator.execute
 
-    def apply_others(decision):
+    def execute_others(decision):
         if decision.subject == "bot":
             raise SilentError
-        apply(decision)
+        return execute(decision)
 
-    monkeypatch.setattr(raiser, "_apply", apply_others)
+    monkeypatch.setattr(coordinator, "execute", execute_others)
     bot, other = raiser.run_once()
     assert (bot.status, other.status) == ("failed", "applied")
     assert bot.error == "<no text: SilentError cannot be printed>"
@@ -215,7 +218,7 @@ def test_a_change_whose_error_cannot_be_printed_fails_alone(raiser, coordinator,
 @pytest.mark.parametrize("max_change", [None, 0.1])
 def test_figures_that_are_no_amounts_fail_alone(coordinator, figure, max_change):
     class Absurd(Raiser):
-        def _propose(self, now):
+        def propose(self, view):
             absurd = Decision("agent", "bot", Decimal(figure), Decimal(1), "absurd")
             return [absurd, Decision("agent", "other", Decimal(1), Decimal("1.05"), "good")]
 
@@ -311,14 +314,13 @@ def test_what_was_done_before_an_interrupt_is_kept_and_the_next_run_comes(raiser
 def test_an_agent_that_leaves_before_it_is_bounded_fails_alone(coordinator):
     coordinator.register_agent("other", "team", initial_budget=1)
     raiser = Raiser(coordinator, max_change=0.5)
-    propose = raiser._propose
+    propose = raiser.propose
 
-    def leave(now):
-        decisions = propose(now)
+    def leave(view):
         coordinator.unregister_agent("bot")
-        return decisions
+        return propose(view)
 
-    raiser._propose = leave
+    raiser.propose = leave
     bot, other = raiser.run_once()
     assert (bot.status, other.status, other.new) == ("failed", "applied", Decimal("1.5"))
 
@@ -339,12 +341,12 @@ def test_alerts_of_failures_hold_nothing_that_was_computed(raiser, coordinator):
 
     seen = []
 
-    def propose(now):
+    def propose(view):
         figures = Figures()
         seen.append(weakref.ref(figures))
         raise RuntimeError("no forecast")
 
-    raiser._propose = propose
+    raiser.propose = propose
     raiser.run_once()
     gc.collect()
     assert seen[0]() is None
@@ -508,12 +510,12 @@ def test_what_ends_a_callback_does_not_end_the_thread_of_all(live, error, caplog
 def test_stop_does_not_wait_for_a_run_that_thinks(live):
     raiser, is_thinking, may_go_on = Raiser(live, 0.01), threading.Event(), threading.Event()
 
-    def propose(now):
+    def propose(view):
         is_thinking.set()
         assert may_go_on.wait(30)
-        return raiser._proposal(1)
+        return raiser.by_step(view, 1)
 
-    raiser._propose = propose
+    raiser.propose = propose
     raiser.start()
     assert is_thinking.wait(30)
     raiser.stop()  # returns at once

@@ -459,7 +459,7 @@ def test_a_pool_that_vanishes_is_forgotten_and_the_others_go_on(coordinator, mon
 def test_if_forecasts_fail_the_step_rule_is_in_force(coordinator, clock, monkeypatch, caplog):
     pool = pool_of(coordinator, 1000)
     sizer = sizer_of(coordinator, pool, policy="predictive")
-    monkeypatch.setattr(sizer._tracker, "observe", lambda _: 1 / 0)
+    monkeypatch.setattr(DemandTracker, "after", lambda *_: 1 / 0)
     with caplog.at_level(logging.CRITICAL):
         [decision] = sizer.run_once()
     assert (decision.new, decision.inputs["policy"]) == (900, "step")

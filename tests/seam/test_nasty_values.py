@@ -32,6 +32,7 @@ from safeguards import (
     BudgetRateLimiter,
     BudgetRLOptimizer,
     BudgetTimeScheduler,
+    Controller,
     CostBenefitAllocator,
     Decision,
     ManualClock,
@@ -43,6 +44,7 @@ from safeguards import (
 from safeguards.allocation import AdaptiveStrategy, FlowStrategy, ResourceSelector, simulate
 from safeguards.backtest import Demand
 from safeguards.testing import Limits, Price, Trace
+from safeguards.types.decisions import Adjust, Allot, Deal, Draw, Resize, SetBudget
 
 IS_LONG = os.environ.get("SAFEGUARDS_TORTURE") == "1"
 SEED = int(os.environ.get("SAFEGUARDS_SEED", random.SystemRandom().randrange(10**6)))
@@ -434,6 +436,14 @@ GOOD = {
 
 # Arguments that mean something else in one place: (of what, argument) -> value.
 HERE = {
+    ("BudgetCoordinator.execute", "decision"): Decision("agent", "bot", Decimal(1), Decimal(2), "because"),
+    **{(change, "by"): Decimal(1) for change in ("Adjust", "Allot", "Deal", "Draw", "Resize")},
+    **{(change, "pool"): "team" for change in ("Deal", "Draw")},
+    ("Draw", "weight"): 1.0,
+    ("Resize", "later_periods"): Decimal(1),
+    ("SetBudget", "budget"): Decimal(1),
+    ("SetBudget", "once"): ("day", START),
+    ("Decision", "change"): Adjust(Decimal(1)),
     ("Demand", "cost"): np.ones((2, 48)),
     ("Price", "input_tokens"): Decimal(1),
     ("Price", "output_tokens"): Decimal(1),
@@ -488,6 +498,12 @@ OBJECTS = {
     "BudgetRLOptimizer": World.optimizer,
     "CostBenefitAllocator": World.allocator,
     "Decision": lambda _: Decision("agent", "bot", Decimal(1), Decimal(2), "because"),
+    "Adjust": lambda _: Adjust(Decimal(1)),
+    "Allot": lambda _: Allot(Decimal(1)),
+    "Deal": lambda _: Deal(Decimal(1), "team"),
+    "Draw": lambda _: Draw(Decimal(1), "team"),
+    "Resize": lambda _: Resize(Decimal(1)),
+    "SetBudget": lambda _: SetBudget(Decimal(1)),
     "AdaptiveStrategy": lambda _: AdaptiveStrategy(),
     "StrategyAgents": World.agents,
     "StrategyAgents.choose": World.agents_that_wait,
@@ -562,6 +578,14 @@ LEFT_OUT = {
 }
 SLOW = {"backtest_reallocation", "BudgetPolicy.from_dict"}  # only a sample, also in the long form
 MODULES_LEFT_OUT = ("cli", "plots", "ray", "capacity_files")
+# Called by the base of all controllers, or by a controller of its own, with what they made.
+OF_CONTROLLERS = {
+    *("observe", "propose", "fall_back", "learn", "carry_out", "begin", "end", "next_delay"),
+    *("run_by", "act", "remember", "tell_failure", "tell_of_run"),
+}
+# Called when a decision is bounded and applied, with what is one.
+OF_DECISIONS = {"moved", "shifted", "bounded", "applied"}
+
 OF_BASES = {  # of dict, tuple and Mapping
     *(
         "clear",
@@ -644,7 +668,10 @@ def is_inherited(cls, method):
 def public_methods(cls):
     names = [n for n in dir(cls) if not n.startswith("_") and callable(getattr(cls, n))]
     is_mapping = hasattr(cls, "keys") or issubclass(cls, tuple)
-    return [name for name in names if not (is_mapping and name in OF_BASES)]
+    left_out = OF_BASES if is_mapping else OF_CONTROLLERS if issubclass(cls, Controller) else set()
+    if cls.__module__ == Decision.__module__:
+        left_out = OF_DECISIONS
+    return [name for name in names if name not in left_out]
 
 
 def target(path, bind, function, skips_self=False):

@@ -12,13 +12,15 @@ class Mover(Controller):
         super().__init__(coordinator, interval_seconds, **options)
         self.runs = 0
 
-    def _propose(self, now):
-        self.runs += 1
+    def observe(self, now):
         coordinator = self.budget_coordinator
+        return {agent: coordinator.get_budget(agent) for agent in sorted(coordinator.get_all_agent_ids())}
+
+    def propose(self, view):
+        self.runs += 1
         return [
             Decision("agent", agent, old, old + 1 if old < 5 else old - 1, "a test")
-            for agent in sorted(coordinator.get_all_agent_ids())
-            for old in [coordinator.get_budget(agent)]
+            for agent, old in view.items()
         ]
 
 

@@ -201,10 +201,10 @@ def test_a_delay_that_is_none_is_told_and_the_interval_taken(delay):
     manager, team = a_team()
     mover = Mover(team, 60)
     with mover:
-        mover._next_delay = lambda now: delay
+        mover.next_delay = lambda now: delay
         team.clock.advance(180)
         assert mover.runs == 3
-        del mover._next_delay
+        del mover.next_delay
         team.clock.advance(60)
         assert mover.runs == 4
     [first, *_] = manager.get_alerts(AlertSeverity.ERROR)
@@ -216,11 +216,11 @@ def test_a_delay_that_is_none_is_told_and_the_interval_taken(delay):
 def test_nobody_starts_with_a_delay_that_is_none(delay):
     _, team = a_team()
     mover = Mover(team, 60)
-    mover._next_delay = lambda now: delay
+    mover.next_delay = lambda now: delay
     with pytest.raises(ConfigurationError, match=r"cannot wait for .* seconds until its first run"):
         mover.start()
     assert not mover.running
-    del mover._next_delay
+    del mover.next_delay
     with mover:
         team.clock.advance(60)
     assert mover.runs == 1
@@ -230,7 +230,7 @@ def test_a_delay_of_nothing_ends():
     _, team = a_team()
     mover = Mover(team, 60)
     with mover:
-        mover._next_delay = lambda now: 60.0 if mover.runs > 4 else 0.0
+        mover.next_delay = lambda now: 60.0 if mover.runs > 4 else 0.0
         team.clock.advance(61)
     assert 5 <= mover.runs <= 7
 

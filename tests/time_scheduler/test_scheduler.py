@@ -163,7 +163,7 @@ def test_a_year_forward_by_mistake_blocks_nothing(scheduler, coordinator, clock)
 def test_a_profile_that_begins_while_a_run_is_under_way_is_granted_right_after_it(
     scheduler, coordinator, clock, monkeypatch
 ):
-    propose = scheduler._propose
+    propose = scheduler.propose
 
     def think(now):  # it looked at 08:59:59.9, and takes its time
         decisions = propose(now)
@@ -171,7 +171,7 @@ def test_a_profile_that_begins_while_a_run_is_under_way_is_granted_right_after_i
             clock._skip(200_000_000)
         return decisions
 
-    monkeypatch.setattr(scheduler, "_propose", think)
+    monkeypatch.setattr(scheduler, "propose", think)
     clock.advance(timedelta(minutes=29, seconds=-0.1))
     scheduler.start()
     clock.advance(60)
@@ -298,7 +298,7 @@ def test_a_grant_that_fails_is_tried_again(scheduler, coordinator, clock, monkey
     def broken(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(BudgetCoordinator, "update_pool_budget", broken)
+    monkeypatch.setattr(BudgetCoordinator, "execute", broken)
     [decision] = scheduler.run_once()
     assert (decision.status, decision.error) == ("failed", "no")
     monkeypatch.undo()

@@ -75,12 +75,12 @@ class Seen:
 
 Own = TypeVar("Own", bound=Callable[..., Any])
 HourlyRule: TypeAlias = Callable[[Seen], "Table"]
-Policy: TypeAlias = Callable[[BudgetCoordinator], "Controller | Iterable[Controller] | HourlyRule"]
+Policy: TypeAlias = Callable[[BudgetCoordinator], "Controller[Any] | Iterable[Controller[Any]] | HourlyRule"]
 """Makes what steers the budgets of a coordinator: controllers, not started yet, or a rule that is asked for
 budgets at the begin of each hour."""
 
 
-def nobody(_coordinator: BudgetCoordinator) -> tuple[Controller, ...]:
+def nobody(_coordinator: BudgetCoordinator) -> tuple[Controller[Any], ...]:
     """The policy that leaves budgets as they are."""
     return ()
 
@@ -188,7 +188,7 @@ def replay(
     return Outcome(unmet, budgets)
 
 
-def _controllers(steering: Any) -> tuple[Controller, ...]:
+def _controllers(steering: Any) -> tuple[Controller[Any], ...]:
     if isinstance(steering, Controller):
         return (steering,)
     found: tuple[Any, ...] = tuple(steering) if isinstance(steering, Iterable) else (steering,)

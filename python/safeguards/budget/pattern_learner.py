@@ -62,7 +62,7 @@ class _Collection:
         self.job: Job | None = None
 
 
-class BudgetPatternLearner(Controller):
+class BudgetPatternLearner(Controller[datetime]):
     """Learns each agent's habits from its usage, and predicts what it will need.
 
     `start_collection` begins to read what agents spend, from the coordinator's usage history: charges and
@@ -174,7 +174,7 @@ class BudgetPatternLearner(Controller):
         def begin(now: _Collection | None) -> _Collection:
             nonlocal left_over
             # One whose controller was stopped is about to be ended, by who stopped it: it is none to rely on.
-            is_over = now is not None and now.spell is not None and not self._is_current(now.spell)
+            is_over = now is not None and now.spell is not None and self.spell is not now.spell
             left_over = now if is_over else None
             return mine if now is None or is_over else now
 
@@ -189,7 +189,7 @@ class BudgetPatternLearner(Controller):
             self._read()
             ticker = ticker_of(self.budget_coordinator.clock)
             mine.job = ticker.schedule(
-                lambda: self._collect(mine), self._until_next_quarter(), self._tell_of_run
+                lambda: self._collect(mine), self._until_next_quarter(), self.tell_of_run
             )
         except BaseException:
             self._collection.update(lambda now: None if now is mine else now)
@@ -223,12 +223,14 @@ class BudgetPatternLearner(Controller):
         """
         super().stop()
 
-    def _begin(self, spell: Spell) -> None:
+    def begin(self, spell: Spell) -> None:
+        """Begins to collect as well. As `Controller.begin`."""
         self._start_collection(spell)
-        super()._begin(spell)
+        super().begin(spell)
 
-    def _end(self, spell: Spell) -> None:
-        super()._end(spell)
+    def end(self, spell: Spell) -> None:
+        """Ends the collection that `begin` began. As `Controller.end`."""
+        super().end(spell)
         collection = self._collection.exchange_by(
             lambda now: None if now is not None and now.spell is spell else now
         )
@@ -261,7 +263,7 @@ class BudgetPatternLearner(Controller):
             amounts = floats("amounts", amounts, 1)
         else:
             amounts = items("amounts", amounts, "amounts")
-        self._usage.load(agent_id, at, amounts, self._now())
+        self._usage.load(agent_id, at, amounts, self.now())
 
     # Looking.
 
@@ -323,20 +325,26 @@ class BudgetPatternLearner(Controller):
 
     # What a controller is made of.
 
-    def _observe(self, now: datetime) -> None:  # noqa: ARG002 - the ledger knows the time
+    def observe(self, now: datetime) -> datetime:
+        """When needs are predicted from. As `Controller.observe`."""
+        return now
+
+    def learn(self, view: datetime) -> None:  # noqa: ARG002 - the ledger knows the time
+        """Reads what was used. As `Controller.learn`."""
         if self.collecting:
             self._read()
 
-    def _propose(self, now: datetime) -> list[Decision]:
+    def propose(self, view: datetime) -> list[Decision]:
+        """Gives agents the need of the interval to come. As `Controller.propose`."""
         hours = int(self.interval_seconds // 3600)
         level, margin = self.prediction_confidence, float(SAFETY_MARGIN)
-        found = self._usage.predict_all(now, hours, level, margin)
+        found = self._usage.predict_all(view, hours, level, margin)
         registered = set(self.budget_coordinator.get_all_agent_ids())
         predictions = [self._prediction(agent, hours, one) for agent, one in found if agent in registered]
-        decisions = [self._decision(prediction, now) for prediction in predictions if prediction.reliable]
+        decisions = [self._decision(prediction) for prediction in predictions if prediction.reliable]
         return [decision for decision in decisions if decision is not None]
 
-    def _decision(self, prediction: BudgetPrediction, now: datetime) -> Decision | None:
+    def _decision(self, prediction: BudgetPrediction) -> Decision | None:
         """What an agent should have. None if it has left meanwhile."""
         try:
             old = self.budget_coordinator.get_budget(prediction.agent_id)
@@ -361,7 +369,6 @@ class BudgetPatternLearner(Controller):
                 "confidence": prediction.confidence,
                 "data_points": prediction.data_points,
             },
-            time=now,
         )
 
     # Reading.
@@ -373,22 +380,22 @@ class BudgetPatternLearner(Controller):
         try:
             self._read()
         except Exception as error:  # noqa: BLE001 - it goes on, and not in silence
-            self._tell_failure("could not observe", error)
+            self.tell_failure("could not observe", error)
         return delay
 
     def _read(self) -> None:
-        now = self._now()
+        now = self.now()
         self._usage.read(self.budget_coordinator)
         self._read_at = now
 
     def _catch_up(self) -> None:
         """Reads if a quarter-hour has ended since the last time: the collection may be a moment late."""
         read_at = self._read_at
-        if self.collecting and read_at is not None and _quarter(read_at) != _quarter(self._now()):
+        if self.collecting and read_at is not None and _quarter(read_at) != _quarter(self.now()):
             self._read()
 
     def _until_next_quarter(self) -> float:
-        now = self._now()
+        now = self.now()
         return _QUARTER_SECONDS - (now - _EPOCH).total_seconds() % _QUARTER_SECONDS
 
     def _prediction(self, agent_id: str, hours: int, found: tuple[Any, ...]) -> BudgetPrediction:

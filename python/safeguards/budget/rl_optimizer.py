@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from safeguards._native import ManualClock
@@ -24,7 +24,7 @@ from safeguards._values.decimals import (
 from safeguards._values.numbers import LONGEST, MAX_SEED, SHORTEST, number, share, whole
 from safeguards.budget._rl.history import Outlook, loaded_points
 from safeguards.budget._rl.online import Move, learn
-from safeguards.budget._rl.past import Interval, Past
+from safeguards.budget._rl.past import Interval, Look, Past
 from safeguards.budget._rl.policy import BudgetPolicy, PolicyEvaluation, places
 from safeguards.budget._rl.rewards import Reward, RewardFunction, RewardWeights
 from safeguards.budget._rl.settings import (
@@ -39,12 +39,12 @@ from safeguards.budget._rl.training import ENOUGH, Fleet, Training, next_budgets
 from safeguards.core._threads import start_thread
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError, ThreadStartError, UnknownAgentError
-from safeguards.types.decisions import Decision
+from safeguards.types.decisions import Allot, Decision
 from safeguards.types.enums import AlertSeverity
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
+    from safeguards.core.controller import Execute
 
     Floats = NDArray[np.float64]
 
@@ -67,7 +68,22 @@ class _Outcome(list["BudgetPolicy | BaseException"]):
     """What came of a training: empty as long as it goes on."""
 
 
-class BudgetRLOptimizer(Controller):
+@dataclass(slots=True)
+class _View:
+    """What agents did since the last run, and what the policy does about it once that is decided."""
+
+    look: Look
+    now: datetime
+    run: int
+    """Number of the run, by which exploration is drawn: a dry run says what the run will try."""
+    moves: dict[str, Move] = field(default_factory=dict[str, "Move"])
+
+    @property
+    def seen(self) -> dict[str, Interval]:
+        return self.look.seen
+
+
+class BudgetRLOptimizer(Controller[_View]):
     """Learns how to change agents' budgets, from what happened, for a reward that you define.
 
     An agent's budget is what it may spend in one interval. At each run the optimizer decides by how much to
@@ -137,8 +153,6 @@ class BudgetRLOptimizer(Controller):
         max_change: float | None = None,
         history_size: int = 10_000,
     ) -> None:
-        import numpy as np
-
         super().__init__(budget_coordinator, _HOUR, max_change=max_change, history_size=history_size)
         time_zones.check_local()  # hours of the day and days of the week are local
         self.learning_rate = share("learning_rate", learning_rate)
@@ -153,7 +167,6 @@ class BudgetRLOptimizer(Controller):
             discount=self.discount_factor,
             seed=whole("seed", seed, 0, MAX_SEED),
         )
-        self._draws = np.random.default_rng(self._settings.seed)
         self._policy = BudgetPolicy(state_features=self.state_features)
         self._forget()
 
@@ -166,7 +179,7 @@ class BudgetRLOptimizer(Controller):
             by_day="time_of_day" in names,
             by_week="day_of_week" in names,
         )
-        self._looks: dict[str, Interval] | None = None
+        self._runs = 0
         self._moves: dict[str, Move] = {}
         self._due = self.budget_coordinator.clock.monotonic()
         self._thread: threading.Thread | None = None
@@ -207,14 +220,14 @@ class BudgetRLOptimizer(Controller):
         minutes = number(
             "update_interval_minutes", update_interval_minutes, SHORTEST / _MINUTE, LONGEST / _MINUTE
         )
-        with self._turn:
+        with self.between_runs():
             self._settings = replace(self._settings, reward=reward, sweeps=sweeps, max_change=most)
             self._moves, self._outcome = {}, _Outcome()
             self._due = self.budget_coordinator.clock.monotonic()
             if minutes * _MINUTE != self.interval_seconds:
                 self.interval_seconds = minutes * _MINUTE
                 self._forget()
-        self._hasten()
+        self.hasten()
 
     def start(self) -> None:
         """As `Controller.start`. What the coordinator knows of the last three weeks is learnt from.
@@ -224,10 +237,11 @@ class BudgetRLOptimizer(Controller):
         """
         super().start()
 
-    def _begin(self, spell: Spell) -> None:
-        with self._turn:
+    def begin(self, spell: Spell) -> None:
+        """Reads the usage history first. As `Controller.begin`."""
+        with self.between_runs():
             self._past.read_usage_history()
-        super()._begin(spell)
+        super().begin(spell)
 
     def load_history(
         self, agent_id: str, timestamps: Sequence[datetime], amounts: Sequence[float | Decimal | str]
@@ -249,7 +263,7 @@ class BudgetRLOptimizer(Controller):
         """
         self.budget_coordinator.get_agent_priority(agent_id)  # raises for an id that is unknown
         points = loaded_points(timestamps, amounts)
-        with self._turn:
+        with self.between_runs():
             self._past.load(agent_id, points)
             self._due = self.budget_coordinator.clock.monotonic()
 
@@ -262,13 +276,13 @@ class BudgetRLOptimizer(Controller):
             RewardError: the reward function failed; the policy is the one before.
             ConfigurationError: too little is known, or a custom feature failed; likewise.
         """
-        with self._turn:
-            self._adopt(self._training(self._now())())
+        with self.between_runs():
+            self._adopt(self._training(self.now())())
             return self._policy
 
     def get_policy(self) -> BudgetPolicy:
         """The policy as it is now, with what was learnt since it was trained. Printed, it is a table."""
-        with self._turn:
+        with self.between_runs():
             table = self._policy.table
             return self._policy if table is None else replace(self._policy, table=table.copy())
 
@@ -291,44 +305,41 @@ class BudgetRLOptimizer(Controller):
                 f"the policy changes budgets by up to {most:.0%}; "
                 f"max_budget_change_percentage is {self._settings.max_change:.0%}"
             )
-        with self._turn:
+        with self.between_runs():
             table = policy.table
             self._policy = policy if table is None else replace(policy, table=table.copy())
             self._moves = {}
 
     # One run.
 
-    def _run_in_turn(self, spell: Spell | None, done: list[Decision]) -> None:
-        try:
-            super()._run_in_turn(spell, done)
-        finally:
-            self._looks = None
+    def observe(self, now: datetime) -> _View:
+        """Looks at what agents did since the last run. As `Controller.observe`."""
+        return _View(self._past.look(), now, self._runs)
 
-    def _observe(self, now: datetime) -> None:
-        self._looks = looks = self._past.observe()
+    def learn(self, view: _View) -> None:
+        """Ends the interval, and learns from what came of the last decisions. As `Controller.learn`."""
+        self._runs += 1
+        self._past.observe(view.look)
         self._adopt_trained()
-        self._train_if_due(now)
-        self._learn_from_moves(looks, now)
+        self._train_if_due(view.now)
+        self._learn_from_moves(view.seen, view.now)
 
-    def _propose(self, now: datetime) -> list[Decision]:
-        is_dry = self._looks is None
-        looks = self._past.look() if self._looks is None else self._looks
-        learned = self._learned(looks, now, is_dry=is_dry) if self._policy.is_in_force else {}
-        steps = [agent for agent in looks if agent not in learned]
-        return [*learned.values(), *self._by_step({agent: looks[agent] for agent in steps})]
+    def propose(self, view: _View) -> list[Decision]:
+        """Follows the policy where it knows what to expect, else the step rule. As `Controller.propose`."""
+        learned = self._learned(view) if self._policy.is_in_force else {}
+        steps = {agent: seen for agent, seen in view.seen.items() if agent not in learned}
+        return [*learned.values(), *self._by_step(steps)]
 
-    def _fall_back(self, now: datetime) -> list[Decision]:  # noqa: ARG002 - it looks at the present only
-        return self._by_step(self._past.look() if self._looks is None else self._looks)
+    def fall_back(self, view: _View) -> list[Decision]:
+        """Follows the step rule. As `Controller.fall_back`."""
+        return self._by_step(view.seen)
 
-    def _prepared(self, decisions: list[Decision], now: datetime) -> list[Decision]:
-        """As the base, but a budget that stays as it is is kept: it is given again for the next interval."""
-        named = (self._bounded(d).signed(self._name, now) for d in decisions)
-        return [decision for decision in named if decision.new != decision.inputs["left"]]
-
-    def _apply(self, decision: Decision) -> None:
-        """Gives the agent its next budget: the difference to what it had left at the look."""
-        change = subtract(decision.new, decision.inputs["left"])
-        self.budget_coordinator.adjust_budget(decision.subject, change)
+    def carry_out(
+        self, view: _View | None, decisions: list[Decision], execute: Execute
+    ) -> Iterator[Decision]:
+        """Remembers what was decided, to learn from what comes of it. As `Controller.carry_out`."""
+        self._moves = {} if view is None else view.moves
+        return super().carry_out(view, decisions, execute)
 
     # Decisions.
 
@@ -343,16 +354,17 @@ class BudgetRLOptimizer(Controller):
             decisions.append(self._decision(agent, seen, change, reason, {"policy": "step"}))
         return decisions
 
-    def _learned(self, looks: Mapping[str, Interval], now: datetime, *, is_dry: bool) -> dict[str, Decision]:
+    def _learned(self, view: _View) -> dict[str, Decision]:
         """What the policy decides, for the agents of which it knows what to expect."""
         import numpy as np
 
+        looks, now, moves = view.seen, view.now, dict[str, Move]()
         known, outlook, scale, kinds = self._known(looks, now)
         if not known:
             return {}
         budgets = np.array([float(looks[agent].budget) for agent in known])
         best = self._policy.best(budgets, outlook, kinds)
-        actions = best if is_dry else self._explored(best)
+        actions = self._explored(best, view.run)
         wanted = np.array(self._policy.changes)[actions]
         after = next_budgets(budgets, wanted, scale, self._settings.max_change)
         numbers, shares, rows = places(budgets, outlook, kinds)
@@ -368,13 +380,13 @@ class BudgetRLOptimizer(Controller):
             inputs = {"policy": how, "forecast_share": share, "need": float(outlook.need[place])}
             decision = self._decision(agent, seen, float(after[place] / budgets[place] - 1), reason, inputs)
             decisions[agent] = decision
-            if not is_dry:
-                change = float(subtract(decision.new, decision.old))
-                told = {"budget_change": change, "budget_change_percentage": change / budgets[place]}
-                state = self._state(agent, seen, now)
-                self._moves[agent] = Move(
-                    int(numbers[place]), float(shares[place]), float(rows[place]), action, state, told
-                )
+            change = float(subtract(decision.new, decision.old))
+            told = {"budget_change": change, "budget_change_percentage": change / budgets[place]}
+            state = self._state(agent, seen, now)
+            moves[agent] = Move(
+                int(numbers[place]), float(shares[place]), float(rows[place]), action, state, told
+            )
+        view.moves = moves
         return decisions
 
     def _decision(
@@ -393,6 +405,7 @@ class BudgetRLOptimizer(Controller):
             "completed_tasks": seen.tasks,
             "left": seen.left,
         }
+        rest = Allot(subtract(new, seen.left))
         return Decision(
             kind="agent",
             subject=agent,
@@ -400,6 +413,7 @@ class BudgetRLOptimizer(Controller):
             new=new,
             reason=f"{reason}, {done:+.0%}",
             inputs=facts | inputs,
+            change=rest,
         )
 
     def _known(
@@ -424,12 +438,13 @@ class BudgetRLOptimizer(Controller):
         kinds = self._policy.kinds.of(outlook.spread, priority, custom)
         return known, outlook, history.scale()[is_known], kinds
 
-    def _explored(self, best: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _explored(self, best: NDArray[np.int64], run: int) -> NDArray[np.int64]:
         """Now and then a change next to the best one, which is within the largest change as all of them."""
         import numpy as np
 
-        tries = self._draws.random(len(best)) < self.exploration_rate
-        steps = np.where(self._draws.random(len(best)) < 0.5, -1, 1)  # noqa: PLR2004 - up or down
+        draws = np.random.default_rng((self._settings.seed, run))
+        tries = draws.random(len(best)) < self.exploration_rate
+        steps = np.where(draws.random(len(best)) < 0.5, -1, 1)  # noqa: PLR2004 - up or down
         return np.clip(best + np.where(tries, steps, 0), 0, len(self._policy.changes) - 1)
 
     # What is seen.
@@ -507,7 +522,7 @@ class BudgetRLOptimizer(Controller):
             self._thread = start_thread("safeguards-training", _train_aside, training, outcome)
         except ThreadStartError as error:
             self._due = due  # the next run tries again
-            self._tell_failure("could not begin to train, and keeps the policy it had", error)
+            self.tell_failure("could not begin to train, and keeps the policy it had", error)
 
     def _adopt_trained(self) -> None:
         """Takes what a training has brought, at the run after it."""
@@ -517,7 +532,7 @@ class BudgetRLOptimizer(Controller):
         if isinstance(outcome, BudgetPolicy):
             self._adopt(outcome)
         else:
-            self._tell_failure("could not train, and keeps the policy it had", outcome)
+            self.tell_failure("could not train, and keeps the policy it had", outcome)
 
     def _adopt(self, policy: BudgetPolicy) -> None:
         was, self._policy, self._moves = self._policy, policy, {}
@@ -525,10 +540,10 @@ class BudgetRLOptimizer(Controller):
             return
         rule = "learned policy" if policy.is_in_force else "step rule"
         self.budget_coordinator.notification_manager.send_alert(
-            f"{self._name} was trained: {rule} in force",
+            f"{type(self).__name__} was trained: {rule} in force",
             f"learned: {policy.evaluation}",
             AlertSeverity.INFO,
-            time=self._now(),
+            time=self.now(),
             evaluation=policy.evaluation,
         )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import timedelta, tzinfo
 
     from safeguards._native import Amount, Clock
+    from safeguards.types.decisions import Decision
 
 __all__ = ["Account", "BudgetCoordinator", "Receipt", "Reservation"]
 
@@ -263,6 +264,45 @@ class BudgetCoordinator(Ledger):
                 account=account,
                 violations=violations,
             )
+
+    def execute(self, decision: Decision) -> Decision:
+        """Carries a decision out, all of it in one step, or nothing: the only way by which one moves money.
+
+        Controllers do so in their runs; call it yourself with what `evaluate` proposed and you have reviewed,
+        also later. Most changes are relative (`Adjust` and what derives from it): what was spent since the
+        decision was made stays spent, and never more is taken than remains. A `SetBudget` sets what remains,
+        whatever was spent. Executed twice, a relative change is made twice.
+
+        Args:
+            decision: the decision; not one that was applied before.
+
+        Returns:
+            The decision, applied, with what was really changed in `old`, `new` and `change`.
+
+        Raises:
+            PinnedError: the budget is pinned.
+            UnknownAgentError: no agent of this id is registered.
+            UnknownPoolError: no pool of this id exists.
+            InvalidAmountError: an amount of the change is none.
+            ConfigurationError: it was applied, or granted once, before; or more than 10^15 would be left.
+
+        Example:
+            >>> coordinator = BudgetCoordinator()
+            >>> team = coordinator.create_budget_pool("team", 10)
+            >>> bot = coordinator.register_agent("bot", team, initial_budget=5)
+            >>> from decimal import Decimal
+            >>> from safeguards import Decision
+            >>> decision = Decision("agent", bot, Decimal(5), Decimal(2), "it is idle")
+            >>> receipt = coordinator.debit(bot, 3)
+            >>> done = coordinator.execute(decision)
+            >>> done.status, done.new, done.change
+            ('applied', Decimal('3'), Adjust(by=Decimal('-2')))
+            >>> coordinator.get_budget(bot)
+            Decimal('0')
+        """
+        from safeguards.core._execution import execute  # who only guards a budget does not wait for it
+
+        return execute(self, decision)
 
     def pin(self, account_id: str) -> None:
         """Keeps controllers from changing this agent's or pool's budget. People still can.

@@ -8,21 +8,27 @@ from safeguards.types.enums import AgentPriority, AlertSeverity
 from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, ResourceMetrics, UsageEvent
 
 if TYPE_CHECKING:
-    from safeguards.types.decisions import Decision
+    from safeguards.types.decisions import Adjust, Allot, Deal, Decision, Draw, Resize, SetBudget
     from safeguards.types.predictions import BudgetPrediction
     from safeguards.types.shares import FairShare
 
 __all__ = [
+    "Adjust",
     "AgentPriority",
     "Alert",
     "AlertSeverity",
+    "Allot",
     "BudgetEvent",
     "BudgetMetrics",
     "BudgetPrediction",
+    "Deal",
     "Decision",
+    "Draw",
     "FairShare",
     "RateLimit",
+    "Resize",
     "ResourceMetrics",
+    "SetBudget",
     "UsageEvent",
 ]
 
@@ -31,6 +37,12 @@ __getattr__, __dir__ = later(
     {
         "BudgetPrediction": "safeguards.types.predictions",
         "Decision": "safeguards.types.decisions",
+        "Adjust": "safeguards.types.decisions",
+        "Allot": "safeguards.types.decisions",
+        "Deal": "safeguards.types.decisions",
+        "Draw": "safeguards.types.decisions",
+        "Resize": "safeguards.types.decisions",
+        "SetBudget": "safeguards.types.decisions",
         "FairShare": "safeguards.types.shares",
     },
 )

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Recorder, TTL, World, pool, recorded_ledger, request, whole};
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
-    Account, AccountChange, Bundle, Change, Instant, Ledger, LedgerError, OperationId, Overage, Path, Posted,
-    Request, Reservation, ReservationState,
+    Account, AccountChange, Bundle, Change, EventKind, Execution, Instant, Kind, Ledger, LedgerError, Moved,
+    NewPool, OperationId, Order, Overage, Path, Period, Posted, Request, Reservation, ReservationState,
+    Schedule,
 };
 use safeguards_core::window::Precision;
 
@@ -52,12 +54,8 @@ fn a_refusal_writes_nothing() {
 
 #[test]
 fn a_budget_of_later_periods_leaves_an_event_and_a_change() {
-    use jiff::tz::TimeZone;
-    use safeguards_core::ledger::{EventKind, NewPool, Period, Schedule};
     let (ledger, clock, recorder) = recorded_ledger(&[]);
-    let schedule = Some(Schedule::new(Period::Daily, TimeZone::UTC, clock.wall()));
-    let new = NewPool { id: "daily", parent: None, budget: whole(5), priority: 5, schedule };
-    let daily = ledger.create_pool(new).unwrap();
+    let daily = daily_pool(&ledger, &clock);
     ledger.set_period_budget("daily", whole(7)).unwrap();
     let events = ledger.events(&daily).unwrap();
     assert_eq!(events.last().map(|event| event.kind), Some(EventKind::PeriodBudget));
@@ -70,6 +68,75 @@ fn a_budget_of_later_periods_leaves_an_event_and_a_change() {
         recorder.changes().pop(),
         Some((_, Change::Account { change: AccountChange::Renewed { .. }, .. }))
     ));
+    recorder.assert_replays(&ledger);
+}
+
+/// Carries out an order on an account: one that is called `team` or `daily` is a pool.
+fn execute(ledger: &Ledger, account: &str, order: Order) -> Result<Moved, LedgerError> {
+    let kind = if ["team", "daily"].contains(&account) { Kind::Pool } else { Kind::Agent };
+    ledger.execute(&Execution { kind, account, order, actor: "a test", reason: "to see" })
+}
+
+fn daily_pool(ledger: &Ledger, clock: &ManualClock) -> Arc<Account> {
+    let schedule = Some(Schedule::new(Period::Daily, TimeZone::UTC, clock.wall()));
+    let new = NewPool { id: "daily", parent: None, budget: whole(5), priority: 5, schedule };
+    ledger.create_pool(new).unwrap()
+}
+
+#[test]
+fn a_decision_is_one_change_with_who_and_why() {
+    let (ledger, clock, recorder) = recorded_ledger(&[]);
+    let daily = daily_pool(&ledger, &clock);
+    let before = recorder.changes().len();
+    let order = Order::Adjust { by: whole(2).units(), later_periods: whole(3).units() };
+    let moved = execute(&ledger, "daily", order).unwrap();
+    assert_eq!((moved.before, moved.by), (whole(5).units(), whole(2).units()));
+    assert_eq!(moved.later_periods, whole(3).units());
+    let changes = recorder.changes();
+    let [(_, Change::Executed(executed))] = &changes[before..] else { panic!("{:?}", &changes[before..]) };
+    let expected = [AccountChange::Adjusted(whole(2).units()), AccountChange::PeriodBudgetSet(whole(8))];
+    assert_eq!((executed.account, &*executed.changes), (daily.number(), &expected[..]));
+    assert_eq!((&*executed.actor, &*executed.reason), ("a test", "to see"));
+    recorder.assert_replays(&ledger);
+    clock.advance(Duration::from_hours(24));
+    assert_eq!(ledger.remaining(&daily).unwrap(), whole(8).units());
+    recorder.assert_replays(&ledger);
+}
+
+#[test]
+fn a_decision_takes_at_most_what_remains() {
+    let world = World::new();
+    world.debit(7).unwrap();
+    let order = |by: i128| Order::Adjust { by: UNITS_PER_ONE * by, later_periods: 0 };
+    let moved = execute(&world.ledger, "ann", order(-5)).unwrap();
+    assert_eq!(moved, Moved { before: whole(3).units(), by: -3 * UNITS_PER_ONE, later_periods: 0 });
+    assert_eq!(world.books_of(&world.ann), (7, 0, 0, 7));
+    let changes = world.recorder.changes().len();
+    assert_eq!(execute(&world.ledger, "ann", order(-5)).unwrap().by, 0);
+    assert_eq!(world.recorder.changes().len(), changes, "nothing changes, and nothing is written");
+    assert_eq!(execute(&world.ledger, "ann", Order::Set(whole(4))).unwrap().by, whole(4).units());
+    assert_eq!(world.books_of(&world.ann), (11, 4, 0, 7));
+    world.assert_sound();
+}
+
+#[test]
+fn a_decision_that_cannot_be_made_whole_is_not_made() {
+    let (ledger, clock, recorder) = recorded_ledger(&[]);
+    daily_pool(&ledger, &clock);
+    ledger.register_agent("ann", "daily", 5, whole(1)).unwrap();
+    let before = (recorder.changes().len(), ledger.state_lines(now(&ledger)));
+    // An agent has no later periods, and nothing can be raised beyond what an amount holds.
+    let later = Order::Adjust { by: 1, later_periods: 1 };
+    assert!(matches!(execute(&ledger, "ann", later), Err(LedgerError::Configuration(_))));
+    let beyond = Order::Adjust { by: Amount::MAX.units(), later_periods: 1 };
+    assert!(matches!(execute(&ledger, "daily", beyond), Err(LedgerError::Configuration(_))));
+    assert!(matches!(execute(&ledger, "eve", later), Err(LedgerError::UnknownAgent(_))));
+    ledger.pin("daily", true).unwrap();
+    let pinned = execute(&ledger, "daily", Order::Set(whole(9)));
+    assert!(matches!(pinned, Err(LedgerError::Pinned(id)) if &*id == "daily"));
+    ledger.pin("daily", false).unwrap();
+    assert_eq!(ledger.state_lines(now(&ledger)), before.1);
+    assert_eq!(recorder.changes().len(), before.0 + 2, "the pin and its end");
     recorder.assert_replays(&ledger);
 }
 
@@ -95,6 +162,8 @@ fn attempts(world: &World) -> Vec<(&'static str, Result<(), LedgerError>)> {
         ("adjust", ledger.adjust_budget("ann", 1).map(drop)),
         ("adjust of a pool", ledger.adjust_pool_budget("team", -1).map(drop)),
         ("transfer", ledger.transfer("ann", "bob", one)),
+        ("execute", execute(ledger, "ann", Order::Adjust { by: 1, later_periods: 0 }).map(drop)),
+        ("execute on a pool", execute(ledger, "team", Order::Set(one)).map(drop)),
         ("set window", ledger.set_rate_limit("ann", one, 1_000, Precision::Exact)),
         ("remove window", ledger.remove_rate_limit("ann", None).map(drop)),
         ("acquire", ledger.acquire("ann", one)),

@@ -15,8 +15,8 @@ use loom::thread;
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
-    Account, Balance, Bundle, EventKind, Ledger, LedgerError, OperationId, Overage, Request, Reservation,
-    ReservationState,
+    Account, Balance, Bundle, EventKind, Execution, Kind, Ledger, LedgerError, OperationId, Order, Overage,
+    Request, Reservation, ReservationState,
 };
 use safeguards_core::window::Precision;
 
@@ -331,6 +331,57 @@ fn an_overage_meets_a_debit() {
         |w, _, paid, settled| {
             assert!(paid ^ settled);
             assert_eq!(w.books(&w.team), if paid { (0, 4, 6) } else { (5, 0, 5) });
+        },
+    );
+}
+
+/// Carries out a decision on ann's budget.
+fn execute(w: &World, by: i128) -> Result<i128, LedgerError> {
+    let order = Order::Adjust { by: whole(1).units() * by, later_periods: 0 };
+    let execution = Execution { kind: Kind::Agent, account: "ann", order, actor: "a test", reason: "to see" };
+    w.ledger.execute(&execution).map(|moved| moved.by / whole(1).units())
+}
+
+#[test]
+fn a_decision_meets_a_pin() {
+    explore(
+        || without_scene(10),
+        |w, ()| execute(w, 1),
+        |w, ()| {
+            w.ledger.pin("ann", true).unwrap();
+            w.books(&w.ann)
+        },
+        |w, (), moved, pinned| {
+            // Nothing happens to it once it is pinned.
+            assert_eq!(w.books(&w.ann), pinned);
+            assert_eq!(pinned.0, if moved.is_ok() { 11 } else { 10 });
+            assert!(matches!(moved, Ok(1) | Err(LedgerError::Pinned(_))), "{moved:?}");
+        },
+    );
+}
+
+#[test]
+fn a_decision_meets_a_debit() {
+    explore(
+        || without_scene(10),
+        |w, ()| execute(w, -7).unwrap(),
+        |w, ()| w.debit(&w.ann, 6),
+        |w, (), taken, paid| {
+            assert_eq!(taken, if paid { -4 } else { -7 });
+            let left = if paid { (0, 0, 6) } else { (3, 0, 0) };
+            assert_eq!(w.books(&w.ann), left);
+        },
+    );
+}
+
+#[test]
+fn a_decision_meets_the_end_of_its_agent() {
+    explore(
+        || without_scene(10),
+        |w, ()| execute(w, 1),
+        |w, ()| w.ledger.unregister_agent("ann").unwrap(),
+        |_, (), moved, ()| {
+            assert!(matches!(moved, Ok(1) | Err(LedgerError::UnknownAgent(_))), "{moved:?}");
         },
     );
 }

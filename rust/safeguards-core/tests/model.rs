@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::{ManualClock, Wall};
 use safeguards_core::ledger::{
-    Account, Balance, Ledger, LedgerError, NewPool, OperationId, Overage, Period, Request, Reservation,
-    ReservationState, Schedule,
+    Account, Balance, Execution, Kind, Ledger, LedgerError, NewPool, OperationId, Order, Overage, Period,
+    Request, Reservation, ReservationState, Schedule,
 };
 use safeguards_core::window::Precision;
 
@@ -128,6 +128,16 @@ impl Model {
         let books = &mut self.accounts[account].books;
         books.remaining = x;
         books.granted = books.remaining + books.reserved + books.spent;
+    }
+
+    /// As `adjust`; and later periods begin with more, or less, but never with less than nothing.
+    fn execute(&mut self, account: usize, change: i128, later: i128) -> (i128, i128) {
+        let before = self.accounts[account].period.map_or(0, |(_, budget)| budget);
+        let after = (before + later).max(0);
+        if let Some((_, budget)) = &mut self.accounts[account].period {
+            *budget = after;
+        }
+        (self.adjust(account, change), after - before)
     }
 
     /// The change that is made: never more is taken than remains.
@@ -354,6 +364,12 @@ enum Step {
         account: usize,
         change: i128,
     },
+    /// A decision on an agent or a pool; on what later periods begin with as well, where there are any.
+    Execute {
+        account: usize,
+        change: i128,
+        later: i128,
+    },
     SetLimit {
         agent: usize,
         limit: i128,
@@ -464,6 +480,9 @@ impl Twins {
                 (Ok(()), Ok(()))
             }
             Step::Adjust { account, change } => (Ok(()), self.adjust(account % self.accounts.len(), change)),
+            Step::Execute { account, change, later } => {
+                (Ok(()), self.execute(account % self.accounts.len(), change, later))
+            }
             windows_and_time => self.step_windows_and_time(&windows_and_time),
         }
     }
@@ -670,6 +689,19 @@ impl Twins {
         Ok(())
     }
 
+    /// As `adjust`, of a decision.
+    fn execute(&mut self, i: usize, by: i128, later: i128) -> Result<(), No> {
+        let later_periods = if self.model.accounts[i].period.is_some() { later } else { 0 };
+        let expected = self.model.execute(i, by, later_periods);
+        let kind = if i < self.model.pools { Kind::Pool } else { Kind::Agent };
+        let order = Order::Adjust { by, later_periods };
+        let execution =
+            Execution { kind, account: self.accounts[i].id(), order, actor: "model", reason: "to see" };
+        let moved = self.ledger.execute(&execution)?;
+        assert_eq!((moved.by, moved.later_periods), expected);
+        Ok(())
+    }
+
     /// Compares everything that can be seen.
     fn compare(&self) -> Result<(), TestCaseError> {
         for (account, expected) in self.accounts.iter().zip(&self.model.accounts) {
@@ -745,6 +777,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (agent(), 0..30_i128).prop_map(|(agent, x)| Step::UpdateAgent { agent, x }),
         1 => (0..5_usize, 0..60_i128).prop_map(|(pool, x)| Step::UpdatePool { pool, x }),
         2 => (0..9_usize, -30..30_i128).prop_map(|(account, change)| Step::Adjust { account, change }),
+        2 => (0..9_usize, -30..30_i128, -30..30_i128)
+            .prop_map(|(account, change, later)| Step::Execute { account, change, later }),
         1 => (agent(), 0..25_i128, 2..9_i64)
             .prop_map(|(agent, limit, length)| Step::SetLimit { agent, limit, length }),
         1 => agent().prop_map(|agent| Step::RemoveLimit { agent }),

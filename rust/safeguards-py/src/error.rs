@@ -66,6 +66,12 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr>
         LedgerError::UnknownResource { account, resource, known } => {
             ("UnknownResourceError", unknown_resource(&fields, &account, &resource, &known)?)
         }
+        LedgerError::Pinned(id) => {
+            fields.set_item("account", &*id)?;
+            let text =
+                "is pinned: controllers leave its budget alone until unpin; people change it themselves";
+            ("PinnedError", format!("{} {text}", quoted(&id)))
+        }
         LedgerError::Configuration(text) => ("ConfigurationError", text),
         LedgerError::IdempotencyConflict(key) => {
             fields.set_item("idempotency_key", &*key)?;

@@ -23,6 +23,7 @@ mod cost_benefit;
 mod decimal_layout;
 mod empty;
 mod error;
+mod execute;
 mod fair_shares;
 mod forecast;
 mod fork;
@@ -65,6 +66,8 @@ mod _native {
     use crate::cost_benefit::split_budget;
     #[pymodule_export]
     use crate::empty::Empty;
+    #[pymodule_export]
+    use crate::execute::execute_decision;
     #[pymodule_export]
     use crate::fair_shares::{PyFairAllocation, fair_tasks};
     #[pymodule_export]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from safeguards.budget._rl.history import KEPT, History, by_interval
-from safeguards.budget._rl.watch import Interval, Watch
+from safeguards.budget._rl.watch import Interval, Look, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Interval", "Past"]
+__all__ = ["Interval", "Look", "Past"]
 
 _HOUR = 3600.0
 _MOST_AGENTS = 10_000
@@ -53,19 +53,18 @@ class Past:
         self._began, self._began_at = clock.monotonic(), clock.now()
         self._open: dict[str, list[float]] = {}
 
-    def look(self) -> dict[str, Interval]:
+    def look(self) -> Look:
         """Every agent since the last run. Changes nothing."""
         return self._watch.look()
 
-    def observe(self) -> dict[str, Interval]:
-        """Every agent since the last run. This one counts as the last, and ends an interval that is over."""
-        looks = self._watch.look(and_remember=True)
-        for agent, seen in looks.items():
+    def observe(self, look: Look) -> None:
+        """Takes a look as the last one, and ends an interval that is over."""
+        self._watch.remember(look)
+        for agent, seen in look.seen.items():
             sums = self._open.setdefault(agent, [0.0, 0.0, 0.0])
             for place, value in enumerate((float(seen.spent), seen.tasks, seen.is_exhausted)):
                 sums[place] += value
-        self._close(looks)
-        return looks
+        self._close(look.seen)
 
     def _close(self, looks: Mapping[str, Interval]) -> None:
         """An interval that took longer counts with its average."""

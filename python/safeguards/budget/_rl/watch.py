@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from safeguards.core.budget_coordination import BudgetCoordinator
 
-__all__ = ["Interval", "Watch"]
+__all__ = ["Interval", "Look", "Watch"]
 
 
 class Interval(NamedTuple):
@@ -53,6 +53,18 @@ class _Books(NamedTuple):
     refusals: int
 
 
+class Look(NamedTuple):
+    """All agents at one instant.
+
+    Attributes:
+        seen: what each did since the last look that was remembered.
+        books: what that was told from.
+    """
+
+    seen: dict[str, Interval]
+    books: dict[str, _Books]
+
+
 class Watch:
     """Compares the books of agents with what they were at the last look."""
 
@@ -68,14 +80,17 @@ class Watch:
                 books[agent] = _Books(*activity)
         return books
 
-    def look(self, *, and_remember: bool = False) -> dict[str, Interval]:
+    def look(self) -> Look:
         """Every agent since the last look that was remembered. A new agent began with nothing spent."""
         nothing = _Books(NOTHING, NOTHING, NOTHING, 0, 0)
         now = self._books(self._coordinator.get_all_agent_ids())
-        seen = {agent: _since(self._seen.get(agent, nothing), books) for agent, books in now.items()}
-        if and_remember:
-            self._seen = now
-        return seen
+        return Look(
+            {agent: _since(self._seen.get(agent, nothing), books) for agent, books in now.items()}, now
+        )
+
+    def remember(self, look: Look) -> None:
+        """What comes is compared with this look from now on."""
+        self._seen = look.books
 
 
 def _since(before: _Books, now: _Books) -> Interval:

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from safeguards._values import time_zones
 from safeguards._values.amounts import amount as amount_of
@@ -15,22 +15,22 @@ from safeguards._values.numbers import MAX_SEED, whole
 from safeguards.budget.time_scheduler import _arguments as arguments
 from safeguards.budget.time_scheduler import _report as report
 from safeguards.budget.time_scheduler._calendar import Calendar, DaysMean, Week
-from safeguards.budget.time_scheduler._grants import grants_of
 from safeguards.budget.time_scheduler._live_pacing import LivePacing, Pacing
 from safeguards.budget.time_scheduler._pacing import DemandHistory
 from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
 from safeguards.core._cell import Cell, snapshot
+from safeguards.core._grants import grants_of
 from safeguards.core.controller import Controller
 from safeguards.exceptions import ConfigurationError
-from safeguards.types.decisions import Decision
+from safeguards.types.decisions import Decision, SetBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import tzinfo
 
     from safeguards._native import Amount
-    from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
+    from safeguards.core.controller import Execute
 
 __all__ = ["BudgetTimeScheduler"]
 
@@ -72,7 +72,7 @@ class _Plan:
         return {profile.name: profile for profile in self.calendar.week.profiles}
 
 
-class BudgetTimeScheduler(Controller):
+class BudgetTimeScheduler(Controller[datetime]):
     """Sets the budgets of pools by the time of the day and the day of the week.
 
     When a profile comes into force, what remains for its pool is *set* to the budget of the profile, once.
@@ -164,7 +164,7 @@ class BudgetTimeScheduler(Controller):
         self._defaults = _Settings().changed(timezone, days_mean, pacing)
         self._schedules: Cell[dict[str, _Plan]] = Cell({})  # replaced as a whole, and so is each plan
         self._histories: dict[str, DemandHistory] = {}
-        self._declined: dict[str, tuple[str, datetime, str]] = {}
+        self._declined: dict[str, tuple[tuple[str, datetime] | None, str]] = {}
         self._grants = grants_of(budget_coordinator)
         self._random = random.Random(whole("seed", seed, 0, MAX_SEED))  # noqa: S311 - it decides who waits, not who gets in
 
@@ -212,7 +212,7 @@ class BudgetTimeScheduler(Controller):
             return {**plans, pool_id: self._plan(pool_id, profiles.values(), settings, old)}
 
         self._schedules.update(add)
-        self._hasten()
+        self.hasten()
 
     def remove_time_profile(self, pool_id: str, name: str | None = None) -> None:
         """Removes a profile from the schedule of a pool, or the whole schedule. The pool keeps what it has.
@@ -333,14 +333,13 @@ class BudgetTimeScheduler(Controller):
             ConfigurationError: the pool has no schedule.
         """
         plan = self._plan_of(pool_id)
-        with self._turn:
-            now = self._now()
-            self._try_observe(now)
+
+        def grant(now: datetime) -> list[Decision]:
             self._declined.pop(pool_id, None)
-            decisions: list[Decision] = []
-            self._carry_out_all(self._prepared(self._grants_due([plan], now), now), None, decisions)
-        self._tell(decisions)
-        return decisions[0] if decisions else None
+            return self._grants_due([plan], now)
+
+        done = self.run_by(grant)
+        return done[0] if done else None
 
     # Pacing.
 
@@ -359,7 +358,7 @@ class BudgetTimeScheduler(Controller):
         if plan.live is None:
             return 1.0
         used, remaining = self._books(pool_id)
-        return plan.live.throttle(plan.calendar, self._now(), used, remaining)
+        return plan.live.throttle(plan.calendar, self.now(), used, remaining)
 
     def admits(self, pool_id: str, amount: Amount, *, key: str | None = None) -> bool:
         """Whether to admit a piece of work now: for a share of all work as large as `throttle` says.
@@ -382,7 +381,7 @@ class BudgetTimeScheduler(Controller):
         expected = float(amount_of(amount, "amount"))
         plan = self._plan_of(pool_id)
         share = self.throttle(pool_id)
-        lot = self._random.random() if key is None else _lot(pool_id, plan.calendar.at(self._now()), key)
+        lot = self._random.random() if key is None else _lot(pool_id, plan.calendar.at(self.now()), key)
         if lot < share:
             return True
         if plan.live is not None:
@@ -432,35 +431,32 @@ class BudgetTimeScheduler(Controller):
 
     # What the base asks for.
 
-    def _propose(self, now: datetime) -> list[Decision]:
-        return self._grants_due(self._plans.values(), now)
+    def observe(self, now: datetime) -> datetime:
+        """The time on the wall is all there is to see. As `Controller.observe`."""
+        return now
 
-    def _matters(self, decision: Decision) -> bool:  # noqa: ARG002
-        # A grant begins a new period of the pool, and is noted, even if as much remains already.
-        return True
-
-    def _carry_out(self, decision: Decision, spell: Spell | None) -> Decision | None:
-        done = super()._carry_out(decision, spell)
-        if done is not None and done.status in {"vetoed", "pinned"}:
-            self._declined[done.subject] = (done.inputs["profile"], done.inputs["start"], done.status)
-        return done
-
-    def _apply(self, decision: Decision) -> None:
-        pool_id, profile, start = decision.subject, decision.inputs["profile"], decision.inputs["start"]
-        if not self._grants.claim(pool_id, profile, start):
-            raise ConfigurationError(f"another scheduler of pool {pool_id!r} granted {profile!r} meanwhile")
-        try:
-            self.budget_coordinator.update_pool_budget(pool_id, decision.new)
-        except BaseException:
-            self._grants.release(pool_id, profile, start)
-            raise
-
-    def _observe(self, now: datetime) -> None:
+    def learn(self, view: datetime) -> None:
+        """Takes note of demand, for pacing. As `Controller.learn`."""
         for plan in self._plans.values():
             if plan.live is not None:
-                plan.live.observe(plan.calendar, now, self._books(plan.pool_id)[0])
+                plan.live.observe(plan.calendar, view, self._books(plan.pool_id)[0])
 
-    def _next_delay(self, now: datetime) -> float:
+    def propose(self, view: datetime) -> list[Decision]:
+        """Grants what came into force and was not granted yet. As `Controller.propose`."""
+        return self._grants_due(self._plans.values(), view)
+
+    def carry_out(
+        self, view: datetime | None, decisions: list[Decision], execute: Execute
+    ) -> Iterator[Decision]:
+        """Remembers who did not want a grant. As `Controller.carry_out`."""
+        for done in super().carry_out(view, decisions, execute):
+            if done.status in {"vetoed", "pinned"}:
+                once = cast("SetBudget", done.change).once
+                self._declined[done.subject] = (once, done.status)
+            yield done
+
+    def next_delay(self, now: datetime) -> float:
+        """To the next change of a profile, and at most the interval. As `Controller.next_delay`."""
         changes = (plan.calendar.next_change(now) for plan in self._plans.values())
         return min([self.interval_seconds, *((change - now).total_seconds() for change in changes)])
 
@@ -472,7 +468,7 @@ class BudgetTimeScheduler(Controller):
             self._grant(plan, occurrence)
             for plan, occurrence in due
             if occurrence is not None
-            and not self._grants.has(plan.pool_id, occurrence)
+            and not self._grants.has(plan.pool_id, occurrence.profile, occurrence.start)
             and not self._is_declined(plan.pool_id, occurrence)
         ]
 
@@ -486,12 +482,13 @@ class BudgetTimeScheduler(Controller):
             new=profile.budget,
             reason=f"profile {profile.name!r} is in force until {until:%a %Y-%m-%d %H:%M}",
             inputs={"profile": profile.name, "start": occurrence.start, "end": occurrence.end},
+            change=SetBudget(profile.budget, once=(profile.name, occurrence.start)),
         )
 
     def _is_declined(self, pool_id: str, occurrence: Occurrence) -> bool:
         """Whether this grant was refused before, so that asking again would only repeat it."""
-        profile, start, status = self._declined.get(pool_id, (None, None, None))
-        if (profile, start) != (occurrence.profile, occurrence.start):
+        once, status = self._declined.get(pool_id, (None, None))
+        if once != (occurrence.profile, occurrence.start):
             return False
         return status == "vetoed" or self.budget_coordinator._is_pinned(pool_id)  # noqa: SLF001 - one library
 
@@ -527,7 +524,7 @@ class BudgetTimeScheduler(Controller):
 
     def _instant(self, plan: _Plan, name: str, at: datetime | None) -> datetime:
         if at is None:
-            return self._now()
+            return self.now()
         if isinstance(at, datetime) and at.tzinfo is None:
             arguments.instant(name, at.replace(tzinfo=UTC))
             return plan.calendar.last(at) if at.fold else plan.calendar.first(at)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from safeguards._values.arguments import mapping, shown
+from safeguards._values.decimals import subtract
 from safeguards._values.numbers import number, share, whole
 from safeguards.exceptions import ConfigurationError
-from safeguards.types.decisions import Decision
+from safeguards.types.decisions import Deal, Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Figures = NDArray[np.float64]
 
-__all__ = ["DEFAULT_WEIGHTS", "PIE", "RESERVE", "Rule", "Table", "boundless", "part_reason"]
+__all__ = ["DEFAULT_WEIGHTS", "PIE", "RESERVE", "Rule", "Table", "boundless"]
 
 DEFAULT_WEIGHTS: Final = {1: 0.2, 10: 2.0}
 """Priority / 5."""
@@ -75,21 +76,20 @@ class Table:
         self.weights = rule.weigh(members.priorities)
         self.heaviest = float(self.weights.max())
 
-    def decision(
-        self,
-        row: int,
-        old: Decimal,
-        new: Decimal,
-        source: str,
-        reason: Callable[[dict[str, Any], Decimal], str],
-    ) -> Decision:
+    def part(self, row: int, old: Decimal, new: Decimal) -> Decision:
+        """The part of an agent, if it is another one than it has."""
         need, weight = float(self.needs[row]), float(self.weights[row])
-        figures = {"pool": self.pool_id, "from": source, "need": need, "weight": weight}
-        return Decision("agent", self.ids[row], old, new, reason(figures, new), figures)
+        figures = {"pool": self.pool_id, "from": PIE, "need": need, "weight": weight}
+        change = Deal(subtract(new, old), self.pool_id)
+        reason = _part_reason(need, weight, new)
+        return Decision("agent", self.ids[row], old, new, reason, figures, change=change)
+
+    def weight_first(self, part: tuple[int, Decimal, Decimal]) -> float:
+        """Orders parts: of heavy agents first."""
+        return -float(self.weights[part[0]])
 
 
-def part_reason(figures: Mapping[str, Any], new: Decimal) -> str:
-    need, weight = figures["need"], figures["weight"]
+def _part_reason(need: float, weight: float, new: Decimal) -> str:
     if math.isinf(need):
         return f"nothing is known of the needs: its part by weight {weight:g}"
     if float(new) >= need:

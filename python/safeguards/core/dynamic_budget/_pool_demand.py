@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy, deepcopy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from safeguards._native import NextHour
 from safeguards._values.decimals import subtract
 from safeguards.core.dynamic_budget._pool_rules import KEPT, Comparison, SizingRule
-from safeguards.exceptions import UnknownPoolError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -83,6 +83,11 @@ class Look:
     ended: Ended | None
 
     @property
+    def later(self) -> Decimal | None:
+        """What later periods begin with; None if there are none."""
+        return None if self.renewal is None else self.renewal.budget
+
+    @property
     def utilization(self) -> float:
         """Of the period that just ended, else of the current one."""
         return self.metrics.utilization if self.ended is None else self.ended.utilization
@@ -106,6 +111,9 @@ class _Pool:
     """How often it had refused when its own period began."""
     is_cut: bool = False
     """Whether its agents were cut off in the open step."""
+
+    def copied(self) -> _Pool:
+        return replace(self, comparison=self.comparison.copied(), periods=deepcopy(self.periods))
 
 
 class DemandTracker:
@@ -161,21 +169,28 @@ class DemandTracker:
         """A pool as it is now, and what ended since it was last observed."""
         return _look(coordinator, pool_id, self._pools[pool_id].seen)
 
-    def observe(self, coordinator: BudgetCoordinator) -> dict[str, Look]:
-        """Looks at every pool, and closes the step if it is over. Pools that are gone are forgotten."""
-        looks: dict[str, Look] = {}
-        for pool_id in list(self._pools):
-            try:
-                looks[pool_id] = self.look(coordinator, pool_id)
-            except UnknownPoolError:
-                self.remove(pool_id)
+    def after(self, looks: dict[str, Look], now: float) -> DemandTracker:
+        """The same after these looks at `now`, in seconds of the clock: with another step, if one is over.
+
+        This one stays as it is. Pools that are not among the looks are gone, and forgotten.
+        """
+        new = self._copied()
+        for pool_id in self._pools.keys() - looks.keys():
+            new.remove(pool_id)
         for pool_id, look in looks.items():
-            self._note(self._pools[pool_id], look)
-        now = coordinator.clock.monotonic()
+            new._note(new._pools[pool_id], look)  # noqa: SLF001 - one of this kind
         steps = round((now - self._began) / self._interval)
         if steps >= 1:
-            self._close(steps, now)
-        return looks
+            new._close(steps, now)  # noqa: SLF001
+        return new
+
+    def _copied(self) -> DemandTracker:
+        new = copy(self)
+        vars(new).update(
+            _pools={pool_id: pool.copied() for pool_id, pool in self._pools.items()},
+            _steps=deepcopy(self._steps),
+        )
+        return new
 
     def applied(self, coordinator: BudgetCoordinator, pool_id: str) -> None:
         """Takes note of a size that was just changed, so that the period is measured by it."""

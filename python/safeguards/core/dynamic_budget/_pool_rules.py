@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -148,6 +149,14 @@ class Comparison:
             self._step = min(max(size, _LEAST * mean), _MOST * mean)
         if len(self._demand) >= _ENOUGH and self._seen % _AGAIN == 0:
             self._compare()
+
+    def copied(self) -> Comparison:
+        """A copy that goes on by itself."""
+        new = copy(self)
+        vars(new).update(
+            _demand=self._demand[:], _by_step=self._by_step[:], _by_forecast=self._by_forecast[:]
+        )
+        return new
 
     @property
     def largest(self) -> float:

@@ -95,6 +95,10 @@ class Reserve:
         """Undoes a draw that was not granted after all."""
         self._state.update(lambda state: state.moved(agent_id, amount.copy_negate()))
 
+    def has_for(self, agent_id: str, weight: float) -> bool:
+        """Whether an agent could draw anything now."""
+        return self._state.value.admits(agent_id, weight) > 0
+
     def has_drawn(self, agent_id: str) -> bool:
         """Whether an agent was granted anything since the last reallocation."""
         return self._state.value.drawn.get(agent_id, NOTHING) > 0

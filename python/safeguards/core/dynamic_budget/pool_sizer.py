@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from safeguards._values.amounts import amount
 from safeguards._values.arguments import shown
-from safeguards._values.decimals import MAX_AMOUNT, add, of_float, plain, rounded, subtract, times
+from safeguards._values.decimals import MAX_AMOUNT, NOTHING, add, of_float, plain, rounded, subtract, times
 from safeguards._values.numbers import share, whole
 from safeguards.core.controller import Controller
-from safeguards.core.dynamic_budget._pool_demand import DemandTracker, Look, renewal_of
+from safeguards.core.dynamic_budget._pool_demand import DemandTracker, Look
 from safeguards.core.dynamic_budget._pool_rules import SizingRule
 from safeguards.exceptions import ConfigurationError, UnknownPoolError
-from safeguards.types.decisions import Decision
+from safeguards.types.decisions import Decision, Resize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from decimal import Decimal
 
     from safeguards._native import Amount
     from safeguards.core.budget_coordination import BudgetCoordinator
+    from safeguards.core.controller import Execute
     from safeguards.core.dynamic_budget._pool_rules import Policy
 
 __all__ = ["AdaptivePoolSizer"]
@@ -36,7 +39,29 @@ class _Pool:
     min_agents: int
 
 
-class AdaptivePoolSizer(Controller):
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What is resized: a pool, its size, and what its later periods begin with if they are to follow."""
+
+    pool_id: str
+    size: Decimal
+    later: Decimal | None
+
+
+class _View:
+    """The pools as they are, and their demand with what this look adds to it."""
+
+    def __init__(self, looks: dict[str, Look], before: DemandTracker, now: float) -> None:
+        self.looks = looks
+        self._before = before
+        self._now = now
+
+    @cached_property
+    def demand(self) -> DemandTracker:
+        return self._before.after(self.looks, self._now)
+
+
+class AdaptivePoolSizer(Controller[_View]):
     """Sizes budget pools by how much of them is used, or by what they are going to need.
 
     A pool's size is what it was granted in its period: its `budget_period`, or the time since it was created
@@ -110,7 +135,6 @@ class AdaptivePoolSizer(Controller):
             )
         self._pools: dict[str, _Pool] = {}
         self._tracker = DemandTracker(self.interval_seconds, self.budget_coordinator.clock.monotonic())
-        self._looks: dict[str, Look] | None = None
 
     def configure_pool(
         self,
@@ -144,7 +168,7 @@ class AdaptivePoolSizer(Controller):
         """
         rule = SizingRule(utilization_target, growth_rate, shrink_rate, exhaustion_rate, policy)
         least = whole("min_agents_for_adjustment", min_agents_for_adjustment, 0)
-        with self._turn:
+        with self.between_runs():
             self._tracker.add(self.budget_coordinator, pool_id, rule)
             self._pools[pool_id] = _Pool(rule, least)
 
@@ -154,7 +178,7 @@ class AdaptivePoolSizer(Controller):
         Raises:
             UnknownPoolError: the pool was not configured.
         """
-        with self._turn:
+        with self.between_runs():
             self._rule_of(pool_id)
             del self._pools[pool_id]
             if pool_id in self._tracker:
@@ -163,7 +187,7 @@ class AdaptivePoolSizer(Controller):
     @property
     def pool_ids(self) -> list[str]:
         """The pools that are sized, sorted."""
-        with self._turn:
+        with self.between_runs():
             return sorted(self._pools)
 
     def policy_in_force(self, pool_id: str) -> Literal["step", "predictive"]:
@@ -172,7 +196,7 @@ class AdaptivePoolSizer(Controller):
         Raises:
             UnknownPoolError: the pool was not configured.
         """
-        with self._turn:
+        with self.between_runs():
             self._rule_of(pool_id)
             return "predictive" if self._is_predictive(self._tracker, pool_id) else "step"
 
@@ -190,7 +214,7 @@ class AdaptivePoolSizer(Controller):
             UnknownPoolError: the pool was not configured.
             ConfigurationError: `probability` is not between 0 and 1.
         """
-        with self._turn:
+        with self.between_runs():
             self._rule_of(pool_id)
             if probability is not None:
                 probability = share("probability", probability, above=True, below=True)
@@ -198,59 +222,65 @@ class AdaptivePoolSizer(Controller):
 
     # One run.
 
-    def _observe(self, now: datetime) -> None:  # noqa: ARG002 - the clock's own line counts
-        self._looks = None
-        looks = self._looks = self._tracker.observe(self.budget_coordinator)
-        for pool_id in self._pools.keys() - looks.keys():
-            self._pools.pop(pool_id, None)
+    def observe(self, now: datetime) -> _View:  # noqa: ARG002 - the clock's own line counts
+        """Looks at the pools that are sized. As `Controller.observe`."""
+        coordinator = self.budget_coordinator
+        looks: dict[str, Look] = {}
+        for pool_id in list(self._pools):
+            with suppress(UnknownPoolError):
+                looks[pool_id] = self._tracker.look(coordinator, pool_id)
+        return _View(looks, self._tracker, coordinator.clock.monotonic())
 
-    def _propose(self, now: datetime) -> list[Decision]:  # noqa: ARG002
-        tracker, looks = self._tracker, self._looks
-        self._looks = None
-        if looks is None:  # a dry run: it must leave no trace
-            tracker = deepcopy(tracker)
-            looks = tracker.observe(self.budget_coordinator)
-        expected = {p: tracker.expect(p) for p in {pool.rule.probability for pool in self._pools.values()}}
+    def learn(self, view: _View) -> None:
+        """Takes note of the demand. As `Controller.learn`."""
+        for pool_id in self._pools.keys() - view.looks.keys():
+            self._pools.pop(pool_id, None)
+        self._tracker = view.demand
+
+    def propose(self, view: _View) -> list[Decision]:
+        """Sizes by forecast or by the step rule. As `Controller.propose`."""
+        demand = view.demand
+        rules = {pool_id: self._pools[pool_id].rule for pool_id in view.looks}
+        expected = {p: demand.expect(p) for p in {rule.probability for rule in rules.values()}}
         decisions: list[Decision] = []
-        for pool_id, look in looks.items():
-            rule = self._pools[pool_id].rule
+        for pool_id, look in view.looks.items():
             if not self._has_enough_agents(pool_id):
                 continue
-            wanted = expected[rule.probability][pool_id]
-            if self._is_predictive(tracker, pool_id) and wanted >= 0:
-                decisions += self._by_forecast(pool_id, look, wanted, tracker)
+            wanted = expected[rules[pool_id].probability][pool_id]
+            if self._is_predictive(demand, pool_id) and wanted >= 0:
+                decisions += self._by_forecast(pool_id, look, wanted, demand)
             else:
-                decisions.append(self._by_step(pool_id, look.metrics.period_granted, look.utilization))
+                decisions.append(self._by_step(pool_id, look, look.utilization))
         return decisions
 
-    def _fall_back(self, now: datetime) -> list[Decision]:  # noqa: ARG002 - it looks at the present only
-        books = {pool_id: self.budget_coordinator.get_pool_metrics(pool_id) for pool_id in self._pools}
+    def fall_back(self, view: _View) -> list[Decision]:
+        """Sizes by the step rule, by what is used now. As `Controller.fall_back`."""
         return [
-            self._by_step(pool_id, metrics.period_granted, metrics.utilization)
-            for pool_id, metrics in books.items()
+            self._by_step(pool_id, look, look.metrics.utilization)
+            for pool_id, look in view.looks.items()
             if self._has_enough_agents(pool_id)
         ]
 
-    def _apply(self, decision: Decision) -> None:
-        super()._apply(decision)
-        coordinator, pool_id = self.budget_coordinator, decision.subject
-        if decision.inputs["later_periods"]:
-            renewal = renewal_of(coordinator, pool_id)
-            if renewal is not None:
-                change = subtract(decision.new, decision.old)
-                coordinator.update_period_budget(pool_id, self._clamped(add(renewal.budget, change)))
-        self._tracker.applied(coordinator, pool_id)
+    def carry_out(
+        self, view: _View | None, decisions: list[Decision], execute: Execute
+    ) -> Iterator[Decision]:
+        """Measures periods by the sizes that were really set. As `Controller.carry_out`."""
+        for done in super().carry_out(view, decisions, execute):
+            if done.status == "applied":
+                self._tracker.applied(self.budget_coordinator, done.subject)
+            yield done
 
     # The two rules.
 
-    def _by_step(self, pool_id: str, size: Decimal, utilization: float) -> Decision:
-        rule = self._pools[pool_id].rule
+    def _by_step(self, pool_id: str, look: Look, utilization: float) -> Decision:
+        rule, size = self._pools[pool_id].rule, look.metrics.period_granted
         factor = rule.factor(utilization)
         wanted = times(size, of_float(round(factor, 9)))
         side = "above" if factor > 1 else "below" if factor < 1 else "at"
         what = f"{utilization:.0%} of {size} is used, {side} the target of {rule.utilization_target:.0%}"
         inputs = {"policy": "step", "utilization": utilization}
-        return self._decision(pool_id, size, wanted, f"{what}: step rule, {factor - 1:+.0%}", inputs)
+        reason = f"{what}: step rule, {factor - 1:+.0%}"
+        return self._decision(_Size(pool_id, size, look.later), wanted, reason, inputs)
 
     def _by_forecast(
         self, pool_id: str, look: Look, expected: float, tracker: DemandTracker
@@ -258,43 +288,42 @@ class AdaptivePoolSizer(Controller):
         rule, metrics, renewal = self._pools[pool_id].rule, look.metrics, look.renewal
         need, interval = max(rule.need(expected), tracker.floor(pool_id)), self.interval_seconds
         inputs = {"policy": "predictive", "utilization": look.utilization, "expected": expected, "need": need}
+        now = _Size(pool_id, metrics.period_granted, None)
         if renewal is None:
-            wanted = float(metrics.period_spent) + need
-            return [self._sized(pool_id, metrics.period_granted, wanted, interval, inputs)]
+            return [self._sized(now, float(metrics.period_spent) + need, interval, inputs)]
+        each = _Size(pool_id, renewal.budget, renewal.budget)
         if renewal.length <= _SAME_LENGTH * interval:
-            wanted = need * renewal.length / interval
-            return [self._sized(pool_id, renewal.budget, wanted, interval, inputs)]
+            return [self._sized(each, need * renewal.length / interval, interval, inputs)]
         in_period = tracker.expect_period(pool_id, rule.probability)
         if look.ended is not None and in_period >= 0:
             wanted = rule.need(in_period)
             inputs |= {"expected": in_period, "need": wanted}
-            return [self._sized(pool_id, renewal.budget, wanted, renewal.length, inputs)]
+            return [self._sized(each, wanted, renewal.length, inputs)]
         short = need - float(metrics.remaining) - float(metrics.reserved)
-        if short <= 0:
-            return []
-        inputs["later_periods"] = False
-        wanted = float(metrics.period_granted) + short
-        return [self._sized(pool_id, metrics.period_granted, wanted, interval, inputs)]
+        return (
+            [self._sized(now, float(metrics.period_granted) + short, interval, inputs)] if short > 0 else []
+        )
 
-    def _sized(
-        self, pool_id: str, old: Decimal, wanted: float, seconds: float, inputs: dict[str, Any]
-    ) -> Decision:
-        rule, size = self._pools[pool_id].rule, float(old)
+    def _sized(self, pool: _Size, wanted: float, seconds: float, inputs: dict[str, Any]) -> Decision:
+        rule, size = self._pools[pool.pool_id].rule, float(pool.size)
         bounded = rule.bounded(size, wanted)
         often = rule.exhaustion_rate
         how = f"at {rule.utilization_target:.0%} use" if often is None else f"short in {often:.0%} of cases"
         reason = f"{inputs['need']:.6g} will be needed in the next {_span(seconds)} ({how})"
         if bounded != wanted and size:
             reason += f", {bounded / size - 1:+.0%} at a time"
-        return self._decision(pool_id, old, of_float(min(bounded, float(MAX_AMOUNT))), reason, inputs)
+        return self._decision(pool, of_float(min(bounded, float(MAX_AMOUNT))), reason, inputs)
 
-    def _decision(
-        self, pool_id: str, old: Decimal, wanted: Decimal, reason: str, inputs: dict[str, Any]
-    ) -> Decision:
-        new, wanted = self._clamped(wanted), rounded(wanted)
+    def _decision(self, pool: _Size, wanted: Decimal, reason: str, inputs: dict[str, Any]) -> Decision:
+        """A decision within the bounds; on later periods as well, where they are to follow."""
+        old, new, wanted = pool.size, self._clamped(wanted), rounded(wanted)
         if new != wanted:
             reason += f", at {'least' if new > wanted else 'most'} {new}"
-        return Decision("pool", pool_id, old, new, reason, {"later_periods": True, **inputs})
+        by, later = subtract(new, old), NOTHING
+        if by and pool.later is not None:
+            later = subtract(self._clamped(add(pool.later, by)), pool.later)
+        inputs = {"later_periods": bool(later), **inputs}
+        return Decision("pool", pool.pool_id, old, new, reason, inputs, change=Resize(by, later))
 
     def _clamped(self, size: Decimal) -> Decimal:
         largest = MAX_AMOUNT if self.max_pool_budget is None else self.max_pool_budget

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
 from safeguards._native import PoolMembers
 from safeguards._values.amounts import amount
@@ -15,20 +16,18 @@ from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._agent_demand import AgentDemand
 from safeguards.core.dynamic_budget._division import (
     DEFAULT_WEIGHTS,
-    PIE,
     RESERVE,
     Rule,
     Table,
     boundless,
-    part_reason,
 )
 from safeguards.core.dynamic_budget._reserve import Reserve
 from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
-from safeguards.types.decisions import Decision
+from safeguards.types.decisions import Deal, Decision, Draw
 from safeguards.types.enums import AlertSeverity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     import numpy as np
@@ -37,9 +36,10 @@ if TYPE_CHECKING:
     from safeguards._native import Amount
     from safeguards.core._spell import Spell
     from safeguards.core.budget_coordination import BudgetCoordinator
+    from safeguards.core.controller import Execute
 
     Figures = NDArray[np.float64]
-    Change = tuple[int, Decimal, Decimal]
+    Part = tuple[int, Decimal, Decimal]
 
 __all__ = ["PriorityBasedReallocator"]
 
@@ -55,7 +55,18 @@ class _Plan:
     floors_hold: bool
 
 
-class PriorityBasedReallocator(Controller):
+@dataclass(slots=True)
+class _View:
+    """The agents of each pool at one instant, and how the pools are divided once that is decided."""
+
+    members: dict[str, PoolMembers]
+    given: dict[str, Decimal]
+    """All that was granted from each reserve so far."""
+    at: float
+    plans: list[_Plan] = field(default_factory=list["_Plan"])
+
+
+class PriorityBasedReallocator(Controller[_View]):
     """Deals what remains of a pool out among its agents, again and again: by need, priority and floors.
 
     The pie is what remains of the pool. A part of it is kept in reserve; the rest is dealt out as the
@@ -130,8 +141,6 @@ class PriorityBasedReallocator(Controller):
         self._pool_ids = None if pool_ids is None else _known_pools(budget_coordinator, pool_ids)
         self._rule = Rule(0.1, 0.2, DEFAULT_WEIGHTS)
         self._demand: dict[str, AgentDemand] = {}
-        self._plans: list[_Plan] = []
-        self._room: dict[str, Decimal] = {}
         self._short_pools: set[str] = set()
         self._reserves: dict[str, Reserve] = {}
         self._helping = threading.local()
@@ -157,7 +166,7 @@ class PriorityBasedReallocator(Controller):
         """
         weights = DEFAULT_WEIGHTS if priority_weights is None else priority_weights
         rule = Rule(min_budget_percentage, reserve_percentage, weights)
-        with self._turn:
+        with self.between_runs():
             self._rule = rule
 
     def start(self) -> None:
@@ -178,14 +187,16 @@ class PriorityBasedReallocator(Controller):
         """
         super().stop()
 
-    def _begin(self, spell: Spell) -> None:
-        with self._turn:
-            self._try_observe(self._now())
-        super()._begin(spell)
+    def begin(self, spell: Spell) -> None:
+        """Begins to watch demand, and listens. As `Controller.begin`."""
+        with self.between_runs():
+            self.remember(self.observe(self.now()))
+        super().begin(spell)
         self._attend()
 
-    def _end(self, spell: Spell) -> None:
-        super()._end(spell)
+    def end(self, spell: Spell) -> None:
+        """Listens no more. As `Controller.end`."""
+        super().end(spell)
         self._attend()
 
     def _attend(self) -> None:
@@ -196,13 +207,13 @@ class PriorityBasedReallocator(Controller):
         """
         coordinator, spell = self.budget_coordinator, None
         while True:
-            spell = self._spell.value
+            spell = self.spell
             attend = coordinator._unlisten_low if spell is None else coordinator._listen_low  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             attend(self._on_low)
             for pool_id in self._pools():
                 threshold = None if spell is None else self.emergency_threshold
                 coordinator._watch_low(pool_id, threshold)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            if self._spell.value is spell:
+            if self.spell is spell:
                 return
 
     def get_reserve(self, pool_id: str) -> Decimal:
@@ -217,29 +228,36 @@ class PriorityBasedReallocator(Controller):
 
     # One run.
 
-    def _observe(self, now: datetime) -> None:  # noqa: ARG002 - the clock's own line counts
-        instant = self.budget_coordinator.clock.monotonic()
-        for pool_id in self._pools():
+    def observe(self, now: datetime) -> _View:  # noqa: ARG002 - the clock's own line counts
+        """Looks at the agents of the pools. As `Controller.observe`."""
+        coordinator = self.budget_coordinator
+        # What is granted while it looks comes off the reserve, whether it is seen in the budgets or not.
+        given = {pool_id: self._reserve_of(pool_id).given for pool_id in self._pools()}
+        members = {pool_id: PoolMembers(coordinator, pool_id) for pool_id in given}
+        return _View(members, given, coordinator.clock.monotonic())
+
+    def learn(self, view: _View) -> None:
+        """Takes note of the demand. As `Controller.learn`."""
+        for pool_id, members in view.members.items():
             demand = self._demand.setdefault(pool_id, AgentDemand(self.interval_seconds))
-            demand.observe(PoolMembers(self.budget_coordinator, pool_id), instant)
+            demand.observe(members, view.at)
 
-    def _propose(self, now: datetime) -> list[Decision]:  # noqa: ARG002
-        return self._divide(self._needs)
+    def propose(self, view: _View) -> list[Decision]:
+        """Divides the pools by need. As `Controller.propose`."""
+        return self._divide(view, self._needs)
 
-    def _fall_back(self, now: datetime) -> list[Decision]:  # noqa: ARG002
-        return self._divide(boundless)
+    def fall_back(self, view: _View) -> list[Decision]:
+        """Divides the pools by weight alone. As `Controller.fall_back`."""
+        return self._divide(view, boundless)
 
-    def _divide(self, needs_of: Callable[[str, PoolMembers], Figures]) -> list[Decision]:
-        self._plans = []
+    def _divide(self, view: _View, needs_of: Callable[[str, PoolMembers], Figures]) -> list[Decision]:
         plans: list[_Plan] = []
         decisions: list[Decision] = []
-        for pool_id in self._pools():
-            given_before = self._reserve_of(pool_id).given
-            members = PoolMembers(self.budget_coordinator, pool_id)
+        for pool_id, members in view.members.items():
             if len(members):
                 table = Table(pool_id, members, needs_of(pool_id, members), self._rule)
-                decisions += self._divide_pool(table, given_before, plans)
-        self._plans = plans  # only if all went well: nothing is kept back of what is not dealt out
+                decisions += self._divide_pool(table, view.given[pool_id], plans)
+        view.plans = plans  # only if all went well: nothing is kept back of what is not dealt out
         return decisions
 
     def _divide_pool(self, table: Table, given_before: Decimal, plans: list[_Plan]) -> list[Decision]:
@@ -252,12 +270,13 @@ class PriorityBasedReallocator(Controller):
             table.needs, table.weights, fixed, (rule.floor, rule.reserve, self.max_change)
         )
         plans.append(_Plan(table.pool_id, reserve, given_before, table.heaviest, floors_hold))
-        dealt = [table.decision(row, old, new, PIE, part_reason) for row, old, new in changes]
-        dealt.sort(key=lambda decision: (decision.new > decision.old, -decision.inputs["weight"]))
+        givers = sorted((part for part in changes if part[2] < part[1]), key=table.weight_first)
+        takers = sorted((part for part in changes if part[2] > part[1]), key=table.weight_first)
+        dealt = [table.part(row, old, new) for row, old, new in (*givers, *takers)]
         return dealt + self._emergencies(table, changes, fixed, reserve)
 
     def _emergencies(
-        self, table: Table, changes: list[Change], fixed: NDArray[np.bool_], size: Decimal
+        self, table: Table, changes: list[Part], fixed: NDArray[np.bool_], size: Decimal
     ) -> list[Decision]:
         """Grants to those whose part is below the threshold and below what they need: heavy ones first."""
         import numpy as np
@@ -272,14 +291,14 @@ class PriorityBasedReallocator(Controller):
         reserve.begin(size, NOTHING, table.heaviest)
         decisions: list[Decision] = []
         for row in rows:
-            agent = table.ids[row]
+            agent, weight = table.ids[row], float(table.weights[row])
             try:
                 old = news[row] if row in news else self.budget_coordinator.get_budget(agent)
             except UnknownAgentError:
                 continue  # it has left meanwhile
-            granted = reserve.draw(agent, table.weights[row], self._wanted(old))
-            new = plain(add(old, granted))
-            decisions.append(table.decision(row, old, new, RESERVE, self._why_granted))
+            drawn = reserve.draw(agent, weight, self._wanted(old))
+            figures = {"need": float(table.needs[row])}
+            decisions.append(self._draw(Draw(drawn, table.pool_id, weight), agent, old, figures))
         return decisions
 
     def _needs(self, pool_id: str, members: PoolMembers) -> Figures:
@@ -290,40 +309,43 @@ class PriorityBasedReallocator(Controller):
         steps = (members.renews_in or 0) / self.interval_seconds
         return demand.expect(members.ids, max(steps, 1.0))
 
-    def _decide(self, now: datetime) -> list[Decision]:
-        decisions = super()._decide(now)
-        self._room = dict.fromkeys((plan.pool_id for plan in self._plans), NOTHING)
+    def carry_out(
+        self, view: _View | None, decisions: list[Decision], execute: Execute
+    ) -> Iterator[Decision]:
+        """Executes as far as there is money: of others, or of the reserve. As `Controller.carry_out`."""
+        room: dict[str, Decimal] = {}
         for decision in decisions:
-            if decision.inputs["from"] == PIE:
-                self._add_room(decision, subtract(decision.new, decision.old))
-        for plan in self._plans:
+            if isinstance(decision.change, Deal) and not isinstance(decision.change, Draw):
+                _add(room, decision.change)
+        if view is not None:
+            self._plan(view.plans)
+        for decision in decisions:
+            draws = isinstance(decision.change, Draw)
+            done = self._grant(decision, execute) if draws else self._deal(decision, room, execute)
+            if done is not None:
+                yield done
+
+    def _plan(self, plans: list[_Plan]) -> None:
+        """Keeps back what was not dealt out."""
+        for plan in plans:
             self._reserve_of(plan.pool_id).begin(plan.reserve, plan.given_before, plan.heaviest)
-        self._tell_floors()
+        self._tell_floors(plans)
         if self.running:
             self._attend()  # pools may be new, and agents that are still low are told of once more
-        return decisions
 
-    def _carry_out(self, decision: Decision, spell: Spell | None) -> Decision | None:
-        """Applies a decision as far as there is money for it: what others gave up, or the reserve."""
-        if decision.inputs["from"] == RESERVE:
-            return self._grant(decision, spell)
-        room = max(self._room[decision.inputs["pool"]], NOTHING)
-        if subtract(decision.new, decision.old) > room:
-            reason = f"{decision.reason}; others gave less than planned"
-            decision = replace(decision, new=plain(add(decision.old, room)), reason=reason)
-            if not room:
+    def _deal(self, decision: Decision, room: dict[str, Decimal], execute: Execute) -> Decision | None:
+        """Gives an agent its part, as far as others gave it."""
+        part = cast("Deal", decision.change)
+        most = max(room[part.pool], NOTHING)
+        if part.by > most:
+            if not most:
                 return None
-        return super()._carry_out(decision, spell)
-
-    def _apply(self, decision: Decision) -> None:
-        change = subtract(decision.new, decision.old)
-        moved = self.budget_coordinator.adjust_budget(decision.subject, change)
-        if decision.inputs["from"] == PIE:
-            self._add_room(decision, moved.copy_negate())
-
-    def _add_room(self, decision: Decision, amount: Decimal) -> None:
-        pool_id = decision.inputs["pool"]
-        self._room[pool_id] = add(self._room[pool_id], amount)
+            reason = f"{decision.reason}; others gave less than planned"
+            decision = decision.bounded(plain(add(decision.old, most)), reason)
+        done = execute(decision)
+        if done is not None and done.status == "applied":
+            _add(room, cast("Deal", done.change), -1)
+        return done
 
     # The reserve.
 
@@ -349,58 +371,54 @@ class PriorityBasedReallocator(Controller):
 
     def _try_help(self, agent_id: str) -> None:
         try:
-            self._help(agent_id, self._spell.value)
+            self._help(agent_id)
         except UnknownAgentError:
             pass  # it has left already
         except Exception as error:  # noqa: BLE001 - the debit that it happened in goes on
-            self._tell_failure("could not grant from a reserve", error)
+            self.tell_failure("could not grant from a reserve", error)
 
-    def _help(self, agent_id: str, spell: Spell | None) -> None:
+    def _help(self, agent_id: str) -> None:
         coordinator = self.budget_coordinator
         pool_id = coordinator.account(agent_id).pool_id
-        if spell is None or pool_id not in self._reserves:
+        if pool_id not in self._reserves:
             return
         old = coordinator.get_budget(agent_id)
         if old >= self.emergency_threshold:
             return  # somebody was faster
         weight = float(self._rule.weigh([coordinator.get_agent_priority(agent_id)])[0])
-        figures = {"pool": pool_id, "from": RESERVE, "weight": weight}
-        wanted = plain(add(old, self._wanted(old)))
-        decision = Decision("agent", agent_id, old, wanted, self._why_granted(figures, wanted), figures)
-        is_first = not self._reserve_of(pool_id).has_drawn(agent_id)
-        for bounded in self._prepared([decision], self._now()):
-            done = self._grant(bounded, spell)
-            if done is None:
-                if self._is_current(spell):
-                    self._tell_empty(pool_id, agent_id)
-                continue
-            self._keep([done])
-            if is_first and done.status == "applied":
-                self._tell_grant(done)
-
-    def _grant(self, decision: Decision, spell: Spell | None) -> Decision | None:
-        """Grants out of the reserve what it has for this agent. None if that is nothing."""
-        pool_id, agent_id = decision.inputs["pool"], decision.subject
-        wanted = subtract(decision.new, decision.old)
         reserve = self._reserve_of(pool_id)
-        drawn = reserve.draw(agent_id, decision.inputs["weight"], wanted)
+        is_first = not reserve.has_drawn(agent_id)
+        done = self.act([self._draw(Draw(self._wanted(old), pool_id, weight), agent_id, old)])
+        if not done and self.running and not reserve.has_for(agent_id, weight):
+            self._tell_empty(pool_id, agent_id)
+        elif is_first and any(decision.status == "applied" for decision in done):
+            self._tell_grant(pool_id, done[0])
+
+    def _draw(
+        self, draw: Draw, agent_id: str, old: Decimal, figures: Mapping[str, float] = MappingProxyType({})
+    ) -> Decision:
+        reason = f"emergency: less than {self.emergency_threshold} was left; granted from the reserve"
+        inputs = {"pool": draw.pool, "from": RESERVE, "weight": draw.weight, **figures}
+        return Decision("agent", agent_id, old, plain(add(old, draw.by)), reason, inputs, change=draw)
+
+    def _grant(self, decision: Decision, execute: Execute) -> Decision | None:
+        """Grants out of the reserve what it has for this agent. None if that is nothing."""
+        draw = cast("Draw", decision.change)
+        reserve = self._reserve_of(draw.pool)
+        drawn = reserve.draw(decision.subject, draw.weight, draw.by)
         if not drawn:
             return None
         done: Decision | None = None
         try:
-            done = super()._carry_out(replace(decision, new=plain(add(decision.old, drawn))), spell)
+            done = execute(decision.bounded(plain(add(decision.old, drawn)), decision.reason))
         finally:  # also if a callback is interrupted
             if done is None or done.status != "applied":
-                reserve.put_back(agent_id, drawn)
+                reserve.put_back(decision.subject, drawn)
         return done
 
     def _wanted(self, budget: Decimal) -> Decimal:
         """What brings a low budget to twice the threshold."""
-        target = add(self.emergency_threshold, self.emergency_threshold)
-        return max(subtract(target, budget), NOTHING)
-
-    def _why_granted(self, figures: Mapping[str, Any], new: Decimal) -> str:  # noqa: ARG002
-        return f"emergency: less than {self.emergency_threshold} was left; granted from the reserve"
+        return max(subtract(add(self.emergency_threshold, self.emergency_threshold), budget), NOTHING)
 
     def _reserve_of(self, pool_id: str) -> Reserve:
         return self._reserves.setdefault(pool_id, Reserve())
@@ -410,8 +428,7 @@ class PriorityBasedReallocator(Controller):
 
     # Telling.
 
-    def _tell_grant(self, decision: Decision) -> None:
-        pool_id = decision.inputs["pool"]
+    def _tell_grant(self, pool_id: str, decision: Decision) -> None:
         self.budget_coordinator.notification_manager.send_alert(
             f"agent {decision.subject!r} ran low and was granted budget from the reserve of {pool_id!r}",
             f"{decision}. Further grants until the next run are in the history of the controller.",
@@ -432,13 +449,13 @@ class PriorityBasedReallocator(Controller):
                 "update_budget, or wait for the next run.",
                 AlertSeverity.ERROR,
                 account=agent_id,
-                time=self._now(),
+                time=self.now(),
                 pool=pool_id,
             )
 
-    def _tell_floors(self) -> None:
+    def _tell_floors(self, plans: list[_Plan]) -> None:
         """Tells of each pool that has less than the floors of its agents: once until it has enough again."""
-        short = {plan.pool_id for plan in self._plans if not plan.floors_hold}
+        short = {plan.pool_id for plan in plans if not plan.floors_hold}
         for pool_id in sorted(short - self._short_pools):
             self.budget_coordinator.notification_manager.send_alert(
                 f"pool {pool_id!r} has less left than the floors of its agents",
@@ -446,10 +463,16 @@ class PriorityBasedReallocator(Controller):
                 "Raise the pool with update_pool_budget.",
                 AlertSeverity.ERROR,
                 account=pool_id,
-                time=self._now(),
+                time=self.now(),
                 kind="pool",
             )
         self._short_pools = short
+
+
+def _add(room: dict[str, Decimal], part: Deal, sign: int = 1) -> None:
+    """Adds what others may get: a part that was planned, or less what was really dealt."""
+    change = add if sign > 0 else subtract
+    room[part.pool] = change(room.get(part.pool, NOTHING), part.by)
 
 
 def _known_pools(coordinator: BudgetCoordinator, pool_ids: Iterable[str]) -> list[str]:

@@ -80,6 +80,8 @@ pub enum Change {
         /// What.
         change: AccountChange,
     },
+    /// A decision was carried out.
+    Executed(Executed),
     /// Controllers leave the budget of this id alone, or no longer do.
     Pinned {
         /// Of an agent, a pool, or one of each.
@@ -96,6 +98,19 @@ pub enum Change {
     },
     /// A resource is limited by the agents' own budgets only.
     CapacityRemoved(ResourceId),
+}
+
+/// A decision that was carried out: all of it, in one account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Executed {
+    /// Which one.
+    pub account: Number,
+    /// What changed in it, in this order.
+    pub changes: Box<[AccountChange]>,
+    /// Who decided it.
+    pub actor: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
 }
 
 /// A pool that was made.

@@ -93,6 +93,9 @@ pub enum LedgerError {
         /// Those that it has.
         known: Vec<Arc<str>>,
     },
+    /// Controllers are to leave this budget alone.
+    #[error("{0:?} is pinned")]
+    Pinned(Arc<str>),
     /// An argument makes no sense.
     #[error("{0}")]
     Configuration(String),

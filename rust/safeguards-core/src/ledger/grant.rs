@@ -60,11 +60,7 @@ impl Ledger {
         change: i128,
         at: Instant,
     ) -> Result<i128, LedgerError> {
-        // An event holds no more than an amount, and so no more is taken at once.
-        let change = change.max(-state.books.balance.remaining.clamp(0, Amount::MAX.units()));
-        if Amount::from_units(change.abs()).is_none() || !state.has_room(change) {
-            return Err(account.overfull(state, change));
-        }
+        let change = account.adjustable(state, change)?;
         if change != 0 {
             self.change(account, state, &AccountChange::Adjusted(change), at)?;
         }
@@ -154,6 +150,16 @@ pub(super) fn lock_two<'a>(
 }
 
 impl Account {
+    /// As much of an adjustment as can be made: at most what remains is taken.
+    pub(super) fn adjustable(&self, state: &State, change: i128) -> Result<i128, LedgerError> {
+        // An event holds no more than an amount, and so no more is taken at once.
+        let change = change.max(-state.books.balance.remaining.clamp(0, Amount::MAX.units()));
+        if Amount::from_units(change.abs()).is_none() || !state.has_room(change) {
+            return Err(self.overfull(state, change));
+        }
+        Ok(change)
+    }
+
     #[cold]
     fn overfull(&self, state: &State, change: i128) -> LedgerError {
         LedgerError::Configuration(format!(

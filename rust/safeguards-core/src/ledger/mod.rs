@@ -25,6 +25,7 @@ mod digest;
 mod directory;
 mod error;
 mod event;
+mod execute;
 mod grant;
 mod holds;
 mod idempotency;
@@ -56,12 +57,14 @@ pub use alarm::{Alarm, Crossing, Threshold};
 pub use balance::Balance;
 pub use batch::BatchError;
 pub use change::{
-    AccountChange, AgentRegistered, Change, Instant, Number, PoolCreated, Posted, Quantities, Reserved, Terms,
+    AccountChange, AgentRegistered, Change, Executed, Instant, Number, PoolCreated, Posted, Quantities,
+    Reserved, Terms,
 };
 pub use closures::MAX_CLOSURES;
 pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, Settlement, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
+pub use execute::{Execution, Moved, Order};
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEY_BYTES, MAX_KEYS};
 pub use journal::{Journal, Unwritten};
 pub use members::Members;

@@ -75,6 +75,11 @@ impl Replay {
                 Ok(())
             }
             Change::Account { account, change } => self.change_account(*account, change, at),
+            Change::Executed(executed) => {
+                let account = self.account(executed.account)?;
+                self.ledger.make(&mut account.lock(), &executed.changes, at);
+                Ok(())
+            }
             Change::Pinned { id, is_pinned } => {
                 self.ledger.replay_pin(id, *is_pinned);
                 Ok(())

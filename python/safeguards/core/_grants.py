@@ -1,4 +1,4 @@
-"""Which occurrences of profiles were granted: kept with the coordinator, whoever schedules its budgets."""
+"""What was granted once, and is not to be granted again: kept with the coordinator, whoever decides it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from safeguards.core._cell import snapshot
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from safeguards.budget.time_scheduler._values import Occurrence
     from safeguards.core.budget_coordination import BudgetCoordinator
+
+__all__ = ["Grants", "grants_of"]
 
 _MOST = 1_000  # of each pool; the guide's week has 16
 
 
 class Grants:
-    """The latest occurrences that were granted to each pool, in the order of their grants.
+    """The latest of each account, by name and begin, in the order in which they were granted.
 
     Without a lock: each note is one step of a dict, so that signal handlers and finalizers may ask as well.
     """
@@ -25,29 +26,29 @@ class Grants:
     def __init__(self) -> None:
         self._granted: dict[str, dict[tuple[str, datetime], object]] = {}
 
-    def has(self, pool_id: str, occurrence: Occurrence) -> bool:
+    def has(self, account: str, name: str, start: datetime) -> bool:
         """Whether it was granted."""
-        return (occurrence.profile, occurrence.start) in self._granted.get(pool_id, ())
+        return (name, start) in self._granted.get(account, ())
 
-    def claim(self, pool_id: str, profile: str, start: datetime) -> bool:
+    def claim(self, account: str, name: str, start: datetime) -> bool:
         """Notes a grant. False if it was noted before."""
-        granted, mine = self._granted.setdefault(pool_id, {}), object()
-        if granted.setdefault((profile, start), mine) is not mine:
+        granted, mine = self._granted.setdefault(account, {}), object()
+        if granted.setdefault((name, start), mine) is not mine:
             return False
         if len(granted) > _MOST:
             for oldest in snapshot(granted)[: len(granted) - _MOST]:
                 granted.pop(oldest, None)
         return True
 
-    def release(self, pool_id: str, profile: str, start: datetime) -> None:
+    def release(self, account: str, name: str, start: datetime) -> None:
         """Takes back a note: the grant failed."""
-        self._granted.get(pool_id, {}).pop((profile, start), None)
+        self._granted.get(account, {}).pop((name, start), None)
 
     def to_dict(self) -> dict[str, list[list[str]]]:
-        """Plain values: for each pool, pairs of a profile and the begin of its occurrence."""
+        """Plain values: for each account, pairs of a name and a begin."""
         return {
-            pool: [[profile, start.isoformat()] for profile, start in snapshot(self._granted[pool])]
-            for pool in snapshot(self._granted)
+            account: [[name, start.isoformat()] for name, start in snapshot(self._granted[account])]
+            for account in snapshot(self._granted)
         }
 
 

@@ -1,0 +1,132 @@
+//! Decisions of controllers, carried out: one account, all of a decision in one step, with who made it and why.
+
+use super::Ledger;
+use super::account::{Account, Kind};
+use super::change::{AccountChange, Change, Executed, Instant};
+use super::error::LedgerError;
+use super::state::State;
+use crate::amount::Amount;
+
+/// What a decision wants of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// More remains in the current period, or less, and later periods of a pool begin with more, or less.
+    Adjust {
+        /// Units for what remains.
+        by: i128,
+        /// Units for what later periods begin with.
+        later_periods: i128,
+    },
+    /// So much remains, and a period begins with it.
+    Set(Amount),
+}
+
+/// A decision as the ledger sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Execution<'a> {
+    /// Whether the account is an agent or a pool.
+    pub kind: Kind,
+    /// Its id.
+    pub account: &'a str,
+    /// What is to change.
+    pub order: Order,
+    /// Who decided it.
+    pub actor: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// What an execution has changed, in units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// What remained before.
+    pub before: i128,
+    /// By how much that changed.
+    pub by: i128,
+    /// By how much changed what later periods begin with.
+    pub later_periods: i128,
+}
+
+impl Ledger {
+    /// Carries a decision out, all of it or nothing. Less is taken only where less remains: never more than that.
+    ///
+    /// # Errors
+    /// [`LedgerError::Pinned`] if controllers are to leave the budget alone. A pin that was set before this call is
+    /// kept, and once [`pin`](Self::pin) has returned, nothing is carried out any more.
+    pub fn execute(&self, execution: &Execution<'_>) -> Result<Moved, LedgerError> {
+        self.expire_due();
+        let account = match execution.kind {
+            Kind::Agent => self.agent(execution.account)?,
+            Kind::Pool => self.directory.pool(execution.account)?,
+        };
+        let pins = self.pins.lock();
+        if pins.contains(execution.account) {
+            return Err(LedgerError::Pinned(execution.account.into()));
+        }
+        let at = self.instant();
+        let mut state = account.lock_renewed(self, at.wall);
+        state.check_open(&account)?;
+        let (changes, moved) = follow(&account, &state, execution.order)?;
+        if !changes.is_empty() {
+            self.write(|| (at, Change::Executed(executed(&account, &changes, execution))))?;
+            self.make(&mut state, &changes, at);
+        }
+        Ok(moved)
+    }
+
+    /// Makes the changes of an execution.
+    pub(super) fn make(&self, state: &mut State, changes: &[AccountChange], at: Instant) {
+        for change in changes {
+            state.apply(change, at, self);
+        }
+    }
+}
+
+/// What follows from an order: the changes, and what they change.
+fn follow(
+    account: &Account,
+    state: &State,
+    order: Order,
+) -> Result<(Vec<AccountChange>, Moved), LedgerError> {
+    let before = state.books.balance.remaining;
+    match order {
+        Order::Set(budget) => {
+            let by = budget.units() - before;
+            Ok((vec![AccountChange::Granted(budget)], Moved { before, by, later_periods: 0 }))
+        }
+        Order::Adjust { by, later_periods } => {
+            let by = account.adjustable(state, by)?;
+            let later = (later_periods != 0).then(|| later(account, state, later_periods)).transpose()?;
+            let mut changes = Vec::with_capacity(2);
+            if by != 0 {
+                changes.push(AccountChange::Adjusted(by));
+            }
+            let mut moved = Moved { before, by, later_periods: 0 };
+            if let Some((old, new)) = later.filter(|(old, new)| old != new) {
+                moved.later_periods = new.units() - old.units();
+                changes.push(AccountChange::PeriodBudgetSet(new));
+            }
+            Ok((changes, moved))
+        }
+    }
+}
+
+/// What later periods of a pool begin with, before and after: nothing at least, and the most that there is.
+fn later(account: &Account, state: &State, units: i128) -> Result<(Amount, Amount), LedgerError> {
+    let renewal = state.pool.as_ref().and_then(|pool| pool.renewal.as_ref());
+    let Some((_, old)) = renewal else {
+        let text = format!("{:?} has no budget_period, and so no later periods to change", account.id);
+        return Err(LedgerError::Configuration(text));
+    };
+    let new = old.units().saturating_add(units).clamp(0, Amount::MAX.units());
+    Ok((*old, Amount::from_units(new).unwrap_or(*old)))
+}
+
+fn executed(account: &Account, changes: &[AccountChange], execution: &Execution<'_>) -> Executed {
+    Executed {
+        account: account.number,
+        changes: changes.into(),
+        actor: execution.actor.into(),
+        reason: execution.reason.into(),
+    }
+}

@@ -56,6 +56,7 @@ TREE = {
     "RewardError": (BudgetError, ValueError),
     "PinnedError": (BudgetError,),
     "BooksError": (BudgetError,),
+    "ClosedError": (BudgetError,),
     "JournalError": (BudgetError,),
     "TraceError": (BudgetError, ValueError),
 }
@@ -220,6 +221,7 @@ def test_the_fields_of_a_refused_budget(coordinator):
         "reserved": Decimal("0.5"),
         "requested": Decimal("0.3"),
         "available": Decimal("0.25"),
+        "currency": "USD",
         "retry_after": None,
         "resource": None,
     }
@@ -276,6 +278,7 @@ def test_every_error_of_the_core_is_mapped():
     assert seen == leaves - {
         exceptions.ArgumentTypeError,
         exceptions.BooksError,
+        exceptions.ClosedError,
         exceptions.JournalError,
         exceptions.ControllerBusyError,
         exceptions.MissingExtraError,

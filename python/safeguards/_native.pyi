@@ -43,6 +43,7 @@ class Ledger:
         history_events: latest events of each agent that are kept as they were, at most; at least three
             quarters of so many.
         history_sums: sums by hour that are kept of older usage, at least 2.
+        currency: what its amounts are amounts of, such as `"USD"`: 1 to 16 letters, digits, `.`, `_` or `-`.
         observer: who is told of alarms, after the books are written: by `on_crossing(**facts)` of a
             threshold that was crossed, and by `on_low(agent_id)` of an agent that runs low. Nobody if not
             given.
@@ -55,6 +56,7 @@ class Ledger:
         history_events: int = 64,
         history_sums: int = 512,
         observer: Observer | None = None,
+        currency: str = "USD",
     ) -> Self: ...
     def debit(
         self,
@@ -348,6 +350,42 @@ class Ledger:
             >>> coordinator.release_many(handles, numbers), coordinator.get_budget("bot")
             (array([ True,  True]), Decimal('1'))
         """
+    def reservation(self, reservation_id: str) -> Reservation | ResourceReservation:
+        """The reservation of an id, as `Reservation.id` tells it: active, or ended and remembered.
+
+        It is found while it is active, and afterwards as long as it is among the newest 100,000 that ended.
+        The handle is another one of the same reservation: whatever is done through one of them holds for all.
+
+        Args:
+            reservation_id: of a reservation of money, or of resources.
+
+        Raises:
+            ReservationError: it is unknown or forgotten: of another coordinator, of an agent that was
+                unregistered, or too long ago. Nothing is charged by it any more.
+
+        Example:
+            >>> held = coordinator.reserve("bot", "0.50")
+            >>> again = coordinator.reservation(held.id)
+            >>> again.settle("0.20").remaining, held.state
+            (Decimal('0.8'), 'settled')
+        """
+    def reservations(self, agent_id: str | None = None) -> list[Reservation | ResourceReservation]:
+        """Every active reservation, of money and of resources, by agent and number.
+
+        Args:
+            agent_id: those of this agent only.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> held = coordinator.reserve("bot", "0.50")
+            >>> coordinator.reservations()
+            [Reservation(1, agent="bot", amount=0.5, active)]
+            >>> held.release()
+            >>> coordinator.reservations("bot")
+            []
+        """
     def transfer(self, from_agent_id: str, to_agent_id: str, amount: Amount) -> None:
         """Moves budget from one agent to another, of one pool or of two; the pools are not touched.
 
@@ -383,7 +421,13 @@ class Ledger:
             0
         """
     def register_agent(
-        self, agent_id: str, pool_id: str, priority: int = 5, initial_budget: Amount = 0
+        self,
+        agent_id: str,
+        pool_id: str,
+        priority: int = 5,
+        initial_budget: Amount = 0,
+        *,
+        exist_ok: bool = False,
     ) -> str:
         """Registers an agent below a pool. Takes nothing from the pool: the budgets below may add up to more.
 
@@ -392,6 +436,7 @@ class Ledger:
             pool_id: the pool right above it.
             priority: 1 to 10.
             initial_budget: what it may spend; more than 9 decimal places are rounded down.
+            exist_ok: an agent that is registered already stays as it is, its money included.
 
         Returns:
             `agent_id`.
@@ -399,7 +444,8 @@ class Ledger:
         Raises:
             InvalidAmountError: `initial_budget` is not an amount.
             UnknownPoolError: no pool of this id exists.
-            ConfigurationError: the id is taken, empty or too long, or `priority` is out of range.
+            ConfigurationError: the id is taken, empty or too long, or `priority` is out of range; or the
+                agent that `exist_ok` would leave as it is stands below another pool.
 
         Example:
             >>> coordinator.register_agent("writer", "team", priority=8, initial_budget="2.50")
@@ -599,8 +645,24 @@ class Ledger:
         parent_id: str | None,
         budget_period: str | timedelta | None,
         timezone: str | int | None,
+        name: str | None = None,
+        exist_ok: bool = False,
     ) -> None: ...
+    def _register_agents(self, rows: Sequence[tuple[str, str, int, Amount]], exist_ok: bool) -> None: ...
+    @property
+    def currency(self) -> str:
+        """What the amounts are amounts of, such as `"USD"`. Fixed when the coordinator is made."""
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed: every other method raises then."""
+    def _close(self) -> None: ...
     def _check_process(self) -> None: ...
+    def _columns(
+        self,
+    ) -> tuple[
+        dict[str, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]], dict[str, Any]
+    ]: ...
+    def _pool_info(self, pool_id: str) -> dict[str, Any]: ...
     def _has_pool(self, pool_id: str) -> bool: ...
     def _pin(self, account_id: str, is_pinned: bool) -> None: ...
     def _is_pinned(self, account_id: str) -> bool: ...
@@ -789,6 +851,9 @@ class Reservation:
     @property
     def amount(self) -> Decimal:
         """What was set aside."""
+    @property
+    def id(self) -> str:
+        """What names it outside of this object: `BudgetCoordinator.reservation` finds it by that."""
     @property
     def agent_id(self) -> str:
         """Id of the agent that it was made for."""
@@ -1010,12 +1075,16 @@ class ResourceBudgets:
         budget_coordinator: the coordinator of the agents.
     """
     def __new__(cls, budget_coordinator: Ledger) -> Self: ...
-    def initialize_budgets(self, agent_id: str, budgets: Mapping[str, Amount]) -> None:
+    def initialize_budgets(
+        self, agent_id: str, budgets: Mapping[str, Amount], *, exist_ok: bool = False
+    ) -> None:
         """Gives an agent these resources and no others. Called again it replaces them: the books begin anew.
 
         Args:
             agent_id: the agent.
             budgets: what it may spend, by resource type; more than 9 decimal places are rounded down.
+            exist_ok: resources that the agent has keep what remains, and only the others are added: what a
+                program says that begins with books which may be there already.
 
         Raises:
             InvalidAmountError: a budget is not an amount.
@@ -1295,6 +1364,9 @@ class ResourceReservation:
     @property
     def amounts(self) -> dict[str, Decimal]:
         """What was set aside, by resource type."""
+    @property
+    def id(self) -> str:
+        """What names it outside of this object: `BudgetCoordinator.reservation` finds it by that."""
     @property
     def agent_id(self) -> str:
         """Id of the agent that it was made for."""

@@ -21,6 +21,7 @@
         ├── RewardError                  a reward function failed; also a ValueError
         ├── PinnedError                  controllers are to leave this budget alone
         ├── BooksError                   an audit found an invariant that does not hold
+        ├── ClosedError                  the coordinator was closed
         ├── JournalError                 a change cannot be written down, and so it was not made
         └── TraceError                   a recorded trace cannot be read; also a ValueError
 
@@ -41,6 +42,7 @@ __all__ = [
     "BooksError",
     "BudgetError",
     "BudgetExceededError",
+    "ClosedError",
     "ConfigurationError",
     "ControllerBusyError",
     "IdempotencyConflictError",
@@ -146,6 +148,7 @@ class BudgetError(SafeguardsError):
         requested: the amount that was asked for.
         available: the most that would have been admitted by that account.
         retry_after: seconds until it can succeed; `math.inf` if never; `None` if time does not help.
+        currency: what the amounts are amounts of, such as `"USD"`; `None` if they are not money.
     """
 
     fields: ClassVar[tuple[str, ...]] = (
@@ -157,6 +160,7 @@ class BudgetError(SafeguardsError):
         "requested",
         "available",
         "retry_after",
+        "currency",
     )
 
     account: str | None
@@ -167,6 +171,7 @@ class BudgetError(SafeguardsError):
     requested: Decimal | None
     available: Decimal | None
     retry_after: float | None
+    currency: str | None
 
 
 class BudgetExceededError(BudgetError):
@@ -318,6 +323,10 @@ class BooksError(BudgetError):
     fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "violations")
 
     violations: list[tuple[str, str]] | None
+
+
+class ClosedError(BudgetError):
+    """The coordinator was closed: nothing can be asked of it, or done through it, any more."""
 
 
 class JournalError(BudgetError):

@@ -1,5 +1,6 @@
 """Starts, stops and runs that meet: in threads, of controllers that run each other, of slow callbacks."""
 
+import contextlib
 import os
 import random
 import threading
@@ -15,6 +16,7 @@ from safeguards import (
     BudgetPatternLearner,
     BudgetRLOptimizer,
     BudgetTimeScheduler,
+    ConfigurationError,
     ControllerBusyError,
     ManualClock,
     PriorityBasedReallocator,
@@ -335,7 +337,15 @@ def test_a_shorter_interval_holds_at_once():
         assert len(optimizer.history) == 1
 
 
-def test_numbers_of_pools_of_one_name_are_given_once(team):
+def test_of_several_who_make_the_same_pool_one_does(team):
     made = []
-    at_once(*[lambda: made.extend(team.create_budget_pool("pool", 1) for _ in range(50))] * 4)
-    assert sorted(made) == sorted({"pool", *(f"pool-{n}" for n in range(2, 201))})
+
+    def make(exist_ok):
+        with contextlib.suppress(ConfigurationError):
+            made.append(team.create_budget_pool("pool", 1, exist_ok=exist_ok))
+
+    at_once(*[lambda: [make(exist_ok=False) for _ in range(50)]] * 4)
+    assert made == ["pool"]
+    at_once(*[lambda: [make(exist_ok=True) for _ in range(50)]] * 4)
+    assert made == ["pool"] * 201
+    assert team.get_pool_budget("pool") == 1

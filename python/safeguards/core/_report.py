@@ -16,6 +16,8 @@ _HEAD = ("account", "remaining", "reserved", "spent", "granted", "used")
 
 def line(coordinator: BudgetCoordinator) -> str:
     """One line: how many accounts, and what the topmost pools have left."""
+    if coordinator.closed:
+        return "BudgetCoordinator(closed)"
     pools = coordinator.get_pool_ids()
     agents = len(coordinator.get_all_agent_ids())
     text = f"BudgetCoordinator({len(pools)} pools, {agents} agents"
@@ -27,6 +29,8 @@ def line(coordinator: BudgetCoordinator) -> str:
 
 def html(coordinator: BudgetCoordinator) -> str:
     """A table: each pool, and the first agents below it."""
+    if coordinator.closed:
+        return f"<p>{line(coordinator)}</p>"
     pools = coordinator.get_pool_ids()
     rows = [row for pool in pools[:_MAX_POOLS] for row in _pool_rows(coordinator, pool)]
     if len(pools) > _MAX_POOLS:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Never, Self, final
+from typing import TYPE_CHECKING, Any, Never, Self, final
+from weakref import WeakSet
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards._values import time_zones
 from safeguards._values.arguments import shown
 from safeguards.core import _report
+from safeguards.core._agents import agent_row
 from safeguards.core._observer import AlertObserver
 from safeguards.core.notification_manager import NotificationManager
-from safeguards.exceptions import BooksError, ConfigurationError
-from safeguards.types.metrics import BudgetEvent, BudgetMetrics, UsageEvent
+from safeguards.exceptions import BooksError
+from safeguards.types.metrics import (
+    AmountColumn,
+    BudgetEvent,
+    BudgetMetrics,
+    MetricsTable,
+    PoolInfo,
+    UsageEvent,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta, tzinfo
 
     from safeguards._native import Amount, Clock
+    from safeguards.core._agents import AgentArguments
+    from safeguards.core.controller import Controller
     from safeguards.types.decisions import Decision
 
 __all__ = ["Account", "BudgetCoordinator", "Receipt", "Reservation"]
@@ -47,6 +58,8 @@ class BudgetCoordinator(Ledger):
         history_sums: sums by hour, operation type and source that are kept of older usage. Beyond that the
             oldest sums merge, so that no usage is lost. An agent's whole history takes at most about
             `32 * history_events + 48 * history_sums` bytes: 26 KiB as it is.
+        currency: what all its amounts are amounts of: 1 to 16 letters, digits, `.`, `_` or `-`. It is told in
+            metrics and errors, and nothing is converted.
 
     Example:
         >>> coordinator = BudgetCoordinator()
@@ -60,8 +73,8 @@ class BudgetCoordinator(Ledger):
 
     notification_manager: NotificationManager
     clock: Clock
-    _numbers: dict[str, int]
     _observer: AlertObserver
+    _controllers: WeakSet[Controller]
 
     def __new__(  # noqa: D102 - the class documents it
         cls,
@@ -70,6 +83,7 @@ class BudgetCoordinator(Ledger):
         clock: Clock | None = None,
         history_events: int = 64,
         history_sums: int = 512,
+        currency: str = "USD",
     ) -> Self:
         manager = NotificationManager() if notification_manager is None else notification_manager
         if not isinstance(manager, NotificationManager):
@@ -83,11 +97,12 @@ class BudgetCoordinator(Ledger):
             history_events=history_events,
             history_sums=history_sums,
             observer=observer,
+            currency=currency,
         )
         self.notification_manager = manager
         self.clock = read_time
-        self._numbers = {}
         self._observer = observer
+        self._controllers = WeakSet()
         return self
 
     def __init_subclass__(cls, **_: object) -> Never:
@@ -103,6 +118,8 @@ class BudgetCoordinator(Ledger):
     reserve = Ledger.reserve
     try_reserve = Ledger.try_reserve
     account = Ledger.account
+    reservation = Ledger.reservation
+    reservations = Ledger.reservations
     transfer = Ledger.transfer
     expire = Ledger.expire
     handle = Ledger.handle
@@ -123,6 +140,7 @@ class BudgetCoordinator(Ledger):
         pool_id: str | None = None,
         budget_period: str | timedelta | None = None,
         timezone: str | tzinfo | None = None,
+        exist_ok: bool = False,
     ) -> str:
         """Makes a pool.
 
@@ -131,13 +149,14 @@ class BudgetCoordinator(Ledger):
             initial_budget: what it may spend; with a period, what each period begins with.
             priority: 1 to 10.
             parent_id: the pool above it, if any. Pools are at most 32 deep.
-            pool_id: its id; if not given, the name, with a number where the name is taken.
+            pool_id: its id; the name if not given.
             budget_period: `"hourly"`, `"daily"`, `"weekly"` (from Monday), `"monthly"` or a `timedelta` (from
                 now). At each begin the budget is `initial_budget` again, less what is still reserved; what
                 was left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
                 changes: each is granted once.
             timezone: a name such as `"Europe/Berlin"`, an offset such as `"+02:00"`, a `ZoneInfo` or a
                 `datetime.timezone`; local time if not given.
+            exist_ok: a pool of this id that exists already stays as it is, its money included.
 
         Returns:
             The pool's id.
@@ -145,32 +164,89 @@ class BudgetCoordinator(Ledger):
         Raises:
             UnknownPoolError: there is no pool `parent_id`.
             InvalidAmountError: `initial_budget` is not an amount.
-            ConfigurationError: `pool_id` is taken, empty or longer than 512 bytes, `priority` is not from 1
-                to 10, `budget_period` or `timezone` is none of the above, or it would be 33 pools deep.
+            ConfigurationError: the id is taken, empty or longer than 512 bytes, `priority` is not from 1 to
+                10, `budget_period` or `timezone` is none of the above, or it would be 33 pools deep; or the
+                pool that `exist_ok` would leave as it is has another parent, period or zone.
         """
-        zone = time_zones.read(timezone)
-        while True:
-            chosen = self._free_pool_id(name) if pool_id is None else pool_id
-            try:
-                self._create_pool(chosen, initial_budget, priority, parent_id, budget_period, zone.native)
-            except ConfigurationError:
-                if pool_id is not None or not self._has_pool(chosen):
-                    raise
-                continue  # somebody took the id in between
-            return chosen
-
-    def _free_pool_id(self, name: str) -> str:
-        if not self._has_pool(name):
-            return name
-        # Pools stay, and so all numbers before the last one are taken.
-        number = self._numbers.get(name, 2)
-        while self._has_pool(f"{name}-{number}"):
-            number += 1
-        self._numbers[name] = number
-        return f"{name}-{number}"
+        chosen = name if pool_id is None else pool_id
+        zone = time_zones.read(timezone).native
+        self._create_pool(
+            chosen, initial_budget, priority, parent_id, budget_period, zone, name=name, exist_ok=exist_ok
+        )
+        return chosen
 
     register_agent = Ledger.register_agent
+
+    def register_agents(
+        self,
+        agents: Iterable[AgentArguments],
+        pool_id: str | None = None,
+        priority: int = 5,
+        initial_budget: Amount = 0,
+        *,
+        exist_ok: bool = False,
+    ) -> list[str]:
+        """Registers many agents in one step: all of them or none.
+
+        Args:
+            agents: for each agent its id, or what differs from the other arguments of this call: a mapping of
+                arguments of `register_agent`, or a tuple of `(agent_id, pool_id, priority, initial_budget)`
+                that may end early.
+            pool_id: the pool right above those that name none.
+            priority: of those that name none.
+            initial_budget: of those that name none.
+            exist_ok: agents that are registered already stay as they are, their money included.
+
+        Returns:
+            Their ids, in the same order.
+
+        Raises:
+            InvalidAmountError: a budget is not an amount.
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: as `register_agent`; or an id comes twice, or an agent has no pool.
+            ArgumentTypeError: an agent is given as none of the three.
+
+        Example:
+            >>> coordinator = BudgetCoordinator()
+            >>> team = coordinator.create_budget_pool("team", 100)
+            >>> agents = ["ann", ("bob", team, 8), {"agent_id": "eve", "initial_budget": "0.50"}]
+            >>> coordinator.register_agents(agents, team, initial_budget=2)
+            ['ann', 'bob', 'eve']
+            >>> coordinator.get_agent_priority("bob"), coordinator.get_budget("eve")
+            (8, Decimal('0.5'))
+        """
+        common = {"pool_id": pool_id, "priority": priority, "initial_budget": initial_budget}
+        rows = [agent_row(agent, common) for agent in agents]
+        self._register_agents(rows, exist_ok=exist_ok)
+        return [row[0] for row in rows]
+
     unregister_agent = Ledger.unregister_agent
+
+    def close(self) -> None:
+        """Stops the controllers; from then on every method raises `ClosedError`. Closing again does nothing.
+
+        Leaving a `with` block of a coordinator closes it.
+
+        Example:
+            >>> with BudgetCoordinator() as coordinator:
+            ...     team = coordinator.create_budget_pool("team", 10)
+            >>> coordinator.get_pool_budget("team")
+            Traceback (most recent call last):
+            safeguards.exceptions.ClosedError: this coordinator is closed...
+        """
+        if self.closed:
+            return
+        self._check_process()
+        for controller in list(self._controllers):
+            controller.stop()
+        self._close()
+
+    def __enter__(self) -> Self:
+        self._check_process()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # What they may spend.
 
@@ -205,6 +281,30 @@ class BudgetCoordinator(Ledger):
             UnknownPoolError: no pool of this id exists.
         """
         return BudgetMetrics(**self._pool_snapshot(pool_id))
+
+    def get_all_metrics(self) -> MetricsTable:
+        """The books of all accounts at once, as columns: what a scrape of many agents asks for.
+
+        Each row is of one instant; rows may be of different ones, as nothing stands still meanwhile.
+        """
+        amounts, rest = self._columns()
+        columns: dict[str, Any] = {name: AmountColumn(*column) for name, column in amounts.items()}
+        return MetricsTable(**columns, **rest, currency=self.currency)
+
+    def get_pool_info(self, pool_id: str) -> PoolInfo:
+        """Where a pool stands, and when it is granted its budget.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+
+        Example:
+            >>> coordinator = BudgetCoordinator()
+            >>> team = coordinator.create_budget_pool("team", 10, budget_period="daily", timezone="UTC")
+            >>> info = coordinator.get_pool_info(team)
+            >>> info.parent_id, info.budget_period, info.timezone, info.period_budget
+            (None, 'daily', 'UTC', Decimal('10'))
+        """
+        return PoolInfo(**self._pool_info(pool_id))
 
     def get_agent_usage_history(
         self,

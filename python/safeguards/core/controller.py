@@ -85,6 +85,7 @@ class Controller(ABC, Generic[_View]):
     ) -> None:
         self.budget_coordinator = instance("budget_coordinator", budget_coordinator, BudgetCoordinator)
         self.interval_seconds = seconds("interval_seconds", interval_seconds)
+        self.budget_coordinator._controllers.add(self)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - one library
         self.max_change = (
             None if max_change is None else number("max_change", max_change, 0, _LARGEST_CHANGE, above=True)
         )

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING
 from safeguards._later import later
 from safeguards.types.alerts import Alert
 from safeguards.types.enums import AgentPriority, AlertSeverity
-from safeguards.types.metrics import BudgetEvent, BudgetMetrics, RateLimit, ResourceMetrics, UsageEvent
+from safeguards.types.metrics import (
+    AmountColumn,
+    BudgetEvent,
+    BudgetMetrics,
+    MetricsTable,
+    PoolInfo,
+    RateLimit,
+    ResourceMetrics,
+    UsageEvent,
+)
 
 if TYPE_CHECKING:
     from safeguards.types.decisions import Adjust, Allot, Deal, Decision, Draw, Resize, SetBudget
@@ -18,6 +27,7 @@ __all__ = [
     "Alert",
     "AlertSeverity",
     "Allot",
+    "AmountColumn",
     "BudgetEvent",
     "BudgetMetrics",
     "BudgetPrediction",
@@ -25,6 +35,8 @@ __all__ = [
     "Decision",
     "Draw",
     "FairShare",
+    "MetricsTable",
+    "PoolInfo",
     "RateLimit",
     "Resize",
     "ResourceMetrics",

@@ -1,13 +1,31 @@
 """What the ledger tells about an account."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Literal
+from __future__ import annotations
 
-from safeguards._values.decimals import add, ratio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-__all__ = ["BudgetEvent", "BudgetMetrics", "EventKind", "RateLimit", "ResourceMetrics", "UsageEvent"]
+from safeguards._values.decimals import add, of_units, ratio
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from decimal import Decimal
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "AmountColumn",
+    "BudgetEvent",
+    "BudgetMetrics",
+    "EventKind",
+    "MetricsTable",
+    "PoolInfo",
+    "RateLimit",
+    "ResourceMetrics",
+    "UsageEvent",
+]
+
 
 EventKind = Literal[
     "debit",
@@ -42,6 +60,9 @@ class BudgetMetrics:
         period_spent: charged in the current period.
         priority: 1 to 10.
         active_reservations: how many reservations an agent has; 0 for a pool.
+        budget_refusals: how often this budget has refused, repetitions of one attempt included.
+        window_refusals: how often one of its windows has.
+        currency: what the amounts are amounts of.
     """
 
     granted: Decimal
@@ -53,6 +74,9 @@ class BudgetMetrics:
     period_spent: Decimal
     priority: int
     active_reservations: int
+    budget_refusals: int = field(default=0, compare=False)  # a refusal changes nothing
+    window_refusals: int = field(default=0, compare=False)
+    currency: str = "USD"
 
     @property
     def utilization(self) -> float:
@@ -61,6 +85,109 @@ class BudgetMetrics:
         Above 1 after an overdraft; 0 if nothing was granted.
         """
         return _utilization(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolInfo:
+    """Where a pool stands, and when it is granted its budget.
+
+    Attributes:
+        name: what people call it.
+        parent_id: the pool above it; None at the top.
+        pool_ids: the pools right below it, in the order in which they were made.
+        agents: how many agents stand right below it; `BudgetCoordinator.get_pool_agents` lists them.
+        priority: 1 to 10.
+        budget_period: as `create_budget_pool` takes it; None if it has none.
+        timezone: the zone whose days count: a name, or an offset; None where no calendar counts.
+        renews_at: when the next period begins, aware, in UTC; None if none does.
+        period_budget: what periods begin with; None without periods.
+    """
+
+    name: str
+    parent_id: str | None
+    pool_ids: tuple[str, ...]
+    agents: int
+    priority: int
+    budget_period: str | timedelta | None
+    timezone: str | None
+    renews_at: datetime | None
+    period_budget: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AmountColumn:
+    """One amount of each account: exact in two columns, and rounded in a third.
+
+    Attributes:
+        whole: whole units, rounded down, shape (n,), int64.
+        billionths: billionths on top, 0 to 999,999,999, shape (n,), int64.
+        rounded: the same, rounded to the nearest float, for display: shape (n,), float64.
+    """
+
+    whole: NDArray[np.int64]
+    billionths: NDArray[np.int64]
+    rounded: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def __getitem__(self, row: int) -> Decimal:
+        """The exact amount of one account."""
+        units = int(self.whole[row]) * 10**9 + int(self.billionths[row])
+        return of_units(units)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MetricsTable:
+    """The books of all accounts, one row for each: agents first, then pools by id.
+
+    Each row is of one instant. `BudgetMetrics` says what its columns are.
+
+    Attributes:
+        ids: ids of the accounts, n of them.
+        is_pool: whether it is a pool, shape (n,), bool.
+        priority: 1 to 10, shape (n,), uint8.
+        granted: amounts.
+        remaining: amounts.
+        reserved: amounts.
+        spent: amounts.
+        period_granted: amounts.
+        period_spent: amounts.
+        active_reservations: of agents, shape (n,), int64.
+        budget_refusals: shape (n,), int64.
+        window_refusals: shape (n,), int64.
+        currency: what the amounts are amounts of.
+
+    Example:
+        >>> from safeguards import BudgetCoordinator
+        >>> coordinator = BudgetCoordinator()
+        >>> team = coordinator.create_budget_pool("team", 10)
+        >>> bot = coordinator.register_agent("bot", team, initial_budget="0.1")
+        >>> table = coordinator.get_all_metrics()
+        >>> table.ids, table.remaining.rounded.tolist(), table.remaining[0]
+        (['bot', 'team'], [0.1, 10.0], Decimal('0.1'))
+    """
+
+    ids: list[str]
+    is_pool: NDArray[np.bool_]
+    priority: NDArray[np.uint8]
+    granted: AmountColumn
+    remaining: AmountColumn
+    reserved: AmountColumn
+    spent: AmountColumn
+    period_granted: AmountColumn
+    period_spent: AmountColumn
+    active_reservations: NDArray[np.int64]
+    budget_refusals: NDArray[np.int64]
+    window_refusals: NDArray[np.int64]
+    currency: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        pools = int(self.is_pool.sum())
+        return f"MetricsTable({len(self) - pools} agents, {pools} pools, in {self.currency})"
 
 
 @dataclass(frozen=True, slots=True)

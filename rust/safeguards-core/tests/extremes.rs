@@ -128,8 +128,14 @@ impl World {
         let parents = [None, Some("root"), Some("root")];
         let make = |i: usize| {
             let schedule = periods[i].map(|period| Schedule::new(period, TimeZone::UTC, clock.wall()));
-            let new =
-                NewPool { id: POOLS[i], parent: parents[i], budget: Amount::MAX, priority: 5, schedule };
+            let new = NewPool {
+                name: None,
+                id: POOLS[i],
+                parent: parents[i],
+                budget: Amount::MAX,
+                priority: 5,
+                schedule,
+            };
             ledger.create_pool(new).unwrap()
         };
         let pools = [make(0), make(1), make(2)];

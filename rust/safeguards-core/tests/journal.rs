@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
-    Account, AccountChange, Bundle, Change, EventKind, Execution, Instant, Kind, Ledger, LedgerError, Moved,
-    NewPool, OperationId, Order, Overage, Path, Period, Posted, Request, Reservation, ReservationState,
-    Schedule,
+    Account, AccountChange, AnyReservation, Bundle, Change, EventKind, Execution, Instant, Kind, Ledger,
+    LedgerError, Moved, NewPool, OperationId, Order, Overage, Path, Period, Posted, Request, Reservation,
+    ReservationState, Schedule,
 };
 use safeguards_core::window::Precision;
 
@@ -79,7 +79,7 @@ fn execute(ledger: &Ledger, account: &str, order: Order) -> Result<Moved, Ledger
 
 fn daily_pool(ledger: &Ledger, clock: &ManualClock) -> Arc<Account> {
     let schedule = Some(Schedule::new(Period::Daily, TimeZone::UTC, clock.wall()));
-    let new = NewPool { id: "daily", parent: None, budget: whole(5), priority: 5, schedule };
+    let new = NewPool { name: None, id: "daily", parent: None, budget: whole(5), priority: 5, schedule };
     ledger.create_pool(new).unwrap()
 }
 
@@ -251,8 +251,8 @@ fn what_is_over_expires_when_it_can_be_written() {
 fn a_second_handle_settles_nothing_twice() {
     let world = World::new();
     let first = world.ledger.reserve(&world.ann, &request(4)).unwrap();
-    let (handles, _) = world.ledger.reservations(&world.ann).unwrap();
-    let [second] = &handles[..] else { panic!("{handles:?}") };
+    let handles = world.ledger.reservations(&world.ann).unwrap();
+    let [AnyReservation::Money(second)] = &handles[..] else { panic!("{handles:?}") };
     assert_eq!((second, second.what()), (&first, &whole(4)));
     let receipt = world.ledger.settle(second, whole(3)).unwrap();
     assert_eq!(world.ledger.settle(&first, whole(3)).unwrap(), receipt);
@@ -636,6 +636,7 @@ impl Crowd {
         let units = |units| Amount::from_units(units).unwrap();
         let pool = |id, parent, budget| safeguards_core::ledger::NewPool {
             id,
+            name: None,
             parent,
             budget: units(budget),
             priority: 5,

@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::{ManualClock, Wall};
 use safeguards_core::ledger::{
-    Account, Balance, Execution, Kind, Ledger, LedgerError, NewPool, OperationId, Order, Overage, Period,
-    Request, Reservation, ReservationState, Schedule,
+    Account, AnyReservation, Balance, Execution, Kind, Ledger, LedgerError, NewPool, OperationId, Order,
+    Overage, Period, Request, Reservation, ReservationState, Schedule,
 };
 use safeguards_core::window::Precision;
 
@@ -424,7 +424,8 @@ impl Twins {
             let (id, parent_id) = (format!("pool {i}"), parent.map(|p| format!("pool {p}")));
             let every = |ticks: i64| Schedule::new(Period::Every(ticks * TICK), TimeZone::UTC, Wall(0));
             let (budget, schedule) = (units(*budget), period.map(every));
-            let new = NewPool { id: &id, parent: parent_id.as_deref(), budget, priority: 5, schedule };
+            let new =
+                NewPool { name: None, id: &id, parent: parent_id.as_deref(), budget, priority: 5, schedule };
             twins.accounts.push(twins.ledger.create_pool(new).unwrap());
             twins.add(id, parent, budget.units(), *period);
         }
@@ -573,8 +574,9 @@ impl Twins {
         let numbers = self.ledger.reserve_many_while(&handles, &amounts, terms, || true).unwrap();
         assert_eq!(numbers.iter().map(|number| *number > 0).collect::<Vec<_>>(), expected);
         for (i, number) in agents.into_iter().zip(numbers).filter(|(_, number)| *number > 0) {
-            let (active, _) = self.ledger.reservations(&self.accounts[i]).unwrap();
-            let made = active.into_iter().find(|reservation| reservation.number() == number);
+            let active = self.ledger.reservations(&self.accounts[i]).unwrap().into_iter();
+            let mut money = active.filter_map(AnyReservation::money);
+            let made = money.find(|reservation| reservation.number() == number);
             self.reservations.push(made.expect("nothing has expired since"));
         }
         self.model.expire();

@@ -857,7 +857,10 @@ fn a_handle_never_names_another_agent() {
 fn with_renewal(period: Period) -> World {
     let mut world = World::new();
     let schedule = Some(Schedule::new(period, jiff::tz::TimeZone::UTC, Wall(0)));
-    world.team = world.ledger.create_pool(NewPool { schedule, ..pool("hourly", Some("root"), 10) }).unwrap();
+    world.team = world
+        .ledger
+        .create_pool(NewPool { name: None, schedule, ..pool("hourly", Some("root"), 10) })
+        .unwrap();
     world.ann = world.ledger.register_agent("cat", "hourly", 5, whole(100)).unwrap();
     world
 }
@@ -985,7 +988,7 @@ fn a_period_has_a_length() {
     let world = World::new();
     for nanos in [0, -1, i64::MIN] {
         let schedule = Some(Schedule::new(Period::Every(nanos), jiff::tz::TimeZone::UTC, Wall(0)));
-        let refused = world.ledger.create_pool(NewPool { schedule, ..pool("never", None, 1) });
+        let refused = world.ledger.create_pool(NewPool { name: None, schedule, ..pool("never", None, 1) });
         assert!(matches!(refused, Err(LedgerError::Configuration(_))), "{nanos}: {refused:?}");
         assert!(!world.ledger.has_pool("never"));
     }
@@ -1186,7 +1189,7 @@ fn members_of_a_pool_are_the_agents_right_below() {
 fn members_know_when_their_pool_is_granted_anew() {
     let world = World::new();
     let schedule = Some(Schedule::new(Period::Every(10 * HOUR), jiff::tz::TimeZone::UTC, Wall(0)));
-    world.ledger.create_pool(NewPool { schedule, ..pool("often", None, 1) }).unwrap();
+    world.ledger.create_pool(NewPool { name: None, schedule, ..pool("often", None, 1) }).unwrap();
     world.advance(4 * HOUR);
     assert_eq!(world.ledger.pool_members("often").unwrap().renews_in, Some(6 * HOUR));
     assert!(matches!(world.ledger.pool_members("nobody"), Err(LedgerError::UnknownPool(_))));

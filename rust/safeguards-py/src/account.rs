@@ -8,6 +8,7 @@ use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
 use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
+use crate::handle::Holder;
 use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::patience::patiently;
 use crate::receipt::PyReceipt;
@@ -188,7 +189,7 @@ impl PyAccount {
         let reservation =
             this.answer(py, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
         let ledger = self.ledger.bind(py);
-        PyReservation::new(ledger, reservation, asked.on_cancel, asked.key.is_some())?
+        PyReservation::new(ledger, reservation, asked.on_cancel, Holder::of_key(asked.key))?
             .once_told(py, tell_alarms(ledger))
     }
 
@@ -228,7 +229,9 @@ impl PyAccount {
         let ledger = self.ledger.bind(py);
         let told = tell_alarms(ledger);
         let Some(made) = reservation else { return told.map(|()| None) };
-        PyReservation::new(ledger, made, asked.on_cancel, asked.key.is_some())?.once_told(py, told).map(Some)
+        PyReservation::new(ledger, made, asked.on_cancel, Holder::of_key(asked.key))?
+            .once_told(py, told)
+            .map(Some)
     }
 
     fn __eq__(&self, other: &Self) -> bool {
@@ -244,6 +247,9 @@ impl PyAccount {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        if self.ledger.get().is_closed() {
+            return Ok(format!("Account({:?}, of a coordinator that is closed)", self.id()));
+        }
         match self.ledger.get().ask(py, |core| core.remaining(&self.account))? {
             Ok(units) => Ok(format!("Account({:?}, budget={})", self.id(), to_decimal(py, units)?)),
             Err(LedgerError::UnknownAgent(id)) => Ok(format!("Account({id:?}, unregistered)")),

@@ -209,9 +209,13 @@ fn out_of_range(at: &Bound<'_, PyDateTime>) -> PyErr {
 /// An aware `datetime` in UTC, to the microsecond before.
 pub(crate) fn to_datetime(py: Python<'_>, wall: Wall) -> PyResult<Bound<'_, PyAny>> {
     let epoch = PyDateTime::from_timestamp(py, 0.0, Some(&PyTzInfo::utc(py)?.to_owned()))?;
-    let micros = wall.0.div_euclid(1_000);
+    epoch.add(to_timedelta(py, wall.0)?)
+}
+
+/// Nanoseconds as a `timedelta`; what is finer than a microsecond is cut off.
+pub(crate) fn to_timedelta(py: Python<'_>, nanos: i64) -> PyResult<Bound<'_, PyDelta>> {
+    let micros = nanos.div_euclid(1_000);
     let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
     let as_i32 = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
-    let delta = PyDelta::new(py, as_i32(days), as_i32(rest / 1_000_000), as_i32(rest % 1_000_000), false)?;
-    epoch.add(delta)
+    PyDelta::new(py, as_i32(days), as_i32(rest / 1_000_000), as_i32(rest % 1_000_000), false)
 }

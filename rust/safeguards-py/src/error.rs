@@ -35,12 +35,15 @@ pub(crate) fn no_thread(py: Python<'_>, message: &str) -> PyErr {
 
 /// The exception that says what the core said, and what to do next.
 #[cold]
-pub(crate) fn to_py(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyErr {
-    build(py, error, ledger).unwrap_or_else(|failed| failed)
+pub(crate) fn to_py(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) -> PyErr {
+    build(py, error, ledger, currency).unwrap_or_else(|failed| failed)
 }
 
-fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr> {
+fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) -> PyResult<PyErr> {
     let fields = PyDict::new(py);
+    if is_of_money(&error) {
+        fields.set_item("currency", currency)?;
+    }
     let (name, message) = match error {
         LedgerError::UnknownAgent(id) => {
             fields.set_item("account", &*id)?;
@@ -86,6 +89,9 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr>
         LedgerError::ReservationForgotten { account, number } => {
             ("ReservationError", closed_reservation(&fields, &account, number, &AlreadyClosed::forgotten())?)
         }
+        LedgerError::UnknownReservation(id) => {
+            ("ReservationError", unknown_reservation(&fields, &id.to_string())?)
+        }
         LedgerError::BudgetExceeded(refusal) => {
             ("BudgetExceededError", refused_budget(&fields, &refusal, ledger.clock())?)
         }
@@ -104,6 +110,17 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger) -> PyResult<PyErr>
     Ok(exception(py, name, message, &fields))
 }
 
+/// Whether the amounts of an error are money.
+fn is_of_money(error: &LedgerError) -> bool {
+    match error {
+        LedgerError::BudgetExceeded(refusal) | LedgerError::OverReserved { refusal, .. } => {
+            refusal.resource.is_none()
+        }
+        LedgerError::RateLimitExceeded(_) => true,
+        _ => false,
+    }
+}
+
 fn unknown_resource(
     fields: &Bound<'_, PyDict>,
     account: &str,
@@ -119,6 +136,20 @@ fn unknown_resource(
         format!("it has {}", known.iter().take(10).map(|name| quoted(name)).collect::<Vec<_>>().join(", "))
     };
     Ok(format!("agent {account:?} has no budget for resource {}: {advice}", quoted(resource)))
+}
+
+/// A text that names no reservation which these books know.
+pub(crate) fn no_reservation(py: Python<'_>, id: &str) -> PyErr {
+    let fields = PyDict::new(py);
+    let message = unknown_reservation(&fields, id);
+    message.map_or_else(|error| error, |message| exception(py, "ReservationError", message, &fields))
+}
+
+fn unknown_reservation(fields: &Bound<'_, PyDict>, id: &str) -> PyResult<String> {
+    fields.set_item("state", "unknown")?;
+    let text =
+        "is unknown or forgotten: it is found while it is active, and of the ended ones the newest 100,000";
+    Ok(format!("reservation {} {text}; debit what it cost", quoted(id)))
 }
 
 /// How a reservation was closed, in words.

@@ -8,18 +8,22 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
-use crate::error::configuration_error;
+use crate::error::{configuration_error, exception};
 use crate::turn;
 
 /// Forks that lie behind this process.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 static HOOK: PyOnceLock<()> = PyOnceLock::new();
 
-/// The process that a ledger was made in.
+/// The process that a ledger was made in, until the ledger is closed.
 pub(crate) struct Process {
-    generation: u32,
+    generation: AtomicU32,
 }
+
+/// What no process has behind it.
+const CLOSED: u32 = u32::MAX;
 
 #[pyfunction]
 fn count_fork() {
@@ -31,13 +35,23 @@ impl Process {
     /// This process. Asks Python once to be told of forks.
     pub(crate) fn current(py: Python<'_>) -> PyResult<Self> {
         HOOK.get_or_try_init(py, || install(py))?;
-        Ok(Self { generation: GENERATION.load(Ordering::Relaxed) })
+        Ok(Self { generation: AtomicU32::new(GENERATION.load(Ordering::Relaxed)) })
     }
 
-    /// Refuses in every other process.
+    /// Refuses in every other process, and in this one once it is closed.
     #[inline]
     pub(crate) fn check(&self, py: Python<'_>) -> PyResult<()> {
-        if self.generation == GENERATION.load(Ordering::Relaxed) { Ok(()) } else { Err(refusal(py)) }
+        let made_in = self.generation.load(Ordering::Relaxed);
+        if made_in == GENERATION.load(Ordering::Relaxed) { Ok(()) } else { Err(refusal(py, made_in)) }
+    }
+
+    /// Refuses from now on.
+    pub(crate) fn close(&self) {
+        self.generation.store(CLOSED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) == CLOSED
     }
 }
 
@@ -52,7 +66,11 @@ fn install(py: Python<'_>) -> PyResult<()> {
 }
 
 #[cold]
-fn refusal(py: Python<'_>) -> PyErr {
+fn refusal(py: Python<'_>, made_in: u32) -> PyErr {
+    if made_in == CLOSED {
+        let text = "this coordinator is closed: make another one, or close it later";
+        return exception(py, "ClosedError", text.into(), &PyDict::new(py));
+    }
     configuration_error(
         py,
         "this coordinator was made before a fork and works only in the process that made it: a copied budget would \
@@ -79,7 +97,7 @@ impl Drop for Inside<'_> {
 
 impl Gate {
     pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
-        let generation = AtomicU32::new(Process::current(py)?.generation);
+        let generation = Process::current(py)?.generation;
         Ok(Self { generation, inside: AtomicU32::new(0), is_abandoned: AtomicBool::new(false) })
     }
 

@@ -21,10 +21,28 @@ pub(crate) struct Handle<Q: Quantity> {
     owner: Py<PyWeakrefReference>,
     pub(crate) reservation: Reservation<Q>,
     on_cancel: Q,
-    /// Made under a key, or found by its id: others may hold it as well.
-    is_shared: bool,
+    holder: Holder,
     /// Settled or released through this object: nothing to warn of.
     closed: AtomicBool,
+    /// A `with` block has kept it alive through this object.
+    entered: AtomicBool,
+}
+
+/// What a handle is to its reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Nobody else was given one when it was made.
+    Maker,
+    /// One of those that were made under a key.
+    Key,
+    /// It was found: whoever made the reservation answers for it.
+    Finder,
+}
+
+impl Holder {
+    pub(crate) const fn of_key(key: Option<&str>) -> Self {
+        if key.is_some() { Self::Key } else { Self::Maker }
+    }
 }
 
 /// What can be reserved, in words.
@@ -70,13 +88,14 @@ impl<Q: Reservable> Handle<Q> {
         ledger: &Bound<'_, PyLedger>,
         reservation: Reservation<Q>,
         on_cancel: Q,
-        is_shared: bool,
+        holder: Holder,
     ) -> PyResult<Self> {
         let (books, owner) = PyLedger::share_books(ledger)?;
-        if is_shared {
+        if holder != Holder::Maker {
             books.share(&reservation);
         }
-        Ok(Self { books, owner, reservation, on_cancel, is_shared, closed: AtomicBool::new(false) })
+        let closed = AtomicBool::new(false);
+        Ok(Self { books, owner, reservation, on_cancel, holder, closed, entered: AtomicBool::new(false) })
     }
 
     pub(crate) const fn books(&self) -> &Arc<Books> {
@@ -101,7 +120,7 @@ impl<Q: Reservable> Handle<Q> {
     /// What came of telling about alarms right after it was made. One whose maker ends here, and whom no key leads
     /// back to, would stay set aside with nobody to close it: it is given back.
     pub(crate) fn once_told(&self, py: Python<'_>, told: PyResult<()>) -> PyResult<()> {
-        if told.is_err() && !self.is_shared {
+        if told.is_err() && self.holder == Holder::Maker {
             self.release(py)?;
         }
         told
@@ -130,10 +149,17 @@ impl<Q: Reservable> Handle<Q> {
         })
     }
 
+    /// Where it stands, for a repr: that of an object which cannot be asked any more must not raise.
+    pub(crate) fn state_in_words(&self, py: Python<'_>) -> PyResult<&'static str> {
+        if self.books.is_closed() { Ok("of a coordinator that is closed") } else { self.state_name(py) }
+    }
+
     /// Keeps it alive while a `with` block runs.
     pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
         let this = &self.books;
-        this.answer(py, this.ask(py, |core| core.keep_alive(&self.reservation))?)
+        this.answer(py, this.ask(py, |core| core.keep_alive(&self.reservation))?)?;
+        self.entered.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Closes what the body of a `with` block left open.
@@ -176,8 +202,17 @@ impl<Q: Reservable> Handle<Q> {
 
     /// To be called when the object goes: warns if nobody holds the reservation any more and it is still active.
     pub(crate) fn forget(&mut self) {
-        let is_last = !self.is_shared || self.books.unshare(&self.reservation);
-        if !*self.closed.get_mut() && is_last {
+        let is_counted = self.holder != Holder::Maker;
+        let is_last = if is_counted { self.books.unshare(&self.reservation) } else { true };
+        if *self.closed.get_mut() || !is_last {
+            return;
+        }
+        let answers = match self.holder {
+            Holder::Maker => !self.books.is_shared(&self.reservation),
+            Holder::Key => true,
+            Holder::Finder => *self.entered.get_mut(),
+        };
+        if answers {
             while_dropped(|py| self.warn(py));
         }
     }

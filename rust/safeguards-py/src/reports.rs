@@ -2,22 +2,29 @@
 
 use std::sync::Arc;
 
+use numpy::IntoPyArray;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
-    Activity, Balance, Event, EventKind, Ledger, Renewal, ResourceSnapshot, Snapshot, Source, Usage,
+    Activity, Balance, Columns, Event, EventKind, Ledger, Money, Period, PoolInfo, Refusals, Renewal,
+    ResourceSnapshot, Schedule, Snapshot, Source, Usage,
 };
 
 use crate::amount::to_decimal;
-use crate::clock::to_datetime;
+use crate::clock::{to_datetime, to_timedelta};
 
 pub(crate) fn strings(ids: Vec<Arc<str>>) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
 /// What `BudgetMetrics` takes.
-pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn snapshot<'py>(
+    py: Python<'py>,
+    currency: &str,
+    (snapshot, refusals): &(Snapshot, Refusals),
+) -> PyResult<Bound<'py, PyDict>> {
     let named = PyDict::new(py);
     set_balance(&named, &snapshot.balance)?;
     named.set_item(intern!(py, "initial_budget"), to_decimal(py, snapshot.initial)?)?;
@@ -25,7 +32,67 @@ pub(crate) fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bo
     named.set_item(intern!(py, "period_spent"), to_decimal(py, snapshot.period_spent)?)?;
     named.set_item(intern!(py, "priority"), snapshot.priority)?;
     named.set_item(intern!(py, "active_reservations"), snapshot.reservations)?;
+    named.set_item(intern!(py, "budget_refusals"), refusals.budget)?;
+    named.set_item(intern!(py, "window_refusals"), refusals.window)?;
+    named.set_item(intern!(py, "currency"), currency)?;
     Ok(named)
+}
+
+/// What `PoolInfo` takes.
+pub(crate) fn pool_info<'py>(py: Python<'py>, info: &PoolInfo) -> PyResult<Bound<'py, PyDict>> {
+    let PoolInfo { name, parent, pools, agents, priority, schedule, renewal } = info;
+    let named = PyDict::new(py);
+    named.set_item("name", &**name)?;
+    named.set_item("parent_id", parent.as_deref())?;
+    named.set_item("pool_ids", PyTuple::new(py, pools.iter().map(|id| &**id))?)?;
+    named.set_item("agents", agents)?;
+    named.set_item("priority", priority)?;
+    named.set_item(
+        "budget_period",
+        schedule.as_ref().map(|schedule| period(py, schedule.period())).transpose()?,
+    )?;
+    named.set_item("timezone", schedule.as_ref().and_then(Schedule::zone))?;
+    let ends = renewal.as_ref().filter(|renewal| renewal.ends != Wall::NEVER);
+    named.set_item("renews_at", ends.map(|renewal| to_datetime(py, renewal.ends)).transpose()?)?;
+    let budget = renewal.as_ref().map(|renewal| to_decimal(py, renewal.budget.units()));
+    named.set_item("period_budget", budget.transpose()?)?;
+    Ok(named)
+}
+
+/// As `create_budget_pool` takes it.
+fn period(py: Python<'_>, period: Period) -> PyResult<Bound<'_, PyAny>> {
+    let name = match period {
+        Period::Hourly => "hourly",
+        Period::Daily => "daily",
+        Period::Weekly => "weekly",
+        Period::Monthly => "monthly",
+        Period::Every(nanos) => return Ok(to_timedelta(py, nanos)?.into_any()),
+    };
+    Ok(PyString::new(py, name).into_any())
+}
+
+/// What `MetricsTable` takes: columns of amounts, and all others.
+pub(crate) fn columns(py: Python<'_>, columns: Columns) -> PyResult<Bound<'_, PyTuple>> {
+    let (amounts, named) = (PyDict::new(py), PyDict::new(py));
+    named.set_item("ids", PyList::new(py, columns.ids.iter().map(|id| &**id))?)?;
+    named.set_item("is_pool", columns.is_pool.into_pyarray(py))?;
+    named.set_item("priority", columns.priority.into_pyarray(py))?;
+    for (name, money) in [
+        ("granted", columns.granted),
+        ("remaining", columns.remaining),
+        ("reserved", columns.reserved),
+        ("spent", columns.spent),
+        ("period_granted", columns.period_granted),
+        ("period_spent", columns.period_spent),
+    ] {
+        let Money { whole, billionths, rounded } = money;
+        let exact = (whole.into_pyarray(py), billionths.into_pyarray(py));
+        amounts.set_item(name, (exact.0, exact.1, rounded.into_pyarray(py)))?;
+    }
+    named.set_item("active_reservations", columns.reservations.into_pyarray(py))?;
+    named.set_item("budget_refusals", columns.budget_refusals.into_pyarray(py))?;
+    named.set_item("window_refusals", columns.window_refusals.into_pyarray(py))?;
+    (amounts, named).into_pyobject(py)
 }
 
 fn set_balance(named: &Bound<'_, PyDict>, balance: &Balance) -> PyResult<()> {

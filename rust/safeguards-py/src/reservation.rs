@@ -6,7 +6,7 @@ use safeguards_core::ledger::Reservation;
 
 use crate::amount::{charge, to_decimal};
 use crate::arguments::ttl_seconds;
-use crate::handle::{Handle, Ready};
+use crate::handle::{Handle, Holder, Ready};
 use crate::ledger::PyLedger;
 use crate::receipt::PyReceipt;
 
@@ -32,9 +32,14 @@ impl PyReservation {
         ledger: &Bound<'_, PyLedger>,
         reservation: Reservation,
         on_cancel: Amount,
-        is_shared: bool,
+        holder: Holder,
     ) -> PyResult<Self> {
-        Handle::new(ledger, reservation, on_cancel, is_shared).map(Self)
+        Handle::new(ledger, reservation, on_cancel, holder).map(Self)
+    }
+
+    /// A handle of a reservation that was made before.
+    pub(crate) fn found(ledger: &Bound<'_, PyLedger>, reservation: Reservation) -> PyResult<Self> {
+        Self::new(ledger, reservation, Amount::ZERO, Holder::Finder)
     }
 
     pub(crate) fn once_told(self, py: Python<'_>, told: PyResult<()>) -> PyResult<Self> {
@@ -48,6 +53,12 @@ impl PyReservation {
     #[getter]
     fn amount<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_decimal(py, self.0.reservation.what().units())
+    }
+
+    /// What names it outside of this object: `BudgetCoordinator.reservation` finds it by that.
+    #[getter]
+    fn id(&self) -> String {
+        self.0.reservation.id().to_string()
     }
 
     /// Id of the agent that it was made for.
@@ -179,7 +190,7 @@ impl PyReservation {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (number, agent, amount) = (self.number(), self.agent_id(), self.amount(py)?);
-        Ok(format!("Reservation({number}, agent={agent:?}, amount={amount}, {})", self.state(py)?))
+        Ok(format!("Reservation({number}, agent={agent:?}, amount={amount}, {})", self.0.state_in_words(py)?))
     }
 }
 

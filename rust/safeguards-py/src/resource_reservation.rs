@@ -6,7 +6,7 @@ use safeguards_core::ledger::{Bundle, Reservation};
 
 use crate::amounts::{Given, bundle_to_dict, by_resource};
 use crate::arguments::ttl_seconds;
-use crate::handle::{Handle, Ready, Reservable};
+use crate::handle::{Handle, Holder, Ready, Reservable};
 use crate::ledger::PyLedger;
 use crate::resource_receipt::PyResourceReceipt;
 
@@ -32,9 +32,14 @@ impl PyResourceReservation {
         ledger: &Bound<'_, PyLedger>,
         reservation: Reservation<Bundle>,
         on_cancel: Bundle,
-        is_shared: bool,
+        holder: Holder,
     ) -> PyResult<Self> {
-        Handle::new(ledger, reservation, on_cancel, is_shared).map(Self)
+        Handle::new(ledger, reservation, on_cancel, holder).map(Self)
+    }
+
+    /// A handle of a reservation that was made before.
+    pub(crate) fn found(ledger: &Bound<'_, PyLedger>, reservation: Reservation<Bundle>) -> PyResult<Self> {
+        Self::new(ledger, reservation, Bundle::default(), Holder::Finder)
     }
 
     pub(crate) fn once_told(self, py: Python<'_>, told: PyResult<()>) -> PyResult<Self> {
@@ -48,6 +53,12 @@ impl PyResourceReservation {
     #[getter]
     fn amounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         bundle_to_dict(py, &self.0.books().ledger, self.0.reservation.what())
+    }
+
+    /// What names it outside of this object: `BudgetCoordinator.reservation` finds it by that.
+    #[getter]
+    fn id(&self) -> String {
+        self.0.reservation.id().to_string()
     }
 
     /// Id of the agent that it was made for.
@@ -181,7 +192,7 @@ impl PyResourceReservation {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let (number, agent, state) = (self.number(), self.agent_id(), self.state(py)?);
+        let (number, agent, state) = (self.number(), self.agent_id(), self.0.state_in_words(py)?);
         let amounts = self.0.reservation.what().in_words(&self.0.books().ledger);
         Ok(format!("ResourceReservation({number}, agent={agent:?}, amounts={amounts}, {state})"))
     }

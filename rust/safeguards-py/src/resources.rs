@@ -13,6 +13,7 @@ use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Given, by_resource, to_dict};
 use crate::arguments::{check_id, on_cancel_fault, operation, optional_text, terms, text, ttl_seconds};
 use crate::clock::from_datetime;
+use crate::handle::Holder;
 use crate::ledger::{PyLedger, admitted, tell_alarms};
 use crate::patience::{at_length, patiently};
 use crate::reports;
@@ -118,6 +119,8 @@ impl PyResourceBudgets {
     /// Args:
     ///     agent_id: the agent.
     ///     budgets: what it may spend, by resource type; more than 9 decimal places are rounded down.
+    ///     exist_ok: resources that the agent has keep what remains, and only the others are added: what a
+    ///         program says that begins with books which may be there already.
     ///
     /// Raises:
     ///     InvalidAmountError: a budget is not an amount.
@@ -129,11 +132,13 @@ impl PyResourceBudgets {
     ///     >>> multi_resource.initialize_budgets("bot", {"calls": 50, "gigabytes": "2.5"})
     ///     >>> multi_resource.get_budgets("bot")
     ///     {'calls': Decimal('50'), 'gigabytes': Decimal('2.5')}
+    #[pyo3(signature = (agent_id, budgets, *, exist_ok=false))]
     fn initialize_budgets(
         &self,
         py: Python<'_>,
         #[pyo3(from_py_with = text)] agent_id: &str,
         budgets: &Bound<'_, PyAny>,
+        exist_ok: bool,
     ) -> PyResult<()> {
         let items = by_resource(budgets, "budgets")?;
         let amounts = Amounts::granted(&items, "budgets")?;
@@ -142,7 +147,14 @@ impl PyResourceBudgets {
         }
         let this = self.ledger.get();
         let budgets: Vec<_> = amounts.iter().collect();
-        this.answer(py, this.ask(py, |core| core.initialize_resources(agent_id, &budgets))?)
+        let set = |core: &Ledger| {
+            if exist_ok {
+                core.ensure_resources(agent_id, &budgets)
+            } else {
+                core.initialize_resources(agent_id, &budgets)
+            }
+        };
+        this.answer(py, this.ask(py, set)?)
     }
 
     /// Makes `budget` of a resource remain for an agent. Reservations are untouched.
@@ -407,7 +419,7 @@ impl PyResourceBudgets {
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let (held, on_cancel) = self.ledger.get().answer(py, outcome)?;
         let ledger = self.ledger.bind(py);
-        PyResourceReservation::new(ledger, held, on_cancel, idempotency_key.is_some())?
+        PyResourceReservation::new(ledger, held, on_cancel, Holder::of_key(idempotency_key))?
             .once_told(py, tell_alarms(ledger))
     }
 
@@ -444,7 +456,7 @@ impl PyResourceBudgets {
         let ledger = self.ledger.bind(py);
         let told = tell_alarms(ledger);
         let Some((held, on_cancel)) = made else { return told.map(|()| None) };
-        PyResourceReservation::new(ledger, held, on_cancel, idempotency_key.is_some())?
+        PyResourceReservation::new(ledger, held, on_cancel, Holder::of_key(idempotency_key))?
             .once_told(py, told)
             .map(Some)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Ledger;
 use super::balance::Movement;
 use super::change::Number;
+use super::directory::slot_of;
 use super::error::BudgetRefusal;
 use super::state::State;
 use crate::clock::Wall;
@@ -32,8 +33,8 @@ pub const MAX_DEPTH: usize = 32;
 #[repr(C)]
 pub struct Account {
     pub(super) id: Arc<str>,
-    /// Number of the slot of an agent, or [`NO_SLOT`].
-    pub(super) slot: u32,
+    /// By what batches name an agent: its slot, and how often that was used before; or [`NO_HANDLE`].
+    pub(super) handle: u32,
     /// What changes name it by, and the path from it upwards.
     pub(super) number: Number,
     pub(super) parent: Option<Arc<Account>>,
@@ -41,23 +42,23 @@ pub struct Account {
 }
 
 /// Pools have none.
-pub(super) const NO_SLOT: u32 = u32::MAX;
+pub(super) const NO_HANDLE: u32 = u32::MAX;
 
 impl Account {
     pub(super) fn new(
         id: Arc<str>,
-        slot: u32,
+        handle: u32,
         number: Number,
         parent: Option<Arc<Self>>,
         priority: u8,
     ) -> Self {
-        Self { id, slot, number, parent, state: Mutex::new(State::new(priority)) }
+        Self { id, handle, number, parent, state: Mutex::new(State::new(priority)) }
     }
 
-    /// What it is: the place of an agent is numbered.
+    /// What it is: agents have handles.
     #[inline]
     pub(super) const fn kind(&self) -> Kind {
-        if self.slot == NO_SLOT { Kind::Pool } else { Kind::Agent }
+        if self.handle == NO_HANDLE { Kind::Pool } else { Kind::Agent }
     }
 
     /// The id that it is registered under.
@@ -70,6 +71,12 @@ impl Account {
     #[must_use]
     pub const fn number(&self) -> Number {
         self.number
+    }
+
+    /// The slot of an agent.
+    #[inline]
+    pub(super) const fn slot(&self) -> u32 {
+        slot_of(self.handle)
     }
 
     /// The pool above, if any.
@@ -86,7 +93,7 @@ impl Account {
     /// Where its lock stands among those of others: agents by slot, then pools, the deepest first.
     pub(super) fn lock_order(&self) -> (Kind, Reverse<usize>, u32) {
         match self.kind() {
-            Kind::Agent => (Kind::Agent, Reverse(0), self.slot),
+            Kind::Agent => (Kind::Agent, Reverse(0), self.slot()),
             Kind::Pool => (Kind::Pool, Reverse(self.depth()), self.number.0),
         }
     }

@@ -122,6 +122,8 @@ pub struct PoolCreated {
     pub path: Arc<[Number]>,
     /// Its id.
     pub id: Arc<str>,
+    /// What people call it, if that is not its id.
+    pub name: Option<Arc<str>>,
     /// Its budget, and what each period begins with.
     pub budget: Amount,
     /// 1 to 10.
@@ -244,6 +246,8 @@ pub enum AccountChange {
         /// When its time is over if nobody keeps it alive.
         time_over: Monotonic,
     },
+    /// The agent has these resources as well.
+    ResourcesAdded(Box<[(ResourceId, Amount)]>),
     /// The agent has these resources and no others.
     ResourcesSet(Box<[(ResourceId, Amount)]>),
     /// So much of a resource remains.

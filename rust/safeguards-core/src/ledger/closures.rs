@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::Number;
 use super::account::Account;
-use super::change::{Number, Quantities};
+use super::change::Quantities;
 use super::debit::Receipt;
 use super::error::{Closed, Settlement};
 use super::holds::Held;
@@ -27,55 +28,45 @@ pub const MAX_CLOSURES: usize = 100_000;
 /// Those of a shard; the oldest go first. A few more than its part, as of keys.
 const MAX_SHARD: usize = MAX_CLOSURES / SHARDS + MAX_CLOSURES / SHARDS / 10;
 
-#[derive(Debug)]
 pub(super) struct Closures([Mutex<VecDeque<Closure>>; SHARDS]);
 
-/// How one reservation ended, in 32 bytes: every settlement writes one down.
-#[derive(Clone, Debug)]
+/// How one reservation ended, in 40 bytes: every settlement writes one down.
+#[derive(Clone)]
 struct Closure {
     agent: Number,
     number: u32,
     end: End,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum End {
     /// A settlement of money, as nearly all are.
     Settled {
+        reserved: i64,
         amount: i64,
         remaining: i64,
         sequence: u32,
     },
     Released {
-        is_money: bool,
+        reserved: i64,
     },
-    /// Boxed, because few do.
-    Expired(Box<Lapsed>),
-    /// A settlement of more than 64 bits hold, or of resources.
-    Other(Box<Closed>),
+    /// Of more than 64 bits hold, of resources, or one that can still be settled late.
+    Other(Box<Ended>),
 }
 
-/// What is left of a reservation that has expired: enough to settle it late.
-#[derive(Clone)]
-pub(super) struct Lapsed {
+/// A reservation that has ended, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
     pub(super) what: Quantities,
     pub(super) operation: OperationId,
     pub(super) overage: Overage,
     pub(super) joint: Option<Arc<Joint>>,
+    pub(super) closed: Closed,
 }
 
-impl Lapsed {
-    #[cold]
-    fn of(held: Held) -> Self {
-        let Held { what, operation, overage, joint, .. } = held;
-        Self { what, operation, overage, joint }
-    }
-}
-
-impl std::fmt::Debug for Lapsed {
+impl std::fmt::Debug for Closures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let accounts = self.joint.as_ref().map(|joint| &joint.numbers);
-        write!(f, "{:?} {:?} {:?} {accounts:?}", self.what, self.operation, self.overage)
+        f.debug_struct("Closures").finish_non_exhaustive()
     }
 }
 
@@ -91,7 +82,7 @@ impl Closures {
         &self.0[usize::try_from(hash % SHARDS as u64).unwrap_or_default()]
     }
 
-    /// Remembers how a reservation ended, which has held this.
+    /// Remembers how a reservation ended.
     #[inline]
     pub(super) fn remember(&self, agent: &Account, number: u64, closed: Closed, held: Held) {
         // After four thousand million reservations an agent's next ones are forgotten at once.
@@ -106,40 +97,38 @@ impl Closures {
     /// Remembers that one which had expired was settled late: the last end counts.
     #[cold]
     pub(super) fn replace(&self, agent: &Account, number: u64, closed: Closed) {
-        let Ok(number) = u32::try_from(number) else { return };
-        let mut closures = self.shard(agent.number, number).lock();
-        let mut newest_first = closures.iter_mut().rev();
-        let found = newest_first.find(|closure| closure.agent == agent.number && closure.number == number);
-        if let Some(found) = found {
-            found.end = End::settled(closed);
-        }
+        self.with(agent, number, |end| *end = End::Other(Box::new(Ended { closed, ..end.ended() })));
     }
 
     /// How a reservation ended, if that is remembered.
     pub(super) fn find(&self, agent: &Account, number: u64) -> Option<Closed> {
-        self.look(agent, number, |end| Some(end.closed()))
+        self.with(agent, number, |end| end.closed())
     }
 
-    /// What is left of a reservation that has expired and was not settled since, if that is remembered.
-    pub(super) fn lapsed(&self, agent: &Account, number: u64) -> Option<Lapsed> {
-        self.look(agent, number, |end| match end {
-            End::Expired(lapsed) => Some((**lapsed).clone()),
-            _ => None,
-        })
+    /// A reservation that has ended, if it is remembered.
+    pub(super) fn ended(&self, agent: &Account, number: u64) -> Option<Ended> {
+        self.with(agent, number, |end| end.ended())
+    }
+
+    /// A reservation that has expired and was not settled since, if it is remembered.
+    pub(super) fn lapsed(&self, agent: &Account, number: u64) -> Option<Ended> {
+        self.ended(agent, number).filter(|ended| ended.closed == Closed::Expired)
     }
 
     /// Whether a reservation of money was given back by its holder, as far as that is remembered.
     pub(super) fn is_released_money(&self, agent: &Account, number: u64) -> bool {
-        let released = |end: &End| matches!(end, End::Released { is_money: true }).then_some(());
-        self.look(agent, number, released).is_some()
+        let ended = self.ended(agent, number);
+        ended.is_some_and(|ended| {
+            ended.closed == Closed::Released && matches!(ended.what, Quantities::Money(_))
+        })
     }
 
-    fn look<R>(&self, agent: &Account, number: u64, look: impl FnOnce(&End) -> Option<R>) -> Option<R> {
+    fn with<R>(&self, agent: &Account, number: u64, act: impl FnOnce(&mut End) -> R) -> Option<R> {
         let number = u32::try_from(number).ok()?;
-        let closures = self.shard(agent.number, number).lock();
-        let mut newest_first = closures.iter().rev();
-        let found = newest_first.find(|closure| closure.agent == agent.number && closure.number == number)?;
-        look(&found.end)
+        let mut closures = self.shard(agent.number, number).lock();
+        let mut newest_first = closures.iter_mut().rev();
+        let found = newest_first.find(|closure| closure.agent == agent.number && closure.number == number);
+        found.map(|found| act(&mut found.end))
     }
 
     /// All that are remembered, in words, for comparing two ledgers: by agent and number, the first end first.
@@ -148,50 +137,75 @@ impl Closures {
         let mut all: Vec<_> =
             shards.flat_map(|shard| shard.lock().iter().cloned().collect::<Vec<_>>()).collect();
         all.sort_by_key(|closure| (closure.agent, closure.number));
-        all.iter().map(|closure| format!("{closure:?}")).collect()
+        all.iter().map(Closure::line).collect()
+    }
+}
+
+impl Closure {
+    fn line(&self) -> String {
+        let Ended { what, operation, overage, joint, closed } = self.end.ended();
+        // How an end is kept tells what of it is remembered.
+        let terms = matches!(self.end, End::Other(_)).then_some((operation, overage));
+        let accounts = joint.as_ref().map(|joint| &joint.numbers);
+        format!("ended {} {} {what:?} {terms:?} {accounts:?} {closed:?}", self.agent.0, self.number)
     }
 }
 
 impl End {
     #[inline]
     fn new(closed: Closed, held: Held) -> Self {
-        match closed {
-            Closed::Released => Self::Released { is_money: matches!(held.what, Quantities::Money(_)) },
-            Closed::Expired => Self::Expired(Box::new(Lapsed::of(held))),
-            Closed::Settled(_) => Self::settled(closed),
+        if let Some(small) = Self::small(&held.what, &closed) {
+            return small;
         }
+        let Held { what, operation, overage, joint, .. } = held;
+        Self::Other(Box::new(Ended { what, operation, overage, joint, closed }))
     }
 
+    /// What fits into a few bytes.
     #[inline]
-    fn settled(closed: Closed) -> Self {
-        let small = match &closed {
-            Closed::Settled(Settlement::Money(receipt)) => Self::small(receipt),
-            _ => None,
-        };
-        small.unwrap_or_else(|| Self::Other(Box::new(closed)))
-    }
-
-    #[inline]
-    fn small(receipt: &Receipt) -> Option<Self> {
-        Some(Self::Settled {
-            amount: receipt.amount.units().try_into().ok()?,
-            remaining: receipt.remaining.try_into().ok()?,
-            sequence: receipt.sequence.try_into().ok()?,
-        })
+    fn small(what: &Quantities, closed: &Closed) -> Option<Self> {
+        let Quantities::Money(reserved) = what else { return None };
+        let reserved = reserved.units().try_into().ok()?;
+        match closed {
+            Closed::Settled(Settlement::Money(receipt)) => Some(Self::Settled {
+                reserved,
+                amount: receipt.amount.units().try_into().ok()?,
+                remaining: receipt.remaining.try_into().ok()?,
+                sequence: receipt.sequence.try_into().ok()?,
+            }),
+            Closed::Released => Some(Self::Released { reserved }),
+            Closed::Settled(Settlement::Resources(_)) | Closed::Expired => None,
+        }
     }
 
     fn closed(&self) -> Closed {
         match self {
-            Self::Settled { amount, remaining, sequence } => {
-                let amount = Amount::from_units((*amount).into()).unwrap_or_default();
+            Self::Settled { amount, remaining, sequence, .. } => {
                 let (remaining, sequence) = ((*remaining).into(), (*sequence).into());
-                Closed::Settled(Settlement::Money(Receipt { amount, remaining, sequence }))
+                Closed::Settled(Settlement::Money(Receipt { amount: money(*amount), remaining, sequence }))
             }
             Self::Released { .. } => Closed::Released,
-            Self::Expired(_) => Closed::Expired,
-            Self::Other(closed) => (**closed).clone(),
+            Self::Other(ended) => ended.closed.clone(),
         }
     }
+
+    /// One that has ended for good needs neither its terms nor its accounts.
+    fn ended(&self) -> Ended {
+        match self {
+            Self::Settled { reserved, .. } | Self::Released { reserved } => Ended {
+                what: Quantities::Money(money(*reserved)),
+                operation: OperationId::NONE,
+                overage: Overage::AllowWithOverdraft,
+                joint: None,
+                closed: self.closed(),
+            },
+            Self::Other(ended) => (**ended).clone(),
+        }
+    }
+}
+
+fn money(units: i64) -> Amount {
+    Amount::from_units(units.into()).unwrap_or_default()
 }
 
 #[cfg(all(test, not(loom)))]
@@ -201,7 +215,7 @@ mod tests {
 
     #[test]
     fn ends_come_back_as_they_were_and_most_are_small() {
-        assert_eq!(size_of::<Closure>(), 32);
+        assert_eq!(size_of::<Closure>(), 40);
         let receipt = |amount, remaining, sequence| {
             Closed::Settled(Settlement::Money(Receipt { amount, remaining, sequence }))
         };
@@ -211,16 +225,17 @@ mod tests {
             Closed::Released,
             Closed::Expired,
         ];
-        for end in ends {
+        for (closed, reserved) in ends.iter().flat_map(|end| [(end, Amount::ZERO), (end, Amount::MAX)]) {
             let held = Held {
-                what: Quantities::Money(Amount::ZERO),
+                what: Quantities::Money(reserved),
                 operation: OperationId::NONE,
                 overage: Overage::Reject,
-                time_over: Monotonic::NEVER,
-                deadline: Monotonic::NEVER,
+                time_over: Monotonic(1),
+                deadline: Monotonic(1),
                 joint: None,
             };
-            assert_eq!(End::new(end.clone(), held).closed(), end);
+            let ended = End::new(closed.clone(), held).ended();
+            assert_eq!((ended.closed, ended.what), (closed.clone(), Quantities::Money(reserved)));
         }
     }
 }

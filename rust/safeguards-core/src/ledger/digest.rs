@@ -64,7 +64,7 @@ impl Ledger {
 fn account_lines(account: &Arc<Account>, state: &mut State, now: Monotonic, lines: &mut Vec<String>) {
     let mut line = format!("account {} {:?} {:?}", account.number.0, account.kind(), account.id);
     let parent = account.parent.as_ref().map_or(0, |parent| parent.number.0);
-    let _ = write!(line, " below {parent} slot {} priority {}", account.slot, state.priority);
+    let _ = write!(line, " below {parent} slot {} priority {}", account.slot(), state.priority);
     let _ = write!(
         line,
         " closed {} renews {} events {}",

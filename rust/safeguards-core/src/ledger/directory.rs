@@ -19,7 +19,8 @@ type ById = HashMap<SmolStr, Arc<Account>, RandomState>;
 /// Bits of a handle that number the slot; the rest count how often the slot was used.
 const SLOT_BITS: u32 = 24;
 const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
-const MAX_SLOTS: usize = 1 << SLOT_BITS;
+/// One less than can be numbered: the highest handle names nobody, see [`NO_HANDLE`](super::account::NO_HANDLE).
+const MAX_SLOTS: usize = (1 << SLOT_BITS) - 1;
 
 /// Every account that is registered. Readers of ids take no lock.
 #[derive(Debug)]
@@ -43,6 +44,15 @@ pub(super) struct Slots {
 struct Slot {
     uses: u8,
     account: Option<Arc<Account>>,
+}
+
+/// Where a new agent is put.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Its position among those that were asked for.
+    pub(super) index: usize,
+    pub(super) number: Number,
+    pub(super) handle: u32,
 }
 
 impl Slots {
@@ -76,13 +86,22 @@ impl Slots {
     }
 
     fn take(&mut self, account: &Arc<Account>) {
-        let slot = account.slot as usize;
+        let slot = account.slot() as usize;
         if slot == self.slots.len() {
             self.slots.push(Slot::default());
         } else {
             self.free.pop();
         }
         self.slots[slot].account = Some(Arc::clone(account));
+    }
+
+    fn check_room(&self, new: usize) -> Result<(), LedgerError> {
+        if self.slots.len() - self.free.len() + new <= MAX_SLOTS {
+            return Ok(());
+        }
+        Err(LedgerError::Configuration(format!(
+            "{MAX_SLOTS} agents are registered and no more fit: unregister some first"
+        )))
     }
 
     /// The agent in a slot.
@@ -153,58 +172,70 @@ impl Directory {
         self.numbers.fetch_max(number.0, Ordering::Relaxed);
     }
 
-    /// Makes a pool known, while nobody else can make or register an account. Fails if there is one of this id.
+    /// Makes a pool known, while nobody else can make or register an account; or gives the one of this id to
+    /// `existing`.
     pub(super) fn add_pool(
         &self,
         id: &str,
+        existing: impl FnOnce(Arc<Account>) -> Result<Arc<Account>, LedgerError>,
         make: impl FnOnce(Number) -> Result<Arc<Account>, LedgerError>,
     ) -> Result<Arc<Account>, LedgerError> {
         let _registry = self.slots.write();
-        if self.has_pool(id) {
-            let text = format!("pool {id:?} exists already: choose another pool_id");
-            return Err(LedgerError::Configuration(text));
+        if let Ok(pool) = self.pool(id) {
+            return existing(pool);
         }
         let pool = make(self.next_number()?)?;
         self.pools.pin().insert(Arc::clone(&pool.id).into(), Arc::clone(&pool));
         Ok(pool)
     }
 
-    /// Makes agents known, each with a number and a handle of its own, while nobody else can make or register an
-    /// account. Fails if one of the ids is taken, or comes twice.
+    /// Makes agents known, each at a place of its own, while nobody else can make or register an account. Those whose
+    /// id is taken are given to `existing`; an id must not come twice.
     pub(super) fn add_agents(
         &self,
         ids: &[&str],
-        make: impl FnOnce(&[(Number, u32)]) -> Result<Vec<Arc<Account>>, LedgerError>,
+        existing: impl Fn(usize, &Account) -> Result<(), LedgerError>,
+        make: impl FnOnce(&[Place]) -> Result<Vec<Arc<Account>>, LedgerError>,
     ) -> Result<Vec<Arc<Account>>, LedgerError> {
         let mut slots = self.slots.write();
-        self.check_free(&slots, ids)?;
-        let places: Vec<_> = slots
-            .next()
-            .take(ids.len())
-            .map(|handle| Ok::<_, LedgerError>((self.next_number()?, handle)))
-            .collect::<Result<_, _>>()?;
-        let agents = make(&places)?;
-        for account in &agents {
+        let new = self.check_ids(ids, existing)?;
+        slots.check_room(new.len())?;
+        let handles: Vec<_> = slots.next().take(new.len()).collect();
+        let places = new
+            .into_iter()
+            .zip(handles)
+            .map(|(index, handle)| Ok(Place { index, number: self.next_number()?, handle }));
+        let places: Vec<_> = places.collect::<Result<_, LedgerError>>()?;
+        let new = if places.is_empty() { Vec::new() } else { make(&places)? };
+        let agents = self.agents.pin();
+        for account in &new {
             slots.take(account);
-            self.agents.pin().insert(Arc::clone(&account.id).into(), Arc::clone(account));
+            agents.insert(Arc::clone(&account.id).into(), Arc::clone(account));
         }
-        Ok(agents)
+        let find =
+            |id: &&str| agents.get(*id).cloned().ok_or_else(|| LedgerError::UnknownAgent((*id).into()));
+        ids.iter().map(find).collect()
     }
 
-    fn check_free(&self, slots: &Slots, ids: &[&str]) -> Result<(), LedgerError> {
+    /// Positions of the ids that are free.
+    fn check_ids(
+        &self,
+        ids: &[&str],
+        existing: impl Fn(usize, &Account) -> Result<(), LedgerError>,
+    ) -> Result<Vec<usize>, LedgerError> {
         let agents = self.agents.pin();
         let mut seen = HashSet::with_capacity_and_hasher(ids.len(), RandomState::default());
-        if let Some(id) = ids.iter().find(|id| agents.contains_key(**id) || !seen.insert(**id)) {
-            return Err(LedgerError::Configuration(format!(
-                "agent {id:?} is registered already: choose another id, or unregister it first"
-            )));
+        let mut new = Vec::with_capacity(ids.len());
+        for (index, id) in ids.iter().enumerate() {
+            if !seen.insert(*id) {
+                return Err(LedgerError::Configuration(format!("agent {id:?} comes twice: name it once")));
+            }
+            match agents.get(*id) {
+                Some(agent) => existing(index, agent)?,
+                None => new.push(index),
+            }
         }
-        if slots.slots.len() - slots.free.len() + ids.len() > MAX_SLOTS {
-            return Err(LedgerError::Configuration(format!(
-                "{MAX_SLOTS} agents are registered and no more fit: unregister some first"
-            )));
-        }
-        Ok(())
+        Ok(new)
     }
 
     /// Forgets an agent if `close` agrees, while nobody can register one.
@@ -217,11 +248,11 @@ impl Directory {
         let agents = self.agents.pin();
         let account = agents.get(id).cloned().ok_or_else(|| LedgerError::UnknownAgent(id.into()))?;
         close(&account)?;
-        let slot = &mut slots.slots[account.slot as usize];
+        let slot = &mut slots.slots[account.slot() as usize];
         slot.account = None;
         if let Some(uses) = slot.uses.checked_add(1) {
             slot.uses = uses;
-            slots.free.push(account.slot);
+            slots.free.push(account.slot());
         }
         agents.remove(id);
         Ok(())
@@ -233,8 +264,8 @@ impl Directory {
         let is_in_it = |slot: &&Slot| {
             slot.account.as_ref().is_some_and(|inside| std::ptr::eq(&raw const **inside, account))
         };
-        match slots.slots.get(account.slot as usize).filter(is_in_it) {
-            Some(slot) => Ok(u32::from(slot.uses) << SLOT_BITS | account.slot),
+        match slots.slots.get(account.slot() as usize).filter(is_in_it) {
+            Some(_) => Ok(account.handle),
             None => Err(LedgerError::UnknownAgent(Arc::clone(&account.id))),
         }
     }

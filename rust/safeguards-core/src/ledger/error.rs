@@ -6,6 +6,7 @@ use super::account::Kind;
 use super::balance::Balance;
 use super::debit::Receipt;
 use super::journal::Unwritten;
+use super::reservation_id::ReservationId;
 use super::resources::ResourceReceipt;
 use crate::amount::{Amount, Units};
 use crate::clock::{Monotonic, Wall};
@@ -120,6 +121,9 @@ pub enum LedgerError {
         /// Number of the reservation.
         number: u64,
     },
+    /// No reservation of this id is active or remembered.
+    #[error("reservation {0} is unknown or forgotten")]
+    UnknownReservation(ReservationId),
     /// An account on the path cannot pay.
     #[error("{:?} cannot pay {}: {} remain", .0.account, Units(.0.requested), Units(.0.balance.remaining))]
     BudgetExceeded(Box<BudgetRefusal>),

@@ -141,7 +141,7 @@ pub(super) fn lock_two<'a>(
     from: &'a Account,
     to: &'a Account,
 ) -> (MutexGuard<'a, State>, MutexGuard<'a, State>) {
-    if from.slot < to.slot {
+    if from.slot() < to.slot() {
         let giver = from.lock();
         return (giver, to.lock());
     }

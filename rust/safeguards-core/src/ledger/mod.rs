@@ -20,6 +20,7 @@ mod batch;
 mod books;
 mod change;
 mod closures;
+mod columns;
 mod debit;
 mod digest;
 mod directory;
@@ -41,6 +42,7 @@ mod read;
 mod registry;
 mod replay;
 mod reservation;
+mod reservation_id;
 mod resources;
 mod state;
 mod sums;
@@ -61,6 +63,7 @@ pub use change::{
     Reserved, Terms,
 };
 pub use closures::MAX_CLOSURES;
+pub use columns::{Columns, Money};
 pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, Settlement, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
@@ -73,10 +76,11 @@ pub use path::{Joint, MAX_PATH, Path};
 pub use period::{Period, Schedule};
 pub use quantity::Quantity;
 pub use rate_limit::{MAX_WINDOWS, WindowSnapshot};
-pub use read::{Activity, Renewal, Snapshot};
+pub use read::{Activity, PoolInfo, Refusals, Renewal, Snapshot};
 pub use registry::{NewAgent, NewPool};
 pub use replay::{Replay, ReplayError};
-pub use reservation::{Handles, Overage, Request, Reservation, ReservationState};
+pub use reservation::{Overage, Request, Reservation, ReservationState};
+pub use reservation_id::{AnyReservation, NoReservationId, ReservationId};
 pub use resources::{
     Bundle, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt, ResourceSnapshot,
 };
@@ -100,8 +104,8 @@ pub struct Ledger {
     resource_keys: idempotency::Keys,
     closures: closures::Closures,
     journal: Option<Box<dyn Journal>>,
-    /// Tells the ledgers of a process apart, so that none settles what another one has reserved.
-    id: u64,
+    /// Tells ledgers apart, so that none settles what another one has reserved.
+    incarnation: u64,
     alarms: Mutex<Vec<Alarm>>,
     has_alarms: AtomicBool,
     long_calls: AtomicI64,
@@ -146,7 +150,7 @@ impl Ledger {
             resource_keys: idempotency::Keys::new(),
             closures: closures::Closures::new(),
             journal: None,
-            id: LEDGERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            incarnation: LEDGERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             alarms: Mutex::new(Vec::new()),
             has_alarms: AtomicBool::new(false),
             long_calls: AtomicI64::new(0),
@@ -184,6 +188,13 @@ impl Ledger {
     #[must_use]
     pub fn with_journal(mut self, journal: Box<dyn Journal>) -> Self {
         self.journal = Some(journal);
+        self
+    }
+
+    /// The same ledger, by another name: by default ledgers are told apart within one process only.
+    #[must_use]
+    pub const fn with_incarnation(mut self, incarnation: u64) -> Self {
+        self.incarnation = incarnation;
         self
     }
 

@@ -1,5 +1,8 @@
 //! When the budget of a pool is granted anew.
 
+use std::fmt;
+use std::time::Duration;
+
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
@@ -41,6 +44,28 @@ impl Schedule {
         !matches!(self.period, Period::Every(nanos) if nanos < 1)
     }
 
+    /// Whether two pools with these schedules have the same periods, whenever they were made.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        let is_fixed = matches!(self.period, Period::Every(_));
+        self.period == other.period && (is_fixed || self.zone == other.zone)
+    }
+
+    /// How often.
+    #[must_use]
+    pub const fn period(&self) -> Period {
+        self.period
+    }
+
+    /// The zone whose days and months count; `None` where the length is fixed.
+    #[must_use]
+    pub fn zone(&self) -> Option<String> {
+        if matches!(self.period, Period::Every(_)) {
+            return None;
+        }
+        let offset = || self.zone.to_fixed_offset().map(|offset| clock_offset(offset.seconds()));
+        self.zone.iana_name().map(Into::into).or_else(|| offset().ok())
+    }
+
     /// The first instant after `now` at which a period begins; [`Wall::NEVER`] past the end of the calendar.
     #[must_use]
     pub fn next_after(&self, now: Wall) -> Wall {
@@ -75,6 +100,29 @@ impl Schedule {
             _ => date.tomorrow().ok(),
         }
     }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.period {
+            Period::Hourly => "hourly",
+            Period::Daily => "daily",
+            Period::Weekly => "weekly",
+            Period::Monthly => "monthly",
+            Period::Every(nanos) => {
+                return write!(f, "every {:?}", Duration::from_nanos(nanos.unsigned_abs()));
+            }
+        };
+        write!(f, "{name} in {}", self.zone().as_deref().unwrap_or("a zone of its own"))
+    }
+}
+
+/// As people write it: `+02:00`, and with seconds where it has any.
+fn clock_offset(seconds: i32) -> String {
+    let (sign, east) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+    let (hours, minutes, seconds) = (east / 3_600, east / 60 % 60, east % 60);
+    let below_minute = if seconds == 0 { String::new() } else { format!(":{seconds:02}") };
+    format!("{sign}{hours:02}:{minutes:02}{below_minute}")
 }
 
 fn next_full_hour(local: &Zoned) -> Option<Zoned> {

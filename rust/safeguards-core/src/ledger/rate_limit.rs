@@ -227,6 +227,7 @@ impl Limits {
         amount: Amount,
     ) -> WindowRefusal {
         self.last_refused = amount;
+        self.refusals = self.refusals.saturating_add(1);
         let window = &mut self.windows[full];
         WindowRefusal {
             account: agent.id().clone(),

@@ -7,7 +7,8 @@ use super::account::{Account, Kind};
 use super::balance::Balance;
 use super::error::LedgerError;
 use super::event::{Event, Usage, UsageLog};
-use super::state::State;
+use super::period::Schedule;
+use super::state::{Inner, State};
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;
@@ -27,6 +28,34 @@ pub struct Snapshot {
     pub priority: u8,
     /// Active reservations of an agent.
     pub reservations: usize,
+}
+
+/// What an account has refused, ever. It decides nothing, and is no part of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusals {
+    /// How often its budget has.
+    pub budget: u64,
+    /// How often one of its windows has.
+    pub window: u64,
+}
+
+/// Where a pool stands, and when it is granted its budget.
+#[derive(Clone, Debug)]
+pub struct PoolInfo {
+    /// What people call it.
+    pub name: Arc<str>,
+    /// The pool above.
+    pub parent: Option<Arc<str>>,
+    /// Ids of the pools right below, in the order in which they were made.
+    pub pools: Vec<Arc<str>>,
+    /// Agents right below.
+    pub agents: usize,
+    /// 1 to 10.
+    pub priority: u8,
+    /// Its periods.
+    pub schedule: Option<Schedule>,
+    /// When they begin, and with what.
+    pub renewal: Option<Renewal>,
 }
 
 /// What a pool's period is, and what comes after it.
@@ -85,14 +114,28 @@ impl Ledger {
 
     /// An agent's or a pool's books.
     pub fn snapshot(&self, account: &Account) -> Result<Snapshot, LedgerError> {
+        Ok(self.read(account)?.snapshot())
+    }
+
+    /// The books of an account, and what it has refused, at one instant.
+    pub fn metrics(&self, account: &Account) -> Result<(Snapshot, Refusals), LedgerError> {
         let state = self.read(account)?;
-        Ok(Snapshot {
-            balance: state.books.balance,
-            period_granted: state.books.period_granted(),
-            initial: state.books.initial,
-            period_spent: state.books.period_spent(),
+        Ok((state.snapshot(), state.refusals()))
+    }
+
+    /// Where a pool stands, and when it is granted its budget.
+    pub fn pool_info(&self, id: &str) -> Result<PoolInfo, LedgerError> {
+        let pool = self.pool(id)?;
+        let state = self.read(&pool)?;
+        let of_pool = state.pool.as_deref();
+        Ok(PoolInfo {
+            name: Arc::clone(of_pool.and_then(|pool| pool.name.as_ref()).unwrap_or(&pool.id)),
+            parent: pool.parent.as_ref().map(|parent| Arc::clone(&parent.id)),
+            pools: of_pool.map(|pool| pool.pools.clone()).unwrap_or_default(),
+            agents: of_pool.map_or(0, |pool| pool.agents.len()),
             priority: state.priority,
-            reservations: state.active_reservations(),
+            schedule: of_pool.and_then(|pool| pool.renewal.as_ref()).map(|(schedule, _)| schedule.clone()),
+            renewal: state.renewal(),
         })
     }
 
@@ -173,14 +216,7 @@ impl Ledger {
     /// When a pool's budget is granted anew, and with what; None if it never is.
     pub fn renewal(&self, pool: &str) -> Result<Option<Renewal>, LedgerError> {
         let pool = self.pool(pool)?;
-        let state = self.read(&pool)?;
-        let ends = state.renews_at;
-        let renewal = state.pool.as_ref().and_then(|pool| pool.renewal.as_ref());
-        Ok(renewal.map(|(schedule, budget)| Renewal {
-            ends,
-            next_ends: schedule.next_after(ends),
-            budget: *budget,
-        }))
+        Ok(self.read(&pool)?.renewal())
     }
 
     /// Ids of all agents, in the order of [`members`](Self::members).
@@ -206,5 +242,29 @@ impl Ledger {
         };
         state.check_open(account)?;
         Ok(state)
+    }
+}
+
+impl Inner {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            balance: self.books.balance,
+            period_granted: self.books.period_granted(),
+            initial: self.books.initial,
+            period_spent: self.books.period_spent(),
+            priority: self.priority,
+            reservations: self.holds.as_ref().map_or(0, |holds| holds.len()),
+        }
+    }
+
+    pub(super) fn refusals(&self) -> Refusals {
+        let window = self.limits.as_ref().map_or(0, |limits| limits.refusals.into());
+        Refusals { budget: self.refusals.into(), window }
+    }
+
+    fn renewal(&self) -> Option<Renewal> {
+        let (schedule, budget) = self.pool.as_ref()?.renewal.as_ref()?;
+        let ends = self.renews_at;
+        Some(Renewal { ends, next_ends: schedule.next_after(ends), budget: *budget })
     }
 }

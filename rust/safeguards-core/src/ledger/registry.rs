@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, MAX_DEPTH, NO_SLOT};
+use super::account::{Account, MAX_DEPTH, NO_HANDLE};
 use super::change::{AgentRegistered, Change, Instant, Number, PoolCreated};
-use super::directory::slot_of;
+use super::directory::Place;
 use super::error::LedgerError;
 use super::event::EventKind;
 use super::path::line;
@@ -20,6 +20,8 @@ use crate::clock::Wall;
 pub struct NewPool<'a> {
     /// Its id; unique among pools.
     pub id: &'a str,
+    /// What people call it; its id if not given.
+    pub name: Option<&'a str>,
     /// The pool above.
     pub parent: Option<&'a str>,
     /// Its budget, and what each period begins with.
@@ -46,20 +48,39 @@ pub struct NewAgent<'a> {
 impl Ledger {
     /// Makes a pool.
     pub fn create_pool(&self, new: NewPool<'_>) -> Result<Arc<Account>, LedgerError> {
+        self.make_pool(new, false)
+    }
+
+    /// Makes a pool, unless there is one of this id: that stays as it is, its money included. Refused if that one
+    /// stands below another pool, or has another period.
+    pub fn ensure_pool(&self, new: NewPool<'_>) -> Result<Arc<Account>, LedgerError> {
+        self.make_pool(new, true)
+    }
+
+    fn make_pool(&self, new: NewPool<'_>, exist_ok: bool) -> Result<Arc<Account>, LedgerError> {
         let parent = new.parent.map(|id| self.directory.pool(id)).transpose()?;
-        if parent.as_ref().is_some_and(|parent| parent.depth() + 1 >= MAX_DEPTH) {
-            let text = format!("pools are at most {MAX_DEPTH} deep: create {:?} further up", new.id);
-            return Err(LedgerError::Configuration(text));
-        }
         if new.schedule.as_ref().is_some_and(|schedule| !schedule.is_valid()) {
             return Err(LedgerError::Configuration("budget_period must be longer than nothing".into()));
         }
         let at = self.instant();
-        self.directory.add_pool(new.id, |number| {
+        let (schedule, above) = (new.schedule.clone(), parent.clone());
+        let existing = |pool: Arc<Account>| {
+            if !exist_ok {
+                return Err(taken_pool(&pool.id));
+            }
+            check_pool(&pool, above.as_deref(), schedule.as_ref())?;
+            Ok(pool)
+        };
+        self.directory.add_pool(new.id, existing, |number| {
+            if parent.as_ref().is_some_and(|parent| parent.depth() + 1 >= MAX_DEPTH) {
+                let text = format!("pools are at most {MAX_DEPTH} deep: create {:?} further up", new.id);
+                return Err(LedgerError::Configuration(text));
+            }
             let created = PoolCreated {
                 number,
                 path: path(number, parent.as_ref()),
                 id: new.id.into(),
+                name: new.name.map(Into::into),
                 budget: new.budget,
                 priority: new.priority,
                 renews_at: new.schedule.as_ref().map_or(Wall::NEVER, |schedule| schedule.next_after(at.wall)),
@@ -77,11 +98,14 @@ impl Ledger {
         parent: Option<Arc<Account>>,
         at: Instant,
     ) -> Arc<Account> {
-        let PoolCreated { number, id, budget, priority, schedule, renews_at, .. } = created;
-        let pool = Arc::new(Account::new(Arc::clone(id), NO_SLOT, *number, parent, *priority));
+        let PoolCreated { number, id, name, budget, priority, schedule, renews_at, .. } = created;
+        let pool = Arc::new(Account::new(Arc::clone(id), NO_HANDLE, *number, parent, *priority));
         let mut state = pool.lock();
         if let Some(schedule) = schedule {
             state.set_schedule(schedule.clone(), *budget, *renews_at);
+        }
+        if let Some(name) = name {
+            state.set_name(name);
         }
         state.grant(budget.units(), EventKind::Update, at.wall, self);
         drop(state);
@@ -103,20 +127,46 @@ impl Ledger {
 
     /// Registers many agents, in one step: all of them or none.
     pub fn register_agents(&self, new: &[NewAgent<'_>]) -> Result<Vec<Arc<Account>>, LedgerError> {
+        self.make_agents(new, |agent, _| Err(taken_agent(&agent.id)))
+    }
+
+    /// Registers those agents that are not there yet, in one step. Those that are stay as they are, their money
+    /// included. Refused if one of them stands below another pool.
+    pub fn ensure_agents(&self, new: &[NewAgent<'_>]) -> Result<Vec<Arc<Account>>, LedgerError> {
+        self.make_agents(new, |agent, pool| check_parent("agent", agent, Some(pool)))
+    }
+
+    fn make_agents(
+        &self,
+        new: &[NewAgent<'_>],
+        existing: impl Fn(&Account, &Account) -> Result<(), LedgerError>,
+    ) -> Result<Vec<Arc<Account>>, LedgerError> {
         let parents: Vec<_> =
             new.iter().map(|new| self.directory.pool(new.pool)).collect::<Result<_, _>>()?;
         let at = self.instant();
         let ids: Vec<_> = new.iter().map(|new| new.id).collect();
-        self.directory.add_agents(&ids, |places| {
-            let made = new.iter().zip(&parents).zip(places).map(|((new, parent), (number, handle))| {
-                let NewAgent { id, priority, budget, .. } = *new;
-                let path = path(*number, Some(parent));
-                AgentRegistered { number: *number, path, id: id.into(), handle: *handle, priority, budget }
-            });
-            let registered: Box<[_]> = made.collect();
+        let existing = |index: usize, agent: &Account| existing(agent, &parents[index]);
+        self.directory.add_agents(&ids, existing, |places| {
+            let registered: Box<[_]> = places
+                .iter()
+                .map(|Place { index, number, handle }| {
+                    let NewAgent { id, priority, budget, .. } = new[*index];
+                    let path = path(*number, Some(&parents[*index]));
+                    AgentRegistered {
+                        number: *number,
+                        path,
+                        id: id.into(),
+                        handle: *handle,
+                        priority,
+                        budget,
+                    }
+                })
+                .collect();
             self.write(|| (at, Change::AgentsRegistered(registered.clone())))?;
-            let agents = registered.iter().zip(parents);
-            Ok(agents.map(|(registered, parent)| self.open_agent(registered, parent, at)).collect())
+            let agents = registered.iter().zip(places);
+            let open =
+                |(agent, place): (_, &Place)| self.open_agent(agent, Arc::clone(&parents[place.index]), at);
+            Ok(agents.map(open).collect())
         })
     }
 
@@ -128,8 +178,7 @@ impl Ledger {
         at: Instant,
     ) -> Arc<Account> {
         let AgentRegistered { number, id, handle, priority, budget, .. } = registered;
-        let (id, slot) = (Arc::clone(id), slot_of(*handle));
-        let agent = Arc::new(Account::new(id, slot, *number, Some(parent), *priority));
+        let agent = Arc::new(Account::new(Arc::clone(id), *handle, *number, Some(parent), *priority));
         let low = enter_parent(&agent);
         let mut state = agent.lock();
         state.grant(budget.units(), EventKind::Update, at.wall, self);
@@ -200,7 +249,7 @@ impl Ledger {
         let before = state.set_timer(None);
         self.timers.set(agent, before, None);
         if let Some(parent) = &agent.parent {
-            parent.lock().leave(agent.slot);
+            parent.lock().leave(agent.slot());
         }
     }
 }
@@ -220,6 +269,57 @@ fn set_pin(pins: &mut Pins, id: Arc<str>, is_pinned: bool) {
 fn path(number: Number, parent: Option<&Arc<Account>>) -> Arc<[Number]> {
     let above = parent.into_iter().flat_map(line).map(|account| account.number);
     std::iter::once(number).chain(above).collect()
+}
+
+fn taken_pool(id: &str) -> LedgerError {
+    let advice = "choose another pool_id, or pass exist_ok=True to leave it as it is";
+    LedgerError::Configuration(format!("pool {id:?} exists already: {advice}"))
+}
+
+pub(super) fn taken_agent(id: &str) -> LedgerError {
+    let advice = "choose another id, unregister it first, or pass exist_ok=True to leave it as it is";
+    LedgerError::Configuration(format!("agent {id:?} is registered already: {advice}"))
+}
+
+/// Refuses a pool that is not the one that was asked for.
+fn check_pool(
+    pool: &Account,
+    parent: Option<&Account>,
+    schedule: Option<&Schedule>,
+) -> Result<(), LedgerError> {
+    check_parent("pool", pool, parent)?;
+    let state = pool.lock();
+    let before = state.pool.as_deref().and_then(|pool| pool.renewal.as_ref()).map(|(schedule, _)| schedule);
+    let is_alike = match (before, schedule) {
+        (Some(before), Some(wanted)) => before.is_alike(wanted),
+        (before, wanted) => before.is_none() && wanted.is_none(),
+    };
+    if is_alike {
+        return Ok(());
+    }
+    let words = |schedule: Option<&Schedule>| schedule.map_or_else(|| "none".into(), ToString::to_string);
+    Err(LedgerError::Configuration(format!(
+        "pool {:?} exists with another budget_period: {}, not {}; ask for the one that it has, or choose another pool_id",
+        pool.id,
+        words(before),
+        words(schedule)
+    )))
+}
+
+/// Refuses an account that stands below another pool than the one that was asked for.
+fn check_parent(kind: &str, account: &Account, wanted: Option<&Account>) -> Result<(), LedgerError> {
+    let before = account.parent.as_deref();
+    if before.map(|pool| pool.number) == wanted.map(|pool| pool.number) {
+        return Ok(());
+    }
+    let words =
+        |pool: Option<&Account>| pool.map_or_else(|| "no pool".into(), |pool| format!("pool {:?}", pool.id));
+    Err(LedgerError::Configuration(format!(
+        "{kind} {:?} exists below {}, not {}; ask for the one that it has, or choose another id",
+        account.id,
+        words(before),
+        words(wanted)
+    )))
 }
 
 /// Makes an account known to the one above. Returns below what agents there are told to be low.

@@ -11,6 +11,7 @@ use super::account::Account;
 use super::change::{
     AccountChange, AgentRegistered, Change, Instant, Number, PoolCreated, Posted, Quantities, Reserved,
 };
+use super::directory::Place;
 use super::error::LedgerError;
 use super::event::EventKind;
 use super::grant::lock_two;
@@ -18,6 +19,7 @@ use super::holds::Held;
 use super::idempotency::{Effect, Payload, Phase};
 use super::path::{Joint, Path};
 use super::quantity::{Quantity, Transaction};
+use super::registry::taken_agent;
 
 /// Why a change cannot be made again: it does not follow from those before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +109,8 @@ impl Replay {
         let parent = self.parent(&created.path)?;
         self.ledger.directory.skip_to(Number(created.number.0 - 1));
         let make = |_| Ok(self.ledger.open_pool(created, parent, at));
-        let pool = self.ledger.directory.add_pool(&created.id, make).map_err(refused)?;
+        let existing = |_| Err(LedgerError::Configuration(format!("pool {:?} is there", created.id)));
+        let pool = self.ledger.directory.add_pool(&created.id, existing, make).map_err(refused)?;
         self.accounts.insert(created.number, pool);
         Ok(())
     }
@@ -119,15 +122,16 @@ impl Replay {
         let parents = parents.ok_or_else(|| ReplayError("an agent stands below no pool".into()))?;
         let ids: Vec<_> = registered.iter().map(|agent| &*agent.id).collect();
         let last = registered.iter().map(|agent| agent.number).max().unwrap_or(Number(0));
-        let make = |places: &[(Number, u32)]| {
-            let same = places.iter().zip(registered).all(|((_, handle), agent)| *handle == agent.handle);
+        let make = |places: &[Place]| {
+            let same = places.iter().zip(registered).all(|(place, agent)| place.handle == agent.handle);
             if !same {
                 return Err(LedgerError::UnknownHandle(registered[0].handle));
             }
             let agents = registered.iter().zip(parents);
             Ok(agents.map(|(agent, parent)| self.ledger.open_agent(agent, parent, at)).collect())
         };
-        let agents = self.ledger.directory.add_agents(&ids, make).map_err(refused)?;
+        let existing = |_, agent: &Account| Err(taken_agent(&agent.id));
+        let agents = self.ledger.directory.add_agents(&ids, existing, make).map_err(refused)?;
         self.ledger.directory.skip_to(last);
         self.accounts.extend(agents.into_iter().map(|agent| (agent.number, agent)));
         Ok(())
@@ -207,7 +211,7 @@ impl Replay {
         let account = self.account(number)?;
         let ledger = &self.ledger;
         match change {
-            AccountChange::ResourcesSet(_) => {
+            AccountChange::ResourcesSet(_) | AccountChange::ResourcesAdded(_) => {
                 let capacities = ledger.resource_types.capacities();
                 let mut state = account.lock();
                 state.apply(change, at, ledger);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::Account;
 use super::change::{AccountChange, Quantities, Reserved, Terms};
-use super::closures::Lapsed;
+use super::closures::Ended;
 use super::error::{Closed, LedgerError};
 use super::event::EventKind;
 use super::holds::Held;
@@ -54,7 +54,7 @@ pub struct Reservation<Q = Amount> {
     number: u64,
     operation: OperationId,
     overage: Overage,
-    ledger: u64,
+    incarnation: u64,
 }
 
 /// What is wanted of a reservation.
@@ -69,9 +69,6 @@ pub struct Request<Q = Amount> {
     /// What for.
     pub operation: OperationId,
 }
-
-/// Handles of reservations.
-pub type Handles<Q = Amount> = Vec<Reservation<Q>>;
 
 /// Reservations that expire in one go: about a millisecond, with locks held for no longer.
 const SLICE: usize = 1_024;
@@ -96,6 +93,11 @@ impl<Q> Reservation<Q> {
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Of the books that it was made in.
+    pub(super) const fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     /// The accounts that it holds on.
@@ -158,15 +160,20 @@ impl Ledger {
         number: u64,
         overage: Overage,
     ) -> Reservation<Q> {
-        Reservation {
-            agent: Arc::clone(path.agent),
-            joint: path.joint.cloned(),
-            what: request.what.clone(),
-            number,
-            operation: request.operation,
-            overage,
-            ledger: self.id,
-        }
+        let (agent, joint) = (Arc::clone(path.agent), path.joint.cloned());
+        self.handle_with(agent, joint, request.what.clone(), number, request.operation, overage)
+    }
+
+    pub(super) fn handle_with<Q: Quantity>(
+        &self,
+        agent: Arc<Account>,
+        joint: Option<Arc<Joint>>,
+        what: Q,
+        number: u64,
+        operation: OperationId,
+        overage: Overage,
+    ) -> Reservation<Q> {
+        Reservation { agent, joint, what, number, operation, overage, incarnation: self.incarnation }
     }
 
     fn reserve_at<Q: Quantity>(
@@ -355,7 +362,7 @@ impl Ledger {
     }
 
     fn check_own<Q>(&self, reservation: &Reservation<Q>) -> Result<(), LedgerError> {
-        if reservation.ledger == self.id { Ok(()) } else { Err(reservation.forgotten()) }
+        if reservation.incarnation == self.incarnation { Ok(()) } else { Err(reservation.forgotten()) }
     }
 
     /// Locks the agents of a reservation, which has expired by then if its time is over. Serves some of what else
@@ -397,18 +404,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Every active reservation of an agent, as handles, by number: of money, and of resources.
-    pub fn reservations(&self, agent: &Arc<Account>) -> Result<(Handles, Handles<Bundle>), LedgerError> {
-        let state = self.read(agent)?;
-        let mut numbers: Vec<_> = state.holds.iter().flat_map(|holds| holds.iter()).collect();
-        numbers.sort_unstable_by_key(|(number, _)| *number);
-        let of_money = numbers.iter().filter_map(|(number, held)| self.handle_of_hold(agent, *number, held));
-        let of_money = of_money.collect();
-        let of_resources =
-            numbers.iter().filter_map(|(number, held)| self.handle_of_hold(agent, *number, held));
-        Ok((of_money, of_resources.collect()))
-    }
-
     /// A handle of an active reservation, if it is of this kind.
     fn handle_of_hold<Q: Quantity>(
         &self,
@@ -417,15 +412,8 @@ impl Ledger {
         held: &Held,
     ) -> Option<Reservation<Q>> {
         let Held { what, operation, overage, joint, .. } = held;
-        Some(Reservation {
-            agent: Arc::clone(agent),
-            joint: joint.clone(),
-            what: Q::of(what)?.clone(),
-            number,
-            operation: *operation,
-            overage: *overage,
-            ledger: self.id,
-        })
+        let (agent, joint, what) = (Arc::clone(agent), joint.clone(), Q::of(what)?.clone());
+        Some(self.handle_with(agent, joint, what, number, *operation, *overage))
     }
 
     /// As [`settle`](Self::settle), of an agent's reservation of this number: whether it is charged for so much, now
@@ -457,9 +445,9 @@ impl Ledger {
         if let Some(held) = state.hold(number) {
             return self.handle_of_hold(agent, number, held);
         }
-        let Lapsed { what, operation, overage, joint } = self.closures.lapsed(agent, number)?;
+        let Ended { what, operation, overage, joint, .. } = self.closures.lapsed(agent, number)?;
         let (agent, what) = (Arc::clone(agent), Q::of(&what)?.clone());
-        Some(Reservation { agent, joint, what, number, operation, overage, ledger: self.id })
+        Some(self.handle_with(agent, joint, what, number, operation, overage))
     }
 
     /// Gives back every reservation whose time is over. Returns how many there were.

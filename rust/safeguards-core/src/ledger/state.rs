@@ -59,11 +59,15 @@ pub(super) struct Limits {
     pub(super) windows: Vec<Window>,
     /// What a window refused last.
     pub(super) last_refused: Amount,
+    /// How often one of them has refused; no further than it counts.
+    pub(super) refusals: u32,
 }
 
 /// What only pools have.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
+    /// What people call it, if that is not its id.
+    pub(super) name: Option<Arc<str>>,
     /// The period, and the budget that each period begins with.
     pub(super) renewal: Option<(Schedule, Amount)>,
     /// Below what its agents are told to be low.
@@ -217,7 +221,11 @@ impl State {
                     holds.prolong(*number, *to, *time_over);
                 }
             }
-            AccountChange::ResourcesSet(budgets) => self.set_resources(budgets, at.wall, ledger),
+            AccountChange::ResourcesSet(budgets) => {
+                self.0.resources = None;
+                self.add_resources(budgets, at.wall, ledger);
+            }
+            AccountChange::ResourcesAdded(budgets) => self.add_resources(budgets, at.wall, ledger),
             AccountChange::ResourceGranted { resource, remaining } => {
                 self.grant_resource(*resource, *remaining, at.wall, ledger);
             }
@@ -283,11 +291,10 @@ impl State {
         }
     }
 
-    fn set_resources(&mut self, budgets: &[(ResourceId, Amount)], wall: Wall, ledger: &Ledger) {
-        let mut new: Vec<_> =
-            budgets.iter().map(|(id, amount)| ledger.open_resource(*id, *amount, wall)).collect();
-        new.sort_unstable_by_key(|budget| budget.id);
-        self.0.resources = Some(Box::new(Resources { budgets: new }));
+    fn add_resources(&mut self, new: &[(ResourceId, Amount)], wall: Wall, ledger: &Ledger) {
+        let budgets = &mut self.0.resources.get_or_insert_default().budgets;
+        budgets.extend(new.iter().map(|(id, amount)| ledger.open_resource(*id, *amount, wall)));
+        budgets.sort_unstable_by_key(|budget| budget.id);
     }
 
     fn grant_resource(&mut self, id: ResourceId, remaining: Amount, wall: Wall, ledger: &Ledger) {
@@ -312,6 +319,11 @@ impl State {
         self.pool().renewal = Some((schedule, budget));
     }
 
+    /// What people call a pool.
+    pub(super) fn set_name(&mut self, name: &Arc<str>) {
+        self.pool().name = Some(Arc::clone(name));
+    }
+
     /// A schedule that has no further period.
     pub(super) fn end_schedule(&mut self) {
         self.0.renews_at = Wall::NEVER;
@@ -320,7 +332,7 @@ impl State {
     /// An account was made right below this pool.
     pub(super) fn enter(&mut self, account: &Account) {
         match account.kind() {
-            Kind::Agent => drop(self.pool().agents.insert(account.slot)),
+            Kind::Agent => drop(self.pool().agents.insert(account.slot())),
             Kind::Pool => self.pool().pools.push(Arc::clone(&account.id)),
         }
     }

@@ -90,7 +90,14 @@ mod tests {
     fn world() -> (Ledger, Arc<ManualClock>, [Arc<Account>; 2]) {
         let clock = Arc::new(ManualClock::new(Wall(0)));
         let ledger = Ledger::new(Clock::Manual(Arc::clone(&clock)), HistoryLimits::default(), Vec::new());
-        let new = NewPool { id: "team", parent: None, budget: Amount::MAX, priority: 5, schedule: None };
+        let new = NewPool {
+            name: None,
+            id: "team",
+            parent: None,
+            budget: Amount::MAX,
+            priority: 5,
+            schedule: None,
+        };
         ledger.create_pool(new).expect("a pool");
         let agents =
             ["ann", "bob"].map(|id| ledger.register_agent(id, "team", 5, Amount::MAX).expect("an agent"));

@@ -128,7 +128,7 @@ impl Recorder {
 }
 
 pub(crate) fn pool<'a>(id: &'a str, parent: Option<&'a str>, wholes: i128) -> NewPool<'a> {
-    NewPool { id, parent, budget: whole(wholes), priority: 5, schedule: None }
+    NewPool { name: None, id, parent, budget: whole(wholes), priority: 5, schedule: None }
 }
 
 /// `root` (100) above `team` (50) above the agent `ann` (10).

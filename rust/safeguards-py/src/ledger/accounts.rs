@@ -1,19 +1,29 @@
 //! Accounts that come and go.
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::PyString;
 use safeguards_core::amount::Amount;
-use safeguards_core::ledger::NewPool;
+use safeguards_core::ledger::{NewAgent, NewPool};
 
 use super::PyLedger;
 use crate::account::PyAccount;
 use crate::amount::grant;
 use crate::arguments::{check_id, check_priority, optional_text, period, priority, text};
-use crate::patience::patiently;
+use crate::patience::{at_length, patiently};
 use crate::time_zones;
+
+impl PyLedger {
+    fn register(&self, py: Python<'_>, new: &[NewAgent<'_>], exist_ok: bool) -> PyResult<()> {
+        let core = self.core(py)?;
+        let register = || if exist_ok { core.ensure_agents(new) } else { core.register_agents(new) };
+        self.answer(py, at_length(py, core, register)).map(drop)
+    }
+}
 
 #[pymethods]
 impl PyLedger {
-    #[pyo3(signature = (pool_id, initial_budget, priority, parent_id, budget_period, timezone))]
+    #[pyo3(signature = (pool_id, initial_budget, priority, parent_id, budget_period, timezone, name=None, exist_ok=false))]
     #[expect(clippy::too_many_arguments, reason = "what create_budget_pool was asked for")]
     fn _create_pool(
         &self,
@@ -24,13 +34,17 @@ impl PyLedger {
         #[pyo3(from_py_with = optional_text)] parent_id: Option<&str>,
         budget_period: Option<&Bound<'_, PyAny>>,
         timezone: Option<time_zones::Zone>,
+        #[pyo3(from_py_with = optional_text)] name: Option<&str>,
+        exist_ok: bool,
     ) -> PyResult<()> {
         let budget = grant(initial_budget, "initial_budget")?;
         let (core, priority) = (self.core(py)?, check_priority(py, priority)?);
         check_id(py, "pool_id", pool_id)?;
         let schedule = time_zones::schedule(py, period(budget_period)?, timezone, core.clock().wall())?;
-        let new = NewPool { id: pool_id, parent: parent_id, budget, priority, schedule };
-        self.answer(py, patiently(py, core, || core.create_pool(new))).map(|_| ())
+        let name = name.filter(|name| *name != pool_id);
+        let new = NewPool { id: pool_id, name, parent: parent_id, budget, priority, schedule };
+        let make = || if exist_ok { core.ensure_pool(new) } else { core.create_pool(new) };
+        self.answer(py, patiently(py, core, make)).map(drop)
     }
 
     /// Registers an agent below a pool. Takes nothing from the pool: the budgets below may add up to more.
@@ -40,6 +54,7 @@ impl PyLedger {
     ///     pool_id: the pool right above it.
     ///     priority: 1 to 10.
     ///     initial_budget: what it may spend; more than 9 decimal places are rounded down.
+    ///     exist_ok: an agent that is registered already stays as it is, its money included.
     ///
     /// Returns:
     ///     `agent_id`.
@@ -47,29 +62,48 @@ impl PyLedger {
     /// Raises:
     ///     InvalidAmountError: `initial_budget` is not an amount.
     ///     UnknownPoolError: no pool of this id exists.
-    ///     ConfigurationError: the id is taken, empty or too long, or `priority` is out of range.
+    ///     ConfigurationError: the id is taken, empty or too long, or `priority` is out of range; or the
+    ///         agent that `exist_ok` would leave as it is stands below another pool.
     ///
     /// Example:
     ///     >>> coordinator.register_agent("writer", "team", priority=8, initial_budget="2.50")
     ///     'writer'
     #[pyo3(
-        signature = (agent_id, pool_id, priority=5, initial_budget=None),
-        text_signature = "($self, agent_id, pool_id, priority=5, initial_budget=0)"
+        signature = (agent_id, pool_id, priority=5, initial_budget=None, *, exist_ok=false),
+        text_signature = "($self, agent_id, pool_id, priority=5, initial_budget=0, *, exist_ok=False)"
     )]
     fn register_agent<'py>(
         &self,
-        agent_id: Bound<'py, pyo3::types::PyString>,
+        agent_id: Bound<'py, PyString>,
         #[pyo3(from_py_with = text)] pool_id: &str,
         #[pyo3(from_py_with = priority)] priority: i64,
         initial_budget: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, pyo3::types::PyString>> {
+        exist_ok: bool,
+    ) -> PyResult<Bound<'py, PyString>> {
         let py = agent_id.py();
         let budget = initial_budget.map_or(Ok(Amount::ZERO), |budget| grant(budget, "initial_budget"))?;
         let id = text(agent_id.as_any())?;
         check_id(py, "agent_id", id)?;
         let priority = check_priority(py, priority)?;
-        self.answer(py, self.ask(py, |core| core.register_agent(id, pool_id, priority, budget))?)?;
+        self.register(py, &[NewAgent { id, pool: pool_id, priority, budget }], exist_ok)?;
         Ok(agent_id)
+    }
+
+    /// Agents as rows of id, pool, priority and budget.
+    fn _register_agents(
+        &self,
+        py: Python<'_>,
+        rows: Vec<(PyBackedStr, PyBackedStr, Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+        exist_ok: bool,
+    ) -> PyResult<()> {
+        let mut new = Vec::with_capacity(rows.len());
+        for (id, pool, asked_priority, asked_budget) in &rows {
+            check_id(py, "agent_id", id)?;
+            let budget = grant(asked_budget, "initial_budget")?;
+            let priority = check_priority(py, priority(asked_priority)?)?;
+            new.push(NewAgent { id, pool, priority, budget });
+        }
+        self.register(py, &new, exist_ok)
     }
 
     /// Forgets an agent and its history. What it has spent stays in the books of its pools.

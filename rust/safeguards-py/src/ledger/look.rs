@@ -65,11 +65,6 @@ impl PyLedger {
         Ok(reports::strings(self.ask(py, Ledger::pool_ids)?))
     }
 
-    /// Refuses in every process but the one that it was made in.
-    fn _check_process(&self, py: Python<'_>) -> PyResult<()> {
-        self.process.check(py)
-    }
-
     fn _has_pool(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<bool> {
         Ok(self.core(py)?.has_pool(pool_id))
     }
@@ -108,6 +103,20 @@ impl PyLedger {
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
     }
 
+    /// The books of all accounts, as columns by name.
+    fn _columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let core = self.core(py)?;
+        reports::columns(py, at_length(py, core, || core.columns()))
+    }
+
+    fn _pool_info<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        reports::pool_info(py, &self.answer(py, self.ask(py, |core| core.pool_info(pool_id))?)?)
+    }
+
     fn _watch_low(
         &self,
         py: Python<'_>,
@@ -127,10 +136,9 @@ impl PyLedger {
         let core = self.core(py)?;
         reports::snapshot(
             py,
-            &self.answer(
-                py,
-                patiently(py, core, || core.with_agent(agent_id, |agent| core.snapshot(agent))),
-            )?,
+            &self.currency,
+            &self
+                .answer(py, patiently(py, core, || core.with_agent(agent_id, |agent| core.metrics(agent))))?,
         )
     }
 
@@ -158,9 +166,10 @@ impl PyLedger {
         let core = self.core(py)?;
         reports::snapshot(
             py,
+            &self.currency,
             &self.answer(
                 py,
-                patiently(py, core, || core.pool(pool_id).and_then(|pool| core.snapshot(&pool))),
+                patiently(py, core, || core.pool(pool_id).and_then(|pool| core.metrics(&pool))),
             )?,
         )
     }

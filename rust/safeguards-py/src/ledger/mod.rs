@@ -6,9 +6,11 @@ mod alarms;
 mod batches;
 mod budgets;
 mod look;
+mod reservations;
 mod spend;
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use safeguards_core::ledger::{
     Account, HistoryLimits, Joint, Ledger, LedgerError, OperationId, Path, Receipt, Reservation, Threshold,
 };
 
-use crate::arguments::{Also, Asked, count, real, whole};
+use crate::arguments::{Also, Asked, count, quoted, real, text, whole};
 use crate::clock;
 use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
@@ -41,6 +43,7 @@ pub(crate) use alarms::{tell_alarms, tell_alarms_of};
 ///     history_events: latest events of each agent that are kept as they were, at most; at least three
 ///         quarters of so many.
 ///     history_sums: sums by hour that are kept of older usage, at least 2.
+///     currency: what its amounts are amounts of, such as `"USD"`: 1 to 16 letters, digits, `.`, `_` or `-`.
 ///     observer: who is told of alarms, after the books are written: by `on_crossing(**facts)` of a
 ///         threshold that was crossed, and by `on_low(agent_id)` of an agent that runs low. Nobody if not
 ///         given.
@@ -58,6 +61,8 @@ pub(crate) struct PyLedger {
 pub(crate) struct Books {
     pub(crate) ledger: Ledger,
     process: Process,
+    /// What its amounts are amounts of.
+    currency: String,
     /// Handles of those reservations that may have several.
     shared: Mutex<HashMap<(u32, u64), usize>>,
 }
@@ -94,6 +99,11 @@ impl Books {
         Ok(&self.ledger)
     }
 
+    /// Whether the coordinator was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.process.is_closed()
+    }
+
     /// Asks the core of this process, without the interpreter if it may take a while to answer.
     #[inline]
     pub(crate) fn ask<R: Send>(
@@ -108,7 +118,7 @@ impl Books {
     /// What the core answered, or the exception that says why not.
     #[inline]
     pub(crate) fn answer<R>(&self, py: Python<'_>, outcome: Result<R, LedgerError>) -> PyResult<R> {
-        outcome.map_err(|error| to_py(py, error, &self.ledger))
+        outcome.map_err(|error| to_py(py, error, &self.ledger, &self.currency))
     }
 
     /// Charges an agent, and what stands beside it.
@@ -147,6 +157,11 @@ impl Books {
     fn joint(&self, agent: &Arc<Account>, also: &Also) -> Result<Option<Arc<Joint>>, LedgerError> {
         let ids: Vec<&str> = also.iter().map(|id| &**id).collect();
         self.ledger.joint(agent, &ids)
+    }
+
+    /// Whether somebody holds a counted handle of a reservation.
+    pub(crate) fn is_shared<Q>(&self, reservation: &Reservation<Q>) -> bool {
+        self.shared.lock().contains_key(&place(reservation))
     }
 
     /// Counts a handle of a reservation that may have others.
@@ -203,7 +218,7 @@ fn to_thresholds(py: Python<'_>, shares: &[f64]) -> PyResult<Vec<Threshold>> {
 #[pymethods]
 impl PyLedger {
     #[new]
-    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=64, history_sums=512, observer=None))]
+    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=64, history_sums=512, observer=None, currency="USD"))]
     fn new(
         py: Python<'_>,
         clock: Option<&Bound<'_, PyAny>>,
@@ -211,18 +226,55 @@ impl PyLedger {
         #[pyo3(from_py_with = whole)] history_events: i64,
         #[pyo3(from_py_with = whole)] history_sums: i64,
         observer: Option<Py<PyAny>>,
+        #[pyo3(from_py_with = text)] currency: &str,
     ) -> PyResult<Self> {
         let events = count(py, "history_events", history_events)?;
         let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
-        let ledger =
-            Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?).letting_go(let_go);
-        let books = Books { ledger, process: Process::current(py)?, shared: Mutex::default() };
+        let currency = check_currency(py, currency)?;
+        let ledger = Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?);
+        let ledger = ledger.letting_go(let_go).with_incarnation(incarnation());
+        let books = Books { ledger, process: Process::current(py)?, currency, shared: Mutex::default() };
         Ok(Self { books: Arc::new(books), owner: PyOnceLock::new(), observer })
+    }
+
+    /// What the amounts are amounts of, such as `"USD"`. Fixed when the coordinator is made.
+    #[getter]
+    fn currency(&self) -> &str {
+        &self.currency
+    }
+
+    /// Whether it was closed: every other method raises then.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.is_closed()
+    }
+
+    fn _close(&self) {
+        self.process.close();
+    }
+
+    /// Refuses once it is closed, and in every process but the one that it was made in.
+    fn _check_process(&self, py: Python<'_>) -> PyResult<()> {
+        self.process.check(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.observer)
     }
+}
+
+fn check_currency(py: Python<'_>, currency: &str) -> PyResult<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=16).contains(&currency.len()) && currency.chars().all(is_plain) {
+        return Ok(currency.into());
+    }
+    let text = "currency must be 1 to 16 letters, digits, '.', '_' or '-', such as 'USD'";
+    Err(configuration_error(py, format!("{text}, not {}", quoted(currency))))
+}
+
+/// Another number for each ledger, in this process and in others: drawn as the seeds of hash tables are.
+fn incarnation() -> u64 {
+    std::hash::RandomState::new().hash_one(0)
 }
 
 fn shares(value: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {

@@ -8,6 +8,7 @@ use safeguards_core::ledger::Account;
 use super::{PyLedger, admitted, tell_alarms};
 use crate::amount::{charge, grant};
 use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
+use crate::handle::Holder;
 use crate::patience::{patiently, until_interrupted};
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
@@ -154,7 +155,7 @@ impl PyLedger {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = this.answer(py, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
-        PyReservation::new(slf, reservation, asked.on_cancel, asked.key.is_some())?
+        PyReservation::new(slf, reservation, asked.on_cancel, Holder::of_key(asked.key))?
             .once_told(py, tell_alarms(slf))
     }
 
@@ -193,7 +194,9 @@ impl PyLedger {
             this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
         let told = tell_alarms(slf);
         let Some(made) = reservation else { return told.map(|()| None) };
-        PyReservation::new(slf, made, asked.on_cancel, asked.key.is_some())?.once_told(py, told).map(Some)
+        PyReservation::new(slf, made, asked.on_cancel, Holder::of_key(asked.key))?
+            .once_told(py, told)
+            .map(Some)
     }
 
     /// Moves budget from one agent to another, of one pool or of two; the pools are not touched.

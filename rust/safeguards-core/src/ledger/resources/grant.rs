@@ -27,20 +27,43 @@ impl Ledger {
                     agent.id
                 )));
             }
-            self.resource_types.check_room(budgets.iter().map(|(name, _)| *name))?;
-            let mut new = Vec::with_capacity(budgets.len());
-            for (name, amount) in budgets {
-                new.push((self.resource_types.intern(name, self)?, *amount));
-            }
-            new.sort_unstable_by_key(|(id, _)| *id);
-            if let Some(pair) = new.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                let name = self.resource_types.name(pair[0].0);
-                return Err(LedgerError::Configuration(format!("resource {name:?} is named twice")));
-            }
+            let new = self.intern_budgets(budgets)?;
             self.change(agent, &mut state, &AccountChange::ResourcesSet(new.into()), self.instant())?;
             state.put_below_capacities(&capacities);
             Ok(())
         })
+    }
+
+    /// Gives an agent those of these resources that it does not have. What it has stays as it is.
+    pub fn ensure_resources(&self, agent: &str, budgets: &[(&str, Amount)]) -> Result<(), LedgerError> {
+        self.directory.with_agent(agent, |agent| {
+            let capacities = self.resource_types.capacities();
+            let mut state = agent.lock();
+            state.check_open(agent)?;
+            let mut new = self.intern_budgets(budgets)?;
+            new.retain(|(id, _)| state.budgets().iter().all(|budget| budget.id != *id));
+            if new.is_empty() {
+                return Ok(());
+            }
+            self.change(agent, &mut state, &AccountChange::ResourcesAdded(new.into()), self.instant())?;
+            state.put_below_capacities(&capacities);
+            Ok(())
+        })
+    }
+
+    /// Budgets by the numbers of their resources, each named once.
+    fn intern_budgets(&self, budgets: &[(&str, Amount)]) -> Result<Vec<(ResourceId, Amount)>, LedgerError> {
+        self.resource_types.check_room(budgets.iter().map(|(name, _)| *name))?;
+        let mut new = Vec::with_capacity(budgets.len());
+        for (name, amount) in budgets {
+            new.push((self.resource_types.intern(name, self)?, *amount));
+        }
+        new.sort_unstable_by_key(|(id, _)| *id);
+        if let Some(pair) = new.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            let name = self.resource_types.name(pair[0].0);
+            return Err(LedgerError::Configuration(format!("resource {name:?} is named twice")));
+        }
+        Ok(new)
     }
 
     /// The budget of an agent for one resource, as it begins.

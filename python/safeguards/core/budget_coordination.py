@@ -74,7 +74,7 @@ class BudgetCoordinator(Ledger):
     notification_manager: NotificationManager
     clock: Clock
     _observer: AlertObserver
-    _controllers: WeakSet[Controller]
+    _controllers: WeakSet[Controller[Any]]
 
     def __new__(  # noqa: D102 - the class documents it
         cls,

@@ -2,12 +2,15 @@
 
 import decimal
 import random
+import re
 import time
 from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from safeguards import BudgetCoordinator, BudgetExceededError, InvalidAmountError
 from safeguards._native import amount_units, reads_decimals_in_place
@@ -102,18 +105,21 @@ def test_edge_values(text, up, down):
         (-(10**30), "must not be negative"),
         ("-1", "must not be negative"),
         ("-99999999999999999999999", "must not be negative"),
-        ("", "plain decimal digits"),
-        ("1e3", "plain decimal digits"),
-        ("+1", "plain decimal digits"),
-        (".5", "plain decimal digits"),
-        ("5.", "plain decimal digits"),
-        ("1_000", "plain decimal digits"),
-        (" 1", "plain decimal digits"),
-        ("1\n", "plain decimal digits"),
-        ("1\0", "plain decimal digits"),
-        ("٣", "plain decimal digits"),
-        ("\ud800", "plain decimal digits"),
-        ("-" * 3_000_000, "plain decimal digits"),
+        ("", "must be decimal digits"),
+        ("1e", "must be decimal digits"),
+        ("1e1.5", "must be decimal digits"),
+        ("1e16", "must not be more than"),
+        ("-1e-9", "must not be negative"),
+        ("+1", "must be decimal digits"),
+        (".5", "must be decimal digits"),
+        ("5.", "must be decimal digits"),
+        ("1_000", "must be decimal digits"),
+        (" 1", "must be decimal digits"),
+        ("1\n", "must be decimal digits"),
+        ("1\0", "must be decimal digits"),
+        ("٣", "must be decimal digits"),
+        ("\ud800", "must be decimal digits"),
+        ("-" * 3_000_000, "must be decimal digits"),
         ("nan", "must be a number, not NaN"),
         ("-inf", "must be finite"),
         ("1" * 100_000, "must not be more than"),
@@ -176,7 +182,28 @@ def test_other_types_are_type_errors_that_say_what_to_do(value):
             TypeError, match="value must be a Decimal, an int or a decimal string, not"
         ) as caught:
             amount_units(value, round_up=True, in_place=in_place)
-    assert "convert it first" in str(caught.value) or "write Decimal('0.1') or '0.1'" in str(caught.value)
+    advice = ("convert it first", "write Decimal('0.1') or '0.1'", "write Decimal(...) or decimal text")
+    assert str(caught.value).endswith(advice)
+
+
+@given(st.floats(0, 1e15) | st.floats())
+def test_what_is_advised_is_accepted(value):
+    with pytest.raises(TypeError) as caught:
+        amount_units(value, round_up=True, in_place=True)
+    advice = re.search(r"or '(.*)'$", str(caught.value))
+    if advice is None:
+        assert not 1e-9 <= value <= 1e15
+    else:
+        assert re.fullmatch(r"[0-9]+(\.[0-9]+)?", advice[1])
+        assert float(advice[1]) == value
+        amount_units(advice[1], round_up=True, in_place=True)
+        amount_units(Decimal(advice[1]), round_up=True, in_place=True)
+
+
+@given(st.decimals(0, 10**15, places=9))
+def test_what_is_printed_is_accepted(value):
+    for text in (str(value), format(value, "f"), f"{value:e}", f"{value:E}"):
+        assert both_ways(value) == [amount_units(text, round_up=up, in_place=True) for up in (True, False)]
 
 
 @pytest.mark.parametrize("scalar", [np.float64(0.1), np.int64(1), np.float32(1), np.bool_(1)], ids=repr)

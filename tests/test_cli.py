@@ -143,20 +143,25 @@ class TestReplay:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (HEAD + "0,a,1\n1,a,NaN\n", "line 3: cost must be decimal digits, as 0.25, not 'NaN'"),
-            (HEAD + "0,a,-1\n", "line 2: cost must be decimal digits, as 0.25, not '-1'"),
-            (HEAD + "0,a,1e3\n", "line 2: cost must be decimal digits, as 0.25, not '1e3'"),
-            (HEAD + "0,a\n", "line 2: cost must be decimal digits, as 0.25, not ''"),
-            (HEAD + "0,a,1000000000000001\n", "line 2: cost must not be more than 1000000000000000"),
-            (HEAD + "2,a,1\n1,a,1\n", "line 3: t_s goes backwards, from 2 to 1: sort the trace by time"),
+            (HEAD + "0,a,1\n1,a,NaN\n", "1 cost of 1 agent not known, which is not zero: --unknown zero"),
+            (HEAD + "0,a,-1\n", "line 2: cost must be a number from 0 to 10^15, as 0.25, not '-1'"),
+            (HEAD + "0,a,1e99\n", "line 2: cost must be a number from 0 to 10^15, as 0.25, not '1e99'"),
+            (HEAD + "0,a\n", "line 2: there are 2 cells where 3 are expected"),
+            (HEAD + "0,a,1000000000000001\n", "line 2: cost must be a number from 0 to 10^15"),
             (HEAD + "0, ,1\n", "line 2: agent is empty"),
-            ("t_s,cost\n0,1\n", "line 1: no column 'agent'; there are cost, t_s"),
-            ("t_s,agent\n0,1\n", "line 1: no column 'input_tokens' (or 'cost'); there are agent, t_s"),
+            (
+                "t_s,cost\n0,1\n",
+                "line 1: no column is the agent: name it with --agent (agent=); there are t_s, cost",
+            ),
+            (
+                "t_s,agent\n0,1\n",
+                "line 1: no column is the cost: name it with --cost (cost=); there are t_s, agent",
+            ),
             (
                 "t_s,agent,input_tokens,output_tokens\n0,a,1,0.5\n",
                 "line 2: output_tokens must be a whole number",
             ),
-            (HEAD, "the trace has no requests"),
+            (HEAD, "there are no rows below the head"),
             ("", "the file is empty"),
             (b"\xff\xfe\x00", "not text in UTF-8"),
         ],
@@ -176,7 +181,10 @@ class TestReplay:
 
     def test_missing_file(self, tmp_path):
         done = safeguards("replay", tmp_path / "none.csv")
-        assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'none.csv'}: no such file\n")
+        assert (done.returncode, done.stderr) == (
+            2,
+            f"error: {tmp_path / 'none.csv'}: No such file or directory\n",
+        )
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -36,6 +36,7 @@ LAYERS = {
     "budget.time_scheduler.plots": 4,
     "stores": 4,
     "integrations": 4,
+    "records": 4,
     "service": 4,
     "cli": 4,
     "testing": 4,

@@ -236,7 +236,7 @@ class UnknownResourceError(BudgetError, KeyError):
 
 
 class InvalidAmountError(BudgetError, ValueError):
-    """Not an amount: negative, not a number, infinite, too large, or not plain decimal digits.
+    """Not an amount: negative, not a number, infinite, too large, or not decimal digits.
 
     Attributes:
         argument: name of the argument.

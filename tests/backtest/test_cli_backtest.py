@@ -75,7 +75,6 @@ def test_json_and_pictures(tmp_path):
             "error: KIND must be one of forecast, pool-size, reallocation, pacing, rl, not 'magic'",
         ),
         (("pool-size", "nowhere.csv"), "error: nowhere.csv: No such file or directory"),
-        (("pool-size", RECORD, "--plot", RECORD), "error: --plot: "),
     ],
 )
 def test_mistakes_are_told_in_a_line(arguments, message):
@@ -168,3 +167,37 @@ def test_a_policy_of_one_s_own_beside_ours(tmp_path):
     told = json.loads(done.stdout)
     assert [row["policy"] for row in told["rows"]][-1] == "mine"
     assert 0 < told["rows"][-1]["unmet_share"] < 1
+
+
+@pytest.mark.parametrize("place", [RECORD, "/proc/nowhere", "/dev/full"])
+def test_a_place_for_pictures_that_is_none_is_told_before_the_work(place):
+    done = backtest("pool-size", "nowhere.csv", "--plot", place)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"error: --plot: cannot write {place}: ")
+
+
+def test_a_log_of_calls(tmp_path):
+    rows = [f"{3600 * hour + 60 * n},a{n % 2},0.{1 + hour % 7}" for hour in range(24 * 21) for n in range(4)]
+    path = tmp_path / "calls.csv"
+    path.write_text("\n".join(["Time;Agent;Cost", *rows[::-1]]).replace(",", ";"), encoding="utf-8")
+    done = backtest("pool-size", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1] == "a table: time from Time, agent from Agent, cost from Cost"
+    told = json.loads(backtest("pool-size", path, "--json").stdout)
+    assert (told["record"]["calls"], told["record"]["agents"], told["hours"]) == (len(rows), 2, 24 * 21)
+
+
+def test_bad_and_unknown_rows_are_told(tmp_path):
+    path = tmp_path / "calls.csv"
+    rows = [f"{hour},{agent},{1 + hour % 5}" for hour in range(24 * 21) for agent in ("a", "b", "c")]
+    path.write_text("\n".join(["hour,agent,cost_usd", *rows, "5,a,many", "6,c,"]), encoding="utf-8")
+    done = backtest("pool-size", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "(1 of 1,514 rows are bad: --skip-bad leaves them out)" in done.stderr
+    done = backtest("pool-size", path, "--skip-bad")
+    assert done.returncode == 2
+    assert "1 cost of 1 agent not known, which is not zero" in done.stderr
+    done = backtest("pool-size", path, "--skip-bad", "--unknown", "leave-out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 bad row left out: line 1514: cost_usd must be a number" in " ".join(done.stdout.split())
+    assert "1 cost not known: empty or NaN, which is not zero" in done.stdout

@@ -352,7 +352,7 @@ NEEDS, THERE = {"a": {"cpu": 1}}, {"cpu": 3}
         ),
         ((NEEDS, THERE, {"a": {"tpu": 1}}), UnknownResourceError, r'weights\["a"\] names resource "tpu"'),
         (({"a": {"cpu": -1}}, THERE), InvalidAmountError, r'demands\["a"\]\["cpu"\] must not be negative'),
-        ((NEEDS, {"cpu": "x"}), InvalidAmountError, r'capacities\["cpu"\] must be plain decimal digits'),
+        ((NEEDS, {"cpu": "x"}), InvalidAmountError, r'capacities\["cpu"\] must be decimal digits'),
         (({"a": {"cpu": 0.5}}, THERE), TypeError, r'demands\["a"\]\["cpu"\] must be a Decimal'),
         (({"a": 5}, THERE), TypeError, r'demands\["a"\] must map resource types to amounts'),
         (([1], THERE), TypeError, "demands must map agents"),

@@ -385,7 +385,7 @@ def test_unknown_resources(resources, coordinator, name):
         ("-1", InvalidAmountError),
         (Decimal("NaN"), InvalidAmountError),
         (10**16, InvalidAmountError),
-        ("1e3", InvalidAmountError),
+        ("1e", InvalidAmountError),
         (0.5, TypeError),
         (True, TypeError),
         (None, TypeError),

@@ -42,7 +42,7 @@ from safeguards import (
     SafeguardsError,
 )
 from safeguards.allocation import AdaptiveStrategy, FlowStrategy, ResourceSelector, simulate
-from safeguards.backtest import Demand
+from safeguards.records import Demand, read
 from safeguards.testing import Limits, Price, Trace
 from safeguards.types.decisions import Adjust, Allot, Deal, Draw, Resize, SetBudget
 
@@ -431,6 +431,7 @@ GOOD = {
     "units": np.ones(1, np.int64),
     "plain": lambda _: copy.deepcopy(shared("trained").to_dict()),
     "budgets_column": 1,
+    "library": "pandas",
     "step_rule": None,
 }
 
@@ -514,6 +515,8 @@ OBJECTS = {
     "Trace": lambda _: Trace("empty", ()),
     "BudgetPolicy": lambda _: shared("policy"),
     "Demand": lambda _: shared("demand"),
+    "Records": lambda _: read({"time": [0], "agent": ["a"], "cost": [1]}),
+    "Limits": lambda _: Limits(),
     "FairShares": lambda _: shared("fair"),
     "Allocation": lambda _: shared("allocation"),
     "UsagePatterns": lambda _: shared("patterns"),
@@ -555,6 +558,7 @@ RESULTS = {
         "PolicyEvaluation",
     ),
     *("BudgetPolicy", "Report", "Books", "Outcome", "TracedRequest", "Measured", "Simulation"),
+    *("Records", "Call", "BadRow"),
     *("SystemClock", "AgentPriority", "AlertSeverity"),
     *("ForecastBacktest", "ForecastRow", "PacingBacktest", "PacingRow", "CalibrationRow", "PoolSizeBacktest"),
     *("PoolSizeRow", "ReallocationBacktest", "ReallocationRow", "RlBacktest", "RlRow", "Kinds", "QTable"),
@@ -567,6 +571,12 @@ LEFT_OUT = {
     "BudgetPolicy.load": "a path",
     "Demand.read_csv": "a path",
     "Trace.load": "a path",
+    "Demand.read": "a path or a table",
+    "Limits.suggested": "tried with its own traces",
+    "Records.demand": "tried with its own files",
+    "Records.trace": "tried with its own files",
+    "Records.is_unknown": "takes what the library made",
+    "read": "a path or a table",
     "Trace.azure_conversations": "reads the whole record",
     "replay": "tried with its own traces",
     "BudgetEnv.get_wrapper_attr": "gymnasium's",

@@ -7,13 +7,14 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from safeguards._values.arguments import items
+from safeguards._values.tables import as_list, is_missing, is_null
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["array", "flags", "floats", "instants", "whole_numbers"]
+__all__ = ["array", "flags", "floats", "instants", "is_column", "whole_numbers"]
 
 _FINER = frozenset({"ps", "fs", "as"})
 """Units of datetime64 that reach no further than the years of `datetime`."""
@@ -89,6 +90,8 @@ def flags(name: str, values: object, length: str) -> NDArray[np.bool_]:
     import numpy as np
 
     raw = array(name, values)
+    if raw.dtype.kind == "O" and raw.size and all(isinstance(value, bool) for value in raw.flat):
+        raw = raw.astype(np.bool_)  # arrow has no other way to say it
     if raw.dtype != np.bool_ or raw.ndim != 1:
         raise ConfigurationError(
             f"{name} must be a ({length},) array of bool, not {raw.dtype} of shape {raw.shape}"
@@ -97,16 +100,41 @@ def flags(name: str, values: object, length: str) -> NDArray[np.bool_]:
 
 
 def instants(name: str, values: Any) -> list[Any]:
-    """The items of an array or a sequence, with Python's `datetime` for numpy's datetime64.
+    """The items of an array, a column or a sequence, with Python's `datetime` for numpy's datetime64.
+
+    Times of columns keep their zone.
 
     Raises:
         TypeError: an array holds neither datetime64 nor objects, or NaT, or has a mask.
         ConfigurationError: an array has not one dimension, or a time lies out of the years 1 to 9999.
     """
+    cells = None if _is_of_numpy(values) else as_list(values)
+    if cells is not None:
+        return _moments(name, cells)
     if hasattr(values, "dtype"):
         return _datetimes(name, values)
     each = items(name, values, "datetimes")
     return [_datetimes(name, [item])[0] if hasattr(item, "dtype") else item for item in each]
+
+
+def is_column(values: object) -> bool:
+    """Whether it is an array of numpy, or a column of pandas, polars or arrow."""
+    return hasattr(values, "dtype") or hasattr(values, "to_pylist")
+
+
+def _is_of_numpy(values: object) -> bool:
+    """Whether numpy knows its type, as of a column of pandas without a zone."""
+    import numpy as np
+
+    return isinstance(getattr(values, "dtype", None), np.dtype)
+
+
+def _moments(name: str, cells: list[Any]) -> list[Any]:
+    """Times of a column, with their zones. As an array they would be in UTC, and not say so."""
+    for cell in cells:
+        if is_missing(cell):
+            raise TypeError(f"each of {name} must be a datetime, not {cell}")
+    return cells
 
 
 def _datetimes(name: str, values: object) -> list[Any]:
@@ -133,9 +161,11 @@ def _from_objects(name: str, raw: NDArray[Any]) -> NDArray[np.float64]:
     import numpy as np
 
     for value in raw.flat:
-        if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        if isinstance(value, bool) or not (isinstance(value, Real | Decimal) or is_null(value)):
             raise ConfigurationError(f"{name} must be an array of real numbers, not with {value!r:.100}")
     try:
+        if any(map(is_null, raw.flat)):
+            raw = np.array([np.nan if is_null(value) else value for value in raw.flat]).reshape(raw.shape)
         return raw.astype(np.float64)
     except (ValueError, OverflowError) as error:  # a signalling NaN, or an int beyond every float
         raise ConfigurationError(f"{name} must be an array of real numbers: {error}") from error

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, fields
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from safeguards._figures import save_all
 from safeguards._values.arguments import shown
+from safeguards._values.frames import Tabular
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 
-class Backtest(ABC, Generic[Row]):
+class Backtest(Tabular, ABC, Generic[Row]):
     """What every backtest returns.
 
     Attributes:
@@ -79,6 +81,19 @@ class Backtest(ABC, Generic[Row]):
         return save_all(
             {f"{self.kind}-{name}": figure for name, figure in self._figures().items()}, directory
         )
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.verdict}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+    def _cells(self) -> Mapping[str, Sequence[Any]]:
+        rows = [asdict(row) for row in self.rows]  # type: ignore[call-overload] # each is a dataclass
+        return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self))}</p>{super()._repr_html_()}"
 
     @abstractmethod
     def _facts(self) -> Mapping[str, Any]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from safeguards import _native
 from safeguards._native import FairAllocation, ResourceBudgets, ResourceReceipt, ResourceReservation
 from safeguards._values.arguments import shown
 from safeguards._values.arrays import floats
+from safeguards._values.decimals import NOTHING
+from safeguards._values.frames import Tabular
 from safeguards.exceptions import ConfigurationError, UnknownResourceError
 from safeguards.types.metrics import BudgetEvent, ResourceMetrics, UsageEvent
 from safeguards.types.shares import FairShare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from decimal import Decimal
 
     import numpy as np
@@ -222,7 +224,7 @@ def fair_shares(
     return FairShares(list(demands), FairAllocation(demands, capacities, weights, caps))
 
 
-class FairShares(Mapping[str, FairShare]):
+class FairShares(Mapping[str, FairShare], Tabular):
     """What every agent gets: a mapping from agents to shares, which are made when somebody looks."""
 
     def __init__(self, agents: list[str], allocation: FairAllocation) -> None:
@@ -246,6 +248,17 @@ class FairShares(Mapping[str, FairShare]):
 
     def __len__(self) -> int:
         return len(self._agents)
+
+    def _cells(self) -> Mapping[str, Sequence[Any]]:
+        shares = list(self.values())
+        resources = list(self.allocated)
+        return {
+            "agent": list(self),
+            "tasks": [share.tasks for share in shares],
+            **{name: [share.allocation.get(name, NOTHING) for share in shares] for name in resources},
+            "dominant_resource": [share.dominant_resource for share in shares],
+            "limited_by": [share.limited_by for share in shares],
+        }
 
     def __repr__(self) -> str:
         return f"FairShares({len(self)} agents, {len(self.allocated)} resources)"

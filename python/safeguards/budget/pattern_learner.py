@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from safeguards._native import UsageLearner
 from safeguards._values import time_zones
 from safeguards._values.arguments import items, shown, text
-from safeguards._values.arrays import floats, instants
+from safeguards._values.arrays import floats, instants, is_column
 from safeguards._values.decimals import ROUND_UP, plain, rounded, times
 from safeguards._values.numbers import share, whole
 from safeguards.budget._pattern_search import find_patterns
@@ -247,7 +247,8 @@ class BudgetPatternLearner(Controller[datetime]):
 
         Args:
             agent_id: the agent; it need not be registered.
-            timestamps: when, as `datetime`s or a numpy array of `datetime64`, in any order; naive ones are
+            timestamps: when, as `datetime`s, a numpy array of `datetime64` or a column of pandas, polars or
+                arrow, in any order; naive ones are
                 in the learner's `timezone`, by default local time.
             amounts: how much at each of them: amounts (`Decimal`, `int`, decimal `str`) or a numpy array of
                 numbers. Measured histories come as arrays, and a forecast is an estimate: here, and only
@@ -259,7 +260,7 @@ class BudgetPatternLearner(Controller[datetime]):
         """
         text("agent_id", agent_id)
         at = [self._micros(timestamp) for timestamp in instants("timestamps", timestamps)]
-        if hasattr(amounts, "dtype"):
+        if is_column(amounts):
             amounts = floats("amounts", amounts, 1)
         else:
             amounts = items("amounts", amounts, "amounts")

@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from safeguards._extras import require
+from safeguards._values.frames import Tabular
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -46,7 +48,7 @@ class UsageAnomaly:
 
 
 @dataclass(frozen=True, eq=False)
-class UsagePatterns:
+class UsagePatterns(Tabular):
     """What is known of an agent's habits. False if that is nothing.
 
     Times are local, in the learner's time zone. Usage is in budget units, as floats: an estimate for people,
@@ -94,6 +96,26 @@ class UsagePatterns:
     def mean(self) -> float:
         """Mean usage of a bucket; 0 if nothing is known."""
         return float(self.usage.mean()) if self else 0.0
+
+    def explain_missing(self) -> dict[str, str]:
+        """Why what is `None` is: the reason by the name of the attribute."""
+        if not self:
+            nothing = f"nothing is known of agent {self.agent_id!r} yet: load_history or start_collection"
+            return dict.fromkeys(("start", "end", "trend", "daily_strength", "weekly_strength"), nothing)
+        needs = {
+            "trend": "at least three whole days, with usage on most of them",
+            "daily_strength": "at least two days that differ",
+            "weekly_strength": "at least two weeks that differ",
+        }
+        days = len(self.times) * self.time_bucket_minutes / (24 * 60)
+        return {
+            name: f"it takes {need}; {days:.3g} days are known"
+            for name, need in needs.items()
+            if getattr(self, name) is None
+        }
+
+    def _cells(self) -> Mapping[str, Sequence[Any]]:
+        return {"time": list(self.times), "usage": self.usage.tolist()}
 
     def plot(self) -> Figure:
         """Draws usage over time, the profile of the day, and hours by weekday.

@@ -1,6 +1,10 @@
 """The application: a table of commands, each in a module of its own, imported when it is wanted."""
 
+import os
+import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -8,7 +12,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from safeguards.cli._output import OutputError
 from safeguards.exceptions import SafeguardsError
+
+UNWRITABLE = 3
+"""Exit code when what was asked for cannot be written: a full disk, a path that is no place for it."""
 
 COMMANDS = ("replay", "demo", "simulate", "paper", "backtest")
 """Each is a module `safeguards.cli.<name>` with a function `command`."""
@@ -23,7 +31,17 @@ class _Commands(TyperGroup):
             return None
         single = typer.Typer(rich_markup_mode=None, add_completion=False)
         single.command(cmd_name)(import_module(f"safeguards.cli.{cmd_name}").command)
-        return typer.main.get_command(single)
+        command = typer.main.get_command(single)
+        for option in command.params:
+            _say_default(option)
+        return command
+
+
+def _say_default(option: Any) -> None:
+    """Defaults in words stand in brackets; typer would add parentheses."""
+    if isinstance(getattr(option, "show_default", None), str):
+        option.help = f"{option.help}  [default: {option.show_default}]"
+        option.show_default = False
 
 
 app = typer.Typer(
@@ -54,9 +72,41 @@ def _root(
 
 
 def run() -> None:
-    """Runs the command that the arguments of the process name."""
+    """Runs the command that the arguments of the process name, and ends the process."""
+    sys.exit(_ended(_run))
+
+
+def _run() -> int:
     try:
         app()
     except SafeguardsError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        return UNWRITABLE if isinstance(error, OutputError) else 2
+    except SystemExit as end:
+        if isinstance(
+            end.__context__, BrokenPipeError
+        ):  # typer and rich end with 1, which means something here
+            raise end.__context__ from None
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _ended(run: Callable[[], int]) -> int:
+    """The exit code of a command, when all that it printed is written."""
+    try:
+        code = run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough: no error of anybody
+        _be_quiet()
+        return 128 + getattr(signal, "SIGPIPE", 13)
+    except OSError as error:
+        _be_quiet()
+        sys.stderr.write(f"error: the output cannot be written: {error.strerror or error}\n")
+        return UNWRITABLE
+    return code
+
+
+def _be_quiet() -> None:
+    """Python flushes once more at its end, and would tell about it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

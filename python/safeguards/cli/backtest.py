@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from safeguards.backtest import Backtest, Demand
+from safeguards.backtest import Backtest
+from safeguards.cli import _reading
 from safeguards.cli._allocation import progress_bar
+from safeguards.cli._output import directory_for, writing
+from safeguards.cli._screen import Column, Screen
 from safeguards.exceptions import ConfigurationError, SafeguardsError
 
 KINDS = {
@@ -36,8 +35,9 @@ def command(
     demand: Annotated[
         Path,
         typer.Argument(
-            metavar="DEMAND.csv",
-            help="What agents spent: columns hour, agent, cost_usd; hours left out are zero. May be .csv.gz.",
+            metavar="DEMAND",
+            help="What agents spent: one row for each call, or for each hour of an agent, in any order: who, "
+            "when and how much. CSV, .jsonl, .json, .parquet, packed (.gz) or not. Hours left out are zero.",
         ),
     ],
     *,
@@ -80,6 +80,18 @@ def command(
             help="A policy of your own beside ours (forecast, pool-size, reallocation); can be repeated.",
         ),
     ] = None,
+    time: _reading.Time = None,
+    agent: _reading.Agent = None,
+    cost: _reading.Cost = None,
+    operation: _reading.Operation = None,
+    tokens_in: _reading.TokensIn = None,
+    tokens_out: _reading.TokensOut = None,
+    input_price: _reading.InputPrice = None,
+    output_price: _reading.OutputPrice = None,
+    preset: _reading.Preset = None,
+    timezone: _reading.Timezone = "UTC",
+    skip_bad: _reading.SkipBad = False,
+    unknown: _reading.UnknownCosts = "refuse",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures there (extra 'plot').")
@@ -90,7 +102,7 @@ def command(
     It tells which of them served this record best, ours or not, at the same money, and whether that may be
     chance. Nothing is decided with what came later: each policy sees an hour after it has decided on it.
 
-    Exit codes: 0 done, 2 wrong usage or wrong input.
+    Exit codes: 0 done, 2 wrong usage or wrong input, 3 pictures or results cannot be written.
     """
     run = _engine(kind)
     options = {
@@ -105,7 +117,19 @@ def command(
         "policies": None if not policy else dict(map(_policy, policy)),
     }
     given = _fitting(kind, run, {name: value for name, value in options.items() if value is not None})
-    record = Demand.read_csv(demand)
+    wanted = _reading.Wanted(
+        {"time": time, "agent": agent, "cost": cost, "operation": operation}
+        | {"tokens_in": tokens_in, "tokens_out": tokens_out},
+        preset,
+        timezone,
+        skip_bad,
+        unknown,
+        input_price,
+        output_price,
+    )
+    pictures = None if plot is None else directory_for("--plot", plot)
+    records = wanted.records(demand)
+    record = records.demand(unknown=wanted.unknown, price=wanted.price())
     with progress_bar("replaying") as advance:
         if "progress" in inspect.signature(run).parameters:
             given["progress"] = advance
@@ -114,11 +138,13 @@ def command(
         except ConfigurationError as error:
             raise _naming_options(error, options) from None
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=2))
+        typer.echo(json.dumps({"record": records.to_dict(), **result.to_dict()}, indent=2))
     else:
-        _print(kind, demand, result)
-    if plot is not None:
-        _plot(result, plot)
+        _print(kind, demand, records.notes(), result)
+    if pictures is not None:
+        with writing("--plot", pictures):
+            for path in result.plot(pictures):
+                typer.echo(f"wrote {path}", err=True)
 
 
 def _engine(kind: str) -> Any:
@@ -174,25 +200,29 @@ def _policy(text: str) -> tuple[str, Any]:
         raise ConfigurationError(f"--policy: {path} cannot be imported: {error}") from None
 
 
-def _print(kind: str, source: Path, result: Backtest[Any]) -> None:
-    console = Console(highlight=False)
-    console.print(f"[bold]{escape(source.name)}[/]: {KINDS[kind]}\n")
+def _print(kind: str, source: Path, notes: list[str], result: Backtest[Any]) -> None:
+    screen = Screen()
+    screen.line(f"{source.name}: {KINDS[kind]}", "bold")
+    for note in notes:
+        screen.line(note, "dim")
+    screen.line()
     rows = [cast("Mapping[str, Any]", asdict(row)) for row in result.rows]
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for name, value in rows[0].items():
-        is_number = isinstance(value, int | float)
-        heading = result.columns[name][0]
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(_shown(name, value)) for name, value in row.items()))
-    console.print(table)
+    columns = [
+        Column(result.columns[name][0], is_figure=all(_is_figure(row[name]) for row in rows))
+        for name in rows[0]
+    ]
+    screen.table(columns, [[_shown(name, value) for name, value in row.items()] for row in rows])
     for heading, meaning in result.columns.values():
         if meaning:
-            console.print(f"{heading}: {meaning}", style="dim", markup=False, soft_wrap=True)
-    console.print()
+            screen.line(f"{heading}: {meaning}", "dim")
+    screen.line()
     for note in result.notes:
-        console.print(_in_options(note), markup=False, soft_wrap=True)
-    console.print(result.verdict, style="bold", markup=False, soft_wrap=True)
+        screen.line(_in_options(note))
+    screen.line(result.verdict, "bold")
+
+
+def _is_figure(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _in_options(note: str) -> str:
@@ -205,12 +235,3 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1%}" if name.endswith(("share", "rate")) else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _plot(result: Backtest[Any], directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for path in result.plot(directory):
-            typer.echo(f"wrote {path}", err=True)
-    except OSError as error:
-        raise ConfigurationError(f"--plot: {error}") from None

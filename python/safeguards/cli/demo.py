@@ -10,12 +10,11 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
+from rich.console import RenderableType
 from rich.live import Live
-from rich.table import Table
 
 from safeguards._values.decimals import NOTHING, add, subtract, times
+from safeguards.cli._screen import Cell, Column, Screen
 from safeguards.core._threads import start_thread
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import ThreadStartError
@@ -51,11 +50,17 @@ def command(
             json.dumps({"budget": str(BUDGET), "scenes": [scene.to_dict() for scene in scenes]}, indent=2)
         )
     else:
-        console = Console(highlight=False)
-        with Live(get_renderable=lambda: _table(scenes), console=console, refresh_per_second=20):
+        screen = Screen()
+        with Live(
+            get_renderable=lambda: _table(screen, scenes),
+            console=screen.console,
+            refresh_per_second=20,
+            transient=True,
+            vertical_overflow="visible",
+        ):
             for scene in scenes:
                 scene.play()
-        console.print()
+        screen.show(_table(screen, scenes))
     raise typer.Exit(0 if all(scene.is_exact for scene in scenes if scene.is_ours) else 1)
 
 
@@ -199,20 +204,13 @@ def _tasks(guard_type: Callable[[], Any]) -> Callable[[Scene], None]:
     return lambda scene: asyncio.run(all_callers(scene))
 
 
-def _table(scenes: list[Scene]) -> Table:
-    table = Table(
-        box=box.SIMPLE,
-        pad_edge=False,
-        title=f"{CALLERS} callers at once, {COST} each, a budget of {BUDGET}",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("")
-    table.add_column("guard")
-    for name in ("answered", "refused", "bill", "overspent"):
-        table.add_column(name, justify="right")
+def _table(screen: Screen, scenes: list[Scene]) -> RenderableType:
+    columns = [Column(""), Column("guard")]
+    columns += [Column(name, is_figure=True) for name in ("answered", "refused", "bill", "overspent")]
+    rows: list[list[Cell | str]] = []
     for scene in scenes:
         colour = "bold red" if scene.overspent else "green" if scene.is_exact else "dim"
-        cells = (str(scene.answered), str(scene.refused), str(scene.bill), str(scene.overspent))
-        table.add_row(scene.concurrency, scene.guard, *(f"[{colour}]{cell}[/]" for cell in cells))
-    return table
+        figures = (str(scene.answered), str(scene.refused), str(scene.bill), str(scene.overspent))
+        rows.append([scene.concurrency, scene.guard, *(Cell(figure, colour) for figure in figures)])
+    title = f"{CALLERS} callers at once, {COST} each, a budget of {BUDGET}"
+    return screen.laid_out(columns, rows, title)

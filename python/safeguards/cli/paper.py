@@ -5,9 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from safeguards.allocation import (
     PUBLISHED_DEVIATIONS,
@@ -18,6 +15,7 @@ from safeguards.allocation import (
     simulate,
 )
 from safeguards.cli._allocation import naming_options, number, progress_bar, spread
+from safeguards.cli._screen import Column, Screen
 
 _READINGS = {
     "adaptive": {"choice": "max", "attitude": "resource"},
@@ -64,16 +62,19 @@ def command(
         found = {"trials": trials, "seed": seed, "rows": [asdict(row) for row in rows]}
         typer.echo(json.dumps(found | {"verdict": _nearest(rows)}, indent=2))
         return
-    console = Console(highlight=False, markup=False)
-    console.print(
+    screen = Screen()
+    screen.line(
         f"Table 1 of She & Leung (2009): average deviation in units², 1,000 agents, {trials} trials, "
         f"seed {seed}",
-        style="bold",
-        soft_wrap=True,
+        "bold",
     )
-    console.print(_table(rows))
-    console.print(_nearest(rows), soft_wrap=True)
-    console.print("Nothing measured is fitted to what is published; settings 2 and 3 are corrected.")
+    screen.line()
+    figures = ("published", "measured", "spread of trials (sd)")
+    columns = [Column("setting"), Column("strategy"), *(Column(name, is_figure=True) for name in figures)]
+    screen.table(columns, [_cells(row) for row in rows])
+    screen.line()
+    screen.line(_nearest(rows))
+    screen.line("Nothing measured is fitted to what is published; settings 2 and 3 are corrected.")
 
 
 def _measured(trials: int, seed: int, threads: int | None) -> list[_Row]:
@@ -112,21 +113,9 @@ def _strategies(setting: int) -> dict[str, Strategy]:
     return readings | {name: STRATEGIES[name]() for name in others}
 
 
-def _table(rows: list[_Row]) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("setting")
-    table.add_column("strategy", overflow="fold")
-    for name in ("published", "measured", "spread of\ntrials (sd)"):
-        table.add_column(name, justify="right", no_wrap=True)
-    strategies = len(rows) // len(PUBLISHED_DEVIATIONS)
-    for place, row in enumerate(rows, start=1):
-        cells = (
-            f"{row.published:,.2f}",
-            number(row.measured),
-            "-" if row.spread is None else number(row.spread),
-        )
-        table.add_row(str(row.setting), row.strategy, *cells, end_section=place % strategies == 0)
-    return table
+def _cells(row: _Row) -> list[str]:
+    off = "-" if row.spread is None else number(row.spread)
+    return [str(row.setting), row.strategy, f"{row.published:,.2f}", number(row.measured), off]
 
 
 def _nearest(rows: list[_Row]) -> str:

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from safeguards.allocation import (
     PUBLISHED_DEVIATIONS,
@@ -21,13 +18,14 @@ from safeguards.allocation import (
 )
 from safeguards.allocation.capacity_files import read_capacities
 from safeguards.cli._allocation import (
-    PAPER_STRATEGIES,
     WARM_UP,
     naming_options,
     number,
     progress_bar,
     spread,
 )
+from safeguards.cli._output import directory_for, writing
+from safeguards.cli._screen import Column, Screen
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -103,7 +101,7 @@ def command(
     The system of She & Leung, "An adaptive strategy for resource allocation with changing capacities" (2009).
     Its published deviations stand beside the measured ones where they are of the same experiment.
 
-    Exit codes: 0 done, 2 wrong usage or wrong input.
+    Exit codes: 0 done, 2 wrong usage or wrong input, 3 pictures or results cannot be written.
     """
     adaptive = {
         "adjusting_rate": adjusting_rate,
@@ -124,6 +122,8 @@ def command(
         experiment = _experiment(setting, capacities, agents, task_units, is_printed=as_printed)
         chosen = [_strategy(name, experiment.setting, adaptive) for name in _names(strategy)]
         options["n_agents"] = experiment.agents
+        if plot is not None:
+            directory_for("--plot", plot)
         results = _run(experiment, chosen, options, threads)
     if plot is not None:
         _plot(results, plot)
@@ -232,13 +232,10 @@ def _plot(results: list[SimulationResult], directory: Path) -> None:
     from safeguards.allocation.plots import plot_loads, save_png
 
     figures = {result.strategy.name: plot_loads(result, title=_label(result)) for result in results}
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
+    with writing("--plot", directory):
         for name, figure in figures.items():
             save_png(figure, directory / f"{name}.png")
             typer.echo(f"wrote {directory / f'{name}.png'}", err=True)
-    except OSError as error:
-        raise ConfigurationError(f"--plot: {error}") from None
 
 
 def _label(result: SimulationResult) -> str:
@@ -280,29 +277,30 @@ def _print(experiment: _Experiment, results: list[SimulationResult], options: di
         f"{experiment.title}: {experiment.agents:,} agents, {resources}, {experiment.steps:,} steps, "
         f"{options['trials']} trials, seed {options['seed']}{_conditions(options)}"
     )
-    table = Table(box=box.SIMPLE, pad_edge=False)
     published = [experiment.published(result, options) for result in results]
-    table.add_column("strategy", no_wrap=True)
-    table.add_column("average\ndeviation", justify="right")
-    table.add_column("spread of\ntrials (sd)", justify="right")
-    table.add_column(f"without first\n{WARM_UP} steps", justify="right")
-    if any(published):
-        table.add_column("published\n(Table 1)", justify="right")
+    columns = [Column("strategy")]
+    columns += [
+        Column(name, is_figure=True)
+        for name in ("average deviation", "spread of trials (sd)", f"without first {WARM_UP} steps")
+    ]
+    columns += [Column("published (Table 1)", is_figure=True)] if any(published) else []
+    rows: list[list[str]] = []
     for result, figure in zip(results, published, strict=True):
-        name, off, settled = result.strategy.name, spread(result), _settled(result)
+        off, settled = spread(result), _settled(result)
         cells = [number(result.average_deviation), "-" if off is None else number(off)]
         cells.append("-" if settled is None else number(settled.average_deviation))
         cells += ["-" if figure is None else f"{figure:,.2f}"] if any(published) else []
-        table.add_row(name, *cells, end_section=name == PAPER_STRATEGIES[-1])
-    console = Console(highlight=False, markup=False)
-    console.print(title, style="bold", soft_wrap=True)
-    console.print(table)
-    console.print(
-        "Average deviation: mean of (load - capacity)² over steps, resources and trials (equation 5).",
-        soft_wrap=True,
+        rows.append([result.strategy.name, *cells])
+    screen = Screen()
+    screen.line(title, "bold")
+    screen.line()
+    screen.table(columns, rows)
+    screen.line()
+    screen.line(
+        "Average deviation: mean of (load - capacity)² over steps, resources and trials (equation 5)."
     )
     if any(published):
-        console.print("Published figures are as printed; nothing measured is fitted to them.")
+        screen.line("Published figures are as printed; nothing measured is fitted to them.")
 
 
 def _conditions(options: dict[str, Any]) -> str:

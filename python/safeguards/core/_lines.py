@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from itertools import chain
 from typing import TYPE_CHECKING, Self, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_ROW", "LongRowError", "Rows", "bounded"]
+__all__ = ["MAX_ROW", "Lines", "LongRowError", "Rows"]
 
 MAX_ROW = 1 << 20
 """Most characters of a row of a table, however many lines it takes."""
@@ -26,8 +27,12 @@ class LongRowError(csv.Error):
         self.line = line
 
 
-class _Bounded:
-    """The lines of a file. Whoever makes rows of them says where one ends."""
+class Lines:
+    """The lines of a file. Whoever makes rows of them says where one ends.
+
+    Raises:
+        LongRowError: a row has more than `MAX_ROW` characters; raised by the iteration.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -48,19 +53,32 @@ class _Bounded:
         return text
 
     def end_row(self) -> None:
+        """What was read so far is a row; the next line begins another."""
         self._length = 0
+
+    @property
+    def line(self) -> int:
+        """Lines read so far."""
+        return self._line
 
 
 class Rows:
-    """Rows of a table of comma-separated values, as `csv.reader` reads them.
+    """Rows of a table, as `csv.reader` reads them.
+
+    Args:
+        file: the text.
+        delimiters: what may stand between cells: the one that the first line has most often, else the first.
 
     Raises:
-        LongRowError: a row has more than `MAX_ROW` characters; raised by the iteration.
+        LongRowError: a row has more than `MAX_ROW` characters; raised by the iteration, or at once for the
+            first line.
     """
 
-    def __init__(self, file: TextIO) -> None:
-        self._lines = _Bounded(file)
-        self._reader = csv.reader(self._lines)
+    def __init__(self, file: TextIO, delimiters: str = ",") -> None:
+        self._lines = Lines(file)
+        first = next(self._lines, "")
+        self.delimiter = max(delimiters, key=_outside_quotes(first).count)
+        self._reader = csv.reader(chain([first] if first else [], self._lines), delimiter=self.delimiter)
 
     def __iter__(self) -> Iterator[list[str]]:
         return self
@@ -76,12 +94,5 @@ class Rows:
         return self._reader.line_num
 
 
-def bounded(file: TextIO) -> csv.DictReader[str]:
-    """Reads rows as dicts; what is missing at the end of a row is empty.
-
-    Raises:
-        LongRowError: a row has more than `MAX_ROW` characters; raised by the iteration.
-    """
-    rows: csv.DictReader[str] = csv.DictReader((), restval="")
-    rows.reader = Rows(file)  # type: ignore[assignment]
-    return rows
+def _outside_quotes(line: str) -> str:
+    return "".join(line.split('"')[::2])

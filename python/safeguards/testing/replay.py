@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from heapq import heappop, heappush
+from html import escape
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from safeguards._extras import require
 from safeguards._native import ManualClock
 from safeguards._values.decimals import NOTHING, UNITS_PER_ONE, of_units, subtract, total
+from safeguards._values.frames import Tabular
 from safeguards._values.numbers import whole
 from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.exceptions import BooksError, BudgetExceededError, RateLimitExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from matplotlib.figure import Figure
 
     from safeguards._native import Reservation
     from safeguards.testing.traces import Trace, TracedRequest
@@ -46,11 +51,14 @@ _PROGRESS_EVERY = 10_000
 _BASE_MICROS = 500_000
 _MICROS_PER_TOKEN = 20_000
 _LONGER_THAN_ANY_WORK = 1e9
+_ALL = None
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a replay may spend. By default the shipped trace meets every kind of refusal.
+
+    `Limits.suggested` finds out what a trace of one's own needs.
 
     Attributes:
         agent_budget: budget of each agent.
@@ -70,6 +78,71 @@ class Limits:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pools", whole("pools", self.pools, 1))
+
+    @classmethod
+    def suggested(cls, trace: Trace, *, pools: int = 1) -> Limits:
+        """The budgets that a trace needs for nothing to be refused, rounded up to two digits; no rate limit.
+
+        They hold what was spent and what was reserved for work under way, at the worst instant of the
+        neediest agent, of the neediest pool, and of all together.
+
+        Args:
+            trace: the requests.
+            pools: how many pools the agents are dealt to.
+
+        Example:
+            >>> from safeguards.testing import Limits, Trace
+            >>> limits = Limits.suggested(Trace.azure_conversations(), pools=4)
+            >>> str(limits.agent_budget), str(limits.pool_budget), str(limits.platform_budget)
+            ('1.2', '25', '97')
+        """
+        pools = whole("pools", pools, 1)
+        pool_of = {agent: number % pools for number, agent in enumerate(trace.agents)}
+        needs = _Needs()
+        for request in trace:
+            needs.add(request, (request.agent, pool_of[request.agent], _ALL))
+        agents = [units for account, units in needs.peak.items() if isinstance(account, str)]
+        by_pool = [units for account, units in needs.peak.items() if isinstance(account, int)]
+        return cls(
+            _rounded_up(max(agents, default=0)),
+            _rounded_up(max(by_pool, default=0)),
+            _rounded_up(needs.peak[_ALL]),
+            pools,
+            None,
+        )
+
+
+class _Needs:
+    """What accounts hold at most, if nothing is refused: in units of 1e-9, as the ledger counts."""
+
+    def __init__(self) -> None:
+        self.held: Counter[Hashable] = Counter()
+        self.peak: Counter[Hashable] = Counter()
+        self._open: list[tuple[int, int, int, tuple[Hashable, ...]]] = []
+        self._number = 0
+
+    def add(self, request: TracedRequest, accounts: tuple[Hashable, ...]) -> None:
+        while self._open and self._open[0][0] <= request.micros:
+            _, _, unused, done = heappop(self._open)
+            for account in done:
+                self.held[account] -= unused
+        reserved = _charged(request.most)
+        for account in accounts:
+            self.held[account] += reserved
+            self.peak[account] = max(self.peak[account], self.held[account])
+        self._number += 1
+        unused = reserved - _charged(request.cost)
+        heappush(self._open, (_done_at(request), self._number, unused, accounts))
+
+
+def _done_at(request: TracedRequest) -> int:
+    return request.micros + _BASE_MICROS + _MICROS_PER_TOKEN * (request.output_tokens or 0)
+
+
+def _rounded_up(units: int) -> Decimal:
+    """An amount of two digits that is not less."""
+    factor = 10 ** max(len(str(units)) - 2, 0)
+    return of_units(-(-units // factor) * factor)
 
 
 DEFAULT_LIMITS = Limits()
@@ -97,7 +170,7 @@ class Books(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(Tabular):
     """What a replay came to. Everything but `seconds` is the same on each run.
 
     Amounts are summed up from the outcomes in whole numbers of 1e-9, without asking the ledger; `books_agree`
@@ -143,6 +216,46 @@ class Report:
         """Whether nothing was overspent and the ledger's books agree."""
         return not self.overspend and not self.over_rate_limit and self.books_agree
 
+    def __str__(self) -> str:
+        refused = ", ".join(f"{count:,} by the {reason}" for reason, count in self.refused.items() if count)
+        return (
+            f"{self.trace}: {self.admitted:,} of {self.requests:,} requests admitted, "
+            f"{f'refused {refused}' if refused else 'none refused'}; spent {self.platform.spent:f} of "
+            f"{self.demanded:f}, overspent {self.overspend:f}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Report {self}>"
+
+    def _cells(self) -> Mapping[str, Sequence[Any]]:
+        kinds = ["platform", *("pool" for _ in self.pools), *("agent" for _ in self.agents)]
+        return {
+            "account": [PLATFORM, *self.pools, *self.agents],
+            "kind": kinds,
+            "budget": [books.budget for books in self._books()],
+            "spent": [books.spent for books in self._books()],
+        }
+
+    def _books(self) -> list[Books]:
+        return [self.platform, *self.pools.values(), *self.agents.values()]
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self))}</p>{super(Report, self)._repr_html_()}"
+
+    def plot(self) -> Figure:
+        """Draws what was spent of each budget, accounts sorted by it.
+
+        Returns:
+            A `matplotlib.figure.Figure`, free of global state.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        require("matplotlib", "plot")
+        from safeguards.testing._replay_plot import plot_report
+
+        return plot_report(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: amounts are decimal strings."""
         return {
@@ -165,7 +278,7 @@ class Report:
 
 def replay(
     trace: Trace,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits | None = None,
     *,
     on_progress: Callable[[int], object] | None = None,
 ) -> Report:
@@ -177,7 +290,7 @@ def replay(
 
     Args:
         trace: the requests.
-        limits: budgets and rate limits.
+        limits: budgets and rate limits; if not given, `Limits.suggested(trace)`, so that nothing is refused.
         on_progress: called with the number of requests done, every 10,000 of them.
 
     Raises:
@@ -191,7 +304,7 @@ def replay(
         >>> report.requests, report.overspend
         (19366, Decimal('0'))
     """
-    run = _Run(trace, limits)
+    run = _Run(trace, Limits.suggested(trace) if limits is None else limits)
     begun = perf_counter()
     run.all(on_progress)
     seconds = perf_counter() - begun
@@ -251,8 +364,7 @@ class _Run:
         except (BudgetExceededError, RateLimitExceededError) as error:
             self.outcomes.append(Outcome(request.micros, request, self._reason(error, request)))
             return
-        done_at = request.micros + _BASE_MICROS + _MICROS_PER_TOKEN * (request.output_tokens or 0)
-        heappush(self._open, (done_at, number, reservation, request))
+        heappush(self._open, (_done_at(request), number, reservation, request))
         self.peak = max(self.peak, len(self._open))
 
     def _reason(self, error: BudgetExceededError | RateLimitExceededError, request: TracedRequest) -> Reason:

@@ -41,8 +41,8 @@ pub enum Rounding {
 /// Why something is not an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    /// Not decimal digits, as `12` or `12.50`.
-    #[error("must be plain decimal digits, as '12' or '12.50'")]
+    /// Not decimal digits, as `12`, `12.50` or `3.4E-7`.
+    #[error("must be decimal digits, as '12' or '12.50'")]
     Malformed,
     /// NaN, signalling or not.
     #[error("must be a number, not NaN")]
@@ -145,15 +145,33 @@ impl Amount {
         from_digits(digits, whole.len() + fraction.len(), exponent, rounding)
     }
 
-    /// Reads an amount as people write it: `[0-9]+(\.[0-9]+)?`, nothing else.
+    /// Reads an amount as people and programs write it: plain digits or, as `str(Decimal)` prints small amounts,
+    /// with an exponent: `[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`, nothing else.
+    pub fn parse_written(text: &str, rounding: Rounding) -> Result<Self, AmountError> {
+        Self::parse_if(is_written, text, rounding)
+    }
+
+    /// Reads an amount as it travels between programs: `[0-9]+(\.[0-9]+)?`, nothing else.
     pub fn parse_plain(text: &str, rounding: Rounding) -> Result<Self, AmountError> {
-        if is_plain(text) {
+        Self::parse_if(is_plain, text, rounding)
+    }
+
+    fn parse_if(is_right: fn(&str) -> bool, text: &str, rounding: Rounding) -> Result<Self, AmountError> {
+        if is_right(text) {
             return Self::parse(text, rounding);
         }
         Err(match text.strip_prefix('-') {
-            Some(rest) if is_plain(rest) => AmountError::Negative,
+            Some(rest) if is_right(rest) => AmountError::Negative,
             _ => special(text),
         })
+    }
+}
+
+/// Plain digits, with an exponent or not.
+fn is_written(text: &str) -> bool {
+    match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => is_plain(mantissa) && parse_exponent(exponent).is_some(),
+        None => is_plain(text),
     }
 }
 
@@ -310,6 +328,26 @@ mod tests {
     }
 
     #[test]
+    fn written_text_is_plain_or_has_an_exponent() {
+        for (text, units) in [
+            ("12.50", 12_500_000_000),
+            ("3.4E-7", 340),
+            ("4.41e-05", 44_100),
+            ("1e+3", 10_i128.pow(12)),
+            ("0e9", 0),
+        ] {
+            assert_eq!(Amount::parse_written(text, Rounding::Down).map(Amount::units), Ok(units), "{text:?}");
+        }
+        for text in ["+1", ".5", "5.", "", " 1", "1 ", "1e", "e5", "1e1.5", "1e1e1", "1_0", "1E٣", "0x1"] {
+            assert_eq!(Amount::parse_written(text, Rounding::Up), Err(AmountError::Malformed), "{text:?}");
+        }
+        assert_eq!(Amount::parse_written("-1e-9", Rounding::Up), Err(AmountError::Negative));
+        assert_eq!(Amount::parse_written("1e16", Rounding::Up), Err(AmountError::TooLarge));
+        assert_eq!(Amount::parse_written("1e-99999999999999999999", Rounding::Up), Ok(Amount(1)));
+        assert_eq!(Amount::parse_written("inf", Rounding::Up), Err(AmountError::Infinite));
+    }
+
+    #[test]
     fn a_third_of_a_total_never_makes_money() {
         let third = "33.333333333333333333333333333";
         assert_eq!(down(third).unwrap() * 3, 100 * UNITS_PER_ONE - 1);
@@ -329,6 +367,7 @@ mod tests {
         fn printed_and_read_back(units in 0..=MAX_UNITS) {
             let amount = Amount::from_units(units).unwrap();
             prop_assert_eq!(Amount::parse_plain(&amount.to_string(), Rounding::Up), Ok(amount));
+            prop_assert_eq!(Amount::parse_written(&amount.to_string(), Rounding::Up), Ok(amount));
         }
 
         #[test]

@@ -75,7 +75,7 @@ fn by_text(value: &Bound<'_, PyAny>, argument: &str, rounding: Rounding) -> PyRe
         Amount::parse(text.cast::<PyString>()?.to_str()?, rounding)
     } else if let Ok(text) = value.cast::<PyString>() {
         // Text that is no Unicode has other characters than digits.
-        text.to_str().map_or(Err(AmountError::Malformed), |text| Amount::parse_plain(text, rounding))
+        text.to_str().map_or(Err(AmountError::Malformed), |text| Amount::parse_written(text, rounding))
     } else if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
         from_int(value)?
     } else {
@@ -99,15 +99,25 @@ fn from_int(value: &Bound<'_, PyAny>) -> PyResult<Result<Amount, AmountError>> {
 fn wrong_type(value: &Bound<'_, PyAny>, argument: &str) -> PyErr {
     let name = value.get_type().name().map_or_else(|_| "this".into(), |name| name.to_string());
     let advice = match value.cast::<PyFloat>() {
-        Ok(float) if float.value().is_finite() => {
-            let text = PyFloat::new(value.py(), float.value());
-            format!("a float cannot hold decimal amounts exactly; write Decimal('{text}') or '{text}'")
-        }
+        Ok(float) => match advised(float.value()) {
+            Some(text) => {
+                format!("a float cannot hold decimal amounts exactly; write Decimal('{text}') or '{text}'")
+            }
+            None => "a float cannot hold decimal amounts exactly; write Decimal(...) or decimal text".into(),
+        },
         _ => "convert it first".into(),
     };
     PyTypeError::new_err(format!(
         "{argument} must be a Decimal, an int or a decimal string, not {name}: {advice}"
     ))
+}
+
+/// What somebody who wrote this float meant, in plain digits; nothing if it is no amount of a length to read.
+fn advised(float: f64) -> Option<String> {
+    // Rust prints the shortest digits that are this float, and never an exponent.
+    let text = format!("{float}");
+    let is_amount = Amount::parse_plain(&text, Rounding::Down).is_ok();
+    (is_amount && text.len() <= 30).then_some(text)
 }
 
 #[cold]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from safeguards._native import NextHour
 from safeguards._values import time_zones
 from safeguards._values.arguments import items, shown
-from safeguards._values.arrays import floats, instants
+from safeguards._values.arrays import floats, instants, is_column
 from safeguards._values.numbers import as_float
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
@@ -266,9 +266,7 @@ def loaded_points(
     """
     times: list[datetime] = instants("timestamps", timestamps)
     given = (
-        list(floats("amounts", amounts, 1))
-        if hasattr(amounts, "dtype")
-        else items("amounts", amounts, "numbers")
+        list(floats("amounts", amounts, 1)) if is_column(amounts) else items("amounts", amounts, "numbers")
     )
     if len(times) != len(given):
         raise ConfigurationError(f"{len(times)} timestamps, but {len(given)} amounts")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from safeguards._values.decimals import of_units
+from safeguards._values.frames import Tabular
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     from safeguards.budget.cost_benefit._operation import Operation
@@ -52,7 +53,7 @@ class OperationShare:
     reason: Reason
 
 
-class Allocation(dict[str, "Decimal"]):
+class Allocation(dict[str, "Decimal"], Tabular):
     """An amount for each agent: a dictionary, exact to the last digit.
 
     Attributes:
@@ -110,6 +111,26 @@ class Allocation(dict[str, "Decimal"]):
     def deviation(self) -> float:
         """Standard deviation of that, if outcomes of different operations do not hang together."""
         return math.hypot(*(share.deviation * float(share.amount) for share in self.operations))
+
+    def explain_missing(self) -> dict[str, str]:
+        """Why what is `None` is: the reason by the name of the attribute."""
+        if self.price is not None:
+            return {}
+        why = "no agent can use what is unallocated" if self.unallocated else "nobody could use more"
+        return {"price": f"one more unit would be worth nothing: {why}"}
+
+    def _cells(self) -> Mapping[str, Sequence[Any]]:
+        shares = self.operations
+        return {
+            "agent": [share.agent_id for share in shares],
+            "operation": [share.operation_type for share in shares],
+            "amount": [share.amount for share in shares],
+            "roi": [share.roi for share in shares],
+            "deviation": [share.deviation for share in shares],
+            "cap": [share.cap for share in shares],
+            "marginal": [share.marginal for share in shares],
+            "reason": [share.reason for share in shares],
+        }
 
     def explain(self) -> str:
         """Says in words, with a bar for each agent, why each got what it got."""

@@ -61,6 +61,19 @@ class Effectiveness:
     lookback_days: float
     covered_days: float
 
+    def explain_missing(self) -> dict[str, str]:
+        """Why what is `None` is: the reason by the name of the attribute."""
+        found: dict[str, str] = {}
+        if self.value is None:
+            found["value"] = (
+                str(self) if not self.outcomes else "all of it was free: there is no return on no cost"
+            )
+        if self.lower is None:
+            found["lower"] = found["upper"] = (
+                found.get("value") or f"an interval takes {_MIN_FOR_INTERVAL} outcomes, not {self.outcomes}"
+            )
+        return found
+
     def __float__(self) -> float:
         """The figure; NaN if there is none."""
         return math.nan if self.value is None else self.value

@@ -184,8 +184,11 @@ def test_duplicates(unchanged):
         unchanged.create_budget_pool("other", 100, pool_id="team")
 
 
-def test_pools_of_one_name_get_ids_of_their_own(coordinator):
-    assert [coordinator.create_budget_pool("team", 1) for _ in range(3)] == ["team-2", "team-3", "team-4"]
+def test_the_id_of_a_pool_is_its_name_unless_it_has_another_one(coordinator):
+    with pytest.raises(ConfigurationError, match='pool "team" exists already: choose another pool_id'):
+        coordinator.create_budget_pool("team", 1)
+    made = [coordinator.create_budget_pool("team", 1, pool_id=f"team-{i}") for i in range(3)]
+    assert made == ["team-0", "team-1", "team-2"]
 
 
 @pytest.mark.parametrize("priority", [0, 11, -1, 10**30, -(10**30)])
@@ -354,7 +357,7 @@ VALUES = [
 
 def public_methods(thing):
     for name in dir(type(thing)):
-        if not name.startswith("_") and callable(getattr(thing, name, None)):
+        if not name.startswith("_") and name != "close" and callable(getattr(thing, name, None)):
             yield getattr(thing, name)
 
 

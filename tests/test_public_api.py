@@ -344,11 +344,14 @@ def test_a_coordinator_names_its_verbs_itself_and_calls_no_python_for_them():
     assert all(vars(BudgetCoordinator)[name] is vars(Ledger)[name] for name in verbs)
 
 
-def test_a_coordinator_is_not_to_be_subclassed():
-    with pytest.raises(
-        TypeError, match="BudgetCoordinator is not to be subclassed.*hold one in an attribute"
-    ):
-        type("Tenant", (BudgetCoordinator,), {})
+def test_a_subclass_with_arguments_of_its_own_is_told_what_to_do_instead():
+    class Tenant(BudgetCoordinator):
+        def __init__(self, tenant):
+            self.tenant = tenant
+
+    with pytest.raises(TypeError, match="not meant to be subclassed: hold one in an attribute"):
+        Tenant("acme")
+    assert type("Plain", (BudgetCoordinator,), {})().get_pool_ids() == []
 
 
 @pytest.mark.parametrize("watched", [True, False])

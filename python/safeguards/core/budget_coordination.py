@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Never, Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 from weakref import WeakSet
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "BudgetCoordinator", "Receipt", "Reservation"]
 
+_INSTEAD = (
+    "BudgetCoordinator takes its arguments in __new__ and is not meant to be subclassed: hold one in an attribute "
+    "of your class instead"
+)
 _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
@@ -46,8 +50,8 @@ class BudgetCoordinator(Ledger):
     Amounts are `Decimal`, `int` or decimal `str`, exact to 9 decimal places; more places are rounded against
     the spender (charges up, grants down).
 
-    It is not to be subclassed: its methods are compiled, and do not call each other. Hold one in an
-    attribute of your class instead.
+    It is not meant to be subclassed, and type checkers are told so: its methods are compiled and do not call
+    each other, and its arguments are taken by `__new__`. Hold one in an attribute of your class instead.
 
     Args:
         notification_manager: whom to tell when spending crosses a threshold; one of its own if not given.
@@ -87,7 +91,8 @@ class BudgetCoordinator(Ledger):
     ) -> Self:
         manager = NotificationManager() if notification_manager is None else notification_manager
         if not isinstance(manager, NotificationManager):
-            raise TypeError(f"notification_manager must be a NotificationManager, not {shown(manager)}")
+            text = f"notification_manager must be a NotificationManager, not {shown(manager)}"
+            raise TypeError(text if cls is BudgetCoordinator else f"{text}; {_INSTEAD}")
         read_time = SystemClock() if clock is None else clock
         observer = AlertObserver(manager, read_time)
         self = super().__new__(
@@ -104,12 +109,6 @@ class BudgetCoordinator(Ledger):
         self._observer = observer
         self._controllers = WeakSet()
         return self
-
-    def __init_subclass__(cls, **_: object) -> Never:
-        raise TypeError(
-            "BudgetCoordinator is not to be subclassed: its compiled methods would pass over yours; hold one "
-            "in an attribute of your class instead"
-        )
 
     # What is charged.
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Account", "BudgetCoordinator", "Receipt", "Reservation"]
 
 _INSTEAD = (
-    "BudgetCoordinator takes its arguments in __new__ and is not meant to be subclassed: hold one in an attribute "
-    "of your class instead"
+    "BudgetCoordinator takes its arguments in __new__ and is not meant to be subclassed: hold one in an "
+    "attribute of your class instead"
 )
 _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 

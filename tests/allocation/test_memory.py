@@ -123,3 +123,8 @@ def test_what_there_is_is_asked_of_the_system(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("400000\n")
     assert _memory.available_bytes() == 600_000
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "meminfo").write_bytes(b"MemAvailable: \xff kB\n")
+    assert _memory.available_bytes() > 10**6  # the system's other answer
+    (tmp_path / "meminfo").unlink()
+    assert _memory.available_bytes() > 10**6

@@ -34,8 +34,8 @@ def coordinator(clock):
     coordinator.verify()
 
 
-def pool_of(coordinator, budget, *, agents=3, **options):
-    pool = coordinator.create_budget_pool("pool", budget, **options)
+def pool_of(coordinator, budget, *, name="pool", agents=3, **options):
+    pool = coordinator.create_budget_pool(name, budget, **options)
     for number in range(agents):
         coordinator.register_agent(f"{pool}-{number}", pool, initial_budget=10**12)
     return pool
@@ -446,7 +446,7 @@ def test_a_pool_that_vanishes_is_forgotten_and_the_others_go_on(coordinator, mon
 
     gone = set()
     monkeypatch.setattr(BudgetCoordinator, "get_pool_metrics", look_unless_gone)
-    pools = [pool_of(coordinator, 1000), pool_of(coordinator, 2000)]
+    pools = [pool_of(coordinator, 1000, name="gone"), pool_of(coordinator, 2000, name="there")]
     sizer = AdaptivePoolSizer(coordinator)
     for pool in pools:
         sizer.configure_pool(pool)
@@ -478,7 +478,7 @@ def test_a_callers_decimal_context_does_not_matter(coordinator, clock):
 
 
 def test_configuring_while_it_runs(coordinator):
-    pools = [pool_of(coordinator, 1000) for _ in range(8)]
+    pools = [pool_of(coordinator, 1000, name=f"pool {n}") for n in range(8)]
     sizer = AdaptivePoolSizer(coordinator)
     errors = []
 

@@ -1,6 +1,7 @@
 """A process is forked while other threads are in the middle of anything: the child never hangs."""
 
 import atexit
+import itertools
 import json
 import os
 import signal
@@ -41,6 +42,7 @@ class World:
     """One of everything that threads share, and a call of each by name."""
 
     def __init__(self):
+        self.numbers = itertools.count()
         self.manager = NotificationManager()
         self.team = team = BudgetCoordinator(self.manager)
         team.create_budget_pool("team", 10**9)
@@ -70,7 +72,7 @@ class World:
         return {
             "alerts": lambda: (manager.send_alert("x"), manager.get_alerts(), manager.failures),
             "handlers": lambda: (manager.add_handler(print_nothing), manager.remove_handler(print_nothing)),
-            "pools": lambda: team.create_budget_pool("pool", 1),
+            "pools": lambda: team.create_budget_pool(f"pool {next(self.numbers)}", 1),
             "pins": lambda: (team.pin("bot"), team.unpin("bot")),
             "debit": lambda: team.try_debit("bot", "0.001"),
             "runs": lambda: (self.mover.run_once(), self.mover.evaluate(), self.mover.history),

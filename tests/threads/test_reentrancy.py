@@ -164,9 +164,10 @@ def test_handlers_of_all_kinds_call_what_called_them(coordinator, caplog):
     def again(*_):
         if len(depth) < 5:
             depth.append(1)
+            number = len(depth)  # before deeper calls count on
             manager.send_alert("nested", severity=AlertSeverity.INFO)
             told.append(len(manager.get_alerts()) + len(manager.failures))
-            coordinator.create_budget_pool("nested", 1)
+            coordinator.create_budget_pool(f"nested {number}", 1)
             coordinator.pin("bot")
 
     class Log(logging.Handler):

@@ -51,8 +51,9 @@ def sized(count: int) -> str:
 
 def _of_machine() -> int | None:
     try:
-        lines = _MEMINFO.read_text(encoding="ascii").splitlines()
-        (kibibytes,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+        # Bytes: a codec is a module to import, which fails where a process may read no files of Python.
+        lines = _MEMINFO.read_bytes().splitlines()
+        (kibibytes,) = (line.split()[1] for line in lines if line.startswith(b"MemAvailable:"))
         return int(kibibytes) * 1024
     except (OSError, ValueError, IndexError):
         pass
@@ -65,7 +66,7 @@ def _of_machine() -> int | None:
 def _of_group() -> int | None:
     """What the container may still have, where it has a bound."""
     try:
-        most = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
-        return max(most - int((_CGROUP / "memory.current").read_text(encoding="ascii")), 0)
+        most = int((_CGROUP / "memory.max").read_bytes())
+        return max(most - int((_CGROUP / "memory.current").read_bytes()), 0)
     except (OSError, ValueError):
         return None  # no bound says "max"

@@ -66,11 +66,12 @@ def test_no_reader_sees_a_part(world, capacity):
     if capacity:
         for name in NAMES:
             world.set_capacity(name, capacity)
-    amounts, done = dict.fromkeys(NAMES, Decimal("0.001")), threading.Event()
+    amounts, done, seen = dict.fromkeys(NAMES, Decimal("0.001")), threading.Event(), set()
 
     def write(seed):
-        rng, deadline = random.Random(seed), time.monotonic() + 1
-        while time.monotonic() < deadline:
+        rng, begun = random.Random(seed), time.monotonic()
+        # For a second, and longer where a busy machine gives the readers few turns.
+        while (passed := time.monotonic() - begun) < 1 or (len(seen) <= 20 and passed < 30):
             how = rng.randrange(3)
             if how == 0:
                 world.debit("bot", amounts)
@@ -80,21 +81,19 @@ def test_no_reader_sees_a_part(world, capacity):
                 world.reserve("bot", amounts).release()
 
     def read():
-        seen = set()
         while not done.is_set():
             metrics = list(world.get_metrics("bot").values())
             assert all(one == metrics[0] for one in metrics), metrics
             assert len(set(world.get_budgets("bot").values())) == 1
             seen.add(metrics[0].spent)
             world.verify()
-        return len(seen)
 
     def write_all():
         together([lambda seed=seed: write(seed) for seed in range(THREADS)])
         done.set()
 
-    *seen, _ = together([read, read, write_all])
-    assert max(seen) > 10, seen
+    together([read, read, write_all])
+    assert len(seen) > 20, seen
     [metrics] = set(world.get_metrics("bot").values())
     assert (metrics.reserved, metrics.remaining + metrics.spent) == (0, 10**6)
 

@@ -113,6 +113,8 @@ def test_agents_are_given_in_three_forms(coordinator):
         (("z", "team", 5, -1), InvalidAmountError, "initial_budget"),
         (("z", "team", 5, 1, 1), ArgumentTypeError, "1 to 4 arguments"),
         (3, ArgumentTypeError, "ids, mappings or tuples"),
+        ("\ud800", ArgumentTypeError, "agent_id must be Unicode"),
+        (("b", "\ud800"), ArgumentTypeError, "pool_id must be Unicode"),
         ({"agent_id": "z", "budget": 1}, ConfigurationError, "'budget' is none of them"),
         ({"pool_id": "team"}, ConfigurationError, "agent_id is missing"),
     ],

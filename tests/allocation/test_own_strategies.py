@@ -190,6 +190,8 @@ def wrong(answer):
             ConfigurationError,
             "w: choose must return 1000 whole numbers",
         ),
+        (wrong(lambda agents: [[0], [0, 1]]), ConfigurationError, "w: what choose returns must be a rectang"),
+        (wrong(lambda agents: np.ma.array(agents * 0, mask=True)), TypeError, "must have no mask"),
         (wrong(lambda agents: agents * 0.5), ConfigurationError, "not shape .1000,. of float64"),
         (wrong(lambda agents: agents * 0 + 3), ConfigurationError, "resources from 0 to 2, not 3 to 3"),
         (wrong(lambda agents: agents * 0 - 1), ConfigurationError, "resources from 0 to 2, not -1 to -1"),
@@ -212,6 +214,7 @@ def test_what_goes_wrong_in_a_rule_is_raised_where_it_was_called(strategy, error
         (lambda: MixedStrategy({}), ConfigurationError, "a strategy at least"),
         (lambda: MixedStrategy({FlowStrategy(): 0}), ConfigurationError, "a part of parts must be"),
         (lambda: MixedStrategy(3), ArgumentTypeError, "parts must be parts by strategy"),
+        (lambda: MixedStrategy([[1], [2, 3]]), ArgumentTypeError, "parts must be parts by strategy"),
         (lambda: MixedStrategy({"flow": 1}), ArgumentTypeError, "a strategy of parts must be"),
     ],
 )

@@ -170,6 +170,12 @@ def test_there_is_no_row_of_another_name():
         backtest_reallocation(demand).row("best")
 
 
+def test_without_a_warm_up_agents_take_part_by_what_is_scored():
+    demand = Demand(("busy", "idle"), np.array([[1.0] * 10, [1.0] + [0.0] * 9]))
+    result = backtest_reallocation(demand, warm_up_hours=0, min_activity=0.3, steps_per_hour=1)
+    assert (result.demand.agents, result.left_out) == (("busy",), 1)
+
+
 def test_what_is_assumed_of_priorities_is_said():
     demand = Demand(("a", "b"), np.ones((2, 6)))
     options = {"warm_up_hours": 1, "steps_per_hour": 2}
@@ -243,6 +249,17 @@ def test_a_controller_of_one_s_own_runs_as_it_would_live():
         ({"x": lambda _: 3}, ConfigurationError, "a policy makes a Controller, several, or a function"),
         ({"x": lambda _: lambda seen: seen.spent}, ConfigurationError, "a budget for each of 2 accounts"),
         ({"x": lambda _: lambda seen: [1, -1]}, ConfigurationError, "finite and not negative"),
+        (
+            {"x": lambda _: lambda seen: ["1", "1"]},
+            ConfigurationError,
+            "a rule gives must be an array of real",
+        ),
+        (
+            {"x": lambda _: lambda seen: [[1], [1, 2]]},
+            ConfigurationError,
+            "a rule gives must be a rectangular",
+        ),
+        ({"x": lambda _: lambda seen: np.ma.array([1, 1], mask=[0, 1])}, TypeError, "must have no mask"),
     ],
 )
 def test_policies_that_are_none(policies, error, message):

@@ -7,6 +7,7 @@ import random
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 
+import numpy as np
 import pytest
 
 from safeguards import (
@@ -92,7 +93,9 @@ def test_inputs_are_read_only_and_a_copy():
     ("fields", "error", "message"),
     [
         ({"kind": "team"}, ConfigurationError, "kind must be 'agent' or 'pool', not 'team'"),
+        ({"kind": np.array([1, 2])}, ConfigurationError, "kind must be 'agent' or 'pool', not array"),
         ({"status": "done"}, ConfigurationError, "status must be"),
+        ({"status": np.array([1, 2])}, ConfigurationError, "status must be"),
         ({"old": 5}, ArgumentTypeError, "old must be a Decimal, not 5"),
         ({"new": Decimal("nan")}, ConfigurationError, "new must be finite"),
         ({"inputs": [1]}, ArgumentTypeError, "inputs must be a mapping"),

@@ -28,10 +28,15 @@ def frame(columns: Mapping[str, Sequence[Any]], library: str = "pandas") -> Any:
         MissingExtraError: it is not installed.
         ConfigurationError: it is none of these.
     """
+    make = _maker(library)
+    return make({name: list(cells) for name, cells in columns.items()})
+
+
+def _maker(library: str) -> Any:
+    """What makes a table of columns in a library; refuses as `frame` does."""
     one_of("library", library, tuple(_LIBRARIES))
     require(library, "tables")
-    make = getattr(import_module(library), _LIBRARIES[library])
-    return make({name: list(cells) for name, cells in columns.items()})
+    return getattr(import_module(library), _LIBRARIES[library])
 
 
 class Tabular:
@@ -53,6 +58,7 @@ class Tabular:
             MissingExtraError: it is not installed.
             ConfigurationError: it is none of these.
         """
+        _maker(library)  # refuses before the cells are worked out
         return frame(self._cells(), library)
 
     def _repr_html_(self) -> str:

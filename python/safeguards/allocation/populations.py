@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from safeguards import _native
 from safeguards._values.arguments import instance, shown
+from safeguards._values.arrays import array
 from safeguards._values.numbers import number
 from safeguards.allocation.strategies import Strategy
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
@@ -171,9 +172,7 @@ class _Turns:
             return np.zeros_like(choices)
 
     def _checked(self, chosen: ArrayLike, agents: int) -> NDArray[np.uint16]:
-        import numpy as np
-
-        found = np.asarray(chosen)
+        found = array(f"{self._name}: what choose returns", chosen)
         if found.shape != (agents,) or found.dtype.kind not in "iu":
             raise ConfigurationError(
                 f"{self._name}: choose must return {agents} whole numbers, not shape {found.shape} of "
@@ -184,7 +183,7 @@ class _Turns:
                 f"{self._name}: choose must return resources from 0 to {self._n_resources - 1}, not "
                 f"{found.min()} to {found.max()}"
             )
-        return found.astype(np.uint16)
+        return found.astype("uint16")
 
 
 @dataclass(frozen=True)
@@ -242,6 +241,11 @@ class MixedStrategy(Strategy):
 
 
 def _pairs(parts: Any) -> tuple[tuple[Any, Any], ...]:
-    if not isinstance(parts, Mapping | tuple | list):
-        raise ArgumentTypeError(f"parts must be parts by strategy, not {shown(parts)}")
-    return tuple(cast("Any", parts.items() if isinstance(parts, Mapping) else parts))
+    pairs = tuple(cast("Any", parts).items()) if isinstance(parts, Mapping) else parts
+    if not _is_sequence(pairs) or not all(_is_sequence(pair) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004
+        raise ArgumentTypeError(f"parts must be parts by strategy, not {shown(cast('object', parts))}")
+    return tuple(pairs)
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, tuple | list)

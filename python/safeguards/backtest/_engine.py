@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from safeguards._native import ManualClock
 from safeguards._values.arguments import shown
+from safeguards._values.arrays import floats
 from safeguards._values.decimals import PLACES, of_float, of_units
 from safeguards.core.budget_coordination import BudgetCoordinator
 from safeguards.core.controller import Controller
@@ -204,7 +205,7 @@ def _asked(rule: HourlyRule, ground: Ground, unmet: Table, budgets: Table) -> Ta
 
     hours = unmet.shape[1]
     seen = Seen(ground.agents, ground.priorities, ground.cost[:, :hours] - unmet, unmet > 0, budgets.copy())
-    given = np.asarray(rule(seen), float)
+    given = floats("the budgets that a rule gives", rule(seen))
     if given.shape != (len(ground.agents),) or not ((given >= 0) & (given < np.inf)).all():
         raise ConfigurationError(
             f"a rule gives a budget for each of {len(ground.agents)} accounts, finite and not negative; not "

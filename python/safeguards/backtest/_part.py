@@ -56,7 +56,8 @@ def take_part(
     import numpy as np
 
     least = USUAL if min_activity is None else share("min_activity", min_activity)
-    active = np.minimum((cost[:, :begin] > 0).mean(axis=1), (cost[:, begin:] > 0).mean(axis=1))
+    halves = [half for half in (cost[:, :begin], cost[:, begin:]) if half.shape[1]]  # no hours say nothing
+    active = np.min([(half > 0).mean(axis=1) for half in halves], axis=0)
     is_in = (active > 0) & (active > least if strictly else active >= least)
     notes: list[str] = []
     if not is_in.any() and min_activity is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import forecast_usage
 from safeguards._values.arguments import instance
+from safeguards._values.arrays import floats
 from safeguards._values.numbers import MAX_SEED, number, share, whole
 from safeguards.backtest._base import Backtest
 from safeguards.backtest._compare import Comparison, compare
@@ -265,7 +266,7 @@ def backtest_forecast(
 def _checked(name: str, hourly: Any, shape: tuple[int, ...]) -> Floats:
     import numpy as np
 
-    found: Floats = np.asarray(hourly, float)
+    found = floats(f"what {name} gives", hourly)
     if found.shape != shape or not np.isfinite(found).all():
         raise ConfigurationError(
             f"{name} must give finite hours of shape {shape}, not of shape {found.shape}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import shown, text
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 __all__ = ["AgentArguments", "agent_row"]
@@ -29,7 +29,7 @@ def agent_row(agent: AgentArguments, common: dict[str, Any]) -> tuple[Any, Any, 
             f"agent {shown(row['agent_id'])} has no pool_id: name it there, or for all agents of the call"
         )
     agent_id, pool_id, priority, initial_budget = (row[name] for name in _ARGUMENTS)
-    return agent_id, pool_id, priority, initial_budget
+    return text("agent_id", agent_id), text("pool_id", pool_id), priority, initial_budget
 
 
 def _own_arguments(agent: AgentArguments) -> dict[Any, Any]:

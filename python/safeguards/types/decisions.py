@@ -267,9 +267,9 @@ class Decision:
     change: Change = _FROM_OLD_TO_NEW
 
     def __post_init__(self) -> None:
-        if self.kind != "agent" or type(self.kind) is not str:
+        if type(self.kind) is not str or self.kind != "agent":
             one_of("kind", self.kind, _KINDS)
-        if self.status != "proposed" or type(self.status) is not str:
+        if type(self.status) is not str or self.status != "proposed":
             one_of("status", self.status, _STATUSES)
         for name, value in (
             ("subject", self.subject),

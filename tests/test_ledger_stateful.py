@@ -149,7 +149,8 @@ class Programs(RuleBasedStateMachine):
         return self.pool(parent, budget)
 
     def pool(self, parent, budget):
-        name = self.coordinator.create_budget_pool("pool", budget, parent_id=parent)
+        name = f"pool {len(self.model.books)}" if "pool" in self.model.books else "pool"
+        self.coordinator.create_budget_pool("pool", budget, parent_id=parent, pool_id=name)
         self.open_account(name, parent, budget)
         return name
 

@@ -14,6 +14,9 @@ from safeguards._native import Turn
 from safeguards._values.arguments import instance, shown, told
 from safeguards._values.decimals import ROUND_DOWN, add, of_float, plain, rounded, subtract, times
 from safeguards._values.numbers import number, seconds, whole
+
+# `execute` wants it: loaded now, as a run must not fail for want of open files.
+from safeguards.core import _execution  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from safeguards.core._cell import Cell, snapshot
 from safeguards.core._spell import Spell, is_alive
 from safeguards.core._ticker import PATIENCE, is_delay, ticker_of

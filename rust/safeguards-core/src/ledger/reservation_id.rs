@@ -10,7 +10,9 @@ use super::change::Quantities;
 use super::closures::Ended;
 use super::error::LedgerError;
 use super::holds::Held;
-use super::reservation::Reservation;
+use super::operation::OperationId;
+use super::path::Joint;
+use super::reservation::{Overage, Reservation};
 use super::resources::Bundle;
 
 /// Which books, which agent of them, and which of its reservations: found by the books as long as the reservation is
@@ -92,22 +94,12 @@ impl Ledger {
         let agent = self.directory.slots().get(id.handle).cloned().map_err(|_| unknown())?;
         self.expire_due();
         let state = agent.lock();
-        let ended = match state.hold(id.number) {
-            Some(held) => return Ok(self.active(&agent, id.number, held)),
-            None => self.closures.ended(&agent, id.number).ok_or_else(unknown)?,
-        };
-        drop(state);
+        if let Some(held) = state.hold(id.number) {
+            return Ok(self.active(&agent, id.number, held));
+        }
+        let ended = self.closures.ended(&agent, id.number).ok_or_else(unknown)?;
         let Ended { what, operation, overage, joint, .. } = ended;
-        Ok(match what {
-            Quantities::Money(what) => {
-                let made = self.handle_with(agent, joint, what, id.number, operation, overage);
-                AnyReservation::Money(made)
-            }
-            Quantities::Resources(what) => {
-                let made = self.handle_with(agent, joint, *what, id.number, operation, overage);
-                AnyReservation::Resources(made)
-            }
-        })
+        Ok(self.any(&agent, joint, what, id.number, operation, overage))
     }
 
     /// Every active reservation of an agent, by number.
@@ -126,15 +118,26 @@ impl Ledger {
 
     /// A handle of an active reservation.
     fn active(&self, agent: &Arc<Account>, number: u64, held: &Held) -> AnyReservation {
-        let (agent, joint) = (Arc::clone(agent), held.joint.clone());
-        let (operation, overage) = (held.operation, held.overage);
-        match &held.what {
+        let Held { what, operation, overage, joint, .. } = held;
+        self.any(agent, joint.clone(), what.clone(), number, *operation, *overage)
+    }
+
+    fn any(
+        &self,
+        agent: &Arc<Account>,
+        joint: Option<Arc<Joint>>,
+        what: Quantities,
+        number: u64,
+        operation: OperationId,
+        overage: Overage,
+    ) -> AnyReservation {
+        let agent = Arc::clone(agent);
+        match what {
             Quantities::Money(what) => {
-                AnyReservation::Money(self.handle_with(agent, joint, *what, number, operation, overage))
+                AnyReservation::Money(self.handle_with(agent, joint, what, number, operation, overage))
             }
             Quantities::Resources(what) => {
-                let what = (**what).clone();
-                AnyReservation::Resources(self.handle_with(agent, joint, what, number, operation, overage))
+                AnyReservation::Resources(self.handle_with(agent, joint, *what, number, operation, overage))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use numpy::{Element, IntoPyArray, PyArray1};
 use pyo3::prelude::*;
-use safeguards_core::ledger::{BatchError, Ledger, LedgerError, OperationId, Request};
+use safeguards_core::ledger::{BatchError, Ledger, LedgerError, Request};
 
 use super::{PyLedger, tell_alarms};
 use crate::arguments::{operation, optional_text, terms, text, ttl_seconds};
@@ -48,7 +48,10 @@ impl PyLedger {
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let operation = operation(slf.get(), slf.py(), operation_type)?;
-        debit_many(slf, handles, units, operation)
+        let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
+        run(slf, "debit_many", "admitted", handles.len(), |core, signals| {
+            core.debit_many_while(&handles, &units, operation, || signals.may())
+        })
     }
 
     /// Reserves for many agents in one call, each in turn, with the interpreter lock released.
@@ -102,7 +105,11 @@ impl PyLedger {
         let (this, py) = (slf.get(), slf.py());
         let (ttl_nanos, overage) = terms(py, ttl_seconds, overage)?;
         let operation = operation(this, py, operation_type)?;
-        reserve_many(slf, handles, units, Request { what: (), ttl_nanos, overage, operation })
+        let terms = Request { what: (), ttl_nanos, overage, operation };
+        let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
+        run(slf, "reserve_many", "numbers", handles.len(), |core, signals| {
+            core.reserve_many_while(&handles, &units, terms, || signals.may())
+        })
     }
 
     /// Settles many reservations of money in one call, each in turn, with the interpreter lock released.
@@ -147,7 +154,11 @@ impl PyLedger {
         numbers: &Bound<'py, PyAny>,
         units: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
-        settle_many(slf, handles, numbers, units)
+        let (handles, numbers) = (column(handles, "handles")?, column(numbers, "numbers")?);
+        let units = column(units, "units")?;
+        run(slf, "settle_many", "settled", handles.len(), |core, signals| {
+            core.settle_many_while(&handles, &numbers, &units, || signals.may())
+        })
     }
 
     /// Releases many reservations of money in one call, each in turn, with the interpreter lock released.
@@ -183,60 +194,11 @@ impl PyLedger {
         handles: &Bound<'py, PyAny>,
         numbers: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
-        release_many(slf, handles, numbers)
+        let (handles, numbers) = (column(handles, "handles")?, column(numbers, "numbers")?);
+        run(slf, "release_many", "released", handles.len(), |core, signals| {
+            core.release_many_while(&handles, &numbers, || signals.may())
+        })
     }
-}
-
-/// Debits agents in turn: which were admitted.
-fn debit_many<'py>(
-    ledger: &Bound<'py, PyLedger>,
-    handles: &Bound<'py, PyAny>,
-    units: &Bound<'py, PyAny>,
-    operation: OperationId,
-) -> PyResult<Bound<'py, PyArray1<bool>>> {
-    let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
-    run(ledger, "debit_many", "admitted", handles.len(), |core, signals| {
-        core.debit_many_while(&handles, &units, operation, || signals.may())
-    })
-}
-
-/// Reserves for agents in turn: the numbers of the reservations.
-fn reserve_many<'py>(
-    ledger: &Bound<'py, PyLedger>,
-    handles: &Bound<'py, PyAny>,
-    units: &Bound<'py, PyAny>,
-    terms: Request<()>,
-) -> PyResult<Bound<'py, PyArray1<u64>>> {
-    let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
-    run(ledger, "reserve_many", "numbers", handles.len(), |core, signals| {
-        core.reserve_many_while(&handles, &units, terms, || signals.may())
-    })
-}
-
-/// Settles reservations in turn: which are charged for so much.
-fn settle_many<'py>(
-    ledger: &Bound<'py, PyLedger>,
-    handles: &Bound<'py, PyAny>,
-    numbers: &Bound<'py, PyAny>,
-    units: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyArray1<bool>>> {
-    let (handles, numbers) = (column(handles, "handles")?, column(numbers, "numbers")?);
-    let units = column(units, "units")?;
-    run(ledger, "settle_many", "settled", handles.len(), |core, signals| {
-        core.settle_many_while(&handles, &numbers, &units, || signals.may())
-    })
-}
-
-/// Gives back reservations in turn: which are known to be given back.
-fn release_many<'py>(
-    ledger: &Bound<'py, PyLedger>,
-    handles: &Bound<'py, PyAny>,
-    numbers: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyArray1<bool>>> {
-    let (handles, numbers) = (column(handles, "handles")?, column(numbers, "numbers")?);
-    run(ledger, "release_many", "released", handles.len(), |core, signals| {
-        core.release_many_while(&handles, &numbers, || signals.may())
-    })
 }
 
 /// Runs a batch on copies of its arrays: another thread may write to them while the interpreter is let go. What ends it

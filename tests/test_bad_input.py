@@ -88,7 +88,6 @@ def calls_with_agent(c):
 def calls_with_pool(c):
     yield lambda p: c.register_agent("new", p)
     yield lambda p: c.update_pool_budget(p, 1)
-    yield lambda p: c.update_period_budget(p, 1)
     for name in ("get_pool_budget", "get_pool_agents", "get_pool_metrics", "get_pool_events"):
         yield getattr(c, name)
 

@@ -167,6 +167,11 @@ SIGNATURES = {
         "budget_period": None,
         "timezone": None,
         "exist_ok": False,
+        "anchor_day": 1,
+        "anchor_hour": 0,
+        "rollover": "none",
+        "overdraft": "carry",
+        "overdraft_limit": None,
     },
     BudgetCoordinator.register_agent: {
         "agent_id": ...,
@@ -174,6 +179,13 @@ SIGNATURES = {
         "priority": 5,
         "initial_budget": 0,
         "exist_ok": False,
+        "budget_period": None,
+        "timezone": None,
+        "anchor_day": 1,
+        "anchor_hour": 0,
+        "rollover": "none",
+        "overdraft": "carry",
+        "overdraft_limit": None,
     },
     BudgetCoordinator.register_agents: {
         "agents": ...,
@@ -367,7 +379,7 @@ def test_the_compiled_ledger_stands_alone(watched):
 
     told = []
     ledger = Ledger(clock=ManualClock(), thresholds=[0.5], observer=Watch() if watched else None)
-    ledger._create_pool("team", 10, 5, None, None, None)
+    ledger._create_pool("team", 10, 5, None, None, exist_ok=False, rules={})
     ledger.register_agent("bot", "team", initial_budget=1)
     ledger._watch_low("team", Decimal("0.5"))
     with warnings.catch_warnings(action="error"):

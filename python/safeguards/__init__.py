@@ -37,6 +37,8 @@ from safeguards.exceptions import (
     UnknownResourceError,
 )
 from safeguards.types import (
+    AccountInfo,
+    AgentInfo,
     AgentPriority,
     Alert,
     AlertSeverity,
@@ -117,8 +119,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "AccountInfo",
     "AdaptivePoolSizer",
     "Adjust",
+    "AgentInfo",
     "AgentPriority",
     "Alert",
     "AlertSeverity",

@@ -4,7 +4,7 @@ Docstrings are copies of those of the compiled module (`make stub-docs`); a test
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
@@ -428,6 +428,13 @@ class Ledger:
         initial_budget: Amount = 0,
         *,
         exist_ok: bool = False,
+        budget_period: str | timedelta | None = None,
+        timezone: str | tzinfo | None = None,
+        anchor_day: int = 1,
+        anchor_hour: int = 0,
+        rollover: str | Amount = "none",
+        overdraft: str = "carry",
+        overdraft_limit: Amount | None = None,
     ) -> str:
         """Registers an agent below a pool. Takes nothing from the pool: the budgets below may add up to more.
 
@@ -437,6 +444,13 @@ class Ledger:
             priority: 1 to 10.
             initial_budget: what it may spend; more than 9 decimal places are rounded down.
             exist_ok: an agent that is registered already stays as it is, its money included.
+            budget_period: as of `create_budget_pool`: what each period begins with is `initial_budget`.
+            timezone: as of `create_budget_pool`; and so are all that follow.
+            anchor_day: the day on which periods begin.
+            anchor_hour: the hour at which they do.
+            rollover: how much of what a period leaves goes into the next one.
+            overdraft: what becomes of what is missing.
+            overdraft_limit: how far below zero facts may take it.
 
         Returns:
             `agent_id`.
@@ -445,7 +459,7 @@ class Ledger:
             InvalidAmountError: `initial_budget` is not an amount.
             UnknownPoolError: no pool of this id exists.
             ConfigurationError: the id is taken, empty or too long, or `priority` is out of range; or the
-                agent that `exist_ok` would leave as it is stands below another pool.
+                agent that `exist_ok` would leave as it is stands below another pool, or has another period.
 
         Example:
             >>> coordinator.register_agent("writer", "team", priority=8, initial_budget="2.50")
@@ -589,13 +603,17 @@ class Ledger:
             >>> coordinator.adjust_pool_budget("team", "2.50"), coordinator.get_pool_budget("team")
             (Decimal('2.5'), Decimal('12.5'))
         """
-    def update_period_budget(self, pool_id: str, budget: Amount) -> None:
-        """Sets what later periods of a pool begin with. The current period stays as it is.
+    def update_period_budget(self, account_id: str, budget: Amount) -> None:
+        """Sets what later periods of an account begin with. The current period stays as it is.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            budget: what the next period begins with, and those after it.
 
         Raises:
             InvalidAmountError: `budget` is not an amount.
-            UnknownPoolError: no pool of this id exists.
-            ConfigurationError: the pool has no `budget_period`.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            ConfigurationError: the account has no `budget_period`.
 
         Example:
             >>> pool = coordinator.create_budget_pool("daily", 5, budget_period="daily", timezone="UTC")
@@ -643,12 +661,13 @@ class Ledger:
         initial_budget: Amount,
         priority: int,
         parent_id: str | None,
-        budget_period: str | timedelta | None,
-        timezone: str | int | None,
-        name: str | None = None,
-        exist_ok: bool = False,
+        name: str | None,
+        exist_ok: bool,
+        rules: dict[str, Any],
     ) -> None: ...
-    def _register_agents(self, rows: Sequence[tuple[str, str, int, Amount]], exist_ok: bool) -> None: ...
+    def _register_agents(
+        self, rows: Sequence[tuple[str, str, int, Amount, dict[str, Any] | None]], exist_ok: bool
+    ) -> None: ...
     @property
     def currency(self) -> str:
         """What the amounts are amounts of, such as `"USD"`. Fixed when the coordinator is made."""
@@ -663,6 +682,7 @@ class Ledger:
         dict[str, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]], dict[str, Any]
     ]: ...
     def _pool_info(self, pool_id: str) -> dict[str, Any]: ...
+    def _agent_info(self, agent_id: str) -> dict[str, Any]: ...
     def _has_pool(self, pool_id: str) -> bool: ...
     def _pin(self, account_id: str, is_pinned: bool) -> None: ...
     def _is_pinned(self, account_id: str) -> bool: ...

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self, final
 from weakref import WeakSet
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
-from safeguards._values import time_zones
 from safeguards._values.arguments import shown
 from safeguards.core import _report
 from safeguards.core._agents import agent_row
@@ -15,6 +14,7 @@ from safeguards.core._observer import AlertObserver
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import BooksError
 from safeguards.types.metrics import (
+    AgentInfo,
     AmountColumn,
     BudgetEvent,
     BudgetMetrics,
@@ -140,6 +140,11 @@ class BudgetCoordinator(Ledger):
         budget_period: str | timedelta | None = None,
         timezone: str | tzinfo | None = None,
         exist_ok: bool = False,
+        anchor_day: int = 1,
+        anchor_hour: int = 0,
+        rollover: str | Amount = "none",
+        overdraft: str = "carry",
+        overdraft_limit: Amount | None = None,
     ) -> str:
         """Makes a pool.
 
@@ -149,13 +154,22 @@ class BudgetCoordinator(Ledger):
             priority: 1 to 10.
             parent_id: the pool above it, if any. Pools are at most 32 deep.
             pool_id: its id; the name if not given.
-            budget_period: `"hourly"`, `"daily"`, `"weekly"` (from Monday), `"monthly"` or a `timedelta` (from
-                now). At each begin the budget is `initial_budget` again, less what is still reserved; what
-                was left is gone. Days and months are those of the calendar in `timezone`, whatever its clock
-                changes: each is granted once.
+            budget_period: `"hourly"`, `"daily"`, `"weekly"` (from Monday), `"monthly"`, `"quarterly"` (from
+                January), `"yearly"` or a `timedelta` (from now). At each begin the budget is `initial_budget`
+                again, less what is still reserved and less an overdraft; what was left is gone. Days and
+                months are those of the calendar in `timezone`, whatever its clock changes: each is granted
+                once, and one that was granted is not taken back when the clock is.
             timezone: a name such as `"Europe/Berlin"`, an offset such as `"+02:00"`, a `ZoneInfo` or a
                 `datetime.timezone`; local time if not given.
             exist_ok: a pool of this id that exists already stays as it is, its money included.
+            anchor_day: the day on which weeks (1 is Monday) or months, quarters and years (1 to 31, of their
+                first month; the last day of a month that has fewer) begin.
+            anchor_hour: the local hour, 0 to 23, at which days, and all that is longer, begin.
+            rollover: how much of what a period leaves goes into the next one: `"none"`, `"all"`, or at most
+                this amount.
+            overdraft: `"carry"`: the next period pays for an overdraft; `"forgive"`: it begins without.
+            overdraft_limit: how far below zero facts may take the pool: what a settlement costs beyond that
+                is charged nowhere on its path, and told as unpaid. None: no bound.
 
         Returns:
             The pool's id.
@@ -164,14 +178,20 @@ class BudgetCoordinator(Ledger):
             UnknownPoolError: there is no pool `parent_id`.
             InvalidAmountError: `initial_budget` is not an amount.
             ConfigurationError: the id is taken, empty or longer than 512 bytes, `priority` is not from 1 to
-                10, `budget_period` or `timezone` is none of the above, or it would be 33 pools deep; or the
-                pool that `exist_ok` would leave as it is has another parent, period or zone.
+                10, an argument is none of the above, or it would be 33 pools deep; or the pool that
+                `exist_ok` would leave as it is has another parent, period or zone.
         """
         chosen = name if pool_id is None else pool_id
-        zone = time_zones.read(timezone).native
-        self._create_pool(
-            chosen, initial_budget, priority, parent_id, budget_period, zone, name=name, exist_ok=exist_ok
-        )
+        rules = {
+            "budget_period": budget_period,
+            "timezone": timezone,
+            "anchor_day": anchor_day,
+            "anchor_hour": anchor_hour,
+            "rollover": rollover,
+            "overdraft": overdraft,
+            "overdraft_limit": overdraft_limit,
+        }
+        self._create_pool(chosen, initial_budget, priority, parent_id, name, exist_ok, rules)
         return chosen
 
     register_agent = Ledger.register_agent
@@ -304,6 +324,22 @@ class BudgetCoordinator(Ledger):
             (None, 'daily', 'UTC', Decimal('10'))
         """
         return PoolInfo(**self._pool_info(pool_id))
+
+    def get_agent_info(self, agent_id: str) -> AgentInfo:
+        """Where an agent stands, what it is bound by, and when it is granted its budget.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator = BudgetCoordinator()
+            >>> team = coordinator.create_budget_pool("team", 100)
+            >>> bot = coordinator.register_agent("bot", team, 5, 2, budget_period="daily", timezone="UTC")
+            >>> info = coordinator.get_agent_info(bot)
+            >>> info.pool_id, info.budget_period, info.period_budget
+            ('team', 'daily', Decimal('2'))
+        """
+        return AgentInfo(**self._agent_info(agent_id))
 
     def get_agent_usage_history(
         self,

@@ -6,6 +6,8 @@ from safeguards._later import later
 from safeguards.types.alerts import Alert
 from safeguards.types.enums import AgentPriority, AlertSeverity
 from safeguards.types.metrics import (
+    AccountInfo,
+    AgentInfo,
     AmountColumn,
     BudgetEvent,
     BudgetMetrics,
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from safeguards.types.shares import FairShare
 
 __all__ = [
+    "AccountInfo",
     "Adjust",
+    "AgentInfo",
     "AgentPriority",
     "Alert",
     "AlertSeverity",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "AccountInfo",
+    "AgentInfo",
     "AmountColumn",
     "BudgetEvent",
     "BudgetMetrics",
@@ -87,31 +89,61 @@ class BudgetMetrics:
         return _utilization(self)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolInfo:
-    """Where a pool stands, and when it is granted its budget.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountInfo:
+    """What an account is bound by, and when it is granted its budget.
+
+    Attributes:
+        priority: 1 to 10.
+        budget_period: as `create_budget_pool` takes it, and all that follow; None if it has none.
+        timezone: the zone whose days count: a name, or an offset; None where no calendar counts.
+        anchor_day: the day on which periods begin.
+        anchor_hour: the hour at which they do.
+        rollover: how much of what a period leaves goes into the next one: `"none"`, `"all"`, or an amount.
+        overdraft: what becomes of what is missing: `"carry"` or `"forgive"`.
+        overdraft_limit: how far below zero facts may take it; None without a bound.
+        renews_at: when the next period begins, aware, in UTC; None if none does.
+        period_budget: what periods begin with; None without periods.
+    """
+
+    priority: int
+    budget_period: str | timedelta | None
+    timezone: str | None
+    anchor_day: int
+    anchor_hour: int
+    rollover: str | Decimal
+    overdraft: str
+    overdraft_limit: Decimal | None
+    renews_at: datetime | None
+    period_budget: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolInfo(AccountInfo):
+    """Where a pool stands, what it is bound by, and when it is granted its budget.
 
     Attributes:
         name: what people call it.
         parent_id: the pool above it; None at the top.
         pool_ids: the pools right below it, in the order in which they were made.
         agents: how many agents stand right below it; `BudgetCoordinator.get_pool_agents` lists them.
-        priority: 1 to 10.
-        budget_period: as `create_budget_pool` takes it; None if it has none.
-        timezone: the zone whose days count: a name, or an offset; None where no calendar counts.
-        renews_at: when the next period begins, aware, in UTC; None if none does.
-        period_budget: what periods begin with; None without periods.
     """
 
     name: str
     parent_id: str | None
     pool_ids: tuple[str, ...]
     agents: int
-    priority: int
-    budget_period: str | timedelta | None
-    timezone: str | None
-    renews_at: datetime | None
-    period_budget: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentInfo(AccountInfo):
+    """Where an agent stands, what it is bound by, and when it is granted its budget.
+
+    Attributes:
+        pool_id: the pool right above it.
+    """
+
+    pool_id: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -42,7 +42,7 @@ impl Platform {
         for i in 0..n {
             let pool = format!("pool-{}", i / AGENTS_PER_POOL);
             if i % AGENTS_PER_POOL == 0 {
-                let new = NewPool { name: None, id: &pool, parent: None, budget: BUDGET, priority: 5, schedule: None };
+                let new = NewPool { name: None, id: &pool, parent: None, budget: BUDGET, priority: 5, rules: Rules::default() };
                 platform.pools.push(platform.ledger.create_pool(new).expect("a pool"));
             }
             let agent = platform.ledger.register_agent(&format!("agent-{i}"), &pool, 5, BUDGET);

@@ -10,13 +10,13 @@ use safeguards_core::amount::Amount;
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
     AnyReservation, Bundle, Change, Ledger, LedgerError, NewAgent, NewPool, OperationId, Overage, Period,
-    Request, Reservation, ReservationId, ReservationState, Schedule,
+    Periods, Request, Reservation, ReservationId, ReservationState, Rules, Schedule,
 };
 
 const NONE: OperationId = OperationId::NONE;
 
 fn agent<'a>(id: &'a str, pool: &'a str) -> NewAgent<'a> {
-    NewAgent { id, pool, priority: 5, budget: whole(7) }
+    NewAgent { id, pool, priority: 5, budget: whole(7), rules: Rules::default() }
 }
 
 fn bundle(ledger: &Ledger, resource: &str, wholes: i128) -> Bundle {
@@ -85,7 +85,10 @@ fn a_pool_with_another_period_or_zone_is_another_one() {
     let daily = |zone: &str, origin: i64| {
         Some(Schedule::new(Period::Daily, TimeZone::get(zone).unwrap(), Wall(origin)))
     };
-    let of = |schedule| NewPool { schedule, ..pool("daily", None, 5) };
+    let of = |schedule: Option<Schedule>| {
+        let rules = schedule.map(|schedule| Periods::from(schedule).into()).unwrap_or_default();
+        NewPool { rules, ..pool("daily", None, 5) }
+    };
     world.ledger.create_pool(of(daily("Europe/Berlin", 0))).unwrap();
     world.ledger.ensure_pool(of(daily("Europe/Berlin", 77))).unwrap();
     for (other, words) in [
@@ -127,7 +130,7 @@ fn a_pool_tells_where_it_stands() {
     let new = NewPool { name: Some("The team of Ann"), ..pool("named", Some("team"), 5) };
     world.ledger.create_pool(new).unwrap();
     let info = world.ledger.pool_info("team").unwrap();
-    assert_eq!((&*info.name, info.parent.as_deref(), info.agents), ("team", Some("root"), 1));
+    assert_eq!((&*info.name, info.account.parent.as_deref(), info.agents), ("team", Some("root"), 1));
     assert_eq!(info.pools.iter().map(|id| &**id).collect::<Vec<_>>(), ["named"]);
     assert_eq!(&*world.ledger.pool_info("named").unwrap().name, "The team of Ann");
     assert_eq!(&*world.recorder.replayed().pool_info("named").unwrap().name, "The team of Ann");

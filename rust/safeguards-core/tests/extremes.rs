@@ -11,7 +11,7 @@ use safeguards_core::amount::{Amount, MAX_UNITS};
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 use safeguards_core::ledger::{
     Account, Bundle, Event, HistoryLimits, Ledger, LedgerError, NewPool, OperationId, Overage, Period,
-    Request, Reservation, ResourceSnapshot, Schedule, Snapshot, Threshold,
+    Periods, Request, Reservation, ResourceSnapshot, Schedule, Snapshot, Threshold,
 };
 use safeguards_core::window::{MAX_LENGTH_NANOS, MAX_LIMIT_UNITS, MIN_LENGTH_NANOS, Precision};
 
@@ -127,14 +127,15 @@ impl World {
         let periods = [None, Some(Period::Daily), Some(Period::Every(1_000))];
         let parents = [None, Some("root"), Some("root")];
         let make = |i: usize| {
-            let schedule = periods[i].map(|period| Schedule::new(period, TimeZone::UTC, clock.wall()));
+            let schedule = |period| Schedule::new(period, TimeZone::UTC, clock.wall());
+            let rules = periods[i].map(|period| Periods::from(schedule(period)).into());
             let new = NewPool {
                 name: None,
                 id: POOLS[i],
                 parent: parents[i],
                 budget: Amount::MAX,
                 priority: 5,
-                schedule,
+                rules: rules.unwrap_or_default(),
             };
             ledger.create_pool(new).unwrap()
         };

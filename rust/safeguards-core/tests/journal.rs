@@ -16,8 +16,8 @@ use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
     Account, AccountChange, AnyReservation, Bundle, Change, EventKind, Execution, Instant, Kind, Ledger,
-    LedgerError, Moved, NewPool, OperationId, Order, Overage, Path, Period, Posted, Request, Reservation,
-    ReservationState, Schedule,
+    LedgerError, Moved, NewPool, OperationId, Order, Overage, Path, Period, Periods, Posted, Request,
+    Reservation, ReservationState, Rules, Schedule,
 };
 use safeguards_core::window::Precision;
 
@@ -78,8 +78,8 @@ fn execute(ledger: &Ledger, account: &str, order: Order) -> Result<Moved, Ledger
 }
 
 fn daily_pool(ledger: &Ledger, clock: &ManualClock) -> Arc<Account> {
-    let schedule = Some(Schedule::new(Period::Daily, TimeZone::UTC, clock.wall()));
-    let new = NewPool { name: None, id: "daily", parent: None, budget: whole(5), priority: 5, schedule };
+    let rules = Periods::from(Schedule::new(Period::Daily, TimeZone::UTC, clock.wall())).into();
+    let new = NewPool { name: None, id: "daily", parent: None, budget: whole(5), priority: 5, rules };
     ledger.create_pool(new).unwrap()
 }
 
@@ -640,7 +640,7 @@ impl Crowd {
             parent,
             budget: units(budget),
             priority: 5,
-            schedule: None,
+            rules: Rules::default(),
         };
         ledger.create_pool(pool("top", None, 400)).unwrap();
         ledger.create_pool(pool("rich", Some("top"), 300)).unwrap();
@@ -828,6 +828,7 @@ fn batches_over_more_agents_than_a_cache_holds_lose_nothing() {
         pool,
         priority: 5,
         budget: whole(1_000),
+        rules: Rules::default(),
     };
     let new: Vec<_> = ids.leak().iter().map(new).collect();
     let agents = ledger.register_agents(&new).unwrap();

@@ -17,8 +17,9 @@ use proptest::prelude::*;
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::{ManualClock, Wall};
 use safeguards_core::ledger::{
-    Account, AnyReservation, Balance, Execution, Kind, Ledger, LedgerError, NewPool, OperationId, Order,
-    Overage, Period, Request, Reservation, ReservationState, Schedule,
+    Account, AnyReservation, Balance, Execution, Kind, Ledger, LedgerError, NewAgent, NewPool, OperationId,
+    Order, Overage, Overdraft, Period, Periods, Request, Reservation, ReservationState, Rollover, Rules,
+    Schedule,
 };
 use safeguards_core::window::Precision;
 
@@ -63,11 +64,20 @@ struct ModelAccount {
     books: Balance,
     /// Ticks of a period, and its budget.
     period: Option<(i64, i128)>,
-    renews_at: i64,
+    terms: PeriodTerms,
+    /// Which periods were granted, counted from the first.
+    granted: Vec<i64>,
     /// Length and limit.
     windows: Vec<(i64, i128)>,
     /// Everything that windows of any length may have to count: when, and how much.
     charges: Vec<(i64, i128, usize)>,
+}
+
+/// What goes into the next period: at most so much of what is left, and whether what is missing.
+#[derive(Clone, Copy, Debug)]
+struct PeriodTerms {
+    rollover: i128,
+    carries: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +114,8 @@ enum Remembered {
 #[derive(Debug, Default)]
 struct Model {
     now: i64,
+    /// How far the wall clock is ahead of `now`, or behind.
+    ahead: i64,
     pools: usize,
     accounts: Vec<ModelAccount>,
     reservations: Vec<ModelReservation>,
@@ -270,18 +282,33 @@ impl Model {
 
     fn pass_time(&mut self, ticks: i64) {
         self.now += ticks;
-        for i in 0..self.pools {
-            let ModelAccount { books, period: Some((length, budget)), renews_at, .. } =
+        self.renew();
+        self.expire();
+    }
+
+    fn move_wall(&mut self, ticks: i64) {
+        self.ahead += ticks;
+        self.renew();
+    }
+
+    fn renew(&mut self) {
+        for i in 0..self.accounts.len() {
+            let ModelAccount { books, period: Some((length, budget)), terms, granted, .. } =
                 self.accounts[i].clone()
             else {
                 continue;
             };
-            if self.now >= renews_at {
-                self.set(i, (budget - books.reserved).max(0));
-                self.accounts[i].renews_at = (self.now / length + 1) * length;
+            let period = (self.now + self.ahead).div_euclid(length);
+            if !granted.contains(&period) {
+                let left = (books.remaining.max(0) + books.reserved).min(terms.rollover);
+                let missing = if terms.carries { (-books.remaining).max(0) } else { 0 };
+                self.set(i, budget + left - books.reserved - missing);
+                self.accounts[i].granted.push(period);
+                if self.accounts[i].granted.len() > 64 {
+                    self.accounts[i].granted.remove(0);
+                }
             }
         }
-        self.expire();
     }
 
     fn expire(&mut self) {
@@ -389,11 +416,29 @@ enum Step {
     PassTime {
         ticks: i64,
     },
+    MoveWall {
+        ticks: i64,
+    },
     Expire,
 }
 
-/// A pool or an agent: its parent as a number below its own, its budget, a period in ticks.
-type Plan = (Vec<(usize, i128, Option<i64>)>, Vec<(usize, i128)>);
+/// A pool or an agent: its parent as a number below its own, its budget, its periods.
+type Plan = [Vec<(usize, i128, Option<PeriodPlan>)>; 2];
+
+/// Ticks of a period, at most how much of what is left goes into the next, and whether what is missing does.
+type PeriodPlan = (i64, i128, bool);
+
+fn rules(plan: Option<PeriodPlan>) -> Rules {
+    let Some((ticks, rollover, carries)) = plan else { return Rules::default() };
+    let schedule = Schedule::new(Period::Every(ticks * TICK), TimeZone::UTC, Wall(0));
+    let rollover = match rollover {
+        0 => Rollover::Nothing,
+        i128::MAX => Rollover::All,
+        most => Rollover::AtMost(units(most)),
+    };
+    let overdraft = if carries { Overdraft::Carry } else { Overdraft::Forgive };
+    Periods { schedule, rollover, overdraft }.into()
+}
 
 struct Twins {
     model: Model,
@@ -406,7 +451,7 @@ struct Twins {
 }
 
 impl Twins {
-    fn new((pools, agents): &Plan) -> Self {
+    fn new([pools, agents]: &Plan) -> Self {
         let (ledger, clock, recorder) = common::recorded_ledger(&[500_000, 900_000]);
         let model = Model { pools: pools.len(), ..Model::default() };
         let mut twins = Self {
@@ -422,28 +467,31 @@ impl Twins {
             // One in a few has no parent: there may be several trees.
             let parent = (i > 0 && above % 5 > 0).then(|| above % i);
             let (id, parent_id) = (format!("pool {i}"), parent.map(|p| format!("pool {p}")));
-            let every = |ticks: i64| Schedule::new(Period::Every(ticks * TICK), TimeZone::UTC, Wall(0));
-            let (budget, schedule) = (units(*budget), period.map(every));
+            let (budget, rules) = (units(*budget), rules(*period));
             let new =
-                NewPool { name: None, id: &id, parent: parent_id.as_deref(), budget, priority: 5, schedule };
+                NewPool { name: None, id: &id, parent: parent_id.as_deref(), budget, priority: 5, rules };
             twins.accounts.push(twins.ledger.create_pool(new).unwrap());
             twins.add(id, parent, budget.units(), *period);
         }
-        for (i, (above, budget)) in agents.iter().enumerate() {
+        for (i, (above, budget, period)) in agents.iter().enumerate() {
             let (id, parent) = (format!("agent {i}"), above % pools.len());
-            let agent =
-                twins.ledger.register_agent(&id, &format!("pool {parent}"), 5, units(*budget)).unwrap();
-            twins.accounts.push(agent);
-            twins.add(id, Some(parent), *budget, None);
+            let pool = format!("pool {parent}");
+            let new =
+                NewAgent { id: &id, pool: &pool, priority: 5, budget: units(*budget), rules: rules(*period) };
+            twins.accounts.extend(twins.ledger.register_agents(&[new]).unwrap());
+            twins.add(id, Some(parent), *budget, *period);
         }
         twins
     }
 
-    fn add(&mut self, id: String, parent: Option<usize>, budget: i128, period: Option<i64>) {
+    fn add(&mut self, id: String, parent: Option<usize>, budget: i128, plan: Option<PeriodPlan>) {
         let books = Balance { granted: budget, remaining: budget, ..Balance::default() };
-        let (period, renews_at) = (period.map(|ticks| (ticks, budget)), period.unwrap_or(i64::MAX));
+        let period = plan.map(|(ticks, ..)| (ticks, budget));
+        let (_, rollover, carries) = plan.unwrap_or((0, 0, false));
+        let (terms, granted) = (PeriodTerms { rollover, carries }, vec![0]);
         let (windows, charges) = (vec![], vec![]);
-        self.model.accounts.push(ModelAccount { id, parent, books, period, renews_at, windows, charges });
+        let account = ModelAccount { id, parent, books, period, terms, granted, windows, charges };
+        self.model.accounts.push(account);
     }
 
     /// The number of an agent among all accounts.
@@ -522,6 +570,10 @@ impl Twins {
             Step::PassTime { ticks } => {
                 self.model.pass_time(ticks);
                 self.clock.advance(Duration::from_nanos((ticks * TICK).unsigned_abs()));
+            }
+            Step::MoveWall { ticks } => {
+                self.model.move_wall(ticks);
+                self.clock.set_wall(Wall(self.clock.wall().0 + ticks * TICK));
             }
             _ => drop(self.ledger.expire()),
         }
@@ -753,9 +805,14 @@ fn drop_receipt<T>(_: T) {}
 // ---------------------------------------------------------------------------------------------- random steps
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let period = prop_oneof![8 => Just(None), 1 => (5..20_i64).prop_map(Some)];
-    let pools = prop::collection::vec((0..100_usize, 0..60_i128, period), 1..6);
-    (pools, prop::collection::vec((0..100_usize, 0..30_i128), 1..5))
+    let most = || prop_oneof![Just(0), Just(i128::MAX), 1..40_i128];
+    let period = move || {
+        let some = (5..20_i64, most(), any::<bool>()).prop_map(Some);
+        prop_oneof![8 => Just(None), 1 => some]
+    };
+    let pools = prop::collection::vec((0..100_usize, 0..60_i128, period()), 1..6);
+    let agents = prop::collection::vec((0..100_usize, 0..30_i128, period()), 1..5);
+    (pools, agents).prop_map(|(pools, agents)| [pools, agents])
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -787,6 +844,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (agent(), x()).prop_map(|(agent, x)| Step::Acquire { agent, x }),
         1 => (agent(), x()).prop_map(|(agent, x)| Step::Record { agent, x }),
         4 => (1..8_i64).prop_map(|ticks| Step::PassTime { ticks }),
+        1 => (-40..40_i64).prop_map(|ticks| Step::MoveWall { ticks }),
         1 => Just(Step::Expire),
     ]
 }
@@ -800,7 +858,7 @@ proptest! {
         steps in prop::collection::vec((step(), prop::bool::weighted(0.4)), 1..80),
     ) {
         let mut twins = Twins::new(&plan);
-        let has_periods = plan.0.iter().any(|(_, _, period)| period.is_some());
+        let has_periods = plan.iter().flatten().any(|(_, _, period)| period.is_some());
         for (step, look) in &steps {
             let (expected, answer) = twins.step(step);
             prop_assert_eq!(answer, expected, "{:?}", step);

@@ -14,7 +14,7 @@ use safeguards_core::amount::Amount;
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 use safeguards_core::ledger::{
     Account, Balance, EventKind, HistoryLimits, Ledger, LedgerError, NewPool, OperationId, Overage, Period,
-    Request, ReservationState, Schedule,
+    Periods, Request, ReservationState, Schedule,
 };
 use safeguards_core::window::Precision;
 
@@ -455,7 +455,9 @@ fn a_refused_debit_sees_what_another_thread_gives_back() {
 fn a_period_that_begins_under_debits_is_granted_once() {
     let (ledger, clock) = ledger(&[]);
     let schedule = Schedule::new(Period::Hourly, TimeZone::UTC, Wall(0));
-    ledger.create_pool(NewPool { name: None, schedule: Some(schedule), ..pool("hourly", None, 1) }).unwrap();
+    ledger
+        .create_pool(NewPool { name: None, rules: Periods::from(schedule).into(), ..pool("hourly", None, 1) })
+        .unwrap();
     ledger.register_agent("0", "hourly", 5, whole(1_000_000)).unwrap();
     for hour in 1..100 {
         let admitted = together(4, {

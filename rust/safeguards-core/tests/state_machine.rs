@@ -14,8 +14,8 @@ use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
     Alarm, Closed, Crossing, EventKind, Kind, LedgerError, MAX_DEPTH, MAX_KEY_AGE_NANOS, MAX_KEYS, NewPool,
-    OperationId, Overage, Period, Request, Reservation, ReservationState, Schedule, Settlement, Source,
-    Threshold,
+    OperationId, Overage, Period, Periods, Request, Reservation, ReservationState, Rules, Schedule,
+    Settlement, Source, Threshold,
 };
 use safeguards_core::window::Precision;
 
@@ -856,11 +856,9 @@ fn a_handle_never_names_another_agent() {
 /// A world with a pool `hourly` of 10, and the agent `cat` of 100 in it.
 fn with_renewal(period: Period) -> World {
     let mut world = World::new();
-    let schedule = Some(Schedule::new(period, jiff::tz::TimeZone::UTC, Wall(0)));
-    world.team = world
-        .ledger
-        .create_pool(NewPool { name: None, schedule, ..pool("hourly", Some("root"), 10) })
-        .unwrap();
+    let rules = Periods::from(Schedule::new(period, jiff::tz::TimeZone::UTC, Wall(0))).into();
+    world.team =
+        world.ledger.create_pool(NewPool { name: None, rules, ..pool("hourly", Some("root"), 10) }).unwrap();
     world.ann = world.ledger.register_agent("cat", "hourly", 5, whole(100)).unwrap();
     world
 }
@@ -907,9 +905,9 @@ fn a_wall_clock_that_jumps_back_and_forth_grants_no_period_twice() {
             while world.debit(1).is_ok() {}
         }
     }
-    assert_eq!(world.books_of(&world.team), (20, 0, 0, 20), "the first hour and the second");
+    assert_eq!(world.books_of(&world.team), (30, 0, 0, 30), "two hours, and one of before");
     world.clock.set_wall(Wall(2 * HOUR));
-    assert_eq!(world.books_of(&world.team), (30, 10, 0, 20));
+    assert_eq!(world.books_of(&world.team), (40, 10, 0, 30));
 }
 
 #[test]
@@ -983,12 +981,16 @@ fn agents_below_a_pool_are_counted_at_any_depth() {
     assert_eq!(world.ledger.agents_below("root").unwrap(), 1);
 }
 
+fn every(nanos: i64) -> Rules {
+    Periods::from(Schedule::new(Period::Every(nanos), jiff::tz::TimeZone::UTC, Wall(0))).into()
+}
+
 #[test]
 fn a_period_has_a_length() {
     let world = World::new();
     for nanos in [0, -1, i64::MIN] {
-        let schedule = Some(Schedule::new(Period::Every(nanos), jiff::tz::TimeZone::UTC, Wall(0)));
-        let refused = world.ledger.create_pool(NewPool { name: None, schedule, ..pool("never", None, 1) });
+        let rules = every(nanos);
+        let refused = world.ledger.create_pool(NewPool { name: None, rules, ..pool("never", None, 1) });
         assert!(matches!(refused, Err(LedgerError::Configuration(_))), "{nanos}: {refused:?}");
         assert!(!world.ledger.has_pool("never"));
     }
@@ -1188,8 +1190,8 @@ fn members_of_a_pool_are_the_agents_right_below() {
 #[test]
 fn members_know_when_their_pool_is_granted_anew() {
     let world = World::new();
-    let schedule = Some(Schedule::new(Period::Every(10 * HOUR), jiff::tz::TimeZone::UTC, Wall(0)));
-    world.ledger.create_pool(NewPool { name: None, schedule, ..pool("often", None, 1) }).unwrap();
+    let rules = every(10 * HOUR);
+    world.ledger.create_pool(NewPool { name: None, rules, ..pool("often", None, 1) }).unwrap();
     world.advance(4 * HOUR);
     assert_eq!(world.ledger.pool_members("often").unwrap().renews_in, Some(6 * HOUR));
     assert!(matches!(world.ledger.pool_members("nobody"), Err(LedgerError::UnknownPool(_))));

@@ -238,7 +238,7 @@ pub(crate) fn ttl_seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
 }
 
 #[cold]
-fn naming(value: &Bound<'_, PyAny>, argument: &str, error: PyErr) -> PyErr {
+pub(crate) fn naming(value: &Bound<'_, PyAny>, argument: &str, error: PyErr) -> PyErr {
     let is_of_type = error.is_instance_of::<PyTypeError>(value.py());
     if is_of_type { PyTypeError::new_err(format!("{argument} {}", error.value(value.py()))) } else { error }
 }
@@ -287,6 +287,8 @@ pub(crate) fn period(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Period
         "daily" => Some(Period::Daily),
         "weekly" => Some(Period::Weekly),
         "monthly" => Some(Period::Monthly),
+        "quarterly" => Some(Period::Quarterly),
+        "yearly" => Some(Period::Yearly),
         _ => None,
     });
     if named.is_some() {
@@ -298,6 +300,7 @@ pub(crate) fn period(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Period
             _ => Err(configuration_error(value.py(), "budget_period must be longer than nothing")),
         };
     }
-    let text = "budget_period must be 'hourly', 'daily', 'weekly', 'monthly' or a timedelta";
+    let text =
+        "budget_period must be 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', 'yearly' or a timedelta";
     Err(configuration_error(value.py(), format!("{text}, not {}", shown(value))))
 }

@@ -62,6 +62,13 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) ->
                 format!("also= names {}, which is neither an agent nor a pool: make it first", quoted(&id));
             ("UnknownAgentError", text)
         }
+        LedgerError::UnknownAccount(id) => {
+            fields.set_item("account", &*id)?;
+            (
+                "UnknownAgentError",
+                format!("there is neither an agent nor a pool {}: make it first", quoted(&id)),
+            )
+        }
         LedgerError::UnknownHandle(handle) => (
             "UnknownAgentError",
             format!("handle {handle} names no registered agent: ask handle(agent_id) for the current one"),
@@ -222,24 +229,25 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, clock: &C
     let (limit, spent) = (balance.granted - refusal.spent_before, balance.spent - refusal.spent_before);
     set_books(fields, refusal, balance.reserved)?;
     fields.set_item("available", to_decimal(fields.py(), balance.remaining.max(0))?)?;
-    let (who, advice) = match (refusal.kind, &refusal.resource) {
-        (Kind::Agent, None) => {
-            (format!("agent {account:?}"), "raise it with update_budget or transfer".into())
-        }
-        (Kind::Agent, Some(_)) => (format!("agent {account:?}"), "raise it with update_budget".into()),
+    let who = match (refusal.kind, &refusal.resource) {
+        (Kind::Agent, _) => format!("agent {account:?}"),
+        (Kind::Pool, None) => format!("pool {account:?}"),
         (Kind::Pool, Some(_)) => {
             // It belongs to no account that anybody registered.
             fields.del_item("account")?;
-            ("all agents together".into(), "raise it with set_capacity".into())
+            "all agents together".into()
         }
-        (Kind::Pool, None) if refusal.renews_at == Wall::NEVER => {
-            (format!("pool {account:?}"), "raise it with update_pool_budget".into())
-        }
-        (Kind::Pool, None) => {
+    };
+    let advice = match (refusal.kind, &refusal.resource) {
+        (_, None) if refusal.renews_at != Wall::NEVER => {
             let wait = seconds(refusal.renews_at.0.saturating_sub(clock.wall().0).max(0));
             fields.set_item("retry_after", wait)?;
-            (format!("pool {account:?}"), format!("it is granted anew in {wait:.0} s"))
+            format!("it is granted anew in {wait:.0} s")
         }
+        (Kind::Agent, None) => "raise it with update_budget or transfer".into(),
+        (Kind::Agent, Some(_)) => "raise it with update_budget".into(),
+        (Kind::Pool, None) => "raise it with update_pool_budget".into(),
+        (Kind::Pool, Some(_)) => "raise it with set_capacity".into(),
     };
     Ok(format!(
         "{who} cannot pay {}: {} of {} remain ({} spent, {} reserved); {advice}",

@@ -39,6 +39,7 @@ mod resource_receipt;
 mod resource_reservation;
 mod resources;
 mod rl;
+mod rules;
 mod sharing;
 mod time_zones;
 mod turn;

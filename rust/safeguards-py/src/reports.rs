@@ -8,12 +8,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
-    Activity, Balance, Columns, Event, EventKind, Ledger, Money, Period, PoolInfo, Refusals, Renewal,
-    ResourceSnapshot, Schedule, Snapshot, Source, Usage,
+    AccountInfo, Activity, Balance, Columns, Event, EventKind, Ledger, Money, Period, PoolInfo, Refusals,
+    Renewal, ResourceSnapshot, Schedule, Snapshot, Source, Usage,
 };
 
 use crate::amount::to_decimal;
 use crate::clock::{to_datetime, to_timedelta};
+use crate::rules;
 
 pub(crate) fn strings(ids: Vec<Arc<str>>) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
@@ -40,18 +41,28 @@ pub(crate) fn snapshot<'py>(
 
 /// What `PoolInfo` takes.
 pub(crate) fn pool_info<'py>(py: Python<'py>, info: &PoolInfo) -> PyResult<Bound<'py, PyDict>> {
-    let PoolInfo { name, parent, pools, agents, priority, schedule, renewal } = info;
-    let named = PyDict::new(py);
+    let PoolInfo { name, pools, agents, account } = info;
+    let named = account_info(py, account, "parent_id")?;
     named.set_item("name", &**name)?;
-    named.set_item("parent_id", parent.as_deref())?;
     named.set_item("pool_ids", PyTuple::new(py, pools.iter().map(|id| &**id))?)?;
     named.set_item("agents", agents)?;
+    Ok(named)
+}
+
+/// What `AgentInfo` takes.
+pub(crate) fn agent_info<'py>(py: Python<'py>, info: &AccountInfo) -> PyResult<Bound<'py, PyDict>> {
+    account_info(py, info, "pool_id")
+}
+
+fn account_info<'py>(py: Python<'py>, info: &AccountInfo, above: &str) -> PyResult<Bound<'py, PyDict>> {
+    let AccountInfo { parent, priority, rules, renewal } = info;
+    let named = PyDict::new(py);
+    named.set_item(above, parent.as_deref())?;
     named.set_item("priority", priority)?;
-    named.set_item(
-        "budget_period",
-        schedule.as_ref().map(|schedule| period(py, schedule.period())).transpose()?,
-    )?;
-    named.set_item("timezone", schedule.as_ref().and_then(Schedule::zone))?;
+    rules::tell(&named, rules)?;
+    let schedule = rules.periods.as_ref().map(|periods| &periods.schedule);
+    named.set_item("budget_period", schedule.map(|schedule| period(py, schedule.period())).transpose()?)?;
+    named.set_item("timezone", schedule.and_then(Schedule::zone))?;
     let ends = renewal.as_ref().filter(|renewal| renewal.ends != Wall::NEVER);
     named.set_item("renews_at", ends.map(|renewal| to_datetime(py, renewal.ends)).transpose()?)?;
     let budget = renewal.as_ref().map(|renewal| to_decimal(py, renewal.budget.units()));
@@ -66,6 +77,8 @@ fn period(py: Python<'_>, period: Period) -> PyResult<Bound<'_, PyAny>> {
         Period::Daily => "daily",
         Period::Weekly => "weekly",
         Period::Monthly => "monthly",
+        Period::Quarterly => "quarterly",
+        Period::Yearly => "yearly",
         Period::Every(nanos) => return Ok(to_timedelta(py, nanos)?.into_any()),
     };
     Ok(PyString::new(py, name).into_any())

@@ -115,13 +115,20 @@ impl Account {
         self.parent.is_some() & self.state.is_locked()
     }
 
-    /// Locks a pool and grants what is due.
+    /// Locks an account and grants what is due.
+    #[inline]
     pub(super) fn lock_renewed(&self, ledger: &Ledger, now: Wall) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        if now >= state.renews_at {
-            self.renew(&mut state, ledger, now);
-        }
+        self.renew_if_due(&mut state, ledger, now);
         state
+    }
+
+    /// Grants what is due to an account whose lock is held.
+    #[inline]
+    pub(super) fn renew_if_due(&self, state: &mut State, ledger: &Ledger, now: Wall) {
+        if !state.span.contains(now) {
+            self.renew(state, ledger, now);
+        }
     }
 
     /// Moves money through this pool and all above it: checked on the way up, while every lock below is held, and
@@ -166,7 +173,7 @@ impl Account {
             resource: None,
             balance: state.books.balance,
             spent_before: state.books.spent_before,
-            renews_at: state.renews_at,
+            renews_at: state.span.ends,
             requested,
         })
     }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use super::event::EventKind;
 use super::operation::OperationId;
-use super::period::Schedule;
+use super::period::Span;
+use super::renewal::Rules;
 use super::reservation::Overage;
 use super::resources::{Bundle, ResourceId};
 use crate::amount::Amount;
@@ -128,10 +129,10 @@ pub struct PoolCreated {
     pub budget: Amount,
     /// 1 to 10.
     pub priority: u8,
-    /// When its budget is granted anew.
-    pub schedule: Option<Schedule>,
-    /// When that is for the first time.
-    pub renews_at: Wall,
+    /// What it is bound by.
+    pub rules: Rules,
+    /// The period that it begins in.
+    pub span: Span,
 }
 
 /// An agent that was registered.
@@ -147,8 +148,12 @@ pub struct AgentRegistered {
     pub handle: u32,
     /// 1 to 10.
     pub priority: u8,
-    /// Its budget.
+    /// Its budget, and what each period begins with.
     pub budget: Amount,
+    /// What it is bound by.
+    pub rules: Rules,
+    /// The period that it begins in.
+    pub span: Span,
 }
 
 /// Money or resources that moved on every account of a path.
@@ -202,16 +207,16 @@ pub struct Terms {
 pub enum AccountChange {
     /// So much remains, and a period begins with it.
     Granted(Amount),
-    /// The period of a pool begins.
+    /// A period begins.
     Renewed {
         /// What remains, in units.
         remaining: i128,
-        /// When the next one begins.
-        renews_at: Wall,
+        /// From when to when it lasts.
+        span: Span,
     },
     /// What was granted moved within the period, by so many units.
     Adjusted(i128),
-    /// Later periods of a pool begin with so much.
+    /// Later periods begin with so much.
     PeriodBudgetSet(Amount),
     /// The agents right below a pool are told when less than this remains.
     LowWatched(Option<Amount>),

@@ -83,16 +83,15 @@ impl Ledger {
     #[must_use]
     pub fn columns(&self) -> Columns {
         self.expire_due();
-        let mut columns = Columns::default();
+        let (mut columns, now) = (Columns::default(), self.clock.wall());
         for agent in self.agents() {
-            let state = agent.lock();
+            let state = agent.lock_renewed(self, now);
             if !state.closed {
                 columns.push(&agent, (state.snapshot(), state.refusals()));
             }
         }
         let mut pools = self.directory.pools();
         pools.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-        let now = self.clock.wall();
         for pool in pools {
             let state = pool.lock_renewed(self, now);
             columns.push(&pool, (state.snapshot(), state.refusals()));

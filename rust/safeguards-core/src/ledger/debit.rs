@@ -86,6 +86,7 @@ impl Ledger {
         self.retry_unless_held(key.is_none(), || {
             let mut agents = path.lock();
             agents.check_open()?;
+            agents.renew(self, wall);
             if !what.is_nothing() {
                 Q::pass(&transaction, &mut agents, self)?;
             } else if key.is_some() {

@@ -65,14 +65,8 @@ fn account_lines(account: &Arc<Account>, state: &mut State, now: Monotonic, line
     let mut line = format!("account {} {:?} {:?}", account.number.0, account.kind(), account.id);
     let parent = account.parent.as_ref().map_or(0, |parent| parent.number.0);
     let _ = write!(line, " below {parent} slot {} priority {}", account.slot(), state.priority);
-    let _ = write!(
-        line,
-        " closed {} renews {} events {}",
-        state.closed,
-        state.renews_at.0,
-        state.history.sequence()
-    );
-    let _ = write!(line, " {:?} {:?}", state.books, state.pool);
+    let _ = write!(line, " closed {} events {}", state.closed, state.history.sequence());
+    let _ = write!(line, " {:?} {:?} {:?}", state.books, state.pool(), state.renewals());
     lines.push(line);
     for budget in state.budgets() {
         let capacity = budget.capacity.is_some();

@@ -78,6 +78,9 @@ pub enum LedgerError {
     /// No pool of this id.
     #[error("no pool {0:?} exists")]
     UnknownPool(Arc<str>),
+    /// Neither an agent nor a pool of this id.
+    #[error("there is neither an agent nor a pool {0:?}")]
+    UnknownAccount(Arc<str>),
     /// Neither an agent nor a pool of this id, which was to be charged beside an agent.
     #[error("there is neither an agent nor a pool {0:?} to be charged")]
     UnknownAlso(Arc<str>),

@@ -4,6 +4,7 @@ use super::Ledger;
 use super::account::{Account, Kind};
 use super::change::{AccountChange, Change, Executed, Instant};
 use super::error::LedgerError;
+use super::grant::no_periods;
 use super::state::State;
 use crate::amount::Amount;
 
@@ -113,13 +114,11 @@ fn follow(
 
 /// What later periods of a pool begin with, before and after: nothing at least, and the most that there is.
 fn later(account: &Account, state: &State, units: i128) -> Result<(Amount, Amount), LedgerError> {
-    let renewal = state.pool.as_ref().and_then(|pool| pool.renewal.as_ref());
-    let Some((_, old)) = renewal else {
-        let text = format!("{:?} has no budget_period, and so no later periods to change", account.id);
-        return Err(LedgerError::Configuration(text));
+    let Some(old) = state.renewals().map(|renewals| renewals.budget) else {
+        return Err(LedgerError::Configuration(no_periods(account)));
     };
     let new = old.units().saturating_add(units).clamp(0, Amount::MAX.units());
-    Ok((*old, Amount::from_units(new).unwrap_or(*old)))
+    Ok((old, Amount::from_units(new).unwrap_or(old)))
 }
 
 fn executed(account: &Account, changes: &[AccountChange], execution: &Execution<'_>) -> Executed {

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::Account;
+use super::account::{Account, Kind};
 use super::change::{AccountChange, Change, Instant};
 use super::error::LedgerError;
 use super::event::EventKind;
 use super::state::State;
 use crate::amount::{Amount, Units};
-use crate::clock::Wall;
 use crate::sync::MutexGuard;
 
 impl Ledger {
@@ -19,7 +18,7 @@ impl Ledger {
         self.expire_due();
         let at = self.instant();
         self.directory.with_agent(agent, |agent| {
-            let mut state = agent.lock();
+            let mut state = agent.lock_renewed(self, at.wall);
             state.check_open(agent)?;
             self.change(agent, &mut state, &AccountChange::Granted(budget), at)
         })
@@ -40,7 +39,7 @@ impl Ledger {
         self.expire_due();
         let at = self.instant();
         self.directory.with_agent(agent, |agent| {
-            let mut state = agent.lock();
+            let mut state = agent.lock_renewed(self, at.wall);
             state.check_open(agent)?;
             self.adjust(agent, &mut state, change, at)
         })
@@ -67,15 +66,15 @@ impl Ledger {
         Ok(change)
     }
 
-    /// What later periods of a pool begin with. The current one stays as it is.
-    pub fn set_period_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
-        let (pool, at) = (self.directory.pool(pool)?, self.instant());
-        let mut state = pool.lock_renewed(self, at.wall);
-        if state.pool.as_ref().is_none_or(|pool| pool.renewal.is_none()) {
-            let text = format!("pool {:?} has no budget_period: use update_pool_budget", pool.id);
-            return Err(LedgerError::Configuration(text));
+    /// What later periods of an agent or a pool begin with. The current one stays as it is.
+    pub fn set_period_budget(&self, id: &str, budget: Amount) -> Result<(), LedgerError> {
+        let (account, at) = (self.account_by_id(id)?, self.instant());
+        let mut state = account.lock_renewed(self, at.wall);
+        state.check_open(&account)?;
+        if state.renewals().is_none() {
+            return Err(LedgerError::Configuration(no_periods(&account)));
         }
-        self.change(&pool, &mut state, &AccountChange::PeriodBudgetSet(budget), at)
+        self.change(&account, &mut state, &AccountChange::PeriodBudgetSet(budget), at)
     }
 
     /// Makes a change in one account, whose lock is held.
@@ -112,6 +111,8 @@ impl Ledger {
         at: Instant,
     ) -> Result<(), LedgerError> {
         let (mut giver, mut taker) = lock_two(from, to);
+        from.renew_if_due(&mut giver, self, at.wall);
+        to.renew_if_due(&mut taker, self, at.wall);
         giver.check_open(from)?;
         taker.check_open(to)?;
         let units = amount.units();
@@ -172,27 +173,18 @@ impl Account {
     }
 }
 
+/// What an account answers that is granted its budget once.
+pub(super) fn no_periods(account: &Account) -> String {
+    let (kind, update) = match account.kind() {
+        Kind::Agent => ("agent", "update_budget"),
+        Kind::Pool => ("pool", "update_pool_budget"),
+    };
+    format!("{kind} {:?} has no budget_period, and so no later periods to change: use {update}", account.id)
+}
+
 impl State {
     /// Whether so much more may remain. What is given back always may: it was granted before.
     fn has_room(&self, change: i128) -> bool {
         change <= 0 || self.books.balance.remaining.saturating_add(change) <= Amount::MAX.units()
-    }
-}
-
-impl Account {
-    /// Grants a pool the budget of the period that `now` is in. What is still reserved counts against it, so that
-    /// no period spends more than its budget, or than was reserved when it began; what was left before is gone,
-    /// an overdraft as well. What cannot be written down does not happen.
-    #[cold]
-    pub(super) fn renew(&self, state: &mut State, ledger: &Ledger, now: Wall) {
-        let reserved = state.books.balance.reserved;
-        let Some((schedule, budget)) = state.pool.as_ref().and_then(|pool| pool.renewal.as_ref()) else {
-            state.end_schedule();
-            return;
-        };
-        let (remaining, renews_at) = ((budget.units() - reserved).max(0), schedule.next_after(now));
-        let change = AccountChange::Renewed { remaining, renews_at };
-        let at = ledger.instant_at(now, None);
-        drop(ledger.change(self, state, &change, at));
     }
 }

@@ -10,6 +10,7 @@ use super::account::{Account, Kind};
 use super::change::{Change, Number};
 use super::error::LedgerError;
 use super::state::State;
+use crate::clock::Wall;
 use crate::sync::{Mutex, MutexGuard};
 use foldhash::quality::RandomState;
 
@@ -128,6 +129,15 @@ pub(super) struct Agents<'a> {
 }
 
 impl Agents<'_> {
+    /// Grants the agents what is due.
+    #[inline(always)]
+    pub(super) fn renew(&mut self, ledger: &Ledger, now: Wall) {
+        self.agent.renew_if_due(&mut self.state, ledger, now);
+        for (agent, state) in &mut self.others {
+            agent.renew_if_due(state, ledger, now);
+        }
+    }
+
     /// Refuses if one of them is no longer registered.
     #[inline(always)]
     pub(super) fn check_open(&self) -> Result<(), LedgerError> {
@@ -171,6 +181,14 @@ impl Ledger {
             (None, Ok(pool)) => Ok(pool),
             (None, Err(_)) => Err(LedgerError::UnknownAlso(id.into())),
         }
+    }
+}
+
+impl Ledger {
+    /// A pool or an agent by its id; the pool where both have it.
+    pub fn account_by_id(&self, id: &str) -> Result<Arc<Account>, LedgerError> {
+        let pool = self.directory.pool(id).ok();
+        pool.or_else(|| self.directory.agent(id)).ok_or_else(|| LedgerError::UnknownAccount(id.into()))
     }
 }
 

@@ -7,7 +7,7 @@ use super::account::{Account, Kind};
 use super::balance::Balance;
 use super::error::LedgerError;
 use super::event::{Event, Usage, UsageLog};
-use super::period::Schedule;
+use super::renewal::Rules;
 use super::state::{Inner, State};
 use crate::amount::Amount;
 use crate::clock::Wall;
@@ -44,17 +44,24 @@ pub struct Refusals {
 pub struct PoolInfo {
     /// What people call it.
     pub name: Arc<str>,
-    /// The pool above.
-    pub parent: Option<Arc<str>>,
     /// Ids of the pools right below, in the order in which they were made.
     pub pools: Vec<Arc<str>>,
     /// Agents right below.
     pub agents: usize,
+    /// What every account has.
+    pub account: AccountInfo,
+}
+
+/// Where an account stands, what it is bound by, and when it is granted its budget.
+#[derive(Clone, Debug)]
+pub struct AccountInfo {
+    /// The pool above.
+    pub parent: Option<Arc<str>>,
     /// 1 to 10.
     pub priority: u8,
-    /// Its periods.
-    pub schedule: Option<Schedule>,
-    /// When they begin, and with what.
+    /// What it is bound by.
+    pub rules: Rules,
+    /// When its periods begin, and with what.
     pub renewal: Option<Renewal>,
 }
 
@@ -127,16 +134,18 @@ impl Ledger {
     pub fn pool_info(&self, id: &str) -> Result<PoolInfo, LedgerError> {
         let pool = self.pool(id)?;
         let state = self.read(&pool)?;
-        let of_pool = state.pool.as_deref();
+        let of_pool = state.pool();
         Ok(PoolInfo {
             name: Arc::clone(of_pool.and_then(|pool| pool.name.as_ref()).unwrap_or(&pool.id)),
-            parent: pool.parent.as_ref().map(|parent| Arc::clone(&parent.id)),
             pools: of_pool.map(|pool| pool.pools.clone()).unwrap_or_default(),
             agents: of_pool.map_or(0, |pool| pool.agents.len()),
-            priority: state.priority,
-            schedule: of_pool.and_then(|pool| pool.renewal.as_ref()).map(|(schedule, _)| schedule.clone()),
-            renewal: state.renewal(),
+            account: state.info(&pool),
         })
+    }
+
+    /// Where an agent stands, and when it is granted its budget.
+    pub fn agent_info(&self, id: &str) -> Result<AccountInfo, LedgerError> {
+        self.directory.with_agent(id, |agent| Ok(self.read(agent)?.info(agent)))
     }
 
     /// How busy an agent was so far.
@@ -188,7 +197,7 @@ impl Ledger {
         let pool = self.pool(pool)?;
         let slots = self.directory.slots();
         let state = pool.lock();
-        let Some(pool) = &state.pool else { return Ok(Vec::new()) };
+        let Some(pool) = state.pool() else { return Ok(Vec::new()) };
         Ok(match kind {
             Kind::Agent => {
                 pool.agents.iter().filter_map(|slot| Some(Arc::clone(&slots.agent(*slot)?.id))).collect()
@@ -202,7 +211,7 @@ impl Ledger {
         let (agents, pools) = {
             let pool = self.pool(pool)?;
             let state = pool.lock();
-            state.pool.as_ref().map_or((0, Vec::new()), |pool| (pool.agents.len(), pool.pools.clone()))
+            state.pool().map_or((0, Vec::new()), |pool| (pool.agents.len(), pool.pools.clone()))
         };
         pools.iter().try_fold(agents, |sum, pool| Ok(sum + self.agents_below(pool)?))
     }
@@ -236,10 +245,7 @@ impl Ledger {
     /// Locks an account with everything done that time has done: reservations expired, budgets renewed.
     pub(super) fn read<'a>(&self, account: &'a Account) -> Result<MutexGuard<'a, State>, LedgerError> {
         self.expire_due();
-        let state = match account.kind() {
-            Kind::Agent => account.lock(),
-            Kind::Pool => account.lock_renewed(self, self.clock.wall()),
-        };
+        let state = account.lock_renewed(self, self.clock.wall());
         state.check_open(account)?;
         Ok(state)
     }
@@ -262,9 +268,15 @@ impl Inner {
         Refusals { budget: self.refusals.into(), window }
     }
 
+    fn info(&self, account: &Account) -> AccountInfo {
+        let parent = account.parent.as_ref().map(|parent| Arc::clone(&parent.id));
+        AccountInfo { parent, priority: self.priority, rules: self.rules(), renewal: self.renewal() }
+    }
+
     fn renewal(&self) -> Option<Renewal> {
-        let (schedule, budget) = self.pool.as_ref()?.renewal.as_ref()?;
-        let ends = self.renews_at;
-        Some(Renewal { ends, next_ends: schedule.next_after(ends), budget: *budget })
+        let renewals = self.renewals()?;
+        let ends = self.span.ends;
+        let next_ends = renewals.periods.schedule.next_after(ends);
+        Some(Renewal { ends, next_ends, budget: renewals.budget })
     }
 }

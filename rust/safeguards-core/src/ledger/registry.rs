@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Ledger;
-use super::account::{Account, MAX_DEPTH, NO_HANDLE};
+use super::account::{Account, Kind, MAX_DEPTH, NO_HANDLE};
 use super::change::{AgentRegistered, Change, Instant, Number, PoolCreated};
 use super::directory::Place;
 use super::error::LedgerError;
 use super::event::EventKind;
 use super::path::line;
-use super::period::Schedule;
+use super::renewal::Rules;
 use super::state::State;
 use crate::amount::Amount;
-use crate::clock::Wall;
 
 /// What a pool is made of.
 #[derive(Debug)]
@@ -28,12 +27,12 @@ pub struct NewPool<'a> {
     pub budget: Amount,
     /// 1 to 10.
     pub priority: u8,
-    /// When its budget is granted anew.
-    pub schedule: Option<Schedule>,
+    /// What it is bound by.
+    pub rules: Rules,
 }
 
 /// What an agent is made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NewAgent<'a> {
     /// Its id; unique among agents.
     pub id: &'a str,
@@ -41,8 +40,10 @@ pub struct NewAgent<'a> {
     pub pool: &'a str,
     /// 1 to 10.
     pub priority: u8,
-    /// What it may spend.
+    /// What it may spend, and what each period begins with.
     pub budget: Amount,
+    /// What it is bound by.
+    pub rules: Rules,
 }
 
 impl Ledger {
@@ -59,16 +60,15 @@ impl Ledger {
 
     fn make_pool(&self, new: NewPool<'_>, exist_ok: bool) -> Result<Arc<Account>, LedgerError> {
         let parent = new.parent.map(|id| self.directory.pool(id)).transpose()?;
-        if new.schedule.as_ref().is_some_and(|schedule| !schedule.is_valid()) {
-            return Err(LedgerError::Configuration("budget_period must be longer than nothing".into()));
-        }
+        new.rules.check()?;
         let at = self.instant();
-        let (schedule, above) = (new.schedule.clone(), parent.clone());
+        let (rules, above) = (new.rules.clone(), parent.clone());
         let existing = |pool: Arc<Account>| {
             if !exist_ok {
                 return Err(taken_pool(&pool.id));
             }
-            check_pool(&pool, above.as_deref(), schedule.as_ref())?;
+            check_parent(&pool, above.as_deref())?;
+            check_rules(&pool, &rules)?;
             Ok(pool)
         };
         self.directory.add_pool(new.id, existing, |number| {
@@ -83,8 +83,8 @@ impl Ledger {
                 name: new.name.map(Into::into),
                 budget: new.budget,
                 priority: new.priority,
-                renews_at: new.schedule.as_ref().map_or(Wall::NEVER, |schedule| schedule.next_after(at.wall)),
-                schedule: new.schedule,
+                span: new.rules.span_at(at.wall),
+                rules: new.rules,
             };
             self.write(|| (at, Change::PoolCreated(created.clone())))?;
             Ok(self.open_pool(&created, parent, at))
@@ -98,12 +98,10 @@ impl Ledger {
         parent: Option<Arc<Account>>,
         at: Instant,
     ) -> Arc<Account> {
-        let PoolCreated { number, id, name, budget, priority, schedule, renews_at, .. } = created;
+        let PoolCreated { number, id, name, budget, priority, rules, span, .. } = created;
         let pool = Arc::new(Account::new(Arc::clone(id), NO_HANDLE, *number, parent, *priority));
         let mut state = pool.lock();
-        if let Some(schedule) = schedule {
-            state.set_schedule(schedule.clone(), *budget, *renews_at);
-        }
+        state.set_rules(rules, *budget, *span);
         if let Some(name) = name {
             state.set_name(name);
         }
@@ -121,36 +119,41 @@ impl Ledger {
         priority: u8,
         budget: Amount,
     ) -> Result<Arc<Account>, LedgerError> {
-        let mut agents = self.register_agents(&[NewAgent { id, pool, priority, budget }])?;
+        let mut agents =
+            self.register_agents(&[NewAgent { id, pool, priority, budget, rules: Rules::default() }])?;
         agents.pop().ok_or_else(|| LedgerError::UnknownAgent(id.into()))
     }
 
     /// Registers many agents, in one step: all of them or none.
     pub fn register_agents(&self, new: &[NewAgent<'_>]) -> Result<Vec<Arc<Account>>, LedgerError> {
-        self.make_agents(new, |agent, _| Err(taken_agent(&agent.id)))
+        self.make_agents(new, |agent, _, _| Err(taken_agent(&agent.id)))
     }
 
     /// Registers those agents that are not there yet, in one step. Those that are stay as they are, their money
-    /// included. Refused if one of them stands below another pool.
+    /// included. Refused if one of them stands below another pool, or is bound by other rules.
     pub fn ensure_agents(&self, new: &[NewAgent<'_>]) -> Result<Vec<Arc<Account>>, LedgerError> {
-        self.make_agents(new, |agent, pool| check_parent("agent", agent, Some(pool)))
+        self.make_agents(new, |agent, pool, rules| {
+            check_parent(agent, Some(pool))?;
+            check_rules(agent, rules)
+        })
     }
 
     fn make_agents(
         &self,
         new: &[NewAgent<'_>],
-        existing: impl Fn(&Account, &Account) -> Result<(), LedgerError>,
+        existing: impl Fn(&Account, &Account, &Rules) -> Result<(), LedgerError>,
     ) -> Result<Vec<Arc<Account>>, LedgerError> {
         let parents: Vec<_> =
             new.iter().map(|new| self.directory.pool(new.pool)).collect::<Result<_, _>>()?;
+        new.iter().try_for_each(|new| new.rules.check())?;
         let at = self.instant();
         let ids: Vec<_> = new.iter().map(|new| new.id).collect();
-        let existing = |index: usize, agent: &Account| existing(agent, &parents[index]);
+        let existing = |index: usize, agent: &Account| existing(agent, &parents[index], &new[index].rules);
         self.directory.add_agents(&ids, existing, |places| {
             let registered: Box<[_]> = places
                 .iter()
                 .map(|Place { index, number, handle }| {
-                    let NewAgent { id, priority, budget, .. } = new[*index];
+                    let NewAgent { id, priority, budget, rules, .. } = new[*index].clone();
                     let path = path(*number, Some(&parents[*index]));
                     AgentRegistered {
                         number: *number,
@@ -159,6 +162,8 @@ impl Ledger {
                         handle: *handle,
                         priority,
                         budget,
+                        span: rules.span_at(at.wall),
+                        rules,
                     }
                 })
                 .collect();
@@ -177,10 +182,11 @@ impl Ledger {
         parent: Arc<Account>,
         at: Instant,
     ) -> Arc<Account> {
-        let AgentRegistered { number, id, handle, priority, budget, .. } = registered;
+        let AgentRegistered { number, id, handle, priority, budget, rules, span, .. } = registered;
         let agent = Arc::new(Account::new(Arc::clone(id), *handle, *number, Some(parent), *priority));
         let low = enter_parent(&agent);
         let mut state = agent.lock();
+        state.set_rules(rules, *budget, *span);
         state.grant(budget.units(), EventKind::Update, at.wall, self);
         state.watch_low(low, self);
         drop(state);
@@ -281,50 +287,34 @@ pub(super) fn taken_agent(id: &str) -> LedgerError {
     LedgerError::Configuration(format!("agent {id:?} is registered already: {advice}"))
 }
 
-/// Refuses a pool that is not the one that was asked for.
-fn check_pool(
-    pool: &Account,
-    parent: Option<&Account>,
-    schedule: Option<&Schedule>,
-) -> Result<(), LedgerError> {
-    check_parent("pool", pool, parent)?;
-    let state = pool.lock();
-    let before = state.pool.as_deref().and_then(|pool| pool.renewal.as_ref()).map(|(schedule, _)| schedule);
-    let is_alike = match (before, schedule) {
-        (Some(before), Some(wanted)) => before.is_alike(wanted),
-        (before, wanted) => before.is_none() && wanted.is_none(),
-    };
-    if is_alike {
-        return Ok(());
-    }
-    let words = |schedule: Option<&Schedule>| schedule.map_or_else(|| "none".into(), ToString::to_string);
-    Err(LedgerError::Configuration(format!(
-        "pool {:?} exists with another budget_period: {}, not {}; ask for the one that it has, or choose another pool_id",
-        pool.id,
-        words(before),
-        words(schedule)
-    )))
-}
-
 /// Refuses an account that stands below another pool than the one that was asked for.
-fn check_parent(kind: &str, account: &Account, wanted: Option<&Account>) -> Result<(), LedgerError> {
+fn check_parent(account: &Account, wanted: Option<&Account>) -> Result<(), LedgerError> {
     let before = account.parent.as_deref();
     if before.map(|pool| pool.number) == wanted.map(|pool| pool.number) {
         return Ok(());
     }
     let words =
         |pool: Option<&Account>| pool.map_or_else(|| "no pool".into(), |pool| format!("pool {:?}", pool.id));
-    Err(LedgerError::Configuration(format!(
-        "{kind} {:?} exists below {}, not {}; ask for the one that it has, or choose another id",
-        account.id,
-        words(before),
-        words(wanted)
-    )))
+    Err(another(account, &format!("below {}, not {}", words(before), words(wanted))))
+}
+
+/// Refuses an account that is bound by other rules than was asked for.
+fn check_rules(account: &Account, wanted: &Rules) -> Result<(), LedgerError> {
+    let before = account.lock().rules();
+    before.difference(wanted).map_or(Ok(()), |text| Err(another(account, &text)))
+}
+
+fn another(account: &Account, difference: &str) -> LedgerError {
+    let kind = if account.kind() == Kind::Agent { "agent" } else { "pool" };
+    LedgerError::Configuration(format!(
+        "{kind} {:?} exists {difference}; ask for the one that it has, or choose another id",
+        account.id
+    ))
 }
 
 /// Makes an account known to the one above. Returns below what agents there are told to be low.
 fn enter_parent(account: &Account) -> Option<Amount> {
     let mut state = account.parent.as_ref()?.lock();
     state.enter(account);
-    state.pool.as_deref().and_then(|pool| pool.low)
+    state.pool().and_then(|pool| pool.low)
 }

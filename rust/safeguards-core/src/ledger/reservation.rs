@@ -186,6 +186,7 @@ impl Ledger {
         self.retry_unless_held(key.is_none(), || {
             let mut agents = path.lock();
             agents.check_open()?;
+            agents.renew(self, wall);
             let time_over = deadline(self.clock.monotonic_coarse(), request.ttl_nanos);
             let number = agents.state.next_reservation();
             let terms = Some(Terms { time_over, overage: request.overage });
@@ -239,6 +240,7 @@ impl Ledger {
         wall: Wall,
     ) -> Result<Q::Receipt, LedgerError> {
         let mut agents = self.lock_holder(reservation)?;
+        agents.renew(self, wall);
         let is_active = agents.state.hold(reservation.number).is_some();
         if !is_active && let Some(receipt) = self.settled_before(reservation, charged)? {
             return Ok(receipt);
@@ -388,6 +390,7 @@ impl Ledger {
         kind: EventKind,
         wall: Wall,
     ) -> Result<(), LedgerError> {
+        agents.renew(self, wall);
         let transaction = Transaction {
             path: reservation.path(),
             kind,

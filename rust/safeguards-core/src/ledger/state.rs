@@ -21,7 +21,8 @@ use super::change::{AccountChange, Instant};
 use super::event::{EventKind, History};
 use super::holds::{Held, Holds};
 use super::operation::OperationId;
-use super::period::Schedule;
+use super::period::Span;
+use super::renewal::{Renewals, Rules};
 use super::resources::{Moves, ResourceBudget, ResourceId, Resources};
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
@@ -45,11 +46,20 @@ pub(super) struct Inner {
     pub(super) limits: Option<Box<Limits>>,
     pub(super) history: History,
     pub(super) books: Books,
-    /// When a pool's budget is granted anew.
-    pub(super) renews_at: Wall,
+    /// The period that was looked at last. No part of the state: it follows from the time, and from what was granted.
+    pub(super) span: Span,
     pub(super) holds: Option<Box<Holds>>,
-    pub(super) resources: Option<Box<Resources>>,
-    pub(super) pool: Option<Box<Pool>>,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What few accounts have.
+#[derive(Debug, Default)]
+struct Seldom {
+    resources: Option<Box<Resources>>,
+    pool: Option<Box<Pool>>,
+    renewals: Option<Box<Renewals>>,
+    /// How far below zero facts may take the account.
+    overdraft_limit: Option<Amount>,
 }
 
 /// The sliding windows of an agent.
@@ -68,8 +78,6 @@ pub(super) struct Limits {
 pub(super) struct Pool {
     /// What people call it, if that is not its id.
     pub(super) name: Option<Arc<str>>,
-    /// The period, and the budget that each period begins with.
-    pub(super) renewal: Option<(Schedule, Amount)>,
     /// Below what its agents are told to be low.
     pub(super) low: Option<Amount>,
     /// Slots of the agents right below.
@@ -109,6 +117,40 @@ impl Deref for State {
     }
 }
 
+impl Inner {
+    fn seldom(&self) -> Option<&Seldom> {
+        self.seldom.as_deref()
+    }
+
+    /// The resources of an agent.
+    #[inline]
+    pub(super) fn resources(&self) -> Option<&Resources> {
+        self.seldom()?.resources.as_deref()
+    }
+
+    /// What only pools have.
+    pub(super) fn pool(&self) -> Option<&Pool> {
+        self.seldom()?.pool.as_deref()
+    }
+
+    /// The periods of an account that has any.
+    pub(super) fn renewals(&self) -> Option<&Renewals> {
+        self.seldom()?.renewals.as_deref()
+    }
+
+    /// How far below zero facts may take the account, where that is bounded.
+    #[inline]
+    pub(super) fn overdraft_limit(&self) -> Option<Amount> {
+        self.seldom()?.overdraft_limit
+    }
+
+    /// What the account is bound by.
+    pub(super) fn rules(&self) -> Rules {
+        let periods = self.renewals().map(|renewals| renewals.periods.clone());
+        Rules { periods, overdraft_limit: self.overdraft_limit() }
+    }
+}
+
 impl State {
     pub(super) fn new(priority: u8) -> Self {
         Self(Inner {
@@ -118,10 +160,9 @@ impl State {
             limits: None,
             history: History::default(),
             books: Books::default(),
-            renews_at: Wall::NEVER,
+            span: Span::ALWAYS,
             holds: None,
-            resources: None,
-            pool: None,
+            seldom: None,
         })
     }
 
@@ -162,7 +203,7 @@ impl State {
         agent: &Account,
         ledger: &Ledger,
     ) {
-        let Some(resources) = self.0.resources.as_deref_mut() else { return };
+        let Some(resources) = self.resources_mut() else { return };
         for m in moves {
             let ResourceBudget { name, books, history, .. } = &mut resources.budgets[m.at];
             if let Some(crossing) = books.apply(&m.movement, &ledger.thresholds) {
@@ -188,7 +229,7 @@ impl State {
 
     /// Counts what moved in a pool otherwise than through one account right below it: `lines` times as much.
     pub(super) fn move_beyond(&mut self, movement: &Movement, lines: i128) {
-        let beyond = &mut self.pool().beyond;
+        let beyond = &mut self.pool_mut().beyond;
         beyond.reserved += movement.reserved() * lines;
         beyond.spent += movement.spent() * lines;
     }
@@ -206,8 +247,11 @@ impl State {
     pub(super) fn apply(&mut self, change: &AccountChange, at: Instant, ledger: &Ledger) {
         match change {
             AccountChange::Granted(budget) => self.grant(budget.units(), EventKind::Update, at.wall, ledger),
-            AccountChange::Renewed { remaining, renews_at } => {
-                self.0.renews_at = *renews_at;
+            AccountChange::Renewed { remaining, span } => {
+                self.show_period(*span);
+                if let Some(renewals) = self.renewals_mut() {
+                    renewals.grant(*span);
+                }
                 self.grant(*remaining, EventKind::Renew, at.wall, ledger);
             }
             AccountChange::Adjusted(units) => {
@@ -215,14 +259,14 @@ impl State {
                 self.adjust(*units, kind, at.wall, ledger);
             }
             AccountChange::PeriodBudgetSet(budget) => self.set_period_budget(*budget, at.wall, ledger),
-            AccountChange::LowWatched(low) => self.pool().low = *low,
+            AccountChange::LowWatched(low) => self.pool_mut().low = *low,
             AccountChange::Prolonged { number, to, time_over, .. } => {
                 if let Some(holds) = self.0.holds.as_deref_mut() {
                     holds.prolong(*number, *to, *time_over);
                 }
             }
             AccountChange::ResourcesSet(budgets) => {
-                self.0.resources = None;
+                self.seldom_mut().resources = None;
                 self.add_resources(budgets, at.wall, ledger);
             }
             AccountChange::ResourcesAdded(budgets) => self.add_resources(budgets, at.wall, ledger),
@@ -275,8 +319,8 @@ impl State {
     }
 
     fn set_period_budget(&mut self, budget: Amount, wall: Wall, ledger: &Ledger) {
-        if let Some((_, granted)) = &mut self.pool().renewal {
-            *granted = budget;
+        if let Some(renewals) = self.renewals_mut() {
+            renewals.budget = budget;
             let (kind, none) = (EventKind::PeriodBudget, OperationId::NONE);
             self.0.history.record(wall, kind, budget, none, ledger.history_limits);
         }
@@ -292,13 +336,13 @@ impl State {
     }
 
     fn add_resources(&mut self, new: &[(ResourceId, Amount)], wall: Wall, ledger: &Ledger) {
-        let budgets = &mut self.0.resources.get_or_insert_default().budgets;
+        let budgets = &mut self.seldom_mut().resources.get_or_insert_default().budgets;
         budgets.extend(new.iter().map(|(id, amount)| ledger.open_resource(*id, *amount, wall)));
         budgets.sort_unstable_by_key(|budget| budget.id);
     }
 
     fn grant_resource(&mut self, id: ResourceId, remaining: Amount, wall: Wall, ledger: &Ledger) {
-        let Some(resources) = self.0.resources.as_deref_mut() else { return };
+        let Some(resources) = self.resources_mut() else { return };
         if let Some(at) = resources.locate(id, 0) {
             resources.budgets[at].grant(remaining, wall, ledger);
         }
@@ -306,40 +350,42 @@ impl State {
 
     /// The budget of a resource, for the capacity above it: one is set, or goes.
     pub(super) fn resource_mut(&mut self, id: ResourceId) -> Option<&mut ResourceBudget> {
-        let resources = self.0.resources.as_deref_mut()?;
+        let resources = self.resources_mut()?;
         let at = resources.locate(id, 0)?;
         Some(&mut resources.budgets[at])
     }
 
     // Accounts that come and go.
 
-    /// Begins the first period of a pool.
-    pub(super) fn set_schedule(&mut self, schedule: Schedule, budget: Amount, renews_at: Wall) {
-        self.0.renews_at = renews_at;
-        self.pool().renewal = Some((schedule, budget));
+    /// What a new account is bound by, and the period that it begins in.
+    pub(super) fn set_rules(&mut self, rules: &Rules, budget: Amount, span: Span) {
+        let Rules { periods, overdraft_limit } = rules;
+        if let Some(periods) = periods {
+            self.show_period(span);
+            let renewals = Renewals::new(periods.clone(), budget, span);
+            self.seldom_mut().renewals = Some(Box::new(renewals));
+        }
+        if overdraft_limit.is_some() {
+            self.seldom_mut().overdraft_limit = *overdraft_limit;
+        }
     }
 
     /// What people call a pool.
     pub(super) fn set_name(&mut self, name: &Arc<str>) {
-        self.pool().name = Some(Arc::clone(name));
-    }
-
-    /// A schedule that has no further period.
-    pub(super) fn end_schedule(&mut self) {
-        self.0.renews_at = Wall::NEVER;
+        self.pool_mut().name = Some(Arc::clone(name));
     }
 
     /// An account was made right below this pool.
     pub(super) fn enter(&mut self, account: &Account) {
         match account.kind() {
-            Kind::Agent => drop(self.pool().agents.insert(account.slot())),
-            Kind::Pool => self.pool().pools.push(Arc::clone(&account.id)),
+            Kind::Agent => drop(self.pool_mut().agents.insert(account.slot())),
+            Kind::Pool => self.pool_mut().pools.push(Arc::clone(&account.id)),
         }
     }
 
     /// An agent right below this pool has left.
     pub(super) fn leave(&mut self, slot: u32) {
-        self.pool().agents.remove(&slot);
+        self.pool_mut().agents.remove(&slot);
     }
 
     /// The agent is no longer registered.
@@ -352,13 +398,25 @@ impl State {
         self.0.books.watch_low(low.map_or(i128::MIN, Amount::units), &ledger.thresholds);
     }
 
-    fn pool(&mut self) -> &mut Pool {
-        self.0.pool.get_or_insert_default()
+    fn seldom_mut(&mut self) -> &mut Seldom {
+        self.0.seldom.get_or_insert_default()
+    }
+
+    fn pool_mut(&mut self) -> &mut Pool {
+        self.seldom_mut().pool.get_or_insert_default()
+    }
+
+    fn resources_mut(&mut self) -> Option<&mut Resources> {
+        self.0.seldom.as_deref_mut()?.resources.as_deref_mut()
+    }
+
+    fn renewals_mut(&mut self) -> Option<&mut Renewals> {
+        self.0.seldom.as_deref_mut()?.renewals.as_deref_mut()
     }
 
     /// Slots of the agents right below a pool.
     pub(super) fn agents_below(&self) -> impl Iterator<Item = u32> {
-        self.0.pool.iter().flat_map(|pool| pool.agents.iter().copied())
+        self.pool().into_iter().flat_map(|pool| pool.agents.iter().copied())
     }
 
     /// Whether reservations of other agents hold something on this one.
@@ -367,6 +425,11 @@ impl State {
     }
 
     // What is no change.
+
+    /// The period that now is in: one that was granted.
+    pub(super) fn show_period(&mut self, span: Span) {
+        self.0.span = span;
+    }
 
     /// Lets go of what is set aside, when the ledger itself goes.
     pub(super) fn drop_holds(&mut self) {

@@ -84,7 +84,7 @@ mod tests {
     use crate::amount::Amount;
     use crate::clock::{Clock, ManualClock, Wall};
     use crate::ledger::{
-        Account, HistoryLimits, Ledger, NewPool, OperationId, Overage, Request, Reservation,
+        Account, HistoryLimits, Ledger, NewPool, OperationId, Overage, Request, Reservation, Rules,
     };
 
     fn world() -> (Ledger, Arc<ManualClock>, [Arc<Account>; 2]) {
@@ -96,7 +96,7 @@ mod tests {
             parent: None,
             budget: Amount::MAX,
             priority: 5,
-            schedule: None,
+            rules: Rules::default(),
         };
         ledger.create_pool(new).expect("a pool");
         let agents =

@@ -70,9 +70,9 @@ impl Ledger {
         let mut next = 0;
         while let Some(pool) = pools.get(next) {
             let state = pool.lock();
-            let below = state.pool.iter().flat_map(|pool| &pool.pools);
+            let below = state.pool().into_iter().flat_map(|pool| &pool.pools);
             let below: Vec<_> = below.filter_map(|id| self.directory.pool(id).ok()).collect();
-            members.extend(state.pool.iter().flat_map(|pool| &pool.agents));
+            members.extend(state.pool().into_iter().flat_map(|pool| &pool.agents));
             drop(state);
             pools.extend(below);
             next += 1;
@@ -144,7 +144,7 @@ fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
 }
 
 fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [Fault; 3] {
-    let beyond = state.pool.as_deref().map(|pool| pool.beyond).unwrap_or_default();
+    let beyond = state.pool().map(|pool| pool.beyond).unwrap_or_default();
     let (reserved, spent) = (reserved + beyond.reserved, spent + beyond.spent);
     // More than what is below: agents that were unregistered leave their spending behind.
     let uncovered = state.books.balance.spent < spent;

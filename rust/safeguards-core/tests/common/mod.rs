@@ -9,7 +9,7 @@ use safeguards_core::amount::{Amount, Rounding, UNITS_PER_ONE};
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 use safeguards_core::ledger::{
     Account, Change, EventKind, HistoryLimits, Instant, Journal, Ledger, LedgerError, NewPool, OperationId,
-    Overage, Receipt, Request, Threshold, Unwritten,
+    Overage, Receipt, Request, Rules, Threshold, Unwritten,
 };
 
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -128,7 +128,7 @@ impl Recorder {
 }
 
 pub(crate) fn pool<'a>(id: &'a str, parent: Option<&'a str>, wholes: i128) -> NewPool<'a> {
-    NewPool { name: None, id, parent, budget: whole(wholes), priority: 5, schedule: None }
+    NewPool { name: None, id, parent, budget: whole(wholes), priority: 5, rules: Rules::default() }
 }
 
 /// `root` (100) above `team` (50) above the agent `ann` (10).

@@ -2,16 +2,16 @@
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{NewAgent, NewPool};
 
 use super::PyLedger;
 use crate::account::PyAccount;
 use crate::amount::grant;
-use crate::arguments::{check_id, check_priority, optional_text, period, priority, text};
+use crate::arguments::{check_id, check_priority, optional_text, priority, text};
 use crate::patience::{at_length, patiently};
-use crate::time_zones;
+use crate::rules;
 
 impl PyLedger {
     fn register(&self, py: Python<'_>, new: &[NewAgent<'_>], exist_ok: bool) -> PyResult<()> {
@@ -21,9 +21,13 @@ impl PyLedger {
     }
 }
 
+/// Id, pool, priority, budget and rules, if there are any.
+type AgentRow<'py> =
+    (PyBackedStr, PyBackedStr, Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyDict>>);
+
 #[pymethods]
 impl PyLedger {
-    #[pyo3(signature = (pool_id, initial_budget, priority, parent_id, budget_period, timezone, name=None, exist_ok=false))]
+    #[pyo3(signature = (pool_id, initial_budget, priority, parent_id, name, exist_ok, rules))]
     #[expect(clippy::too_many_arguments, reason = "what create_budget_pool was asked for")]
     fn _create_pool(
         &self,
@@ -32,17 +36,16 @@ impl PyLedger {
         initial_budget: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = priority)] priority: i64,
         #[pyo3(from_py_with = optional_text)] parent_id: Option<&str>,
-        budget_period: Option<&Bound<'_, PyAny>>,
-        timezone: Option<time_zones::Zone>,
         #[pyo3(from_py_with = optional_text)] name: Option<&str>,
         exist_ok: bool,
+        rules: &Bound<'_, PyDict>,
     ) -> PyResult<()> {
         let budget = grant(initial_budget, "initial_budget")?;
         let (core, priority) = (self.core(py)?, check_priority(py, priority)?);
         check_id(py, "pool_id", pool_id)?;
-        let schedule = time_zones::schedule(py, period(budget_period)?, timezone, core.clock().wall())?;
+        let rules = rules::read(py, Some(rules), core.clock().wall())?;
         let name = name.filter(|name| *name != pool_id);
-        let new = NewPool { id: pool_id, name, parent: parent_id, budget, priority, schedule };
+        let new = NewPool { id: pool_id, name, parent: parent_id, budget, priority, rules };
         let make = || if exist_ok { core.ensure_pool(new) } else { core.create_pool(new) };
         self.answer(py, patiently(py, core, make)).map(drop)
     }
@@ -55,6 +58,13 @@ impl PyLedger {
     ///     priority: 1 to 10.
     ///     initial_budget: what it may spend; more than 9 decimal places are rounded down.
     ///     exist_ok: an agent that is registered already stays as it is, its money included.
+    ///     budget_period: as of `create_budget_pool`: what each period begins with is `initial_budget`.
+    ///     timezone: as of `create_budget_pool`; and so are all that follow.
+    ///     anchor_day: the day on which periods begin.
+    ///     anchor_hour: the hour at which they do.
+    ///     rollover: how much of what a period leaves goes into the next one.
+    ///     overdraft: what becomes of what is missing.
+    ///     overdraft_limit: how far below zero facts may take it.
     ///
     /// Returns:
     ///     `agent_id`.
@@ -63,14 +73,16 @@ impl PyLedger {
     ///     InvalidAmountError: `initial_budget` is not an amount.
     ///     UnknownPoolError: no pool of this id exists.
     ///     ConfigurationError: the id is taken, empty or too long, or `priority` is out of range; or the
-    ///         agent that `exist_ok` would leave as it is stands below another pool.
+    ///         agent that `exist_ok` would leave as it is stands below another pool, or has another period.
     ///
     /// Example:
     ///     >>> coordinator.register_agent("writer", "team", priority=8, initial_budget="2.50")
     ///     'writer'
     #[pyo3(
-        signature = (agent_id, pool_id, priority=5, initial_budget=None, *, exist_ok=false),
-        text_signature = "($self, agent_id, pool_id, priority=5, initial_budget=0, *, exist_ok=False)"
+        signature = (agent_id, pool_id, priority=5, initial_budget=None, *, exist_ok=false, **rules),
+        text_signature = "($self, agent_id, pool_id, priority=5, initial_budget=0, *, exist_ok=False, \
+                          budget_period=None, timezone=None, anchor_day=1, anchor_hour=0, rollover='none', \
+                          overdraft='carry', overdraft_limit=None)"
     )]
     fn register_agent<'py>(
         &self,
@@ -79,29 +91,27 @@ impl PyLedger {
         #[pyo3(from_py_with = priority)] priority: i64,
         initial_budget: Option<&Bound<'py, PyAny>>,
         exist_ok: bool,
+        rules: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         let py = agent_id.py();
         let budget = initial_budget.map_or(Ok(Amount::ZERO), |budget| grant(budget, "initial_budget"))?;
         let id = text(agent_id.as_any())?;
         check_id(py, "agent_id", id)?;
         let priority = check_priority(py, priority)?;
-        self.register(py, &[NewAgent { id, pool: pool_id, priority, budget }], exist_ok)?;
+        let rules = rules::read(py, rules, self.core(py)?.clock().wall())?;
+        self.register(py, &[NewAgent { id, pool: pool_id, priority, budget, rules }], exist_ok)?;
         Ok(agent_id)
     }
 
-    /// Agents as rows of id, pool, priority and budget.
-    fn _register_agents(
-        &self,
-        py: Python<'_>,
-        rows: Vec<(PyBackedStr, PyBackedStr, Bound<'_, PyAny>, Bound<'_, PyAny>)>,
-        exist_ok: bool,
-    ) -> PyResult<()> {
-        let mut new = Vec::with_capacity(rows.len());
-        for (id, pool, asked_priority, asked_budget) in &rows {
+    /// Agents as rows of id, pool, priority, budget and rules.
+    fn _register_agents(&self, py: Python<'_>, rows: Vec<AgentRow<'_>>, exist_ok: bool) -> PyResult<()> {
+        let (mut new, now) = (Vec::with_capacity(rows.len()), self.core(py)?.clock().wall());
+        for (id, pool, asked_priority, asked_budget, asked_rules) in &rows {
             check_id(py, "agent_id", id)?;
             let budget = grant(asked_budget, "initial_budget")?;
             let priority = check_priority(py, priority(asked_priority)?)?;
-            new.push(NewAgent { id, pool, priority, budget });
+            let rules = rules::read(py, asked_rules.as_ref(), now)?;
+            new.push(NewAgent { id, pool, priority, budget, rules });
         }
         self.register(py, &new, exist_ok)
     }

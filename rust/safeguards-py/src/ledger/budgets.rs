@@ -185,12 +185,16 @@ impl PyLedger {
         to_decimal(py, self.answer(py, self.ask(py, |core| core.adjust_pool_budget(pool_id, change))?)?)
     }
 
-    /// Sets what later periods of a pool begin with. The current period stays as it is.
+    /// Sets what later periods of an account begin with. The current period stays as it is.
+    ///
+    /// Args:
+    ///     account_id: of a pool or an agent; of the pool where both have this id.
+    ///     budget: what the next period begins with, and those after it.
     ///
     /// Raises:
     ///     InvalidAmountError: `budget` is not an amount.
-    ///     UnknownPoolError: no pool of this id exists.
-    ///     ConfigurationError: the pool has no `budget_period`.
+    ///     UnknownAgentError: there is neither an agent nor a pool of this id.
+    ///     ConfigurationError: the account has no `budget_period`.
     ///
     /// Example:
     ///     >>> pool = coordinator.create_budget_pool("daily", 5, budget_period="daily", timezone="UTC")
@@ -200,10 +204,10 @@ impl PyLedger {
     fn update_period_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text)] account_id: &str,
         budget: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
-        self.answer(py, self.ask(py, |core| core.set_period_budget(pool_id, budget))?)
+        self.answer(py, self.ask(py, |core| core.set_period_budget(account_id, budget))?)
     }
 }

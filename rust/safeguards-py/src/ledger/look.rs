@@ -117,6 +117,14 @@ impl PyLedger {
         reports::pool_info(py, &self.answer(py, self.ask(py, |core| core.pool_info(pool_id))?)?)
     }
 
+    fn _agent_info<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        reports::agent_info(py, &self.answer(py, self.ask(py, |core| core.agent_info(agent_id))?)?)
+    }
+
     fn _watch_low(
         &self,
         py: Python<'_>,

@@ -293,6 +293,7 @@ impl<O: Operation> Batch<'_, O> {
             return Ok(None);
         }
         let mut agents = Agents { agent, state, others: Vec::new() };
+        agents.renew(self.ledger, self.at.wall);
         self.operation.below(&mut agents, pools, index, self.at)
     }
 }

@@ -126,7 +126,7 @@ impl Quantity for Bundle {
 
     fn check_within(&self, reserved: &Self, agents: &Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError> {
         for (id, reserved, charged) in reserved.beside(self) {
-            let Some(at) = agents.state.resources.as_deref().and_then(|all| all.locate(id, 0)) else {
+            let Some(at) = agents.state.resources().and_then(|all| all.locate(id, 0)) else {
                 return Err(agents.state.unknown_resource(agents.agent, &ledger.resource_types.name(id)));
             };
             if charged > reserved {
@@ -275,7 +275,7 @@ impl ResourceBudget {
 
 impl State {
     pub(in crate::ledger) fn budgets(&self) -> &[ResourceBudget] {
-        self.resources.as_deref().map_or(&[], |resources| &resources.budgets)
+        self.resources().map_or(&[], |resources| &resources.budgets)
     }
 
     /// Where resources stand in the books, and how each of them moves.
@@ -289,7 +289,7 @@ impl State {
         moves: &mut Moves,
     ) -> Result<(), LedgerError> {
         for (id, amount) in amounts {
-            let at = self.resources.as_deref().and_then(|resources| resources.locate(id, moves.len()));
+            let at = self.resources().and_then(|resources| resources.locate(id, moves.len()));
             let at = at.ok_or_else(|| self.unknown_resource(agent, &ledger.resource_types.name(id)))?;
             let (movement, amount) = movement(amount);
             moves.push(Move { at, movement, amount });
@@ -316,6 +316,6 @@ impl State {
 
     /// Refuses what does not fit now; changes nothing.
     pub(super) fn check_resources(&self, agent: &Account, moves: &[Move]) -> Result<(), LedgerError> {
-        self.resources.as_deref().map_or(Ok(()), |resources| resources.find_refusal(moves, agent))
+        self.resources().map_or(Ok(()), |resources| resources.find_refusal(moves, agent))
     }
 }

@@ -42,7 +42,7 @@ impl Ledger {
     /// Every resource of an agent, all at one instant.
     pub fn resources(&self, agent: &Account) -> Result<Vec<ResourceSnapshot>, LedgerError> {
         let state = self.read(agent)?;
-        let budgets = state.resources.iter().flat_map(|resources| &resources.budgets);
+        let budgets = state.resources().into_iter().flat_map(|resources| &resources.budgets);
         Ok(budgets.map(|budget| ResourceSnapshot::new(&budget.name, &budget.books)).collect())
     }
 
@@ -103,7 +103,7 @@ impl State {
         ledger: &Ledger,
     ) -> Result<usize, LedgerError> {
         let id = ledger.resource_types.id(resource);
-        let place = id.and_then(|id| self.resources.as_deref()?.locate(id, 0));
+        let place = id.and_then(|id| self.resources()?.locate(id, 0));
         place.ok_or_else(|| self.unknown_resource(agent, resource))
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::ledger) fn check_resources(
     state: &State,
     violations: &mut Vec<Violation>,
 ) {
-    for budget in state.resources.iter().flat_map(|resources| &resources.budgets) {
+    for budget in state.resources().into_iter().flat_map(|resources| &resources.budgets) {
         let balance = &budget.books.balance;
         let held = state.holds.iter().flat_map(|holds| holds.iter());
         let bundles = held.filter_map(|(_, held)| <Bundle as Quantity>::of(&held.what));
@@ -39,7 +39,7 @@ pub(in crate::ledger) fn check_resources(
 impl Totals {
     /// Counts the resources of one agent.
     pub(in crate::ledger) fn count(&mut self, state: &State) {
-        for budget in state.resources.iter().flat_map(|resources| &resources.budgets) {
+        for budget in state.resources().into_iter().flat_map(|resources| &resources.budgets) {
             let balance = &budget.books.balance;
             let (reserved, spent) = self.0.entry(budget.id).or_default();
             *reserved += balance.reserved;

@@ -25,6 +25,7 @@ LAYERS = {
     "core": 2,
     "budget.rate_limiter": 2,
     "budget.multi_resource": 2,
+    "alerts": 4,
     "allocation": 2,
     "allocation.plots": 4,
     "core.controller": 3,

@@ -1,5 +1,6 @@
 """Alerts: kept, handed on, and sent once for each crossing of a threshold."""
 
+import itertools
 import logging
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,9 +13,11 @@ from safeguards import (
     AlertSeverity,
     BudgetCoordinator,
     ConfigurationError,
+    Decision,
     ManualClock,
     NotificationManager,
 )
+from safeguards._native import Ledger
 
 
 def make(*thresholds, **options):
@@ -220,3 +223,72 @@ def test_other_bad_input():
     with pytest.raises(TypeError, match="an Alert or the title of one"):
         manager.send_alert(5)
     assert manager.get_alerts() == []
+
+
+def test_a_budget_that_was_topped_up_tells_again():
+    manager, coordinator = make(0.8, 1.0)
+    coordinator.update_pool_budget("team", 1000)
+    coordinator.register_agent("rich", "team", initial_budget=1000)
+    coordinator.debit("bot", 10)
+    coordinator.adjust_budget("bot", 90)  # 10 % of 100
+    coordinator.debit("bot", 69)
+    assert crossed(manager) == [("bot", 1.0)]
+    coordinator.debit("bot", 1)
+    coordinator.transfer("rich", "bot", 60)  # 50 % of 160
+    coordinator.debit("bot", 80)
+    told = [("bot", 1.0), ("bot", 0.8), ("bot", 1.0)]
+    assert [each for each in crossed(manager) if each[0] == "bot"] == told
+    coordinator.adjust_budget("bot", 10)  # 94 %: nothing below 0.8
+    coordinator.debit("bot", 9)
+    assert [each for each in crossed(manager) if each[0] == "bot"] == told
+
+
+def test_a_pool_without_a_period_that_was_topped_up_tells_again():
+    manager, coordinator = make(0.8)
+    coordinator.update_budget("bot", 1000)
+    coordinator.debit("bot", 80)
+    coordinator.adjust_pool_budget("team", 100)
+    coordinator.debit("bot", 79)
+    assert crossed(manager) == [("team", 0.8)]
+    coordinator.debit("bot", 1)
+    assert crossed(manager) == [("team", 0.8)] * 2
+
+
+def test_what_a_decision_adds_arms_again():
+    manager, coordinator = make(0.8)
+    coordinator.debit("bot", 9)
+    coordinator.execute(Decision("agent", "bot", Decimal(1), Decimal(91), "it needs more"))
+    coordinator.debit("bot", 80)
+    assert sorted(crossed(manager)) == [("bot", 0.8), ("bot", 0.8), ("team", 0.8)]
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        [True],
+        ["0.8"],
+        "0.8",
+        0.8,
+        None,
+        [None],
+        [0.8, float("nan")],
+        [Decimal("sNaN")],
+        [Decimal("NaN")],
+        [Decimal("1.01")],
+        [1e-9],
+        [80],
+        itertools.repeat(0.5),
+    ],
+)
+def test_thresholds_are_refused_when_they_are_set(thresholds):
+    with pytest.raises(ConfigurationError, match="thresholds must be"):
+        NotificationManager(thresholds=thresholds)
+
+
+def test_thresholds_stay_as_they_were_set():
+    manager = NotificationManager(thresholds=[Decimal("0.5"), 1, np.float64(0.75)])
+    assert manager.thresholds == (0.5, 1, 0.75)
+    with pytest.raises(AttributeError):
+        manager.thresholds = (5,)
+    with pytest.raises(ConfigurationError, match="thresholds must be at most 100 shares"):
+        Ledger(thresholds=[80])

@@ -285,7 +285,11 @@ SIGNATURES = {
     safeguards.fair_shares: {"demands": ..., "capacities": ..., "weights": None, "caps": None},
     safeguards.fair_tasks: {"demands": ..., "capacities": ..., "weights": None, "caps": None},
     BudgetRateLimiter.remove_rate_limit: {"agent_id": ..., "time_window": None},
-    NotificationManager.add_handler: {"handler": ..., "min_severity": safeguards.AlertSeverity.INFO},
+    NotificationManager.add_handler: {
+        "handler": ...,
+        "min_severity": safeguards.AlertSeverity.INFO,
+        "loop": None,
+    },
     NotificationManager.get_alerts: {"severity": None, "min_severity": None, "account": None},
 }
 

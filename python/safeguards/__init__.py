@@ -54,6 +54,9 @@ from safeguards.types import (
 
 if TYPE_CHECKING:
     from safeguards import (
+        alerts as alerts,
+    )
+    from safeguards import (
         allocation as allocation,
     )
     from safeguards import (

@@ -41,6 +41,7 @@ from safeguards import (
     PriorityBasedReallocator,
     SafeguardsError,
 )
+from safeguards.alerts import LogSink, SlackSink, WebhookSink
 from safeguards.allocation import AdaptiveStrategy, FlowStrategy, ResourceSelector, simulate
 from safeguards.records import Demand, read
 from safeguards.testing import Limits, Price, Trace
@@ -293,6 +294,16 @@ GOOD = {
     "weights": {"bot": 1.0},
     "caps": {"bot": 5},
     "handler": lambda _: print,
+    "loop": None,
+    "logger": "text",
+    "url": "https://host/path",
+    "headers": {"X-Key": "text"},
+    "timeout_seconds": 0.01,
+    "max_queued": 10,
+    "max_attempts": 2,
+    "transport": None,
+    "wait": None,
+    "random": None,
     "callback": lambda _: Anything(),
     "severity": safeguards.AlertSeverity.INFO,
     "min_severity": safeguards.AlertSeverity.INFO,
@@ -502,6 +513,10 @@ OBJECTS = {
     "BudgetPatternLearner": World.learner,
     "BudgetRLOptimizer": World.optimizer,
     "CostBenefitAllocator": World.allocator,
+    "Alert": lambda _: safeguards.Alert("text"),
+    "LogSink": lambda _: LogSink(),
+    "SlackSink": lambda _: SlackSink("https://host/path"),
+    "WebhookSink": lambda _: WebhookSink("https://host/path"),
     "Decision": lambda _: Decision("agent", "bot", Decimal(1), Decimal(2), "because"),
     "Adjust": lambda _: Adjust(Decimal(1)),
     "Allot": lambda _: Allot(Decimal(1)),

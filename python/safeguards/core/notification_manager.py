@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 from collections import deque
@@ -12,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 from safeguards._values.arguments import shown
 from safeguards._values.numbers import number, whole
 from safeguards.core._cell import Cell, snapshot
-from safeguards.exceptions import ConfigurationError
+from safeguards.core._handlers import Entry
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 from safeguards.types.alerts import Alert
 from safeguards.types.enums import AlertSeverity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from asyncio import AbstractEventLoop
+    from collections.abc import Iterable
 
-    Handler = Callable[[Alert], object]
+    from safeguards.core._handlers import Handler
 
 __all__ = ["HandlerFailure", "NotificationManager"]
 
-_HIGHEST_THRESHOLD = 1_000
+_LEAST_SHARE, _MAX_THRESHOLDS = 0.000001, 100
 _logger = logging.getLogger("safeguards.alerts")
 
 
@@ -52,15 +55,25 @@ class NotificationManager:
     `asyncio.CancelledError`) reaches the caller, after the other handlers: a debit that it comes out of has
     been charged. In the thread of the controllers it is told with an alert.
 
+    A handler may be a coroutine function: it runs on the event loop that ran where it was added, or on the
+    one that was passed, and nobody waits for it. What it raises is logged and kept in the same way. So it is
+    with a function that returns an awaitable. At most 1,000 alerts of a handler wait for its loop; one more
+    is a failure.
+
+    `safeguards.alerts` has handlers that write to a log, a webhook, or Slack.
+
     Safe to use from many threads, and in the middle of itself: by handlers, signal handlers, finalizers.
 
     Args:
-        thresholds: shares of a budget. When spending crosses one, an alert is sent, once in each period of
-            the budget: `0.8` tells that 80 % is spent. A share of 1 is an error, one below a warning.
+        thresholds: shares of a budget, from 0.000001 to 1, at most 100 of them. When spending crosses one, an
+            alert is sent: `0.8` tells that 80 % is spent. It is told again after a new period has begun, or
+            the budget was raised so that a smaller share of it is spent. A share of 1 is an error, one below
+            a warning. Fixed from then on.
         max_alerts: alerts and failures that are kept; older ones are dropped.
 
     Raises:
-        ConfigurationError: a threshold is not above 0 and up to 1, or `max_alerts` is below 1.
+        ConfigurationError: a threshold is out of range, there are more than 100, or `max_alerts` is below 1.
+        ArgumentTypeError: `thresholds` are no numbers, or `max_alerts` is none.
 
     Example:
         >>> manager = NotificationManager()
@@ -70,22 +83,46 @@ class NotificationManager:
     """
 
     def __init__(self, *, thresholds: Iterable[float] = (0.8, 1.0), max_alerts: int = 1_000) -> None:
-        self.thresholds = tuple(number("thresholds", share, 0, 1, above=True) for share in thresholds)
+        self._thresholds = _shares(thresholds)
         max_alerts = whole("max_alerts", max_alerts, 1, sys.maxsize)
-        self._handlers: Cell[tuple[tuple[Handler, AlertSeverity], ...]] = Cell(())
+        self._handlers: Cell[tuple[Entry, ...]] = Cell(())
         self._alerts: deque[Alert] = deque(maxlen=max_alerts)
         self._failures: deque[HandlerFailure] = deque(maxlen=max_alerts)
 
-    def add_handler(self, handler: Handler, *, min_severity: AlertSeverity = AlertSeverity.INFO) -> None:
-        """Calls `handler(alert)` for every alert of at least `min_severity` from now on."""
-        _check_handler(handler)
-        entry = (handler, _severity(min_severity))
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Shares of a budget whose crossing is told."""
+        return self._thresholds
+
+    def add_handler(
+        self,
+        handler: Handler,
+        *,
+        min_severity: AlertSeverity = AlertSeverity.INFO,
+        loop: AbstractEventLoop | None = None,
+    ) -> None:
+        """Calls `handler(alert)` for every alert of at least `min_severity` from now on.
+
+        Args:
+            handler: a function, a coroutine function, or anything that can be called.
+            min_severity: the least severity that it is called for.
+            loop: the event loop on which its coroutines run; the one that runs here if not given.
+
+        Raises:
+            ConfigurationError: it cannot be called; it is a coroutine function and there is no loop to run it
+                on; or it is a generator function, of which a call does nothing.
+            ArgumentTypeError: `loop` is no event loop.
+        """
+        entry = Entry(handler, _severity(min_severity), loop)
         self._handlers.update(lambda entries: (*entries, entry))
 
     def remove_handler(self, handler: Handler) -> None:
         """Calls `handler` no more. One that was never added is no error."""
-        _check_handler(handler)
-        self._handlers.update(lambda entries: tuple(entry for entry in entries if entry[0] != handler))
+        if not callable(handler):
+            raise ConfigurationError(
+                f"a handler is called with each alert: {shown(handler)} cannot be called"
+            )
+        self._handlers.update(lambda entries: tuple(each for each in entries if each.handler != handler))
 
     def send_alert(
         self,
@@ -121,10 +158,10 @@ class NotificationManager:
             alert = replace(alert, time=datetime.now(UTC))
         self._alerts.append(alert)
         ended: BaseException | None = None
-        for handler, min_severity in self._handlers.value:
-            if alert.severity >= min_severity:
+        for entry in self._handlers.value:
+            if alert.severity >= entry.min_severity:
                 try:
-                    self._call(handler, alert)
+                    self._call(entry, alert)
                 except BaseException as error:  # noqa: BLE001 - raised when the others have run
                     if ended is not None:
                         self._log(alert, ended)
@@ -133,9 +170,9 @@ class NotificationManager:
             raise ended
         return alert
 
-    def _call(self, handler: Handler, alert: Alert) -> None:
+    def _call(self, entry: Entry, alert: Alert) -> None:
         try:
-            handler(alert)
+            entry.handle(alert, self._keep_failure)
         except Exception as error:  # noqa: BLE001 - the debit that caused the alert goes on
             self._keep_failure(alert, error)
 
@@ -180,9 +217,18 @@ class NotificationManager:
         return f"NotificationManager({len(self._alerts)} alerts, {len(self._handlers.value)} handlers)"
 
 
-def _check_handler(handler: object) -> None:
-    if not callable(handler):
-        raise ConfigurationError(f"a handler is called with each alert: {shown(handler)} cannot be called")
+def _shares(thresholds: Iterable[float]) -> tuple[float, ...]:
+    wanted = f"thresholds must be at most {_MAX_THRESHOLDS} shares of a budget, such as (0.8, 1.0)"
+    if isinstance(thresholds, str | bytes):
+        raise ArgumentTypeError(f"{wanted}, not {shown(thresholds)}")
+    try:
+        each = iter(thresholds)
+    except TypeError:
+        raise ArgumentTypeError(f"{wanted}, not {shown(thresholds)}") from None
+    shares = tuple(itertools.islice(each, _MAX_THRESHOLDS + 1))  # one more: an endless one is not read on
+    if len(shares) > _MAX_THRESHOLDS:
+        raise ConfigurationError(f"{wanted}, not more")
+    return tuple(number("thresholds", share, _LEAST_SHARE, 1, hint="for 80 % write 0.8") for share in shares)
 
 
 def _severity(value: AlertSeverity | int) -> AlertSeverity:

@@ -13,9 +13,9 @@ use common::{Books, HOUR, SECOND, TTL, World, amount, pool, request, whole};
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
-    Alarm, Closed, Crossing, EventKind, Kind, LedgerError, MAX_DEPTH, MAX_KEY_AGE_NANOS, MAX_KEYS, NewPool,
-    OperationId, Overage, Period, Periods, Request, Reservation, ReservationState, Rules, Schedule,
-    Settlement, Source, Threshold,
+    Alarm, Closed, Crossing, EventKind, Execution, Kind, LedgerError, MAX_DEPTH, MAX_KEY_AGE_NANOS, MAX_KEYS,
+    NewPool, OperationId, Order, Overage, Period, Periods, Request, Reservation, ReservationState, Rules,
+    Schedule, Settlement, Source, Threshold,
 };
 use safeguards_core::window::Precision;
 
@@ -1034,6 +1034,35 @@ fn a_threshold_is_told_once_per_crossing() {
     assert_eq!(told(&world), []);
     world.debit(8).unwrap();
     assert_eq!(told(&world), [("ann".into(), 800_000, 8)]);
+}
+
+/// Everything that adds to a budget within its period, of an agent or a pool.
+#[test]
+fn a_threshold_is_told_again_when_a_smaller_share_was_spent_in_between() {
+    let world = World::with_thresholds(&[500_000, 800_000]);
+    world.ledger.register_agent("rich", "team", 5, whole(1_000)).unwrap();
+    let again = |by: &str, add: &dyn Fn()| {
+        world.ledger.update_budget("ann", whole(10)).unwrap();
+        world.debit(8).unwrap();
+        assert_eq!(told(&world), [("ann".into(), 800_000, 8)], "{by}");
+        add();
+        assert_eq!(told(&world), [], "{by}");
+        // 8 of 15: only the higher one is armed again.
+        world.debit(2).unwrap();
+        assert_eq!(told(&world), [], "{by}");
+        world.debit(2).unwrap();
+        assert_eq!(told(&world), [("ann".into(), 800_000, 12)], "{by}");
+        world.ledger.update_pool_budget("team", whole(60)).unwrap();
+        world.ledger.update_pool_budget("root", whole(100)).unwrap();
+    };
+    again("adjust", &|| assert!(world.ledger.adjust_budget("ann", 5 * UNITS_PER_ONE).is_ok()));
+    again("transfer", &|| world.ledger.transfer("rich", "ann", whole(5)).unwrap());
+    again("execute", &|| {
+        let order = Order::Adjust { by: 5 * UNITS_PER_ONE, later_periods: 0 };
+        let (kind, account, actor, reason) = (Kind::Agent, "ann", "sizer", "a test");
+        world.ledger.execute(&Execution { kind, account, order, actor, reason }).unwrap();
+    });
+    world.assert_sound();
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) struct Books {
     low: i128,
     /// That less remains was told, and it has not been more since.
     is_low: bool,
-    /// Thresholds crossed in this period.
+    /// Thresholds that the share spent has crossed and not fallen below again.
     alarms: u32,
 }
 
@@ -90,25 +90,33 @@ impl Books {
         }
     }
 
-    /// Sets the mark for the alarms to come. To be called when what was granted has changed.
+    /// Sets the mark for the alarms to come, those of thresholds that the share spent has fallen below again included.
+    /// To be called whenever what was granted has changed, or what was spent has become less.
     fn arm(&mut self, thresholds: &[Threshold]) {
+        while self
+            .crossing(thresholds, self.alarms.wrapping_sub(1))
+            .is_some_and(|spent| self.balance.spent < spent)
+        {
+            self.alarms -= 1;
+        }
         self.is_low &= self.balance.remaining < self.low;
-        let crossed = self.next_crossing(thresholds).map_or(i128::MIN, |spent| self.balance.granted - spent);
+        let next = self.crossing(thresholds, self.alarms);
+        let crossed = next.map_or(i128::MIN, |spent| self.balance.granted - spent);
         let low = if self.is_low { i128::MIN } else { self.low.saturating_sub(1) };
         self.look_at = crossed.max(low);
     }
 
-    /// Units spent at which the next threshold is crossed.
-    fn next_crossing(&self, thresholds: &[Threshold]) -> Option<i128> {
+    /// Units spent at which a threshold is crossed, by its place. Nothing is a share of nothing.
+    fn crossing(&self, thresholds: &[Threshold], place: u32) -> Option<i128> {
         let granted = self.period_granted();
-        let next = thresholds.get(self.alarms as usize).filter(|_| granted > 0)?;
-        Some(self.spent_before + next.of(granted))
+        let threshold = thresholds.get(place as usize).filter(|_| granted > 0)?;
+        Some(self.spent_before + threshold.of(granted))
     }
 
     #[cold]
     fn ring(&mut self, thresholds: &[Threshold]) -> Rung {
         let mut crossed = None;
-        while self.next_crossing(thresholds).is_some_and(|spent| self.balance.spent >= spent) {
+        while self.crossing(thresholds, self.alarms).is_some_and(|spent| self.balance.spent >= spent) {
             crossed = thresholds.get(self.alarms as usize).copied();
             self.alarms += 1;
         }
@@ -116,5 +124,73 @@ impl Books {
         self.is_low |= is_low;
         self.arm(thresholds);
         Rung { crossed, is_low }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Amount;
+    use proptest::prelude::*;
+
+    /// What is told, one threshold after the other and without any mark: each when the share spent reaches it, and again
+    /// when it has been below it since.
+    #[derive(Default)]
+    struct Naive {
+        told: Vec<Threshold>,
+    }
+
+    impl Naive {
+        fn look(&mut self, books: &Books, thresholds: &[Threshold], was_moved: bool) -> Option<Threshold> {
+            let (granted, spent) = (books.period_granted(), books.period_spent());
+            let is_reached = |t: &Threshold| spent * 1_000_000 >= granted * i128::from(t.0);
+            if granted > 0 {
+                self.told.retain(is_reached);
+            }
+            if !was_moved || granted <= 0 {
+                return None;
+            }
+            let new = |t: &&Threshold| is_reached(t) && !self.told.contains(t);
+            let crossed: Vec<_> = thresholds.iter().filter(new).copied().collect();
+            self.told.extend(&crossed);
+            crossed.last().copied()
+        }
+    }
+
+    fn amount(units: i128) -> Amount {
+        Amount::from_units(units).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_threshold_is_told_again_after_the_share_was_below_it(
+            steps in prop::collection::vec((0..6_u8, 0..60_i128), 1..80),
+            shares in prop::collection::btree_set(1..=1_000_000_u32, 0..5),
+        ) {
+            let thresholds: Vec<_> = shares.into_iter().map(Threshold).collect();
+            let (mut books, mut naive) = (Books::default(), Naive::default());
+            books.begin_period(100, &thresholds);
+            for (kind, units) in steps {
+                let reserved = units.min(books.balance.reserved);
+                let movement = match kind {
+                    0 => {
+                        books.begin_period(units, &thresholds);
+                        naive.told.clear();
+                        continue;
+                    }
+                    1 | 2 => {
+                        let taken = units.min(books.balance.remaining.max(0));
+                        books.move_grant(if kind == 1 { units } else { -taken }, &thresholds);
+                        prop_assert_eq!(naive.look(&books, &thresholds, false), None);
+                        continue;
+                    }
+                    3 => Movement::debit(amount(units), true),
+                    4 => Movement::reserve(amount(units), true),
+                    _ => Movement::settle(amount(reserved), amount(units), true),
+                };
+                let told = books.apply(&movement, &thresholds).and_then(|rung| rung.crossed);
+                prop_assert_eq!(told, naive.look(&books, &thresholds, true));
+            }
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::idempotency::Keys;
 use super::journal::Unwritten;
 use super::operation::OperationId;
 use super::path::{Agents, Path};
+use super::reservation::Overage;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 
@@ -103,6 +104,52 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
     ) -> Self {
         let (kind, held, reserved, is_fact) = (EventKind::Debit, None, None, false);
         Self { path, kind, what, held, is_fact, operation, reserved, key, wall }
+    }
+
+    /// What is set aside under this number.
+    #[inline(always)]
+    pub(super) const fn reserve(
+        path: Path<'a>,
+        what: &'a Q,
+        operation: OperationId,
+        wall: Wall,
+        key: Option<&'a str>,
+        (number, terms): (u64, Terms),
+    ) -> Self {
+        let reserved = Some(Reserved { number, terms: Some(terms) });
+        Self { kind: EventKind::Reserve, reserved, ..Self::debit(path, what, operation, wall, key) }
+    }
+
+    /// What is charged out of the `held` of a reservation; beside it, if that was given back when it expired.
+    #[inline(always)]
+    pub(super) const fn settle(
+        path: Path<'a>,
+        charged: &'a Q,
+        operation: OperationId,
+        wall: Wall,
+        number: u64,
+        held: Option<&'a Q>,
+        overage: Overage,
+    ) -> Self {
+        let kind = if held.is_some() { EventKind::Settle } else { EventKind::LateSettle };
+        let is_fact = matches!(overage, Overage::AllowWithOverdraft);
+        let reserved = Some(Reserved { number, terms: None });
+        Self { kind, held, is_fact, reserved, ..Self::debit(path, charged, operation, wall, None) }
+    }
+
+    /// What a reservation gives back, because it is released or expires.
+    #[inline(always)]
+    pub(super) const fn give_back(
+        path: Path<'a>,
+        kind: EventKind,
+        held: &'a Q,
+        operation: OperationId,
+        wall: Wall,
+        number: u64,
+    ) -> Self {
+        let reserved = Some(Reserved { number, terms: None });
+        let debit = Self::debit(path, held, operation, wall, None);
+        Self { kind, held: Some(held), is_fact: true, reserved, ..debit }
     }
 
     /// How an amount moves, of which so much was set aside. Nothing is admitted even below zero.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Ledger;
 use super::account::Account;
-use super::change::{AccountChange, Quantities, Reserved, Terms};
+use super::change::{AccountChange, Quantities, Terms};
 use super::closures::Ended;
 use super::error::{Closed, LedgerError};
 use super::event::EventKind;
@@ -189,18 +189,9 @@ impl Ledger {
             agents.renew(self, wall);
             let time_over = deadline(self.clock.monotonic_coarse(), request.ttl_nanos);
             let number = agents.state.next_reservation();
-            let terms = Some(Terms { time_over, overage: request.overage });
-            let transaction = Transaction {
-                path,
-                kind: EventKind::Reserve,
-                what: &request.what,
-                held: None,
-                is_fact: false,
-                operation: request.operation,
-                reserved: Some(Reserved { number, terms }),
-                key,
-                wall,
-            };
+            let terms = Terms { time_over, overage: request.overage };
+            let (what, operation) = (&request.what, request.operation);
+            let transaction = Transaction::reserve(path, what, operation, wall, key, (number, terms));
             Q::pass(&transaction, &mut agents, self)?;
             transaction.hold(&mut agents, self);
             self.wake(&mut agents, time_over);
@@ -248,17 +239,9 @@ impl Ledger {
         if reservation.overage == Overage::Reject {
             charged.check_within(&reservation.what, &agents, self)?;
         }
-        let transaction = Transaction {
-            path: reservation.path(),
-            kind: if is_active { EventKind::Settle } else { EventKind::LateSettle },
-            what: charged,
-            held: is_active.then_some(&reservation.what),
-            is_fact: reservation.overage == Overage::AllowWithOverdraft,
-            operation: reservation.operation,
-            reserved: Some(Reserved { number: reservation.number, terms: None }),
-            key: None,
-            wall,
-        };
+        let (path, held) = (reservation.path(), is_active.then_some(&reservation.what));
+        let Reservation { operation, number, overage, .. } = *reservation;
+        let transaction = Transaction::settle(path, charged, operation, wall, number, held, overage);
         Q::pass(&transaction, &mut agents, self)?;
         transaction.hold(&mut agents, self);
         Ok(Q::receipt(&transaction, &agents, self))
@@ -391,17 +374,9 @@ impl Ledger {
         wall: Wall,
     ) -> Result<(), LedgerError> {
         agents.renew(self, wall);
-        let transaction = Transaction {
-            path: reservation.path(),
-            kind,
-            what: &reservation.what,
-            held: Some(&reservation.what),
-            is_fact: true,
-            operation: reservation.operation,
-            reserved: Some(Reserved { number: reservation.number, terms: None }),
-            key: None,
-            wall,
-        };
+        let Reservation { what, operation, number, .. } = reservation;
+        let path = reservation.path();
+        let transaction = Transaction::give_back(path, kind, what, *operation, wall, *number);
         Q::pass(&transaction, agents, self)?;
         transaction.hold(agents, self);
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::Ledger;
 use super::super::account::Account;
-use super::super::change::{Instant, Quantities, Reserved, Terms};
+use super::super::change::{Instant, Quantities, Terms};
 use super::super::error::LedgerError;
 use super::super::event::EventKind;
 use super::super::holds::Held;
@@ -99,17 +99,8 @@ impl Operation for Reserves<'_> {
         }
         let Request { ttl_nanos, overage, operation, .. } = self.terms;
         let (number, time_over) = (agents.state.next_reservation(), deadline(at.monotonic, ttl_nanos));
-        let t = Transaction {
-            path: Path::of(agents.agent),
-            kind: EventKind::Reserve,
-            what: &amount,
-            held: None,
-            is_fact: false,
-            operation,
-            reserved: Some(Reserved { number, terms: Some(Terms { time_over, overage }) }),
-            key: None,
-            wall: at.wall,
-        };
+        let (path, terms) = (Path::of(agents.agent), Terms { time_over, overage });
+        let t = Transaction::reserve(path, &amount, operation, at.wall, None, (number, terms));
         if !t.pass_below(agents, pools, self.ledger)? {
             return Ok(None);
         }
@@ -152,17 +143,8 @@ impl Operation for Settlements<'_> {
         if overage == Overage::Reject && charged > reserved {
             return Ok(None);
         }
-        let t = Transaction {
-            path: Path::of(agents.agent),
-            kind: EventKind::Settle,
-            what: &charged,
-            held: Some(&reserved),
-            is_fact: overage == Overage::AllowWithOverdraft,
-            operation,
-            reserved: Some(Reserved { number, terms: None }),
-            key: None,
-            wall: at.wall,
-        };
+        let path = Path::of(agents.agent);
+        let t = Transaction::settle(path, &charged, operation, at.wall, number, Some(&reserved), overage);
         if !t.pass_below(agents, pools, self.ledger)? {
             return Ok(None);
         }
@@ -200,17 +182,8 @@ impl Operation for Releases<'_> {
     ) -> Result<Option<bool>, LedgerError> {
         let number = self.numbers[index];
         let Some((reserved, operation, _)) = plain(agents, number, at) else { return Ok(None) };
-        let t = Transaction {
-            path: Path::of(agents.agent),
-            kind: EventKind::Release,
-            what: &reserved,
-            held: Some(&reserved),
-            is_fact: true,
-            operation,
-            reserved: Some(Reserved { number, terms: None }),
-            key: None,
-            wall: at.wall,
-        };
+        let path = Path::of(agents.agent);
+        let t = Transaction::give_back(path, EventKind::Release, &reserved, operation, at.wall, number);
         if !t.pass_below(agents, pools, self.ledger)? {
             return Ok(None);
         }

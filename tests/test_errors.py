@@ -168,7 +168,7 @@ def provoked(coordinator, limiter):
     yield ConfigurationError, c.transfer, "bot", "bot", 0
     yield ConfigurationError, c.update_period_budget, "team", 1
     yield ConfigurationError, c.unregister_agent, "bot"
-    yield ConfigurationError, lambda: c.create_budget_pool("x", 1, budget_period="yearly")
+    yield ConfigurationError, lambda: c.create_budget_pool("x", 1, budget_period="fortnightly")
     yield ConfigurationError, lambda: c.create_budget_pool("x", 1, timezone="Nowhere/Land")
     yield ConfigurationError, lambda: c.create_budget_pool("x", 1, timezone=5)
     yield ConfigurationError, lambda: c.create_budget_pool("x", 1, budget_period=timedelta(0))
@@ -224,6 +224,8 @@ def test_the_fields_of_a_refused_budget(coordinator):
         "currency": "USD",
         "retry_after": None,
         "resource": None,
+        "asked_by": "bot",
+        "path": ["bot", "team"],
     }
     assert str(error) == (
         'agent "bot" cannot pay 0.3: 0.25 of 1 remain (0.25 spent, 0.5 reserved); '

@@ -48,6 +48,7 @@ from safeguards.types import (
     MetricsTable,
     PoolInfo,
     RateLimit,
+    RefusalCount,
     ResourceMetrics,
     UsageEvent,
 )
@@ -175,6 +176,7 @@ __all__ = [
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
+    "RefusalCount",
     "Reservation",
     "ReservationError",
     "Resize",

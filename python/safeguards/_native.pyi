@@ -45,8 +45,9 @@ class Ledger:
         history_sums: sums by hour that are kept of older usage, at least 2.
         currency: what its amounts are amounts of, such as `"USD"`: 1 to 16 letters, digits, `.`, `_` or `-`.
         observer: who is told of alarms, after the books are written: by `on_crossing(**facts)` of a
-            threshold that was crossed, and by `on_low(agent_id)` of an agent that runs low. Nobody if not
-            given.
+            threshold that was crossed, by `on_low(agent_id)` of an agent that runs low, and by
+            `on_refusing(**facts)` of an account that refuses often. Nobody if not given.
+        refusals_per_minute: an account that refuses more often than that is told of; none is if not given.
     """
     def __new__(
         cls,
@@ -57,6 +58,7 @@ class Ledger:
         history_sums: int = 512,
         observer: Observer | None = None,
         currency: str = "USD",
+        refusals_per_minute: int | None = None,
     ) -> Self: ...
     def debit(
         self,
@@ -681,6 +683,9 @@ class Ledger:
     ) -> tuple[
         dict[str, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]], dict[str, Any]
     ]: ...
+    def _refusals(
+        self, account_id: str | None
+    ) -> list[tuple[bool, str, str | None, str | None, str, int]]: ...
     def _pool_info(self, pool_id: str) -> dict[str, Any]: ...
     def _agent_info(self, agent_id: str) -> dict[str, Any]: ...
     def _has_pool(self, pool_id: str) -> bool: ...
@@ -1333,7 +1338,7 @@ class ResourceBudgets:
             >>> multi_resource.set_capacity("calls", 30)
             >>> multi_resource.debit("bot", {"calls": 40})
             Traceback (most recent call last):
-            safeguards.exceptions.BudgetExceededError: all agents together cannot pay 40 of "calls": 30...
+            safeguards.exceptions.BudgetExceededError: all agents together cannot pay 40 of "calls", asked...
         """
     def remove_capacity(self, resource_type: str) -> bool:
         """Lets agents spend a resource within their own budgets only.

@@ -180,11 +180,17 @@ class BudgetExceededError(BudgetError):
     Attributes:
         resource: the resource type that could not be paid for; `None` for money. If `account` is `None` as
             well as `resource` set, it is the capacity that all agents share.
+        asked_by: the agent whose debit, reservation or settlement it was; `None` for a transfer.
+        path: ids of all accounts that were to pay, all or none: the agent, the pools above it, and what
+        `also=`
+            named with all above; `None` for a transfer.
     """
 
-    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "resource")
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "resource", "asked_by", "path")
 
     resource: str | None
+    asked_by: str | None
+    path: list[str] | None
 
 
 class RateLimitExceededError(BudgetError):
@@ -192,11 +198,17 @@ class RateLimitExceededError(BudgetError):
 
     Attributes:
         time_window: length of the window that refused, in seconds.
+        asked_by: the agent whose operation it was.
+        path: ids of all accounts that were to pay, all or none: the agent, the pools above it, and what
+        `also=`
+            named with all above.
     """
 
-    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "time_window")
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "time_window", "asked_by", "path")
 
     time_window: float | None
+    asked_by: str | None
+    path: list[str] | None
 
 
 class ReservationError(BudgetError):

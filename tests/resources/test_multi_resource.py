@@ -156,7 +156,8 @@ def test_a_capacity_binds_all_agents(resources, coordinator):
         90,
         60,
     )
-    assert str(error).startswith('all agents together cannot pay 61 of "calls": 60 of 150 remain')
+    said = 'all agents together cannot pay 61 of "calls", asked by agent "other": 60 of 150 remain'
+    assert str(error).startswith(said)
     assert str(error).endswith("raise it with set_capacity")
     assert not resources.try_debit("other", {"calls": 61}) and resources.try_debit("other", {"calls": 60})
     assert resources.get_capacity_metrics("calls") == ResourceMetrics(150, 0, 0, 150, 150, 150)

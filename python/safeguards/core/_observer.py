@@ -52,6 +52,27 @@ class AlertObserver:
             **(facts if resource is None else {"resource": resource, **facts}),
         )
 
+    def on_refusing(
+        self, *, kind: str, account: str, refusals: int, asked_by: str, operation_type: str | None
+    ) -> None:
+        """An account refuses more often than it should: one alert."""
+        limit = self.manager.refusals_per_minute
+        what = "of no operation type" if operation_type is None else f"for {operation_type!r}"
+        remedy = "update_pool_budget" if kind == "pool" else "update_budget or set_rate_limit"
+        self.manager.send_alert(
+            f"{kind} {account!r} refuses more than {limit} operations a minute",
+            f"{refusals} in the last minute, the last one to agent {asked_by!r}, {what}; get_refusals tells "
+            f"them apart. Stop who asks in vain, or raise it with {remedy}.",
+            AlertSeverity.WARNING,
+            account=account,
+            time=self.clock.now(),
+            kind=kind,
+            refusals=refusals,
+            refusals_per_minute=limit,
+            asked_by=asked_by,
+            operation_type=operation_type,
+        )
+
     def on_low(self, agent_id: str) -> None:
         """An agent runs low: everybody who listens is called, whatever others raise."""
         ended: BaseException | None = None

@@ -20,6 +20,7 @@ from safeguards.types.metrics import (
     BudgetMetrics,
     MetricsTable,
     PoolInfo,
+    RefusalCount,
     UsageEvent,
 )
 
@@ -103,6 +104,7 @@ class BudgetCoordinator(Ledger):
             history_sums=history_sums,
             observer=observer,
             currency=currency,
+            refusals_per_minute=manager.refusals_per_minute,
         )
         self.notification_manager = manager
         self.clock = read_time
@@ -309,6 +311,36 @@ class BudgetCoordinator(Ledger):
         amounts, rest = self._columns()
         columns: dict[str, Any] = {name: AmountColumn(*column) for name, column in amounts.items()}
         return MetricsTable(**columns, **rest, currency=self.currency)
+
+    def get_refusals(self, account_id: str | None = None) -> list[RefusalCount]:
+        """What accounts have refused, ever: to which agent, what for, and why.
+
+        A call is counted once, by the account that its error names. An account tells its 32 busiest pairs of
+        agent and operation type apart, more often refused ones first; what it refused to others is one sum
+        for each reason, whose `asked_by` is `None`. Counting costs nothing where nothing is refused.
+
+        Args:
+            account_id: only what this agent or pool has refused.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+
+        Example:
+            >>> coordinator = BudgetCoordinator()
+            >>> team = coordinator.create_budget_pool("team", 1)
+            >>> bot = coordinator.register_agent("bot", team, initial_budget=10)
+            >>> coordinator.try_debit(bot, 2, operation_type="chat"), coordinator.try_debit(bot, 11)
+            (False, False)
+            >>> for refused in coordinator.get_refusals():
+            ...     print(refused.account, refused.asked_by, refused.operation_type, refused.count)
+            bot bot None 1
+            team bot chat 1
+        """
+        refused = self._refusals(account_id)
+        return [
+            RefusalCount(account, is_pool, asked_by, operation_type, reason, count)
+            for is_pool, account, asked_by, operation_type, reason, count in refused
+        ]
 
     def get_pool_info(self, pool_id: str) -> PoolInfo:
         """Where a pool stands, and when it is granted its budget.

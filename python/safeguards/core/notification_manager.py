@@ -70,9 +70,13 @@ class NotificationManager:
             the budget was raised so that a smaller share of it is spent. A share of 1 is an error, one below
             a warning. Fixed from then on.
         max_alerts: alerts and failures that are kept; older ones are dropped.
+        refusals_per_minute: when an account refuses more often than that, an alert is sent, and again when it
+            has refused half as often, or less, in between; 1 to 1,000,000, or None for never. Minutes are
+            counted in steps of five seconds.
 
     Raises:
-        ConfigurationError: a threshold is out of range, there are more than 100, or `max_alerts` is below 1.
+        ConfigurationError: a threshold is out of range, there are more than 100, `max_alerts` is below 1, or
+            `refusals_per_minute` is out of range.
         ArgumentTypeError: `thresholds` are no numbers, or `max_alerts` is none.
 
     Example:
@@ -82,8 +86,16 @@ class NotificationManager:
         INFO Model prices have changed
     """
 
-    def __init__(self, *, thresholds: Iterable[float] = (0.8, 1.0), max_alerts: int = 1_000) -> None:
+    def __init__(
+        self,
+        *,
+        thresholds: Iterable[float] = (0.8, 1.0),
+        max_alerts: int = 1_000,
+        refusals_per_minute: int | None = 60,
+    ) -> None:
         self._thresholds = _shares(thresholds)
+        rate = refusals_per_minute
+        self._refusals_per_minute = None if rate is None else whole("refusals_per_minute", rate, 1, 1_000_000)
         max_alerts = whole("max_alerts", max_alerts, 1, sys.maxsize)
         self._handlers: Cell[tuple[Entry, ...]] = Cell(())
         self._alerts: deque[Alert] = deque(maxlen=max_alerts)
@@ -93,6 +105,11 @@ class NotificationManager:
     def thresholds(self) -> tuple[float, ...]:
         """Shares of a budget whose crossing is told."""
         return self._thresholds
+
+    @property
+    def refusals_per_minute(self) -> int | None:
+        """How often an account may refuse in a minute before that is told."""
+        return self._refusals_per_minute
 
     def add_handler(
         self,

@@ -14,6 +14,7 @@ from safeguards.types.metrics import (
     MetricsTable,
     PoolInfo,
     RateLimit,
+    RefusalCount,
     ResourceMetrics,
     UsageEvent,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "MetricsTable",
     "PoolInfo",
     "RateLimit",
+    "RefusalCount",
     "Resize",
     "ResourceMetrics",
     "SetBudget",

@@ -37,5 +37,18 @@ class Observer(Protocol):
             spent: what is spent of it by now.
         """
 
+    def on_refusing(
+        self, *, kind: str, account: str, refusals: int, asked_by: str, operation_type: str | None
+    ) -> None:
+        """An account refuses more often than it may without a word.
+
+        Args:
+            kind: `"agent"` or `"pool"`.
+            account: its id.
+            refusals: how many there were in the last minute.
+            asked_by: the agent that was refused last.
+            operation_type: what for, if it was told.
+        """
+
     def on_low(self, agent_id: str) -> None:
         """An agent has less left than its pool is watched for."""

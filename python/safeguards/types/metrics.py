@@ -24,6 +24,7 @@ __all__ = [
     "MetricsTable",
     "PoolInfo",
     "RateLimit",
+    "RefusalCount",
     "ResourceMetrics",
     "UsageEvent",
 ]
@@ -62,8 +63,10 @@ class BudgetMetrics:
         period_spent: charged in the current period.
         priority: 1 to 10.
         active_reservations: how many reservations an agent has; 0 for a pool.
-        budget_refusals: how often this budget has refused, repetitions of one attempt included.
+        budget_refusals: how often this budget has refused: calls, each counted once.
         window_refusals: how often one of its windows has.
+        refusals: how often it has for whatever reason; `BudgetCoordinator.get_refusals` says to whom, and
+        why.
         currency: what the amounts are amounts of.
     """
 
@@ -78,6 +81,7 @@ class BudgetMetrics:
     active_reservations: int
     budget_refusals: int = field(default=0, compare=False)  # a refusal changes nothing
     window_refusals: int = field(default=0, compare=False)
+    refusals: int = field(default=0, compare=False)
     currency: str = "USD"
 
     @property
@@ -87,6 +91,30 @@ class BudgetMetrics:
         Above 1 after an overdraft; 0 if nothing was granted.
         """
         return _utilization(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalCount:
+    """How often an account has refused an agent one kind of operation, for one reason.
+
+    Attributes:
+        account: the agent or pool that refused.
+        is_pool: whether it is a pool.
+        asked_by: the agent whose operation it was. `None` for the sum of those that are not told apart: an
+            account tells its 32 busiest pairs of agent and operation type apart.
+        operation_type: what for, if it was told.
+        reason: why: `"budget"`, `"window"`, `"resource"` (the agent's budget of a resource) or `"capacity"`
+            (what all agents share of one; counted with the agent that asked). There may be more in later
+            versions.
+        count: how often.
+    """
+
+    account: str
+    is_pool: bool
+    asked_by: str | None
+    operation_type: str | None
+    reason: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +216,7 @@ class MetricsTable:
         active_reservations: of agents, shape (n,), int64.
         budget_refusals: shape (n,), int64.
         window_refusals: shape (n,), int64.
+        refusals: shape (n,), int64.
         currency: what the amounts are amounts of.
 
     Example:
@@ -212,6 +241,7 @@ class MetricsTable:
     active_reservations: NDArray[np.int64]
     budget_refusals: NDArray[np.int64]
     window_refusals: NDArray[np.int64]
+    refusals: NDArray[np.int64]
     currency: str
 
     def __len__(self) -> int:

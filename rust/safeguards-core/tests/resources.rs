@@ -255,7 +255,7 @@ fn thresholds_are_told_of_budgets_and_capacities() {
     let alarms = world.ledger.take_alarms();
     let told = alarms.iter().map(|alarm| match alarm {
         Alarm::Crossing(c) => (&*c.account, c.kind, c.resource.as_deref(), c.threshold.0),
-        Alarm::Low { agent, .. } => panic!("{agent} runs low"),
+        other => panic!("nobody asked for {other:?}"),
     });
     let expected = [("gpu", Kind::Pool, Some("gpu"), 1_000_000), ("ann", Kind::Agent, Some("cpu"), 800_000)];
     assert_eq!(told.collect::<Vec<_>>(), expected);

@@ -1012,7 +1012,7 @@ fn told(world: &World) -> Vec<(String, u32, i128)> {
         Alarm::Crossing(Crossing { account, threshold: Threshold(share), period_spent, .. }) => {
             (account.to_string(), share, period_spent / UNITS_PER_ONE)
         }
-        Alarm::Low { agent, .. } => panic!("nobody asked whether {agent} is low"),
+        other => panic!("nobody asked for {other:?}"),
     };
     taken(world).into_iter().map(tell).collect()
 }
@@ -1101,7 +1101,7 @@ fn more_thresholds_than_a_byte_counts() {
 fn lows(world: &World) -> Vec<(String, i128)> {
     let tell = |alarm| match alarm {
         Alarm::Low { agent, remaining } => (agent.to_string(), remaining / UNITS_PER_ONE),
-        Alarm::Crossing(crossing) => panic!("there are no thresholds: {crossing:?}"),
+        other => panic!("nobody asked for {other:?}"),
     };
     taken(world).into_iter().map(tell).collect()
 }

@@ -9,7 +9,7 @@ use safeguards_core::ledger::{Account, LedgerError};
 use crate::amount::{charge, to_decimal};
 use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
 use crate::handle::Holder;
-use crate::ledger::{PyLedger, admitted, tell_alarms};
+use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::patience::patiently;
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
@@ -99,7 +99,7 @@ impl PyAccount {
         let also = maybe_also(also)?;
         let debit = || this.debit_account(&self.account, also.as_ref(), amount, operation, idempotency_key);
         let outcome = patiently(py, &this.ledger, debit);
-        let receipt = this.answer(py, outcome)?;
+        let receipt = answer_told(self.ledger.bind(py), outcome)?;
         tell_alarms(self.ledger.bind(py))?;
         Ok(PyReceipt(receipt))
     }
@@ -131,7 +131,7 @@ impl PyAccount {
         let also = maybe_also(also)?;
         let debit = || this.debit_account(&self.account, also.as_ref(), amount, operation, idempotency_key);
         let outcome = patiently(py, &this.ledger, debit);
-        let done = this.answer(py, admitted(outcome))?;
+        let done = answer_told(self.ledger.bind(py), admitted(outcome))?;
         tell_alarms(self.ledger.bind(py))?;
         Ok(done.is_some())
     }
@@ -186,9 +186,9 @@ impl PyAccount {
         this.core(py)?;
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
-        let reservation =
-            this.answer(py, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
         let ledger = self.ledger.bind(py);
+        let reservation =
+            answer_told(ledger, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
         PyReservation::new(ledger, reservation, asked.on_cancel, Holder::of_key(asked.key))?
             .once_told(py, tell_alarms(ledger))
     }
@@ -222,11 +222,11 @@ impl PyAccount {
         this.core(py)?;
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
-        let reservation = this.answer(
-            py,
+        let ledger = self.ledger.bind(py);
+        let reservation = answer_told(
+            ledger,
             admitted(patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked))),
         )?;
-        let ledger = self.ledger.bind(py);
         let told = tell_alarms(ledger);
         let Some(made) = reservation else { return told.map(|()| None) };
         PyReservation::new(ledger, made, asked.on_cancel, Holder::of_key(asked.key))?

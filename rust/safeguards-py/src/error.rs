@@ -7,7 +7,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use safeguards_core::amount::{Amount, Units};
 use safeguards_core::clock::{Clock, Wall};
-use safeguards_core::ledger::{BudgetRefusal, Closed, Kind, Ledger, LedgerError, Settlement, WindowRefusal};
+use safeguards_core::ledger::{
+    Asked, BudgetRefusal, Closed, Kind, Ledger, LedgerError, Settlement, WindowRefusal,
+};
 
 use crate::amount::to_decimal;
 use crate::arguments::quoted;
@@ -217,6 +219,7 @@ fn set_books(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, reserved: i128
     let BudgetRefusal { account, balance, spent_before, requested, .. } = refusal;
     let (limit, spent) = (balance.granted - spent_before, balance.spent - spent_before);
     set_amounts(fields, account, limit, spent, reserved, *requested)?;
+    set_asked(fields, refusal.asked.as_ref())?;
     fields.set_item("budget", to_decimal(fields.py(), balance.remaining)?)?;
     if let Some(resource) = &refusal.resource {
         fields.set_item("resource", &**resource)?;
@@ -250,8 +253,9 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, clock: &C
         (Kind::Pool, Some(_)) => "raise it with set_capacity".into(),
     };
     Ok(format!(
-        "{who} cannot pay {}: {} of {} remain ({} spent, {} reserved); {advice}",
+        "{who} cannot pay {}{}: {} of {} remain ({} spent, {} reserved); {advice}",
         requested_in_words(refusal),
+        asker(refusal.asked.as_ref(), refusal.kind, account),
         Units(balance.remaining),
         Units(limit),
         Units(spent),
@@ -273,6 +277,7 @@ fn over_reserved(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, reserved: 
 fn refused_window(fields: &Bound<'_, PyDict>, refusal: &WindowRefusal, ledger: &Ledger) -> PyResult<String> {
     let WindowRefusal { account, limit, spent, reserved, requested, .. } = refusal;
     set_amounts(fields, account, limit.units(), *spent, *reserved, requested.units())?;
+    set_asked(fields, refusal.asked.as_ref())?;
     let available = (limit.units() - spent - reserved).max(0);
     fields.set_item("available", to_decimal(fields.py(), available)?)?;
     fields.set_item("time_window", seconds(refusal.length))?;
@@ -284,11 +289,25 @@ fn refused_window(fields: &Bound<'_, PyDict>, refusal: &WindowRefusal, ledger: &
             format!("it fits in {} s", seconds(nanos))
         });
     Ok(format!(
-        "agent {account:?} may spend {limit} in {} s and cannot spend {requested} now ({} spent, {} reserved); {advice}",
+        "agent {account:?} may spend {limit} in {} s and cannot spend {requested} now{} ({} spent, {} reserved); {advice}",
         seconds(refusal.length),
+        asker(refusal.asked.as_ref(), Kind::Agent, account),
         Units(*spent),
         Units(*reserved),
     ))
+}
+
+/// Who asked, and every account that was to be moved.
+fn set_asked(fields: &Bound<'_, PyDict>, asked: Option<&Asked>) -> PyResult<()> {
+    let Some(asked) = asked else { return Ok(()) };
+    fields.set_item("asked_by", &**asked.by())?;
+    fields.set_item("path", asked.path().iter().map(|id| &**id).collect::<Vec<_>>())
+}
+
+/// Who asked, in words, where that is not who refuses.
+fn asker(asked: Option<&Asked>, kind: Kind, account: &Arc<str>) -> String {
+    let other = asked.map(Asked::by).filter(|by| kind == Kind::Pool || !Arc::ptr_eq(by, account));
+    other.map_or_else(String::new, |by| format!(", asked by agent {by:?}"))
 }
 
 fn set_amounts(

@@ -104,10 +104,12 @@ impl<Q: Reservable> Handle<Q> {
 
     pub(crate) fn settle(&self, py: Python<'_>, charged: &Q) -> PyResult<Q::Receipt> {
         let this = &self.books;
-        let receipt = this.answer(py, this.ask(py, |core| core.settle(&self.reservation, charged))?)?;
-        self.closed.store(true, Ordering::Relaxed);
+        let receipt = this.answer(py, this.ask(py, |core| core.settle(&self.reservation, charged))?);
+        if receipt.is_ok() {
+            self.closed.store(true, Ordering::Relaxed);
+        }
         tell_alarms_of(this, self.owner.bind(py))?;
-        Ok(receipt)
+        receipt
     }
 
     pub(crate) fn release(&self, py: Python<'_>) -> PyResult<()> {

@@ -2,12 +2,13 @@
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use safeguards_core::ledger::LedgerError;
 use safeguards_core::window::{MAX_LIMIT_UNITS, Precision};
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::arguments::{operation, optional_text, text, timedelta_nanos};
 use crate::error::{configuration_error, seconds};
-use crate::ledger::{PyLedger, admitted};
+use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 
 /// The windows behind `BudgetRateLimiter`, which inherits every method from here.
 ///
@@ -23,6 +24,16 @@ pub(crate) struct PyRateLimiter {
 
 /// Seconds, limit, spent.
 type WindowTuple<'py> = (f64, Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+impl PyRateLimiter {
+    /// What the core answered, once whoever is to know of a refusal was told.
+    fn told<R>(&self, py: Python<'_>, outcome: Result<R, LedgerError>) -> PyResult<R> {
+        let ledger = self.ledger.bind(py);
+        let answer = answer_told(ledger, outcome)?;
+        tell_alarms(ledger)?;
+        Ok(answer)
+    }
+}
 
 #[pymethods]
 impl PyRateLimiter {
@@ -87,7 +98,7 @@ impl PyRateLimiter {
     ) -> PyResult<bool> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
         let fits = this.ask(py, |core| core.check_rate_limit(agent_id, amount))?;
-        Ok(this.answer(py, admitted(fits))?.is_some())
+        self.told(py, admitted(fits)).map(|fits| fits.is_some())
     }
 
     /// States that `amount` was spent elsewhere: a fact, which nothing refuses.
@@ -141,7 +152,7 @@ impl PyRateLimiter {
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
-        this.answer(py, this.ask(py, |core| core.acquire(agent_id, amount))?)
+        self.told(py, this.ask(py, |core| core.acquire(agent_id, amount))?)
     }
 
     /// As `acquire`, but tells with a bool whether it was admitted.
@@ -160,7 +171,8 @@ impl PyRateLimiter {
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
-        Ok(this.answer(py, admitted(this.ask(py, |core| core.acquire(agent_id, amount))?))?.is_some())
+        let acquired = this.ask(py, |core| core.acquire(agent_id, amount))?;
+        self.told(py, admitted(acquired)).map(|acquired| acquired.is_some())
     }
 
     /// Seconds until `amount` fits into every window of an agent, if nothing else happens.

@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
-    AccountInfo, Activity, Balance, Columns, Event, EventKind, Ledger, Money, Period, PoolInfo, Refusals,
-    Renewal, ResourceSnapshot, Schedule, Snapshot, Source, Usage,
+    AccountInfo, Activity, Balance, Columns, Event, EventKind, Kind, Ledger, Money, Period, PoolInfo,
+    RefusalCount, Refusals, Renewal, ResourceSnapshot, Schedule, Snapshot, Source, Usage,
 };
 
 use crate::amount::to_decimal;
@@ -35,6 +35,7 @@ pub(crate) fn snapshot<'py>(
     named.set_item(intern!(py, "active_reservations"), snapshot.reservations)?;
     named.set_item(intern!(py, "budget_refusals"), refusals.budget)?;
     named.set_item(intern!(py, "window_refusals"), refusals.window)?;
+    named.set_item(intern!(py, "refusals"), refusals.all)?;
     named.set_item(intern!(py, "currency"), currency)?;
     Ok(named)
 }
@@ -105,6 +106,7 @@ pub(crate) fn columns(py: Python<'_>, columns: Columns) -> PyResult<Bound<'_, Py
     named.set_item("active_reservations", columns.reservations.into_pyarray(py))?;
     named.set_item("budget_refusals", columns.budget_refusals.into_pyarray(py))?;
     named.set_item("window_refusals", columns.window_refusals.into_pyarray(py))?;
+    named.set_item("refusals", columns.refusals.into_pyarray(py))?;
     (amounts, named).into_pyobject(py)
 }
 
@@ -179,4 +181,22 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::TransferIn => "transfer_in",
         EventKind::Recorded => "recorded",
     }
+}
+
+/// Refusals of one account to one agent.
+pub(crate) fn refusal_count<'py>(
+    py: Python<'py>,
+    ledger: &Ledger,
+    told: &RefusalCount,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let operation = ledger.operation_name(told.operation);
+    (
+        told.kind == Kind::Pool,
+        &*told.account,
+        told.asked_by.as_deref(),
+        operation.as_deref(),
+        told.reason.name(),
+        told.count,
+    )
+        .into_pyobject(py)
 }

@@ -14,7 +14,7 @@ use crate::amounts::{Amounts, Given, by_resource, to_dict};
 use crate::arguments::{check_id, on_cancel_fault, operation, optional_text, terms, text, ttl_seconds};
 use crate::clock::from_datetime;
 use crate::handle::Holder;
-use crate::ledger::{PyLedger, admitted, tell_alarms};
+use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::patience::{at_length, patiently};
 use crate::reports;
 use crate::resource_receipt::PyResourceReceipt;
@@ -323,7 +323,7 @@ impl PyResourceBudgets {
                 }
             })
         });
-        let receipt = this.answer(py, outcome)?;
+        let receipt = answer_told(self.ledger.bind(py), outcome)?;
         tell_alarms(self.ledger.bind(py))?;
         Ok(PyResourceReceipt::new(self.ledger.get().books(), receipt))
     }
@@ -363,7 +363,7 @@ impl PyResourceBudgets {
                 }
             })
         });
-        let done = this.answer(py, admitted(outcome))?;
+        let done = answer_told(self.ledger.bind(py), admitted(outcome))?;
         tell_alarms(self.ledger.bind(py))?;
         Ok(done.is_some())
     }
@@ -417,8 +417,8 @@ impl PyResourceBudgets {
     ) -> PyResult<PyResourceReservation> {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
-        let (held, on_cancel) = self.ledger.get().answer(py, outcome)?;
         let ledger = self.ledger.bind(py);
+        let (held, on_cancel) = answer_told(ledger, outcome)?;
         PyResourceReservation::new(ledger, held, on_cancel, Holder::of_key(idempotency_key))?
             .once_told(py, tell_alarms(ledger))
     }
@@ -452,8 +452,8 @@ impl PyResourceBudgets {
     ) -> PyResult<Option<PyResourceReservation>> {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
-        let made = self.ledger.get().answer(py, admitted(outcome))?;
         let ledger = self.ledger.bind(py);
+        let made = answer_told(ledger, admitted(outcome))?;
         let told = tell_alarms(ledger);
         let Some((held, on_cancel)) = made else { return told.map(|()| None) };
         PyResourceReservation::new(ledger, held, on_cancel, Holder::of_key(idempotency_key))?
@@ -480,7 +480,7 @@ impl PyResourceBudgets {
     ///     >>> multi_resource.set_capacity("calls", 30)
     ///     >>> multi_resource.debit("bot", {"calls": 40})
     ///     Traceback (most recent call last):
-    ///     safeguards.exceptions.BudgetExceededError: all agents together cannot pay 40 of "calls": 30...
+    ///     safeguards.exceptions.BudgetExceededError: all agents together cannot pay 40 of "calls", asked...
     fn set_capacity(
         &self,
         py: Python<'_>,

@@ -161,7 +161,6 @@ impl Account {
         if movement.is_admitted_by(&state.books.balance) {
             return Ok(());
         }
-        state.observe_refusal();
         Err(self.refusal(state, movement.needs()))
     }
 
@@ -175,6 +174,7 @@ impl Account {
             spent_before: state.books.spent_before,
             renews_at: state.span.ends,
             requested,
+            asked: None,
         })
     }
 }

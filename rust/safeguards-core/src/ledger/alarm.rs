@@ -11,6 +11,7 @@ use super::balance::Balance;
 use super::books::{Books, Rung};
 use super::change::AccountChange;
 use super::error::LedgerError;
+use super::refusals::Refusing;
 use crate::amount::Amount;
 use crate::sync::Ordering;
 
@@ -32,6 +33,8 @@ impl Threshold {
 pub enum Alarm {
     /// An account spent more than a share of what its period was granted.
     Crossing(Crossing),
+    /// An account refuses more often than it should be quiet about.
+    Refusing(Refusing),
     /// An agent has less left than it was [watched](Ledger::watch_low) for.
     Low {
         /// The agent's id.
@@ -108,7 +111,7 @@ impl Ledger {
         }
     }
 
-    fn keep(&self, alarm: Alarm) {
+    pub(super) fn keep(&self, alarm: Alarm) {
         let mut pending = self.alarms.lock();
         if pending.len() < MAX_PENDING {
             pending.push(alarm);

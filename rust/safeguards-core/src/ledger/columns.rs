@@ -44,6 +44,8 @@ pub struct Columns {
     pub budget_refusals: Vec<i64>,
     /// How often one of its windows has refused.
     pub window_refusals: Vec<i64>,
+    /// How often it has refused for whatever reason.
+    pub refusals: Vec<i64>,
 }
 
 const BILLION: i128 = 1_000_000_000;
@@ -74,6 +76,7 @@ impl Columns {
         self.reservations.push(reservations.try_into().unwrap_or(i64::MAX));
         self.budget_refusals.push(refusals.budget.try_into().unwrap_or(i64::MAX));
         self.window_refusals.push(refusals.window.try_into().unwrap_or(i64::MAX));
+        self.refusals.push(refusals.all.try_into().unwrap_or(i64::MAX));
     }
 }
 

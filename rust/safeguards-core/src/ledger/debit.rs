@@ -118,7 +118,11 @@ impl Ledger {
             // In one place, so that the compiler puts the attempt here.
             match attempt() {
                 Err(refused) if refused.may_pass() && patience.may_retry(self) => {}
-                outcome => return outcome,
+                Err(refused) => {
+                    self.observe(&refused);
+                    return Err(refused);
+                }
+                done => return done,
             }
         }
     }

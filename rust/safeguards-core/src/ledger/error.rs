@@ -6,6 +6,7 @@ use super::account::Kind;
 use super::balance::Balance;
 use super::debit::Receipt;
 use super::journal::Unwritten;
+use super::refusals::Asked;
 use super::reservation_id::ReservationId;
 use super::resources::ResourceReceipt;
 use crate::amount::{Amount, Units};
@@ -28,6 +29,8 @@ pub struct BudgetRefusal {
     pub renews_at: Wall,
     /// Units that would have had to remain.
     pub requested: i128,
+    /// Whose operation it was; `None` where nothing was to be charged or set aside.
+    pub asked: Option<Asked>,
 }
 
 /// A window of the agent is full.
@@ -47,6 +50,8 @@ pub struct WindowRefusal {
     pub length: i64,
     /// When it was refused. [`Ledger::fits_at`](super::Ledger::fits_at) tells when it fits.
     pub now: Monotonic,
+    /// Whose operation it was; `None` where nothing was to be charged or set aside.
+    pub asked: Option<Asked>,
 }
 
 /// What a debit or a settlement has done, of money or of resources.
@@ -159,8 +164,8 @@ impl From<Box<BudgetRefusal>> for LedgerError {
     }
 }
 
-impl From<WindowRefusal> for LedgerError {
-    fn from(refusal: WindowRefusal) -> Self {
-        Self::RateLimitExceeded(Box::new(refusal))
+impl From<Box<WindowRefusal>> for LedgerError {
+    fn from(refusal: Box<WindowRefusal>) -> Self {
+        Self::RateLimitExceeded(refusal)
     }
 }

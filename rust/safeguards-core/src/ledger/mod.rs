@@ -39,6 +39,7 @@ mod period;
 mod quantity;
 mod rate_limit;
 mod read;
+mod refusals;
 mod registry;
 mod renewal;
 mod replay;
@@ -78,6 +79,7 @@ pub use period::{Anchor, Period, Schedule, Span};
 pub use quantity::Quantity;
 pub use rate_limit::{MAX_WINDOWS, WindowSnapshot};
 pub use read::{AccountInfo, Activity, PoolInfo, Refusals, Renewal, Snapshot};
+pub use refusals::{Asked, MAX_REFUSED, Reason, RefusalCount, Refusing};
 pub use registry::{NewAgent, NewPool};
 pub use renewal::{Overdraft, Periods, Rollover, Rules};
 pub use replay::{Replay, ReplayError};
@@ -108,6 +110,8 @@ pub struct Ledger {
     journal: Option<Box<dyn Journal>>,
     /// Tells ledgers apart, so that none settles what another one has reserved.
     incarnation: u64,
+    /// Refusals of an account in a minute from which on they are told.
+    refusal_rate: Option<u32>,
     alarms: Mutex<Vec<Alarm>>,
     has_alarms: AtomicBool,
     long_calls: AtomicI64,
@@ -153,6 +157,7 @@ impl Ledger {
             closures: closures::Closures::new(),
             journal: None,
             incarnation: LEDGERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            refusal_rate: None,
             alarms: Mutex::new(Vec::new()),
             has_alarms: AtomicBool::new(false),
             long_calls: AtomicI64::new(0),

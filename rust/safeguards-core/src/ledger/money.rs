@@ -53,7 +53,8 @@ impl Quantity for Amount {
                 return Err(Unwritten::into(error));
             }
             // Who refuses is looked for only now. If nobody does any more, a pool has got money since.
-            agents.find_refusal(t.path, &movement, must_fit, t.wall, ledger)?;
+            let refusal = agents.find_refusal(t.path, &movement, must_fit, t.wall, ledger);
+            refusal.map_err(|refused| refused.asked(t.path, t.operation))?;
         }
     }
 

@@ -5,11 +5,14 @@
 //! is about to be. So a window needs no books of its own for reservations: what it holds is what the agent has
 //! reserved.
 
+use std::sync::Arc;
+
 use super::Ledger;
 use super::account::Account;
 use super::change::AccountChange;
 use super::error::{LedgerError, WindowRefusal};
 use super::operation::OperationId;
+use super::path::Path;
 use super::state::{Limits, State};
 use crate::amount::Amount;
 use crate::clock::Monotonic;
@@ -79,7 +82,7 @@ impl Ledger {
                 let mut state = agent.lock();
                 state.check_open(agent)?;
                 let windows_at = state.windows_at(self);
-                Ok(windows_at.map_or(Ok(()), |at| state.check_windows(agent, at, amount))?)
+                windows_at.map_or(Ok(()), |at| alone(state.check_windows(agent, at, amount), agent))
             })
         })
     }
@@ -92,7 +95,7 @@ impl Ledger {
                 let mut state = agent.lock();
                 state.check_open(agent)?;
                 let Some(now) = state.windows_at(self).filter(|_| !amount.is_zero()) else { return Ok(()) };
-                state.check_windows(agent, now, amount)?;
+                alone(state.check_windows(agent, now, amount), agent)?;
                 let at = self.instant_at(self.clock.wall_coarse(), Some(now));
                 self.change(agent, &mut state, &AccountChange::Acquired(amount), at)
             })
@@ -164,6 +167,11 @@ impl Ledger {
     }
 }
 
+/// A refusal of the windows alone.
+fn alone(admitted: Result<(), Box<WindowRefusal>>, agent: &Arc<Account>) -> Result<(), LedgerError> {
+    admitted.map_err(|refused| LedgerError::from(refused).asked(Path::of(agent), OperationId::NONE))
+}
+
 impl State {
     /// Whether the agent has windows.
     #[inline]
@@ -192,12 +200,12 @@ impl State {
         agent: &Account,
         now: Monotonic,
         amount: Amount,
-    ) -> Result<(), WindowRefusal> {
+    ) -> Result<(), Box<WindowRefusal>> {
         let held = self.books.balance.reserved;
         let Some(limits) = self.limits().filter(|_| !amount.is_zero()) else { return Ok(()) };
         match limits.windows.iter_mut().position(|window| !window.fits(now, held, amount)) {
             None => Ok(()),
-            Some(full) => Err(limits.refusal(full, now, held, agent, amount)),
+            Some(full) => Err(Box::new(limits.refusal(full, now, held, agent, amount))),
         }
     }
 
@@ -227,7 +235,6 @@ impl Limits {
         amount: Amount,
     ) -> WindowRefusal {
         self.last_refused = amount;
-        self.refusals = self.refusals.saturating_add(1);
         let window = &mut self.windows[full];
         WindowRefusal {
             account: agent.id().clone(),
@@ -237,6 +244,7 @@ impl Limits {
             requested: amount,
             length: window.length(),
             now,
+            asked: None,
         }
     }
 }

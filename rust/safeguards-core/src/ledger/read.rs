@@ -7,6 +7,7 @@ use super::account::{Account, Kind};
 use super::balance::Balance;
 use super::error::LedgerError;
 use super::event::{Event, Usage, UsageLog};
+use super::refusals::Reason;
 use super::renewal::Rules;
 use super::state::{Inner, State};
 use crate::amount::Amount;
@@ -31,12 +32,14 @@ pub struct Snapshot {
 }
 
 /// What an account has refused, ever. It decides nothing, and is no part of the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
     /// How often its budget has.
     pub budget: u64,
     /// How often one of its windows has.
     pub window: u64,
+    /// How often it has for whatever reason.
+    pub all: u64,
 }
 
 /// Where a pool stands, and when it is granted its budget.
@@ -83,7 +86,7 @@ pub struct Activity {
     pub balance: Balance,
     /// Charges: debits, settlements, and usage that was stated.
     pub usages: u64,
-    /// How often its own budget refused, repetitions of one attempt included.
+    /// How often its own budget refused.
     pub refusals: u64,
 }
 
@@ -151,7 +154,7 @@ impl Ledger {
     /// How busy an agent was so far.
     pub fn activity(&self, agent: &Account) -> Result<Activity, LedgerError> {
         let state = self.read(agent)?;
-        let (usages, refusals) = (state.history.usage_count(), state.refusals.into());
+        let (usages, refusals) = (state.history.usage_count(), state.refusals().budget);
         Ok(Activity { balance: state.books.balance, usages, refusals })
     }
 
@@ -219,7 +222,7 @@ impl Ledger {
     /// How often a pool refused a debit or a reservation, ever.
     pub fn refusals(&self, pool: &str) -> Result<u64, LedgerError> {
         let pool = self.pool(pool)?;
-        Ok(pool.lock().refusals.into())
+        Ok(pool.lock().refusals().budget)
     }
 
     /// When a pool's budget is granted anew, and with what; None if it never is.
@@ -264,8 +267,9 @@ impl Inner {
     }
 
     pub(super) fn refusals(&self) -> Refusals {
-        let window = self.limits.as_ref().map_or(0, |limits| limits.refusals.into());
-        Refusals { budget: self.refusals.into(), window }
+        let Some(refused) = self.refused() else { return Refusals::default() };
+        let (budget, window) = (refused.total(Reason::Budget), refused.total(Reason::Window));
+        Refusals { budget, window, all: refused.all() }
     }
 
     fn info(&self, account: &Account) -> AccountInfo {

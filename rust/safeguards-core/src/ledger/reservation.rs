@@ -237,7 +237,8 @@ impl Ledger {
             return Ok(receipt);
         }
         if reservation.overage == Overage::Reject {
-            charged.check_within(&reservation.what, &agents, self)?;
+            let within = charged.check_within(&reservation.what, &agents, self);
+            within.map_err(|refused| refused.asked(reservation.path(), reservation.operation))?;
         }
         let (path, held) = (reservation.path(), is_active.then_some(&reservation.what));
         let Reservation { operation, number, overage, .. } = *reservation;

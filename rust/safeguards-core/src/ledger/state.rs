@@ -22,6 +22,7 @@ use super::event::{EventKind, History};
 use super::holds::{Held, Holds};
 use super::operation::OperationId;
 use super::period::Span;
+use super::refusals::Refused;
 use super::renewal::{Renewals, Rules};
 use super::resources::{Moves, ResourceBudget, ResourceId, Resources};
 use crate::amount::Amount;
@@ -40,8 +41,6 @@ pub(super) struct Inner {
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
     pub(super) priority: u8,
-    /// How often this account has refused; no further than it counts. Narrow, so that idle agents stay small.
-    pub(super) refusals: u32,
     /// Boxed, as all that few accounts need.
     pub(super) limits: Option<Box<Limits>>,
     pub(super) history: History,
@@ -60,6 +59,8 @@ struct Seldom {
     renewals: Option<Box<Renewals>>,
     /// How far below zero facts may take the account.
     overdraft_limit: Option<Amount>,
+    /// What it has refused. No part of the state.
+    refused: Option<Box<Refused>>,
 }
 
 /// The sliding windows of an agent.
@@ -69,8 +70,6 @@ pub(super) struct Limits {
     pub(super) windows: Vec<Window>,
     /// What a window refused last.
     pub(super) last_refused: Amount,
-    /// How often one of them has refused; no further than it counts.
-    pub(super) refusals: u32,
 }
 
 /// What only pools have.
@@ -138,6 +137,11 @@ impl Inner {
         self.seldom()?.renewals.as_deref()
     }
 
+    /// What the account has refused, if it has refused anything.
+    pub(super) fn refused(&self) -> Option<&Refused> {
+        self.seldom()?.refused.as_deref()
+    }
+
     /// How far below zero facts may take the account, where that is bounded.
     #[inline]
     pub(super) fn overdraft_limit(&self) -> Option<Amount> {
@@ -156,7 +160,6 @@ impl State {
         Self(Inner {
             closed: false,
             priority,
-            refusals: 0,
             limits: None,
             history: History::default(),
             books: Books::default(),
@@ -436,9 +439,9 @@ impl State {
         self.0.holds = None;
     }
 
-    /// Counts a refusal.
-    pub(super) fn observe_refusal(&mut self) {
-        self.0.refusals = self.0.refusals.saturating_add(1);
+    /// What the account has refused.
+    pub(super) fn refused_mut(&mut self) -> &mut Refused {
+        self.seldom_mut().refused.get_or_insert_default()
     }
 
     /// The windows, which let go of what is over when they are asked.

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
-use safeguards_core::ledger::{Alarm, Crossing, Kind};
+use safeguards_core::ledger::{Alarm, Crossing, Kind, Ledger, LedgerError, Refusing};
 
 use super::{Books, PyLedger};
 use crate::amount::to_decimal;
@@ -26,6 +26,13 @@ pub(crate) fn tell_alarms_of(books: &Books, owner: &Bound<'_, PyWeakrefReference
     ledger.map_or(Ok(()), |ledger| tell_all(&ledger))
 }
 
+/// What the core answered. A refusal may have set off an alarm, which is told before it is raised.
+#[inline]
+pub(crate) fn answer_told<R>(ledger: &Bound<'_, PyLedger>, outcome: Result<R, LedgerError>) -> PyResult<R> {
+    let answer = ledger.get().answer(ledger.py(), outcome);
+    if answer.is_err() { tell_alarms(ledger).and(answer) } else { answer }
+}
+
 #[cold]
 fn tell_all(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
     let (this, py) = (ledger.get(), ledger.py());
@@ -33,7 +40,7 @@ fn tell_all(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
     let Some(observer) = &this.observer else { return Ok(()) };
     let mut ended = Ok(());
     for alarm in alarms {
-        match tell(observer.bind(py), &alarm) {
+        match tell(&this.ledger, observer.bind(py), &alarm) {
             Err(error) if ended.is_ok() && !error.is_instance_of::<PyException>(py) => ended = Err(error),
             Err(error) => error.write_unraisable(py, Some(ledger)),
             Ok(()) => (),
@@ -42,11 +49,14 @@ fn tell_all(ledger: &Bound<'_, PyLedger>) -> PyResult<()> {
     ended
 }
 
-fn tell(observer: &Bound<'_, PyAny>, alarm: &Alarm) -> PyResult<()> {
+fn tell(ledger: &Ledger, observer: &Bound<'_, PyAny>, alarm: &Alarm) -> PyResult<()> {
     let py = observer.py();
     match alarm {
         Alarm::Crossing(crossing) => {
             observer.call_method(intern!(py, "on_crossing"), (), Some(&facts(py, crossing)?))
+        }
+        Alarm::Refusing(refusing) => {
+            observer.call_method(intern!(py, "on_refusing"), (), Some(&refusals(py, ledger, refusing)?))
         }
         Alarm::Low { agent, .. } => observer.call_method1(intern!(py, "on_low"), (&**agent,)),
     }
@@ -68,5 +78,15 @@ fn facts<'py>(py: Python<'py>, crossing: &Crossing) -> PyResult<Bound<'py, PyDic
     facts.set_item("threshold", f64::from(crossing.threshold.0) / 1e6)?;
     facts.set_item("granted", to_decimal(py, crossing.period_granted)?)?;
     facts.set_item("spent", to_decimal(py, crossing.period_spent)?)?;
+    Ok(facts)
+}
+
+fn refusals<'py>(py: Python<'py>, ledger: &Ledger, refusing: &Refusing) -> PyResult<Bound<'py, PyDict>> {
+    let facts = PyDict::new(py);
+    facts.set_item("kind", if refusing.kind == Kind::Pool { "pool" } else { "agent" })?;
+    facts.set_item("account", &*refusing.account)?;
+    facts.set_item("refusals", refusing.count)?;
+    facts.set_item("asked_by", &*refusing.asked_by)?;
+    facts.set_item("operation_type", ledger.operation_name(refusing.operation).as_deref())?;
     Ok(facts)
 }

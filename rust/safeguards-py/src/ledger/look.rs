@@ -6,7 +6,7 @@ use safeguards_core::ledger::{Kind, Ledger};
 
 use super::PyLedger;
 use crate::amount::grant;
-use crate::arguments::text;
+use crate::arguments::{optional_text, text};
 use crate::clock::from_datetime;
 use crate::patience::{at_length, patiently, until_interrupted};
 use crate::reports;
@@ -101,6 +101,17 @@ impl PyLedger {
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let renewal = self.answer(py, self.ask(py, |core| core.renewal(pool_id))?)?;
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
+    }
+
+    /// is_pool, account, asked_by, operation_type, reason, count
+    fn _refusals<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = optional_text)] account_id: Option<&str>,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let core = self.core(py)?;
+        let counts = self.answer(py, at_length(py, core, || core.refusal_counts(account_id)))?;
+        counts.iter().map(|count| reports::refusal_count(py, core, count)).collect()
     }
 
     /// The books of all accounts, as columns by name.

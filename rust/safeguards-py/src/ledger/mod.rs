@@ -30,7 +30,7 @@ use crate::error::{configuration_error, to_py};
 use crate::fork::Process;
 use crate::patience::{let_go, patiently};
 
-pub(crate) use alarms::{tell_alarms, tell_alarms_of};
+pub(crate) use alarms::{answer_told, tell_alarms, tell_alarms_of};
 
 /// The books behind `BudgetCoordinator`, which inherits every method from here.
 ///
@@ -45,8 +45,9 @@ pub(crate) use alarms::{tell_alarms, tell_alarms_of};
 ///     history_sums: sums by hour that are kept of older usage, at least 2.
 ///     currency: what its amounts are amounts of, such as `"USD"`: 1 to 16 letters, digits, `.`, `_` or `-`.
 ///     observer: who is told of alarms, after the books are written: by `on_crossing(**facts)` of a
-///         threshold that was crossed, and by `on_low(agent_id)` of an agent that runs low. Nobody if not
-///         given.
+///         threshold that was crossed, by `on_low(agent_id)` of an agent that runs low, and by
+///         `on_refusing(**facts)` of an account that refuses often. Nobody if not given.
+///     refusals_per_minute: an account that refuses more often than that is told of; none is if not given.
 #[pyclass(frozen, subclass, weakref, module = "safeguards._native", name = "Ledger")]
 pub(crate) struct PyLedger {
     books: Arc<Books>,
@@ -218,7 +219,8 @@ fn to_thresholds(py: Python<'_>, shares: &[f64]) -> PyResult<Vec<Threshold>> {
 #[pymethods]
 impl PyLedger {
     #[new]
-    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=64, history_sums=512, observer=None, currency="USD"))]
+    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=64, history_sums=512, observer=None, currency="USD", refusals_per_minute=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
         py: Python<'_>,
         clock: Option<&Bound<'_, PyAny>>,
@@ -227,12 +229,14 @@ impl PyLedger {
         #[pyo3(from_py_with = whole)] history_sums: i64,
         observer: Option<Py<PyAny>>,
         #[pyo3(from_py_with = text)] currency: &str,
+        #[pyo3(from_py_with = maybe_whole)] refusals_per_minute: Option<i64>,
     ) -> PyResult<Self> {
         let events = count(py, "history_events", history_events)?;
         let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
         let currency = check_currency(py, currency)?;
         let ledger = Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?);
         let ledger = ledger.letting_go(let_go).with_incarnation(incarnation());
+        let ledger = ledger.with_refusal_rate(refusal_rate(py, refusals_per_minute)?);
         let books = Books { ledger, process: Process::current(py)?, currency, shared: Mutex::default() };
         Ok(Self { books: Arc::new(books), owner: PyOnceLock::new(), observer })
     }
@@ -275,6 +279,17 @@ fn check_currency(py: Python<'_>, currency: &str) -> PyResult<String> {
 /// Another number for each ledger, in this process and in others: drawn as the seeds of hash tables are.
 fn incarnation() -> u64 {
     std::hash::RandomState::new().hash_one(0)
+}
+
+fn maybe_whole(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    if value.is_none() { Ok(None) } else { whole(value).map(Some) }
+}
+
+fn refusal_rate(py: Python<'_>, per_minute: Option<i64>) -> PyResult<Option<u32>> {
+    let Some(asked) = per_minute else { return Ok(None) };
+    let rate = u32::try_from(asked).ok().filter(|rate| (1..=1_000_000).contains(rate));
+    let text = || format!("refusals_per_minute must be from 1 to 1,000,000, or None, not {asked}");
+    rate.map(Some).ok_or_else(|| configuration_error(py, text()))
 }
 
 fn shares(value: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {

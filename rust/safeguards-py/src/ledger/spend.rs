@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use safeguards_core::ledger::Account;
 
-use super::{PyLedger, admitted, tell_alarms};
+use super::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::amount::{charge, grant};
 use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
 use crate::handle::Holder;
@@ -61,7 +61,7 @@ impl PyLedger {
         let debit = |agent: &Arc<Account>| {
             this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
         };
-        let receipt = this.answer(py, patiently(py, core, || core.with_agent(agent_id, debit)))?;
+        let receipt = answer_told(slf, patiently(py, core, || core.with_agent(agent_id, debit)))?;
         tell_alarms(slf)?;
         Ok(PyReceipt(receipt))
     }
@@ -95,7 +95,7 @@ impl PyLedger {
         let debit = |agent: &Arc<Account>| {
             this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
         };
-        let done = this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, debit))))?;
+        let done = answer_told(slf, admitted(patiently(py, core, || core.with_agent(agent_id, debit))))?;
         tell_alarms(slf)?;
         Ok(done.is_some())
     }
@@ -154,7 +154,7 @@ impl PyLedger {
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
-        let reservation = this.answer(py, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
+        let reservation = answer_told(slf, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
         PyReservation::new(slf, reservation, asked.on_cancel, Holder::of_key(asked.key))?
             .once_told(py, tell_alarms(slf))
     }
@@ -191,7 +191,7 @@ impl PyLedger {
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation =
-            this.answer(py, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
+            answer_told(slf, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
         let told = tell_alarms(slf);
         let Some(made) = reservation else { return told.map(|()| None) };
         PyReservation::new(slf, made, asked.on_cancel, Holder::of_key(asked.key))?

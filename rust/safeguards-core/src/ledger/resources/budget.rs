@@ -90,7 +90,8 @@ impl Quantity for Bundle {
                 return Err(LedgerError::Unwritten(error));
             }
             // Who refuses is looked for only now. If nobody does any more, a capacity has grown since.
-            agents.state.check_resources(agents.agent, &moves)?;
+            let admitted = agents.state.check_resources(agents.agent, &moves);
+            admitted.map_err(|refused| refused.asked(t.path, t.operation))?;
         }
         agents.state.shift_resources(&moves, t.kind, t.operation, t.wall, agents.agent, ledger);
         Ok(())
@@ -269,6 +270,7 @@ impl ResourceBudget {
             spent_before: self.books.spent_before,
             renews_at: Wall::NEVER,
             requested,
+            asked: None,
         })
     }
 }

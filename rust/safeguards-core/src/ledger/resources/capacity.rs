@@ -48,6 +48,7 @@ impl Capacity {
             spent_before: books.spent_before,
             renews_at: Wall::NEVER,
             requested,
+            asked: None,
         })
     }
 }

@@ -20,6 +20,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 __version__: Final[str]
 
 Amount: TypeAlias = Decimal | int | str
+_CutOff: TypeAlias = type[BaseException] | tuple[type[BaseException], ...] | None
 Clock: TypeAlias = ManualClock | SystemClock
 _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
 _Snapshot: TypeAlias = dict[str, Any]  # what BudgetMetrics takes
@@ -79,9 +80,9 @@ class Ledger:
             also: ids of agents or pools that are charged as well, each with every account above it: all or
                 none, and one that is met twice once.
             operation_type: what for, at most 256 bytes; the usage history can be read by it.
-            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
-                type has no effect and the first receipt. The newest 100,000 keys are remembered for 24 hours;
-                refusals are not remembered.
+            idempotency_key: of 1 to 256 bytes; a repetition with the same key, agent, `also`, amount and operation
+                type has no effect and the first receipt, with `is_repeat`. The newest 100,000 keys are
+                remembered for 24 hours; refusals are not remembered.
 
         Returns:
             What was charged, what remains, and the position of the event in the agent's history.
@@ -134,13 +135,22 @@ class Ledger:
         operation_type: str | None = None,
         idempotency_key: str | None = None,
         on_cancel: Amount | None = None,
+        on_error: Amount | None = None,
+        cut_off: _CutOff = None,
     ) -> Reservation:
         """Sets aside the most that a piece of work can cost; settle it for what it did cost.
 
-        As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
-        was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
-        task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
-        place of the exception: what was refused is noted on it.
+        As a context manager the reservation is kept alive while the body runs. What happens when the body is
+        left, unless it settled or released the reservation itself:
+
+        - normally: it is settled for what was reserved;
+        - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever is no
+          `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the work may
+          have cost by then;
+        - by any other error: it is settled for `on_error`; where that is 0, it is released.
+
+        If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
+        exception: what was refused is noted on it. Such a settlement is a `default_settle` among the events.
 
         Args:
             agent_id: the agent.
@@ -152,19 +162,25 @@ class Ledger:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
                 room for the excess. `"reject"` refuses it.
             operation_type: what for, at most 256 bytes.
-            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
-                type returns the same reservation.
-            on_cancel: what a cancelled `with` block settles for; 0 if not given.
+            idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount, operation
+                type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled, with
+                `is_repeat`. One that was released or has expired has no effect: the next request under its key
+                is decided anew.
+            on_cancel: what a `with` block that is cut off settles for; 0 if not given.
+            on_error: what one that ends with an error settles for; 0 if not given.
+            cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that say
+                that it did not wait for the answer.
 
         Raises:
-            InvalidAmountError: `amount` or `on_cancel` is not an amount.
+            InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
             UnknownAgentError: no agent of this id is registered.
             ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
-                bytes.
+                `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+                bytes, or a key is empty or longer than that.
             BudgetExceededError: an account on the path cannot pay; nothing was changed.
             RateLimitExceededError: a window of the agent is full; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> with coordinator.reserve("bot", "0.50") as reservation:
@@ -183,15 +199,17 @@ class Ledger:
         operation_type: str | None = None,
         idempotency_key: str | None = None,
         on_cancel: Amount | None = None,
+        on_error: Amount | None = None,
+        cut_off: _CutOff = None,
     ) -> Reservation | None:
         """As `reserve`, but returns None if a budget or a window refuses.
 
         Raises:
-            InvalidAmountError: `amount` or `on_cancel` is not an amount.
+            InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
             UnknownAgentError: no agent of this id is registered.
             ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
-                bytes.
+                `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+                bytes, or a key is empty or longer than that.
             IdempotencyConflictError: the key was used for another operation.
 
         Example:
@@ -792,13 +810,22 @@ class Account:
         operation_type: str | None = None,
         idempotency_key: str | None = None,
         on_cancel: Amount | None = None,
+        on_error: Amount | None = None,
+        cut_off: _CutOff = None,
     ) -> Reservation:
         """Sets aside the most that a piece of work can cost; settle it for what it did cost.
 
-        As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
-        was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
-        task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
-        place of the exception: what was refused is noted on it.
+        As a context manager the reservation is kept alive while the body runs. What happens when the body is
+        left, unless it settled or released the reservation itself:
+
+        - normally: it is settled for what was reserved;
+        - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever is no
+          `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the work may
+          have cost by then;
+        - by any other error: it is settled for `on_error`; where that is 0, it is released.
+
+        If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
+        exception: what was refused is noted on it. Such a settlement is a `default_settle` among the events.
 
         Args:
             amount: the most it can cost; more than 9 decimal places are rounded up.
@@ -809,16 +836,21 @@ class Account:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
                 room for the excess. `"reject"` refuses it.
             operation_type: what for, at most 256 bytes.
-            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
-                type returns the same reservation.
-            on_cancel: what a cancelled `with` block settles for; 0 if not given.
+            idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount, operation
+                type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled, with
+                `is_repeat`. One that was released or has expired has no effect: the next request under its key
+                is decided anew.
+            on_cancel: what a `with` block that is cut off settles for; 0 if not given.
+            on_error: what one that ends with an error settles for; 0 if not given.
+            cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that say
+                that it did not wait for the answer.
 
         Raises:
-            InvalidAmountError: `amount` or `on_cancel` is not an amount.
+            InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
             UnknownAgentError: the agent was unregistered.
             ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
-                bytes.
+                `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+                bytes, or a key is empty or longer than that.
             BudgetExceededError: an account on the path cannot pay; nothing was changed.
             RateLimitExceededError: a window of the agent is full; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
@@ -838,15 +870,17 @@ class Account:
         operation_type: str | None = None,
         idempotency_key: str | None = None,
         on_cancel: Amount | None = None,
+        on_error: Amount | None = None,
+        cut_off: _CutOff = None,
     ) -> Reservation | None:
         """As `reserve`, but returns None if a budget or a window refuses.
 
         Raises:
-            InvalidAmountError: `amount` or `on_cancel` is not an amount.
+            InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
             UnknownAgentError: the agent was unregistered.
             ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
-                bytes.
+                `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+                bytes, or a key is empty or longer than that.
             IdempotencyConflictError: the key was used for another operation.
 
         Example:
@@ -888,6 +922,11 @@ class Reservation:
     @property
     def state(self) -> Literal["active", "settled", "released", "expired"]:
         """Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`."""
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it was made before, by the first `reserve` under the same idempotency key. One that is settled can be
+        entered by `with` all the same: settling it for the same amount has no effect.
+        """
     @property
     def receipt(self) -> Receipt | None:
         """What it was settled for; None if it was not."""
@@ -987,6 +1026,9 @@ class Receipt:
     @property
     def sequence(self) -> int:
         """Position of the event in the agent's history: 1, 2, 3 and so on."""
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it was charged before, by the first operation under the same idempotency key."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -1258,12 +1300,14 @@ class ResourceBudgets:
         operation_type: str | None = None,
         idempotency_key: str | None = None,
         on_cancel: Mapping[str, Amount] | None = None,
+        on_error: Mapping[str, Amount] | None = None,
+        cut_off: _CutOff = None,
     ) -> ResourceReservation:
         """Sets aside the most that a piece of work can take, all or none; settle it for what it took.
 
         As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
-        unless the body settled or released it itself; an exception releases it; a cancelled task settles
-        `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the place of the
+        unless the body settled or released it itself; see `BudgetCoordinator.reserve` for what happens when it is
+        cut off, or ends with an error. Nothing takes the place of the
         exception: what was refused is noted on it.
 
         Args:
@@ -1276,14 +1320,16 @@ class ResourceBudgets:
             operation_type: what for, at most 256 bytes.
             idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
                 operation type returns the same reservation.
-            on_cancel: what a cancelled `with` block settles for; nothing if not given.
+            on_cancel: what a `with` block that is cut off settles for; nothing if not given.
+            on_error: what one that ends with an error settles for; nothing if not given.
+            cut_off: a class of errors, or several, that cut it off as well.
 
         Raises:
             InvalidAmountError: an amount is not one.
             UnknownAgentError: no agent of this id is registered.
             UnknownResourceError: the agent has no budget for one of the resources.
             ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+                `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is longer than 256
                 bytes.
             BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
@@ -1304,6 +1350,8 @@ class ResourceBudgets:
         operation_type: str | None = None,
         idempotency_key: str | None = None,
         on_cancel: Mapping[str, Amount] | None = None,
+        on_error: Mapping[str, Amount] | None = None,
+        cut_off: _CutOff = None,
     ) -> ResourceReservation | None:
         """As `reserve`, but returns None if a budget or a capacity refuses.
 
@@ -1312,7 +1360,7 @@ class ResourceBudgets:
             UnknownAgentError: no agent of this id is registered.
             UnknownResourceError: the agent has no budget for one of the resources.
             ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-                `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+                `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is longer than 256
                 bytes.
             IdempotencyConflictError: the key was used for another operation.
 
@@ -1401,6 +1449,11 @@ class ResourceReservation:
     @property
     def state(self) -> Literal["active", "settled", "released", "expired"]:
         """Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`."""
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it was made before, by the first `reserve` under the same idempotency key. One that is settled can be
+        entered by `with` all the same: settling it for the same amounts has no effect.
+        """
     @property
     def receipt(self) -> ResourceReceipt | None:
         """What it was settled for; None if it was not."""
@@ -1501,6 +1554,9 @@ class ResourceReceipt:
     @property
     def sequences(self) -> dict[str, int]:
         """Position of the event in the agent's history of each resource: 1, 2, 3 and so on."""
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it was charged before, by the first operation under the same idempotency key."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 

@@ -14,6 +14,7 @@
         ├── UnknownResourceError         also a KeyError
         ├── InvalidAmountError           also a ValueError
         ├── IdempotencyConflictError     a key was used for another operation
+        ├── IdempotencyInProgressError   what was asked for under a key is being done
         ├── ConfigurationError           also a ValueError
         │   ├── ArgumentTypeError        not even of the right type; also a TypeError
         │   └── InfeasibleAllocationError  what each agent is to get at least is more than there is
@@ -46,6 +47,7 @@ __all__ = [
     "ConfigurationError",
     "ControllerBusyError",
     "IdempotencyConflictError",
+    "IdempotencyInProgressError",
     "InfeasibleAllocationError",
     "InvalidAmountError",
     "JournalError",
@@ -262,7 +264,21 @@ class InvalidAmountError(BudgetError, ValueError):
 
 
 class IdempotencyConflictError(BudgetError):
-    """An idempotency key was used before, for another agent, amount or operation type.
+    """An idempotency key was used before, for another operation, whose effect stands.
+
+    Attributes:
+        idempotency_key: the key.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "idempotency_key")
+
+    idempotency_key: str | None
+
+
+class IdempotencyInProgressError(BudgetError):
+    """What was reserved under an idempotency key is at work in a `with` block. Nothing was changed.
+
+    Ask again after `retry_after` seconds: by then the work may have ended, with or without an effect.
 
     Attributes:
         idempotency_key: the key.

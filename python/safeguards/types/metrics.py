@@ -34,6 +34,7 @@ EventKind = Literal[
     "debit",
     "reserve",
     "settle",
+    "default_settle",
     "late_settle",
     "release",
     "expire",

@@ -185,10 +185,10 @@ fn keys_and_timers_keep_no_agent_that_has_left() {
         ledger.initialize_resources(&id, &[("gpu", whole(10))]).unwrap();
         let bundle = Bundle::of(ledger.resource_names().find("gpu").unwrap(), whole(1));
         ledger.debit_keyed(&agent, &whole(1), NONE, &format!("debit {i}")).unwrap();
-        let held = ledger.reserve_keyed(&agent, &request(1), &key).unwrap();
+        let held = ledger.reserve_keyed(&agent, &request(1), &key).unwrap().value;
         ledger.settle(&held, whole(1)).unwrap();
         let asked = Request { what: bundle.clone(), ttl_nanos: 9, overage: Overage::Reject, operation: NONE };
-        let held = ledger.reserve_keyed(&agent, &asked, &key).unwrap();
+        let held = ledger.reserve_keyed(&agent, &asked, &key).unwrap().value;
         ledger.release(&held).unwrap();
         ledger.unregister_agent(&id).unwrap();
         // Its keys stay used, and for the agent that has left they have no outcome any more.
@@ -218,7 +218,8 @@ fn a_key_has_a_longest() {
     let debit = |bytes: usize| world.ledger.debit_keyed(&world.ann, &whole(1), NONE, &"k".repeat(bytes));
     debit(MAX_KEY_BYTES).unwrap();
     let refused = debit(MAX_KEY_BYTES + 1).unwrap_err();
-    assert_eq!(refused.to_string(), "idempotency_key must have at most 256 bytes, not 257");
+    assert_eq!(refused.to_string(), "idempotency_key must have 1 to 256 bytes, not 257");
+    assert_eq!(debit(0).unwrap_err().to_string(), "idempotency_key must have 1 to 256 bytes, not 0");
     assert_eq!(world.books()[0], (10, 9, 0, 1));
 }
 

@@ -404,8 +404,8 @@ fn an_audit_meets_a_debit() {
 fn the_same_key_from_two_threads_charges_once() {
     explore(
         || without_scene(10),
-        |w, ()| w.ledger.debit_keyed(&w.ann, &whole(3), NONE, "k").unwrap(),
-        |w, ()| w.ledger.debit_keyed(&w.ann, &whole(3), NONE, "k").unwrap(),
+        |w, ()| w.ledger.debit_keyed(&w.ann, &whole(3), NONE, "k").unwrap().value,
+        |w, ()| w.ledger.debit_keyed(&w.ann, &whole(3), NONE, "k").unwrap().value,
         |w, (), one, other| {
             assert_eq!(one, other);
             assert_eq!(on_path(w), [(7, 0, 3); 2]);

@@ -40,6 +40,7 @@ enum No {
     OverReserved,
     Closed,
     Conflict,
+    InProgress,
 }
 
 impl From<LedgerError> for No {
@@ -50,6 +51,7 @@ impl From<LedgerError> for No {
             LedgerError::OverReserved { .. } => Self::OverReserved,
             LedgerError::ReservationClosed { .. } => Self::Closed,
             LedgerError::IdempotencyConflict(_) => Self::Conflict,
+            LedgerError::IdempotencyInProgress(_) => Self::InProgress,
             other => panic!("unexpected: {other}"),
         }
     }
@@ -102,7 +104,7 @@ struct ModelReservation {
 struct Payload {
     agent: usize,
     amount: i128,
-    is_debit: bool,
+    terms: Option<(i64, Overage)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -219,6 +221,17 @@ impl Model {
 
     fn once(&self, key: Option<u8>, payload: &Payload) -> Result<Option<Remembered>, No> {
         match key.and_then(|key| self.keys.get(&key)) {
+            Some((_, Remembered::Reservation(r)))
+                if matches!(self.reservations[*r].stage, Stage::Released | Stage::Expired) =>
+            {
+                Ok(None)
+            }
+            Some((_, Remembered::Reservation(r)))
+                if self.reservations[*r].stage == Stage::Active
+                    && self.reservations[*r].deadline.is_none() =>
+            {
+                Err(No::InProgress)
+            }
             Some((before, outcome)) if before == payload => Ok(Some(*outcome)),
             Some(_) => Err(No::Conflict),
             None => Ok(None),
@@ -581,7 +594,7 @@ impl Twins {
     }
 
     fn debit(&mut self, i: usize, x: i128, key: Option<u8>) -> (Result<(), No>, Result<(), No>) {
-        let payload = Payload { agent: i, amount: x, is_debit: true };
+        let payload = Payload { agent: i, amount: x, terms: None };
         let expected = match self.model.once(key, &payload) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => self.model.debit(i, x),
@@ -592,7 +605,9 @@ impl Twins {
         }
         let agent = &self.accounts[i];
         let answer = match key {
-            Some(key) => self.ledger.debit_keyed(agent, &units(x), NONE, &key.to_string()),
+            Some(key) => {
+                self.ledger.debit_keyed(agent, &units(x), NONE, &key.to_string()).map(|once| once.value)
+            }
             None => common::debit(&self.ledger, agent.id(), units(x)),
         };
         (expected, answer.map(drop_receipt).map_err(No::from))
@@ -684,7 +699,7 @@ impl Twins {
         overage: Overage,
         key: Option<u8>,
     ) -> (Result<(), No>, Result<(), No>) {
-        let payload = Payload { agent: i, amount: x, is_debit: false };
+        let payload = Payload { agent: i, amount: x, terms: Some((ttl, overage)) };
         let known = self.model.once(key, &payload);
         let expected = match known {
             Ok(Some(Remembered::Reservation(r))) => Ok(r),
@@ -697,7 +712,10 @@ impl Twins {
         }
         let request = Request { what: units(x), ttl_nanos: ttl * TICK, overage, operation: NONE };
         let answer = match key {
-            Some(key) => self.ledger.reserve_keyed(&self.accounts[i], &request, &key.to_string()),
+            Some(key) => {
+                let once = self.ledger.reserve_keyed(&self.accounts[i], &request, &key.to_string());
+                once.map(|once| once.value)
+            }
             None => self.ledger.reserve(&self.accounts[i], &request),
         };
         if let (Ok(r), Ok(reservation)) = (&expected, &answer) {

@@ -411,12 +411,16 @@ fn the_same_key_from_many_threads_charges_once() {
         let (ledger, agent) = (Arc::clone(&ledger), Arc::clone(&agent));
         move |_| {
             let debit = |key: usize| {
-                ledger.debit_keyed(&agent, &whole(1), NONE, &format!("debit {key}")).expect("plenty remains")
+                ledger
+                    .debit_keyed(&agent, &whole(1), NONE, &format!("debit {key}"))
+                    .expect("plenty remains")
+                    .value
             };
             let reserve = |key: usize| {
                 ledger
                     .reserve_keyed(&agent, &request(1), &format!("reserve {key}"))
                     .expect("plenty remains")
+                    .value
                     .number()
             };
             (0..500).map(|key| (debit(key), reserve(key))).collect::<Vec<_>>()

@@ -14,7 +14,7 @@ use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
     Alarm, Closed, Crossing, EventKind, Execution, Kind, LedgerError, MAX_DEPTH, MAX_KEY_AGE_NANOS, MAX_KEYS,
-    NewPool, OperationId, Order, Overage, Period, Periods, Request, Reservation, ReservationState, Rules,
+    NewPool, Once, OperationId, Order, Overage, Period, Periods, Request, Reservation, ReservationState, Rules,
     Schedule, Settlement, Source, Threshold,
 };
 use safeguards_core::window::Precision;
@@ -603,7 +603,8 @@ fn the_same_key_charges_once() {
     let first = debit(3, NONE, "k").unwrap();
     world.debit(1).unwrap();
     let (again, events) = world.act(|_| debit(3, NONE, "k").unwrap());
-    assert_eq!((again, events), (first, vec![]));
+    assert_eq!((again.value, events), (first.value, vec![]));
+    assert_eq!((first.is_repeat, again.is_repeat), (false, true));
     assert_eq!(world.books()[0], (10, 6, 0, 4));
 
     let other = world.ledger.operation("search");
@@ -628,15 +629,92 @@ fn refusals_are_not_remembered() {
     assert_eq!(world.books()[0], (10, 8, 0, 2));
 }
 
+fn reserve_under_key(world: &World, wholes: i128) -> Result<Once<Reservation>, LedgerError> {
+    world.ledger.reserve_keyed(&world.ann, &request(wholes), "k")
+}
+
 #[test]
-fn the_same_key_returns_the_same_reservation() {
+fn the_same_key_returns_the_same_reservation_while_it_has_an_effect() {
     let world = World::new();
-    let first = world.ledger.reserve_keyed(&world.ann, &request(4), "k").unwrap();
-    let (again, events) = world.act(|w| w.ledger.reserve_keyed(&w.ann, &request(4), "k").unwrap());
-    assert_eq!((again.number(), events), (first.number(), vec![]));
+    let first = reserve_under_key(&world, 4).unwrap();
+    let (again, events) = world.act(|w| reserve_under_key(w, 4).unwrap());
+    assert_eq!((again.value.number(), events), (first.value.number(), vec![]));
+    assert_eq!((first.is_repeat, again.is_repeat), (false, true));
     assert_eq!(world.books()[0], (10, 6, 4, 0));
-    world.ledger.settle(&first, whole(3)).unwrap();
-    assert_eq!(world.ledger.reservation_state(&again).unwrap(), ReservationState::Settled);
+    world.ledger.settle(&first.value, whole(3)).unwrap();
+    let settled = reserve_under_key(&world, 4).unwrap();
+    assert!(settled.is_repeat && settled.value == first.value);
+    assert_eq!(world.ledger.reservation_state(&settled.value).unwrap(), ReservationState::Settled);
+    assert!(matches!(reserve_under_key(&world, 5), Err(LedgerError::IdempotencyConflict(_))));
+    assert_eq!(world.books()[0], (10, 7, 0, 3));
+}
+
+#[test]
+fn a_key_whose_reservation_was_given_back_is_decided_anew() {
+    let world = World::new();
+    let first = reserve_under_key(&world, 4).unwrap().value;
+    world.ledger.release(&first).unwrap();
+    // Whatever it asks for now: nothing stands that it could conflict with.
+    let second = reserve_under_key(&world, 9).unwrap();
+    assert_eq!((second.is_repeat, second.value.number()), (false, 2));
+    assert_eq!(world.books()[0], (10, 1, 9, 0));
+    world.advance(TTL);
+    assert_eq!(world.ledger.reservation_state(&second.value).unwrap(), ReservationState::Expired);
+    assert_eq!(refused_by(reserve_under_key(&world, 11)).0, "ann");
+    let third = reserve_under_key(&world, 2).unwrap();
+    assert_eq!((third.is_repeat, third.value.number()), (false, 3));
+    // One that has expired and was settled late was charged.
+    world.advance(TTL);
+    world.ledger.settle(&third.value, whole(2)).unwrap();
+    assert!(reserve_under_key(&world, 2).unwrap().is_repeat);
+    assert_eq!(world.books()[0], (10, 8, 0, 2));
+    world.ledger.debit_keyed(&world.ann, &whole(1), NONE, "k").unwrap_err();
+    world.assert_sound();
+}
+
+#[test]
+fn a_key_whose_reservation_is_at_work_is_in_progress() {
+    let world = World::new();
+    let first = reserve_under_key(&world, 4).unwrap().value;
+    world.ledger.keep_alive(&first).unwrap();
+    world.advance(2 * TTL);
+    for wholes in [4, 5] {
+        let refused = reserve_under_key(&world, wholes);
+        assert!(matches!(refused, Err(LedgerError::IdempotencyInProgress(key)) if &*key == "k"));
+    }
+    world.ledger.let_expire(&first).unwrap();
+    assert!(!reserve_under_key(&world, 5).unwrap().is_repeat);
+    assert_eq!(world.books()[0], (10, 5, 5, 0));
+    world.assert_sound();
+}
+
+#[test]
+fn the_terms_of_a_reservation_are_part_of_what_a_key_stands_for() {
+    let world = World::new();
+    let reserve = |ttl_nanos, overage| {
+        let asked = Request { ttl_nanos, overage, ..request(4) };
+        world.ledger.reserve_keyed(&world.ann, &asked, "k")
+    };
+    let first = reserve(TTL, Overage::Reject).unwrap().value;
+    assert!(matches!(reserve(TTL + 1, Overage::Reject), Err(LedgerError::IdempotencyConflict(_))));
+    let other = reserve(TTL, Overage::AllowIfAvailable);
+    assert!(matches!(other, Err(LedgerError::IdempotencyConflict(_))));
+    assert_eq!(reserve(TTL, Overage::Reject).unwrap().value, first);
+    world.assert_sound();
+}
+
+#[test]
+fn a_key_that_was_decided_anew_lives_as_long_as_any_other() {
+    let world = World::new();
+    let first = reserve_under_key(&world, 4).unwrap().value;
+    world.ledger.release(&first).unwrap();
+    world.advance(MAX_KEY_AGE_NANOS - 1);
+    world.ledger.debit_keyed(&world.ann, &whole(3), NONE, "k").unwrap();
+    // The first use is forgotten now, and must not take the second along.
+    world.advance(1);
+    assert!(world.ledger.debit_keyed(&world.ann, &whole(3), NONE, "k").unwrap().is_repeat);
+    assert_eq!(world.books()[0], (10, 7, 0, 3));
+    world.assert_sound();
 }
 
 #[test]

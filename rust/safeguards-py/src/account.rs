@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
+use crate::arguments::{Asked, AskedLeaving, maybe_also, operation, optional_text, text, ttl_seconds};
 use crate::handle::Holder;
 use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::patience::patiently;
@@ -101,7 +101,7 @@ impl PyAccount {
         let outcome = patiently(py, &this.ledger, debit);
         let receipt = answer_told(self.ledger.bind(py), outcome)?;
         tell_alarms(self.ledger.bind(py))?;
-        Ok(PyReceipt(receipt))
+        Ok(PyReceipt::new(receipt))
     }
 
     /// As `debit`, but tells with a bool whether it was admitted: the fastest form of all.
@@ -138,10 +138,17 @@ impl PyAccount {
 
     /// Sets aside the most that a piece of work can cost; settle it for what it did cost.
     ///
-    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
-    /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
-    /// task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
-    /// place of the exception: what was refused is noted on it.
+    /// As a context manager the reservation is kept alive while the body runs. What happens when the body is
+    /// left, unless it settled or released the reservation itself:
+    ///
+    /// - normally: it is settled for what was reserved;
+    /// - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever is no
+    ///   `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the work may
+    ///   have cost by then;
+    /// - by any other error: it is settled for `on_error`; where that is 0, it is released.
+    ///
+    /// If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
+    /// exception: what was refused is noted on it. Such a settlement is a `default_settle` among the events.
     ///
     /// Args:
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
@@ -152,16 +159,21 @@ impl PyAccount {
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
     ///         room for the excess. `"reject"` refuses it.
     ///     operation_type: what for, at most 256 bytes.
-    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
-    ///         type returns the same reservation.
-    ///     on_cancel: what a cancelled `with` block settles for; 0 if not given.
+    ///     idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount, operation
+    ///         type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled, with
+    ///         `is_repeat`. One that was released or has expired has no effect: the next request under its key
+    ///         is decided anew.
+    ///     on_cancel: what a `with` block that is cut off settles for; 0 if not given.
+    ///     on_error: what one that ends with an error settles for; 0 if not given.
+    ///     cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that say
+    ///         that it did not wait for the answer.
     ///
     /// Raises:
-    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
     ///     UnknownAgentError: the agent was unregistered.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
-    ///         bytes.
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+    ///         bytes, or a key is empty or longer than that.
     ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
     ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
@@ -170,7 +182,7 @@ impl PyAccount {
     ///     >>> with coordinator.account("bot").reserve("0.50") as reservation:
     ///     ...     reservation
     ///     Reservation(1, agent="bot", amount=0.5, active)
-    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         &self,
@@ -181,32 +193,35 @@ impl PyAccount {
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        cut_off: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
+        let leaving = AskedLeaving { on_cancel, on_error, cut_off };
         let asked =
-            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, leaving, also)?;
         let ledger = self.ledger.bind(py);
         let reservation =
             answer_told(ledger, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
-        PyReservation::new(ledger, reservation, asked.on_cancel, Holder::of_key(asked.key))?
+        PyReservation::new(ledger, reservation, asked.leaving, Holder::of_key(asked.key))?
             .once_told(py, tell_alarms(ledger))
     }
 
     /// As `reserve`, but returns None if a budget or a window refuses.
     ///
     /// Raises:
-    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
     ///     UnknownAgentError: the agent was unregistered.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
-    ///         bytes.
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+    ///         bytes, or a key is empty or longer than that.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
     /// Example:
     ///     >>> coordinator.account("bot").try_reserve(2) is None
     ///     True
-    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         &self,
@@ -217,11 +232,14 @@ impl PyAccount {
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        cut_off: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyReservation>> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
+        let leaving = AskedLeaving { on_cancel, on_error, cut_off };
         let asked =
-            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, leaving, also)?;
         let ledger = self.ledger.bind(py);
         let reservation = answer_told(
             ledger,
@@ -229,7 +247,7 @@ impl PyAccount {
         )?;
         let told = tell_alarms(ledger);
         let Some(made) = reservation else { return told.map(|()| None) };
-        PyReservation::new(ledger, made, asked.on_cancel, Holder::of_key(asked.key))?
+        PyReservation::new(ledger, made, asked.leaving, Holder::of_key(asked.key))?
             .once_told(py, told)
             .map(Some)
     }

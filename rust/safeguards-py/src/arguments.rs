@@ -1,16 +1,17 @@
 //! Arguments other than amounts, checked before anything is done.
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyUnicodeEncodeError};
+use pyo3::exceptions::{PyBaseException, PyOverflowError, PyTypeError, PyUnicodeEncodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDelta, PyFloat, PyInt};
+use pyo3::types::{PyBool, PyDelta, PyFloat, PyInt, PyTuple, PyType};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{MAX_PATH, OperationId, Overage, Period, Request};
 
 use crate::amount::charge;
 use crate::error::configuration_error;
+use crate::handle::Leaving;
 use crate::ledger::PyLedger;
 
 /// Longest id of an agent or a pool, in bytes.
@@ -23,8 +24,8 @@ const MAX_OPERATION_BYTES: usize = 256;
 pub(crate) struct Asked<'a> {
     pub(crate) request: Request,
     pub(crate) key: Option<&'a str>,
-    /// What a cancelled `with` block settles for.
-    pub(crate) on_cancel: Amount,
+    /// What a `with` block settles for that is left by an exception.
+    pub(crate) leaving: Leaving<Amount>,
     /// What it holds on as well.
     pub(crate) also: Option<Also>,
 }
@@ -39,31 +40,83 @@ impl<'a> Asked<'a> {
         overage: &str,
         operation_type: Option<&str>,
         key: Option<&'a str>,
-        on_cancel: Option<&Bound<'_, PyAny>>,
+        leaving: AskedLeaving<'_, '_>,
         beside: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let amount_asked = charge(amount, "amount")?;
         let (ttl_nanos, overage) = terms(amount.py(), ttl_seconds, overage)?;
         let operation = operation(ledger, amount.py(), operation_type)?;
         let request = Request { what: amount_asked, ttl_nanos, overage, operation };
-        let cancelled = on_cancel.map_or(Ok(Amount::ZERO), |value| charge(value, "on_cancel"))?;
-        let fault = on_cancel_fault(overage, cancelled, amount_asked, "on_cancel");
-        fault.map_or(Ok(()), |text| Err(configuration_error(amount.py(), text)))?;
-        Ok(Self { request, key, on_cancel: cancelled, also: maybe_also(beside)? })
+        let leaving = if leaving.is_default() {
+            Leaving::default()
+        } else {
+            read_leaving(amount.py(), &leaving, overage, amount_asked)?
+        };
+        Ok(Self { request, key, leaving, also: maybe_also(beside)? })
     }
 }
 
-/// Why a cancelled `with` block could never settle for `on_cancel`, if so.
-pub(crate) fn on_cancel_fault(
+/// What a `with` block is asked to do that is left by an exception.
+#[derive(Clone, Copy)]
+pub(crate) struct AskedLeaving<'a, 'py> {
+    pub(crate) on_cancel: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) on_error: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) cut_off: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl AskedLeaving<'_, '_> {
+    #[inline]
+    const fn is_default(&self) -> bool {
+        self.on_cancel.is_none() && self.on_error.is_none() && self.cut_off.is_none()
+    }
+
+    /// The classes of exceptions that cut a block off, beside those that always do.
+    pub(crate) fn classes(&self) -> PyResult<Option<Py<PyAny>>> {
+        let Some(asked) = self.cut_off else { return Ok(None) };
+        let is_class = |class: &Bound<'_, PyAny>| {
+            class
+                .cast::<PyType>()
+                .is_ok_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false))
+        };
+        let are_classes = match asked.cast::<PyTuple>() {
+            Ok(classes) => classes.iter().all(|class| is_class(&class)),
+            Err(_) => is_class(asked),
+        };
+        if !are_classes {
+            let text = "cut_off must be a class of exceptions, or a tuple of them";
+            return Err(PyTypeError::new_err(format!("{text}, not {}", shown(asked))));
+        }
+        Ok(Some(asked.clone().unbind()))
+    }
+}
+
+#[cold]
+fn read_leaving(
+    py: Python<'_>,
+    asked: &AskedLeaving<'_, '_>,
     overage: Overage,
-    on_cancel: Amount,
+    amount: Amount,
+) -> PyResult<Leaving<Amount>> {
+    let read = |value: Option<&Bound<'_, PyAny>>, argument: &str| {
+        let left = value.map_or(Ok(Amount::ZERO), |value| charge(value, argument))?;
+        let fault = leaving_fault(overage, left, amount, argument);
+        fault.map_or(Ok(left), |text| Err(configuration_error(py, text)))
+    };
+    let (on_cancel, on_error) = (read(asked.on_cancel, "on_cancel")?, read(asked.on_error, "on_error")?);
+    Ok(Leaving { on_cancel, on_error, cut_off: asked.classes()? })
+}
+
+/// Why a `with` block that is left by an exception could never settle for what it was told to, if so.
+pub(crate) fn leaving_fault(
+    overage: Overage,
+    left: Amount,
     amount: Amount,
     argument: &str,
 ) -> Option<String> {
-    let is_fault = overage == Overage::Reject && on_cancel > amount;
+    let is_fault = overage == Overage::Reject && left > amount;
     is_fault.then(|| {
         format!(
-            "{argument} must not be more than the {amount} that is reserved, not {on_cancel}: overage 'reject' \
+            "{argument} must not be more than the {amount} that is reserved, not {left}: overage 'reject' \
              settles no more"
         )
     })

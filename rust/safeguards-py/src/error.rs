@@ -16,6 +16,9 @@ use crate::arguments::quoted;
 use crate::patience::patiently;
 use crate::resource_receipt::in_words;
 
+/// When it is worth asking again what became of work that is being done.
+const IN_PROGRESS_SECONDS: f64 = 1.0;
+
 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
 /// An exception of the tree, by name, with its message and fields.
@@ -87,9 +90,18 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) ->
         LedgerError::Configuration(text) => ("ConfigurationError", text),
         LedgerError::IdempotencyConflict(key) => {
             fields.set_item("idempotency_key", &*key)?;
-            let text =
-                "was used for another agent, amount or operation type: use a new key for a new operation";
+            let text = "was used for another operation (agent, also=, amount, operation type, ttl_seconds or overage): \
+                        use a new key for a new operation";
             ("IdempotencyConflictError", format!("idempotency key {} {text}", quoted(&key)))
+        }
+        LedgerError::IdempotencyInProgress(key) => {
+            fields.set_item("idempotency_key", &*key)?;
+            fields.set_item("retry_after", IN_PROGRESS_SECONDS)?;
+            let text = "is at work in a with block: ask again when that has ended";
+            (
+                "IdempotencyInProgressError",
+                format!("what was reserved under idempotency key {} {text}", quoted(&key)),
+            )
         }
         LedgerError::ReservationClosed { account, number, closed } => {
             let closed = AlreadyClosed::of(&closed, ledger);

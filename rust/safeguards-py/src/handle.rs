@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::{PyException, PyResourceWarning, PyStopIteration};
+use pyo3::exceptions::{PyException, PyResourceWarning, PyStopIteration, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use safeguards_core::amount::Amount;
-use safeguards_core::ledger::{Bundle, Ledger, Quantity, Reservation, ReservationState};
+use safeguards_core::ledger::{Bundle, Ledger, Once, Quantity, Reservation, ReservationState, SettledBy};
 
 use crate::arguments::ttl_nanos;
 use crate::ledger::{Books, PyLedger, tell_alarms_of};
@@ -20,12 +20,43 @@ pub(crate) struct Handle<Q: Quantity> {
     /// Who tells of alarms, if it is still there.
     owner: Py<PyWeakrefReference>,
     pub(crate) reservation: Reservation<Q>,
-    on_cancel: Q,
+    /// It was made before, under the same key.
+    is_repeat: bool,
+    leaving: Leaving<Q>,
     holder: Holder,
     /// Settled or released through this object: nothing to warn of.
     closed: AtomicBool,
     /// A `with` block has kept it alive through this object.
     entered: AtomicBool,
+}
+
+/// What a `with` block settles for that is left by an exception.
+#[derive(Debug)]
+pub(crate) struct Leaving<Q> {
+    /// Cut off in the middle of its work, which may have cost by then.
+    pub(crate) on_cancel: Q,
+    /// Ended by an error.
+    pub(crate) on_error: Q,
+    /// Classes of errors that cut it off as well.
+    pub(crate) cut_off: Option<Py<PyAny>>,
+}
+
+impl<Q: Default> Default for Leaving<Q> {
+    fn default() -> Self {
+        Self { on_cancel: Q::default(), on_error: Q::default(), cut_off: None }
+    }
+}
+
+impl<Q> Leaving<Q> {
+    /// Whether an exception cuts a block off: whatever is no `Exception` does, wherever it comes from (a task that was
+    /// cancelled, a generator that was closed, Ctrl-C, trio, greenlets), and so does a time-out. What was asked for may
+    /// be charged by then.
+    fn is_cut_off_by(&self, exception: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if !exception.is_instance_of::<PyException>() || exception.is_instance_of::<PyTimeoutError>() {
+            return Ok(true);
+        }
+        self.cut_off.as_ref().map_or(Ok(false), |classes| exception.is_instance(classes.bind(exception.py())))
+    }
 }
 
 /// What a handle is to its reservation.
@@ -46,7 +77,7 @@ impl Holder {
 }
 
 /// What can be reserved, in words.
-pub(crate) trait Reservable: Quantity {
+pub(crate) trait Reservable: Quantity + Default {
     /// What stays set aside if a reservation is forgotten.
     const STAYS: &'static str;
 
@@ -86,16 +117,21 @@ impl Reservable for Bundle {
 impl<Q: Reservable> Handle<Q> {
     pub(crate) fn new(
         ledger: &Bound<'_, PyLedger>,
-        reservation: Reservation<Q>,
-        on_cancel: Q,
+        made: Once<Reservation<Q>>,
+        leaving: Leaving<Q>,
         holder: Holder,
     ) -> PyResult<Self> {
+        let Once { value: reservation, is_repeat } = made;
         let (books, owner) = PyLedger::share_books(ledger)?;
         if holder != Holder::Maker {
             books.share(&reservation);
         }
-        let closed = AtomicBool::new(false);
-        Ok(Self { books, owner, reservation, on_cancel, holder, closed, entered: AtomicBool::new(false) })
+        let (closed, entered) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { books, owner, reservation, is_repeat, leaving, holder, closed, entered })
+    }
+
+    pub(crate) const fn is_repeat(&self) -> bool {
+        self.is_repeat
     }
 
     pub(crate) const fn books(&self) -> &Arc<Books> {
@@ -103,8 +139,12 @@ impl<Q: Reservable> Handle<Q> {
     }
 
     pub(crate) fn settle(&self, py: Python<'_>, charged: &Q) -> PyResult<Q::Receipt> {
+        self.settle_as(py, charged, SettledBy::Caller)
+    }
+
+    fn settle_as(&self, py: Python<'_>, charged: &Q, by: SettledBy) -> PyResult<Q::Receipt> {
         let this = &self.books;
-        let receipt = this.answer(py, this.ask(py, |core| core.settle(&self.reservation, charged))?);
+        let receipt = this.answer(py, this.ask(py, |core| core.settle_as(&self.reservation, charged, by))?);
         if receipt.is_ok() {
             self.closed.store(true, Ordering::Relaxed);
         }
@@ -156,9 +196,13 @@ impl<Q: Reservable> Handle<Q> {
         if self.books.is_closed() { Ok("of a coordinator that is closed") } else { self.state_name(py) }
     }
 
-    /// Keeps it alive while a `with` block runs.
+    /// Keeps it alive while a `with` block runs. A repetition of one that is settled does its work again, if it wants,
+    /// and settles for the same.
     pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
         let this = &self.books;
+        if self.is_repeat && self.state(py)? == ReservationState::Settled {
+            return Ok(());
+        }
         this.answer(py, this.ask(py, |core| core.keep_alive(&self.reservation))?)?;
         self.entered.store(true, Ordering::Relaxed);
         Ok(())
@@ -168,7 +212,7 @@ impl<Q: Reservable> Handle<Q> {
     pub(crate) fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         match exception {
             None if !self.is_open(py)? => Ok(()),
-            None => self.settle(py, self.reservation.what()).map(drop),
+            None => self.settle_as(py, self.reservation.what(), SettledBy::Default).map(drop),
             Some(exception) => beside(exception, self.abandon(py, exception)),
         }
     }
@@ -177,21 +221,22 @@ impl<Q: Reservable> Handle<Q> {
         Ok(!self.closed.load(Ordering::Relaxed) && self.state(py)? == ReservationState::Active)
     }
 
-    /// Closes what an exception left open. What a cancelled block cannot settle for is settled as far as it was
-    /// reserved.
+    /// Closes what an exception left open. What the block cannot settle for is settled as far as it was reserved.
     fn abandon(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         if !self.is_open(py)? {
             return Ok(());
         }
-        if !is_cancellation(exception)? {
+        let is_cut_off = self.leaving.is_cut_off_by(exception)?;
+        let left = if is_cut_off { &self.leaving.on_cancel } else { &self.leaving.on_error };
+        if !is_cut_off && *left == Q::default() {
             return self.release(py);
         }
-        self.settle(py, &self.on_cancel).map(drop).or_else(|refused| {
+        self.settle_as(py, left, SettledBy::Default).map(drop).or_else(|refused| {
             if self.closed.load(Ordering::Relaxed) {
                 return Err(refused); // it was settled; what was told of it ends the program
             }
             // Nothing refuses what was set aside.
-            self.settle(py, &self.on_cancel.within(self.reservation.what()))?;
+            self.settle_as(py, &left.within(self.reservation.what()), SettledBy::Default)?;
             Err(refused)
         })
     }
@@ -255,15 +300,6 @@ fn beside(exception: &Bound<'_, PyAny>, closed: PyResult<()>) -> PyResult<()> {
         error.write_unraisable(py, Some(exception));
     }
     Ok(())
-}
-
-/// Whether a task was cancelled. Whoever cancels tasks has imported `asyncio`.
-fn is_cancellation(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let modules = exception.py().import("sys")?.getattr("modules")?;
-    match modules.call_method1("get", ("asyncio.exceptions",))? {
-        asyncio if asyncio.is_none() => Ok(false),
-        asyncio => exception.is_instance(&asyncio.getattr("CancelledError")?),
-    }
 }
 
 /// Does something for an object that is being dropped, whatever exception is on its way.

@@ -1,7 +1,7 @@
 //! What a debit has done. Its amounts become `Decimal`s when somebody looks.
 
 use pyo3::prelude::*;
-use safeguards_core::ledger::Receipt;
+use safeguards_core::ledger::{Once, Receipt};
 
 use crate::amount::to_decimal;
 
@@ -14,38 +14,53 @@ use crate::amount::to_decimal;
 ///     >>> receipt.amount, receipt.remaining, receipt.sequence
 ///     (Decimal('0.25'), Decimal('0.75'), 2)
 #[pyclass(frozen, module = "safeguards._native", name = "Receipt")]
-pub(crate) struct PyReceipt(pub(crate) Receipt);
+pub(crate) struct PyReceipt {
+    receipt: Receipt,
+    is_repeat: bool,
+}
+
+impl PyReceipt {
+    pub(crate) const fn new(done: Once<Receipt>) -> Self {
+        Self { receipt: done.value, is_repeat: done.is_repeat }
+    }
+}
 
 #[pymethods]
 impl PyReceipt {
     /// What was charged.
     #[getter]
     fn amount<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_decimal(py, self.0.amount.units())
+        to_decimal(py, self.receipt.amount.units())
     }
 
     /// What the agent had left right after it.
     #[getter]
     fn remaining<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_decimal(py, self.0.remaining)
+        to_decimal(py, self.receipt.remaining)
     }
 
     /// Position of the event in the agent's history: 1, 2, 3 and so on.
     #[getter]
     fn sequence(&self) -> u64 {
-        self.0.sequence
+        self.receipt.sequence
+    }
+
+    /// Whether it was charged before, by the first operation under the same idempotency key.
+    #[getter]
+    const fn is_repeat(&self) -> bool {
+        self.is_repeat
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        self.0 == other.0
+        self.receipt == other.receipt
     }
 
     fn __hash__(&self) -> u64 {
-        self.0.sequence
+        self.receipt.sequence
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (amount, remaining) = (self.amount(py)?, self.remaining(py)?);
-        Ok(format!("Receipt(amount={amount}, remaining={remaining}, sequence={})", self.0.sequence))
+        Ok(format!("Receipt(amount={amount}, remaining={remaining}, sequence={})", self.receipt.sequence))
     }
 }

@@ -169,6 +169,7 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::Debit => "debit",
         EventKind::Reserve => "reserve",
         EventKind::Settle => "settle",
+        EventKind::DefaultSettle => "default_settle",
         EventKind::LateSettle => "late_settle",
         EventKind::Release => "release",
         EventKind::Expire => "expire",

@@ -2,11 +2,11 @@
 
 use pyo3::prelude::*;
 use safeguards_core::amount::Amount;
-use safeguards_core::ledger::Reservation;
+use safeguards_core::ledger::{Once, Reservation};
 
 use crate::amount::{charge, to_decimal};
 use crate::arguments::ttl_seconds;
-use crate::handle::{Handle, Holder, Ready};
+use crate::handle::{Handle, Holder, Leaving, Ready};
 use crate::ledger::PyLedger;
 use crate::receipt::PyReceipt;
 
@@ -30,16 +30,16 @@ pub(crate) struct PyReservation(Handle<Amount>);
 impl PyReservation {
     pub(crate) fn new(
         ledger: &Bound<'_, PyLedger>,
-        reservation: Reservation,
-        on_cancel: Amount,
+        reservation: Once<Reservation>,
+        leaving: Leaving<Amount>,
         holder: Holder,
     ) -> PyResult<Self> {
-        Handle::new(ledger, reservation, on_cancel, holder).map(Self)
+        Handle::new(ledger, reservation, leaving, holder).map(Self)
     }
 
     /// A handle of a reservation that was made before.
     pub(crate) fn found(ledger: &Bound<'_, PyLedger>, reservation: Reservation) -> PyResult<Self> {
-        Self::new(ledger, reservation, Amount::ZERO, Holder::Finder)
+        Self::new(ledger, Once::first(reservation), Leaving::default(), Holder::Finder)
     }
 
     pub(crate) fn once_told(self, py: Python<'_>, told: PyResult<()>) -> PyResult<Self> {
@@ -79,10 +79,17 @@ impl PyReservation {
         self.0.state_name(py)
     }
 
+    /// Whether it was made before, by the first `reserve` under the same idempotency key. One that is settled can be
+    /// entered by `with` all the same: settling it for the same amount has no effect.
+    #[getter]
+    const fn is_repeat(&self) -> bool {
+        self.0.is_repeat()
+    }
+
     /// What it was settled for; None if it was not.
     #[getter]
     fn receipt(&self, py: Python<'_>) -> PyResult<Option<PyReceipt>> {
-        Ok(self.0.receipt(py)?.map(PyReceipt))
+        Ok(self.0.receipt(py)?.map(|receipt| PyReceipt::new(Once::first(receipt))))
     }
 
     /// Charges what the work has cost and gives the rest back.
@@ -111,7 +118,8 @@ impl PyReservation {
     ///     Traceback (most recent call last):
     ///     safeguards.exceptions.ReservationError: reservation 1 of agent "bot" was settled for 0.2 before...
     fn settle(&self, amount: &Bound<'_, PyAny>) -> PyResult<PyReceipt> {
-        self.0.settle(amount.py(), &charge(amount, "amount")?).map(PyReceipt)
+        let receipt = self.0.settle(amount.py(), &charge(amount, "amount")?)?;
+        Ok(PyReceipt::new(Once::first(receipt)))
     }
 
     /// Gives back all that was set aside. A repetition, or one that has expired, changes nothing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safeguards_core::amount::Units;
-use safeguards_core::ledger::{Ledger, ResourceReceipt};
+use safeguards_core::ledger::{Ledger, Once, ResourceReceipt};
 
 use crate::amounts::to_dict;
 use crate::ledger::Books;
@@ -24,11 +24,12 @@ use crate::ledger::Books;
 pub(crate) struct PyResourceReceipt {
     books: Arc<Books>,
     receipt: ResourceReceipt,
+    is_repeat: bool,
 }
 
 impl PyResourceReceipt {
-    pub(crate) fn new(books: &Arc<Books>, receipt: ResourceReceipt) -> Self {
-        Self { books: Arc::clone(books), receipt }
+    pub(crate) fn new(books: &Arc<Books>, done: Once<ResourceReceipt>) -> Self {
+        Self { books: Arc::clone(books), receipt: done.value, is_repeat: done.is_repeat }
     }
 }
 
@@ -65,6 +66,12 @@ impl PyResourceReceipt {
             dict.set_item(&*self.books.ledger.resource_name(line.resource), line.sequence)?;
         }
         Ok(dict)
+    }
+
+    /// Whether it was charged before, by the first operation under the same idempotency key.
+    #[getter]
+    const fn is_repeat(&self) -> bool {
+        self.is_repeat
     }
 
     fn __eq__(&self, other: &Self) -> bool {

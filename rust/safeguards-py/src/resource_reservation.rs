@@ -2,11 +2,11 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use safeguards_core::ledger::{Bundle, Reservation};
+use safeguards_core::ledger::{Bundle, Once, Reservation};
 
 use crate::amounts::{Given, bundle_to_dict, by_resource};
 use crate::arguments::ttl_seconds;
-use crate::handle::{Handle, Holder, Ready, Reservable};
+use crate::handle::{Handle, Holder, Leaving, Ready, Reservable};
 use crate::ledger::PyLedger;
 use crate::resource_receipt::PyResourceReceipt;
 
@@ -30,16 +30,16 @@ pub(crate) struct PyResourceReservation(Handle<Bundle>);
 impl PyResourceReservation {
     pub(crate) fn new(
         ledger: &Bound<'_, PyLedger>,
-        reservation: Reservation<Bundle>,
-        on_cancel: Bundle,
+        reservation: Once<Reservation<Bundle>>,
+        leaving: Leaving<Bundle>,
         holder: Holder,
     ) -> PyResult<Self> {
-        Handle::new(ledger, reservation, on_cancel, holder).map(Self)
+        Handle::new(ledger, reservation, leaving, holder).map(Self)
     }
 
     /// A handle of a reservation that was made before.
     pub(crate) fn found(ledger: &Bound<'_, PyLedger>, reservation: Reservation<Bundle>) -> PyResult<Self> {
-        Self::new(ledger, reservation, Bundle::default(), Holder::Finder)
+        Self::new(ledger, Once::first(reservation), Leaving::default(), Holder::Finder)
     }
 
     pub(crate) fn once_told(self, py: Python<'_>, told: PyResult<()>) -> PyResult<Self> {
@@ -79,10 +79,17 @@ impl PyResourceReservation {
         self.0.state_name(py)
     }
 
+    /// Whether it was made before, by the first `reserve` under the same idempotency key. One that is settled can be
+    /// entered by `with` all the same: settling it for the same amounts has no effect.
+    #[getter]
+    const fn is_repeat(&self) -> bool {
+        self.0.is_repeat()
+    }
+
     /// What it was settled for; None if it was not.
     #[getter]
     fn receipt(&self, py: Python<'_>) -> PyResult<Option<PyResourceReceipt>> {
-        Ok(self.0.receipt(py)?.map(|receipt| PyResourceReceipt::new(self.0.books(), receipt)))
+        Ok(self.0.receipt(py)?.map(|receipt| PyResourceReceipt::new(self.0.books(), Once::first(receipt))))
     }
 
     /// Charges what the work has taken and gives the rest back, of all resources in one step.
@@ -114,7 +121,7 @@ impl PyResourceReservation {
         let (core, mut given) = (books.core(py)?, Given::default());
         given.charge(core, &items, "amounts")?;
         let charged = books.answer(py, given.bundle(core, self.0.reservation.agent()))?;
-        Ok(PyResourceReceipt::new(books, self.0.settle(py, charged)?))
+        Ok(PyResourceReceipt::new(books, Once::first(self.0.settle(py, charged)?)))
     }
 
     /// Gives back all that was set aside. A repetition, or one that has expired, changes nothing.

@@ -6,14 +6,16 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDict, PyTuple};
 use safeguards_core::ledger::{
-    Account, Bundle, Ledger, LedgerError, Overage, Request, Reservation, ResourceSnapshot,
+    Account, Bundle, Ledger, LedgerError, Once, Overage, Request, Reservation, ResourceSnapshot,
 };
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Given, by_resource, to_dict};
-use crate::arguments::{check_id, on_cancel_fault, operation, optional_text, terms, text, ttl_seconds};
+use crate::arguments::{
+    AskedLeaving, check_id, leaving_fault, operation, optional_text, terms, text, ttl_seconds,
+};
 use crate::clock::from_datetime;
-use crate::handle::Holder;
+use crate::handle::{Holder, Leaving};
 use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::patience::{at_length, patiently};
 use crate::reports;
@@ -39,40 +41,50 @@ struct Asked<'py, 'a> {
     overage: &'a str,
     operation_type: Option<&'a str>,
     idempotency_key: Option<&'a str>,
-    on_cancel: Option<&'a Bound<'py, PyAny>>,
+    leaving: AskedLeaving<'a, 'py>,
 }
 
 impl PyResourceBudgets {
-    /// The reservation, and what a cancelled `with` block settles for.
+    /// The reservation, and what a `with` block settles for that is left by an exception.
     fn reserve_with(
         &self,
         py: Python<'_>,
         agent_id: &str,
         asked: &Asked<'_, '_>,
-    ) -> PyResult<Result<(Reservation<Bundle>, Bundle), LedgerError>> {
+    ) -> PyResult<Result<(Once<Reservation<Bundle>>, Leaving<Bundle>), LedgerError>> {
         let core = self.ledger.get().core(py)?;
-        let on_cancel = asked.on_cancel.map(|given| by_resource(given, "on_cancel")).transpose()?;
-        let (amounts, on_cancel) = (by_resource(asked.amounts, "amounts")?, on_cancel.unwrap_or_default());
-        let (mut given, mut cancelled) = (Given::default(), Given::default());
+        let amounts = by_resource(asked.amounts, "amounts")?;
+        let on_cancel = asked.leaving.on_cancel.map(|given| by_resource(given, "on_cancel")).transpose()?;
+        let on_error = asked.leaving.on_error.map(|given| by_resource(given, "on_error")).transpose()?;
+        let (on_cancel, on_error) = (on_cancel.unwrap_or_default(), on_error.unwrap_or_default());
+        let cut_off = asked.leaving.classes()?;
+        let (mut given, mut cancelled, mut failed) = (Given::default(), Given::default(), Given::default());
         given.charge(core, &amounts, "amounts")?;
         cancelled.charge(core, &on_cancel, "on_cancel")?;
+        failed.charge(core, &on_error, "on_error")?;
         let (ttl_nanos, overage) = terms(py, asked.ttl_seconds, asked.overage)?;
         let operation = operation(self.ledger.get(), py, asked.operation_type)?;
         let key = asked.idempotency_key;
-        Ok(patiently(py, core, || {
+        let made = patiently(py, core, || {
             core.with_agent(agent_id, |agent| {
-                let on_cancel = cancelled.bundle(core, agent)?;
-                core.check_known(agent, on_cancel)?;
                 let bundle = given.bundle(core, agent)?;
-                check_on_cancel(core, overage, on_cancel, bundle)?;
+                let left = |asked: &mut Given<'_>, argument: &str| {
+                    let left = asked.bundle(core, agent)?;
+                    core.check_known(agent, left)?;
+                    check_leaving(core, overage, left, bundle, argument)?;
+                    Ok::<_, LedgerError>(left.clone())
+                };
+                let (on_cancel, on_error) =
+                    (left(&mut cancelled, "on_cancel")?, left(&mut failed, "on_error")?);
                 let request = Request { what: bundle.clone(), ttl_nanos, overage, operation };
                 let held = match key {
-                    None => core.reserve(agent, &request),
+                    None => core.reserve(agent, &request).map(Once::first),
                     Some(key) => core.reserve_keyed(agent, &request, key),
                 };
-                Ok((held?, on_cancel.clone()))
+                Ok((held?, on_cancel, on_error))
             })
-        }))
+        });
+        Ok(made.map(|(held, on_cancel, on_error)| (held, Leaving { on_cancel, on_error, cut_off })))
     }
 
     /// What the core answered about an agent.
@@ -87,16 +99,17 @@ impl PyResourceBudgets {
     }
 }
 
-/// Refuses what a cancelled `with` block could never settle for.
-fn check_on_cancel(
+/// Refuses what a `with` block that is left by an exception could never settle for.
+fn check_leaving(
     core: &Ledger,
     overage: Overage,
-    on_cancel: &Bundle,
+    left: &Bundle,
     reserved: &Bundle,
+    argument: &str,
 ) -> Result<(), LedgerError> {
-    let fault = on_cancel.iter().find_map(|(resource, amount)| {
-        let argument = format!("on_cancel[{:?}]", core.resource_name(resource));
-        on_cancel_fault(overage, amount, reserved.get(resource), &argument)
+    let fault = left.iter().find_map(|(resource, amount)| {
+        let argument = format!("{argument}[{:?}]", core.resource_name(resource));
+        leaving_fault(overage, amount, reserved.get(resource), &argument)
     });
     fault.map_or(Ok(()), |text| Err(LedgerError::Configuration(text)))
 }
@@ -318,7 +331,7 @@ impl PyResourceBudgets {
             core.with_agent(agent_id, |agent| {
                 let bundle = given.bundle(core, agent)?;
                 match idempotency_key {
-                    None => core.debit(agent, bundle, operation),
+                    None => core.debit(agent, bundle, operation).map(Once::first),
                     Some(key) => core.debit_keyed(agent, bundle, operation, key),
                 }
             })
@@ -371,8 +384,8 @@ impl PyResourceBudgets {
     /// Sets aside the most that a piece of work can take, all or none; settle it for what it took.
     ///
     /// As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
-    /// unless the body settled or released it itself; an exception releases it; a cancelled task settles
-    /// `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the place of the
+    /// unless the body settled or released it itself; see `BudgetCoordinator.reserve` for what happens when it is
+    /// cut off, or ends with an error. Nothing takes the place of the
     /// exception: what was refused is noted on it.
     ///
     /// Args:
@@ -385,14 +398,16 @@ impl PyResourceBudgets {
     ///     operation_type: what for, at most 256 bytes.
     ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
     ///         operation type returns the same reservation.
-    ///     on_cancel: what a cancelled `with` block settles for; nothing if not given.
+    ///     on_cancel: what a `with` block that is cut off settles for; nothing if not given.
+    ///     on_error: what one that ends with an error settles for; nothing if not given.
+    ///     cut_off: a class of errors, or several, that cut it off as well.
     ///
     /// Raises:
     ///     InvalidAmountError: an amount is not one.
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is longer than 256
     ///         bytes.
     ///     BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
@@ -402,7 +417,7 @@ impl PyResourceBudgets {
     ///     ...     receipt = reservation.settle({"calls": 1, "seconds": "2.5"})
     ///     >>> multi_resource.get_budgets("bot")
     ///     {'calls': Decimal('99'), 'seconds': Decimal('7.5')}
-    #[pyo3(signature = (agent_id, amounts, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (agent_id, amounts, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         &self,
@@ -414,12 +429,15 @@ impl PyResourceBudgets {
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        cut_off: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyResourceReservation> {
-        let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
+        let leaving = AskedLeaving { on_cancel, on_error, cut_off };
+        let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, leaving };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let ledger = self.ledger.bind(py);
-        let (held, on_cancel) = answer_told(ledger, outcome)?;
-        PyResourceReservation::new(ledger, held, on_cancel, Holder::of_key(idempotency_key))?
+        let (held, leaving) = answer_told(ledger, outcome)?;
+        PyResourceReservation::new(ledger, held, leaving, Holder::of_key(idempotency_key))?
             .once_told(py, tell_alarms(ledger))
     }
 
@@ -430,14 +448,14 @@ impl PyResourceBudgets {
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is longer than 256
     ///         bytes.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
     /// Example:
     ///     >>> multi_resource.try_reserve("bot", {"calls": 1, "seconds": 11}) is None
     ///     True
-    #[pyo3(signature = (agent_id, amounts, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (agent_id, amounts, *, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         &self,
@@ -449,14 +467,17 @@ impl PyResourceBudgets {
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        cut_off: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyResourceReservation>> {
-        let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
+        let leaving = AskedLeaving { on_cancel, on_error, cut_off };
+        let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, leaving };
         let outcome = self.reserve_with(py, agent_id, &asked)?;
         let ledger = self.ledger.bind(py);
         let made = answer_told(ledger, admitted(outcome))?;
         let told = tell_alarms(ledger);
-        let Some((held, on_cancel)) = made else { return told.map(|()| None) };
-        PyResourceReservation::new(ledger, held, on_cancel, Holder::of_key(idempotency_key))?
+        let Some((held, leaving)) = made else { return told.map(|()| None) };
+        PyResourceReservation::new(ledger, held, leaving, Holder::of_key(idempotency_key))?
             .once_told(py, told)
             .map(Some)
     }

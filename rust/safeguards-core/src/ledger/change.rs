@@ -198,6 +198,8 @@ pub struct Reserved {
 pub struct Terms {
     /// When its time is over.
     pub time_over: Monotonic,
+    /// For how many nanoseconds it was asked for.
+    pub ttl_nanos: i64,
     /// What a settlement beyond it may do.
     pub overage: Overage,
 }

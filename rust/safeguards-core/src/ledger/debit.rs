@@ -8,7 +8,7 @@ use super::Ledger;
 use super::account::Account;
 use super::balance::Movement;
 use super::error::LedgerError;
-use super::idempotency::{Effect, Payload, Phase};
+use super::idempotency::{Effect, Once, Payload};
 use super::operation::OperationId;
 use super::path::{Agents, Path};
 use super::quantity::{Quantity, Transaction};
@@ -50,26 +50,29 @@ impl Ledger {
         self.debit_at(path.into(), what, operation, self.clock.wall(), None, |_, _, _| ())
     }
 
-    /// As [`debit`](Self::debit), but a repetition with the same key has no effect and the same receipt.
+    /// As [`debit`](Self::debit), once for each key: a repetition has no effect and the same receipt.
     pub fn debit_keyed<'a, Q: Quantity>(
         &self,
         path: impl Into<Path<'a>>,
         what: &Q,
         operation: OperationId,
         key: &str,
-    ) -> Result<Q::Receipt, LedgerError> {
+    ) -> Result<Once<Q::Receipt>, LedgerError> {
         let path = path.into();
-        let payload = Payload::new(path, what, operation, Phase::Debit);
+        let payload = Payload::of_debit(path, what, operation);
         let debit = || {
             let wall = self.clock.wall();
             let receipt = self.debit_at(path, what, operation, wall, Some(key), Q::receipt)?;
             Ok(Effect::Charged(Q::settlement(receipt)))
         };
-        match Q::keys(self).once(key, payload, self, debit)? {
-            Effect::Charged(settlement) => Q::receipt_in(&settlement).cloned(),
-            Effect::Reserved(..) => None,
-        }
-        .ok_or_else(|| LedgerError::IdempotencyConflict(key.into()))
+        let stands = |effect: &Effect| self.stands::<Q>(key, effect);
+        let Once { value: effect, is_repeat } = Q::keys(self).once(key, payload, self, stands, debit)?;
+        let receipt = match &effect {
+            Effect::Charged(settlement) => Q::receipt_in(settlement).cloned(),
+            Effect::Reserved { .. } => None,
+        };
+        let conflict = || LedgerError::IdempotencyConflict(key.into());
+        Ok(Once { value: receipt.ok_or_else(conflict)?, is_repeat })
     }
 
     #[inline(always)]

@@ -109,8 +109,11 @@ pub enum LedgerError {
     #[error("{0}")]
     Configuration(String),
     /// An idempotency key was used for another operation.
-    #[error("idempotency key {0:?} was used for another agent, amount or operation type")]
+    #[error("idempotency key {0:?} was used for another operation")]
     IdempotencyConflict(Arc<str>),
+    /// What was asked for under an idempotency key is being done: its reservation is kept alive by somebody at work.
+    #[error("what was asked for under idempotency key {0:?} is being done")]
+    IdempotencyInProgress(Arc<str>),
     /// A reservation was closed before, with another outcome.
     #[error("reservation {number} of {account:?} is closed")]
     ReservationClosed {

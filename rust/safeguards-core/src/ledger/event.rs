@@ -16,6 +16,8 @@ pub enum EventKind {
     Reserve,
     /// Charged out of a reservation; the rest was given back.
     Settle,
+    /// As [`Settle`](Self::Settle), for what it was agreed to cost if nobody says: the caller told no amount.
+    DefaultSettle,
     /// Charged for a reservation that had expired.
     LateSettle,
     /// A reservation was given back.
@@ -50,11 +52,17 @@ pub enum Source {
 }
 
 impl EventKind {
+    /// Whether something is charged out of a reservation that is active.
+    #[inline]
+    pub(super) const fn settles(self) -> bool {
+        matches!(self, Self::Settle | Self::DefaultSettle)
+    }
+
     /// Where the usage came from, or `None` if this is no usage.
     #[must_use]
     pub const fn usage(self) -> Option<Source> {
         match self {
-            Self::Debit | Self::Settle | Self::LateSettle => Some(Source::Ledger),
+            Self::Debit | Self::Settle | Self::DefaultSettle | Self::LateSettle => Some(Source::Ledger),
             Self::Recorded => Some(Source::Recorded),
             _ => None,
         }

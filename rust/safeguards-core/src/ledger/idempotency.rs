@@ -1,7 +1,8 @@
 //! One effect for each key.
 //!
-//! What was admitted under a key is remembered: at least the newest 100,000 keys, for 24 hours. A refusal is not: the
-//! caller may try again under the same key.
+//! What was admitted under a key is remembered: at least the newest 100,000 keys, for 24 hours. A key means its effect,
+//! not a handle: a refusal leaves none, and neither does a reservation that was given back. Whoever comes back with such
+//! a key is decided anew, whatever he asks for.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -15,7 +16,7 @@ use super::error::{LedgerError, Settlement};
 use super::operation::OperationId;
 use super::path::Path;
 use super::quantity::Quantity;
-use super::reservation::Overage;
+use super::reservation::{Overage, Request};
 use crate::clock::Monotonic;
 use crate::sync::Mutex;
 
@@ -33,11 +34,13 @@ pub(super) const SHARDS: usize = if cfg!(loom) { 1 } else { 16 };
 /// 100,000 none may go.
 const MAX_SHARD: usize = MAX_KEYS / SHARDS + MAX_KEYS / SHARDS / 10;
 
-/// Which kind of operation a key was used for.
+/// What was done under a key, now or before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Debit,
-    Reserve,
+pub struct Once<T> {
+    /// What was done.
+    pub value: T,
+    /// Whether it was before.
+    pub is_repeat: bool,
 }
 
 /// What must be the same when a key comes again.
@@ -49,7 +52,8 @@ pub(super) struct Payload {
     pub(super) accounts: Option<Arc<[Number]>>,
     pub(super) what: Quantities,
     pub(super) operation: OperationId,
-    pub(super) phase: Phase,
+    /// Of a reservation: how long it was to live, and what a settlement beyond it may do.
+    pub(super) terms: Option<(i64, Overage)>,
 }
 
 /// What was done under a key.
@@ -57,8 +61,27 @@ pub(super) struct Payload {
 pub(super) enum Effect {
     /// Something was charged.
     Charged(Settlement),
-    /// The agent's reservation of this number was made, on terms that a repetition need not ask for.
-    Reserved(u64, Overage),
+    /// A reservation was made.
+    Reserved {
+        /// The agent, as batches name it.
+        handle: u32,
+        /// The reservation's number among the agent's.
+        number: u64,
+    },
+}
+
+impl<T> Once<T> {
+    /// Something that was done now.
+    #[inline]
+    pub const fn first(value: T) -> Self {
+        Self { value, is_repeat: false }
+    }
+
+    /// The same of another value.
+    #[inline]
+    pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Once<U> {
+        Once { value: to(self.value), is_repeat: self.is_repeat }
+    }
 }
 
 /// The keys that are remembered.
@@ -67,14 +90,30 @@ pub(super) struct Keys([Mutex<Shard>; SHARDS]);
 
 #[derive(Debug, Default)]
 struct Shard {
-    effects: HashMap<Arc<str>, (Payload, Effect), RandomState>,
-    by_age: VecDeque<(Monotonic, Arc<str>)>,
+    effects: HashMap<Arc<str>, Entry, RandomState>,
+    /// When each was kept, and as which. One that was decided anew leaves its first place behind.
+    by_age: VecDeque<(Monotonic, u64, Arc<str>)>,
+    /// Effects that were ever kept.
+    kept: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    payload: Payload,
+    effect: Effect,
+    /// As which it was kept: 1, 2, 3 and so on.
+    number: u64,
 }
 
 impl Payload {
-    pub(super) fn new<Q: Quantity>(path: Path<'_>, what: &Q, operation: OperationId, phase: Phase) -> Self {
+    pub(super) fn of_debit<Q: Quantity>(path: Path<'_>, what: &Q, operation: OperationId) -> Self {
         let accounts = path.joint.map(|joint| Arc::clone(&joint.numbers));
-        Self { agent: path.agent.number, accounts, what: what.to_quantities(), operation, phase }
+        Self { agent: path.agent.number, accounts, what: what.to_quantities(), operation, terms: None }
+    }
+
+    pub(super) fn of_reservation<Q: Quantity>(path: Path<'_>, request: &Request<Q>) -> Self {
+        let terms = Some((request.ttl_nanos, request.overage));
+        Self { terms, ..Self::of_debit(path, &request.what, request.operation) }
     }
 }
 
@@ -89,30 +128,34 @@ impl Keys {
         &self.0[usize::try_from(hash % SHARDS as u64).unwrap_or_default()]
     }
 
-    /// Does `act` unless it was done under `key` before. The shard is locked meanwhile, so that of two threads with
-    /// one key the second finds what the first has done.
+    /// Does `act` unless it was done under `key` before and `stands`. The shard is locked meanwhile, so that of two
+    /// threads with one key the second finds what the first has done.
     pub(super) fn once(
         &self,
         key: &str,
         payload: Payload,
         ledger: &Ledger,
+        stands: impl FnOnce(&Effect) -> Result<bool, LedgerError>,
         act: impl FnOnce() -> Result<Effect, LedgerError>,
-    ) -> Result<Effect, LedgerError> {
+    ) -> Result<Once<Effect>, LedgerError> {
         check_length(key)?;
         let mut shard = self.shard(key).lock();
         let now = ledger.clock.monotonic_coarse();
         shard.forget_old(now);
-        if let Some((before, effect)) = shard.effects.get(key) {
-            let is_same = *before == payload;
+        if let Some(before) = shard.effects.get(key)
+            && stands(&before.effect)?
+        {
+            let is_same = before.payload == payload;
+            let value = before.effect.clone();
             return if is_same {
-                Ok(effect.clone())
+                Ok(Once { value, is_repeat: true })
             } else {
                 Err(LedgerError::IdempotencyConflict(key.into()))
             };
         }
         let effect = act()?;
         shard.keep(key, payload, effect.clone(), now);
-        Ok(effect)
+        Ok(Once::first(effect))
     }
 
     /// Remembers what was done under a key, as [`once`](Self::once) did when it was.
@@ -130,7 +173,7 @@ impl Keys {
             shard.forget_old(now);
             let effects = shard.effects.iter();
             all.extend(
-                effects.map(|(key, (payload, effect))| (Arc::clone(key), payload.clone(), effect.clone())),
+                effects.map(|(key, entry)| (Arc::clone(key), entry.payload.clone(), entry.effect.clone())),
             );
         }
         all
@@ -139,10 +182,12 @@ impl Keys {
 
 impl Shard {
     fn forget_old(&mut self, now: Monotonic) {
-        while let Some((at, _)) = self.by_age.front()
+        while let Some((at, ..)) = self.by_age.front()
             && (now.since(*at) >= MAX_KEY_AGE_NANOS || self.by_age.len() > MAX_SHARD)
         {
-            if let Some((_, key)) = self.by_age.pop_front() {
+            if let Some((_, number, key)) = self.by_age.pop_front()
+                && self.effects.get(&key).is_some_and(|entry| entry.number == number)
+            {
                 self.effects.remove(&key);
             }
         }
@@ -150,16 +195,17 @@ impl Shard {
 
     fn keep(&mut self, key: &str, payload: Payload, effect: Effect, at: Monotonic) {
         let key: Arc<str> = key.into();
-        self.by_age.push_back((at, Arc::clone(&key)));
-        self.effects.insert(key, (payload, effect));
+        self.kept += 1;
+        self.by_age.push_back((at, self.kept, Arc::clone(&key)));
+        self.effects.insert(key, Entry { payload, effect, number: self.kept });
         self.forget_old(at);
     }
 }
 
 fn check_length(key: &str) -> Result<(), LedgerError> {
-    if key.len() <= MAX_KEY_BYTES {
+    if (1..=MAX_KEY_BYTES).contains(&key.len()) {
         return Ok(());
     }
-    let text = format!("idempotency_key must have at most {MAX_KEY_BYTES} bytes, not {}", key.len());
+    let text = format!("idempotency_key must have 1 to {MAX_KEY_BYTES} bytes, not {}", key.len());
     Err(LedgerError::Configuration(text))
 }

@@ -70,7 +70,7 @@ pub use debit::Receipt;
 pub use error::{BudgetRefusal, Closed, LedgerError, Settlement, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use execute::{Execution, Moved, Order};
-pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEY_BYTES, MAX_KEYS};
+pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEY_BYTES, MAX_KEYS, Once};
 pub use journal::{Journal, Unwritten};
 pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
@@ -83,7 +83,7 @@ pub use refusals::{Asked, MAX_REFUSED, Reason, RefusalCount, Refusing};
 pub use registry::{NewAgent, NewPool};
 pub use renewal::{Overdraft, Periods, Rollover, Rules};
 pub use replay::{Replay, ReplayError};
-pub use reservation::{Overage, Request, Reservation, ReservationState};
+pub use reservation::{Overage, Request, Reservation, ReservationState, SettledBy};
 pub use reservation_id::{AnyReservation, NoReservationId, ReservationId};
 pub use resources::{
     Bundle, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt, ResourceSnapshot,

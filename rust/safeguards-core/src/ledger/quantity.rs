@@ -19,7 +19,7 @@ use super::idempotency::Keys;
 use super::journal::Unwritten;
 use super::operation::OperationId;
 use super::path::{Agents, Path};
-use super::reservation::Overage;
+use super::reservation::{Overage, SettledBy};
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 
@@ -137,6 +137,15 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
         Self { kind, held, is_fact, reserved, ..Self::debit(path, charged, operation, wall, None) }
     }
 
+    /// The same, and who told what it has cost.
+    #[inline(always)]
+    pub(super) const fn by(mut self, by: SettledBy) -> Self {
+        if let (EventKind::Settle, SettledBy::Default) = (self.kind, by) {
+            self.kind = EventKind::DefaultSettle;
+        }
+        self
+    }
+
     /// What a reservation gives back, because it is released or expires.
     #[inline(always)]
     pub(super) const fn give_back(
@@ -158,7 +167,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
         match self.kind {
             EventKind::Reserve => Movement::reserve(amount, amount.is_zero()),
             EventKind::Release | EventKind::Expire => Movement::release(held),
-            EventKind::Settle => Movement::settle(held, amount, self.is_fact),
+            EventKind::Settle | EventKind::DefaultSettle => Movement::settle(held, amount, self.is_fact),
             _ => Movement::debit(amount, self.is_fact || amount.is_zero()),
         }
     }
@@ -187,7 +196,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
     pub(super) fn hold(&self, agents: &mut Agents<'_>, ledger: &Ledger) {
         let Some(Reserved { number, terms }) = self.reserved else { return };
         let state = &mut agents.state;
-        if let Some(Terms { time_over, overage }) = terms {
+        if let Some(Terms { time_over, overage, .. }) = terms {
             let (what, operation) = (self.what.to_quantities(), self.operation);
             let joint = self.path.joint.cloned();
             let held = Held { what, operation, overage, time_over, deadline: time_over, joint };
@@ -211,7 +220,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
 
     fn outcome(&self, agents: &Agents<'_>, ledger: &Ledger) -> Option<Closed> {
         match self.kind {
-            EventKind::Settle | EventKind::LateSettle => {
+            EventKind::Settle | EventKind::DefaultSettle | EventKind::LateSettle => {
                 Some(Closed::Settled(Q::settlement(Q::receipt(self, agents, ledger))))
             }
             EventKind::Release => Some(Closed::Released),

@@ -16,7 +16,7 @@ use super::error::LedgerError;
 use super::event::EventKind;
 use super::grant::lock_two;
 use super::holds::Held;
-use super::idempotency::{Effect, Payload, Phase};
+use super::idempotency::{Effect, Payload};
 use super::path::{Joint, Path};
 use super::quantity::{Quantity, Transaction};
 use super::registry::taken_agent;
@@ -185,13 +185,15 @@ impl Replay {
             self.ledger.wake(&mut agents, terms.time_over);
         }
         if let Some(key) = &posted.key {
-            let (phase, effect) = if let Some(Reserved { number, terms: Some(terms) }) = posted.reservation {
-                (Phase::Reserve, Effect::Reserved(number, terms.overage))
+            let payload = Payload::of_debit(path, what, posted.operation);
+            let (payload, effect) = if let Some(Reserved { number, terms: Some(terms) }) = posted.reservation
+            {
+                let terms = Some((terms.ttl_nanos, terms.overage));
+                (Payload { terms, ..payload }, Effect::Reserved { handle: agent.handle, number })
             } else {
                 let receipt = Q::receipt(&transaction, &agents, &self.ledger);
-                (Phase::Debit, Effect::Charged(Q::settlement(receipt)))
+                (payload, Effect::Charged(Q::settlement(receipt)))
             };
-            let payload = Payload::new(path, what, posted.operation, phase);
             Q::keys(&self.ledger).keep(key, payload, effect, at.monotonic);
         }
         Ok(())
@@ -199,7 +201,8 @@ impl Replay {
 
     /// What a change gives back or is charged out of.
     fn held(posted: &Posted, held: Option<&Held>) -> Result<Option<Quantities>, ReplayError> {
-        let is_needed = matches!(posted.kind, EventKind::Settle | EventKind::Release | EventKind::Expire);
+        let is_needed =
+            posted.kind.settles() || matches!(posted.kind, EventKind::Release | EventKind::Expire);
         match held {
             Some(held) if is_needed => Ok(Some(held.what.clone())),
             None if is_needed => Err(ReplayError(format!("nothing is reserved: {posted:?}"))),

@@ -10,7 +10,7 @@ use super::closures::Ended;
 use super::error::{Closed, LedgerError};
 use super::event::EventKind;
 use super::holds::Held;
-use super::idempotency::{Effect, Payload, Phase};
+use super::idempotency::{Effect, Once, Payload};
 use super::operation::OperationId;
 use super::path::{Agents, Joint, Path};
 use super::quantity::{Quantity, Transaction};
@@ -68,6 +68,15 @@ pub struct Request<Q = Amount> {
     pub overage: Overage,
     /// What for.
     pub operation: OperationId,
+}
+
+/// Who told what a reservation is settled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettledBy {
+    /// The caller, who knows what it has cost.
+    Caller,
+    /// Nobody: it is what was agreed for that case.
+    Default,
 }
 
 /// Reservations that expire in one go: about a millisecond, with locks held for no longer.
@@ -131,37 +140,57 @@ impl Ledger {
         self.reserve_at(path.into(), request, None)
     }
 
-    /// As [`reserve`](Self::reserve), but a repetition with the same key returns the same reservation.
+    /// As [`reserve`](Self::reserve), once for each key: while the reservation is active, or settled, a repetition
+    /// returns it. One that was given back has no effect any more, and the next request under its key is decided anew.
     pub fn reserve_keyed<'a, Q: Quantity>(
         &self,
         path: impl Into<Path<'a>>,
         request: &Request<Q>,
         key: &str,
-    ) -> Result<Reservation<Q>, LedgerError> {
+    ) -> Result<Once<Reservation<Q>>, LedgerError> {
         let path = path.into();
-        let payload = Payload::new(path, &request.what, request.operation, Phase::Reserve);
+        let payload = Payload::of_reservation(path, request);
         let reserve = || {
             let made = self.reserve_at(path, request, Some(key))?;
-            Ok(Effect::Reserved(made.number, made.overage))
+            Ok(Effect::Reserved { handle: made.agent.handle, number: made.number })
         };
-        let effect = Q::keys(self).once(key, payload, self, reserve)?;
+        let stands = |effect: &Effect| self.stands::<Q>(key, effect);
+        let Once { value: effect, is_repeat } = Q::keys(self).once(key, payload, self, stands, reserve)?;
         path.agent.lock().check_open(path.agent)?;
         match effect {
-            Effect::Reserved(number, overage) => Ok(self.handle_of(path, request, number, overage)),
+            Effect::Reserved { number, .. } => {
+                Ok(Once { value: self.handle_of(path, request, number), is_repeat })
+            }
             // A key's payload tells debits from reservations.
             Effect::Charged(_) => Err(LedgerError::IdempotencyConflict(key.into())),
         }
     }
 
-    fn handle_of<Q: Quantity>(
-        &self,
-        path: Path<'_>,
-        request: &Request<Q>,
-        number: u64,
-        overage: Overage,
-    ) -> Reservation<Q> {
+    /// Whether what was done under a key has an effect. One that is at work in a `with` block is in progress.
+    pub(super) fn stands<Q: Quantity>(&self, key: &str, effect: &Effect) -> Result<bool, LedgerError> {
+        let Effect::Reserved { handle, number } = *effect else { return Ok(true) };
+        // What an agent did that has left cannot be told any more: it may have been charged.
+        let Ok(agent) = self.directory.slots().get(handle).cloned() else { return Ok(true) };
+        if let Some(reservation) = self.find_open::<Q>(&agent, number) {
+            let agents = self.lock_holder(&reservation)?;
+            match agents.state.hold(number) {
+                Some(held) if held.deadline == Monotonic::NEVER => {
+                    return Err(LedgerError::IdempotencyInProgress(key.into()));
+                }
+                Some(_) => return Ok(true),
+                None => {}
+            }
+        }
+        match self.closures.find(&agent, number) {
+            Some(Closed::Settled(_)) => Ok(true),
+            Some(Closed::Released | Closed::Expired) => Ok(false),
+            None => Err(LedgerError::ReservationForgotten { account: Arc::clone(&agent.id), number }),
+        }
+    }
+
+    fn handle_of<Q: Quantity>(&self, path: Path<'_>, request: &Request<Q>, number: u64) -> Reservation<Q> {
         let (agent, joint) = (Arc::clone(path.agent), path.joint.cloned());
-        self.handle_with(agent, joint, request.what.clone(), number, request.operation, overage)
+        self.handle_with(agent, joint, request.what.clone(), number, request.operation, request.overage)
     }
 
     pub(super) fn handle_with<Q: Quantity>(
@@ -189,13 +218,13 @@ impl Ledger {
             agents.renew(self, wall);
             let time_over = deadline(self.clock.monotonic_coarse(), request.ttl_nanos);
             let number = agents.state.next_reservation();
-            let terms = Terms { time_over, overage: request.overage };
-            let (what, operation) = (&request.what, request.operation);
+            let Request { ref what, ttl_nanos, overage, operation } = *request;
+            let terms = Terms { time_over, ttl_nanos, overage };
             let transaction = Transaction::reserve(path, what, operation, wall, key, (number, terms));
             Q::pass(&transaction, &mut agents, self)?;
             transaction.hold(&mut agents, self);
             self.wake(&mut agents, time_over);
-            Ok(self.handle_of(path, request, number, request.overage))
+            Ok(self.handle_of(path, request, number))
         })
     }
 
@@ -219,15 +248,26 @@ impl Ledger {
         reservation: &Reservation<Q>,
         charged: impl Borrow<Q>,
     ) -> Result<Q::Receipt, LedgerError> {
+        self.settle_as(reservation, charged, SettledBy::Caller)
+    }
+
+    /// As [`settle`](Self::settle), and whether it was the caller who told the amount.
+    pub fn settle_as<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+        charged: impl Borrow<Q>,
+        by: SettledBy,
+    ) -> Result<Q::Receipt, LedgerError> {
         self.check_own(reservation)?;
         let wall = self.clock.wall();
-        self.retry_after_expiry(|| self.settle_once(reservation, charged.borrow(), wall))
+        self.retry_after_expiry(|| self.settle_once(reservation, charged.borrow(), by, wall))
     }
 
     fn settle_once<Q: Quantity>(
         &self,
         reservation: &Reservation<Q>,
         charged: &Q,
+        by: SettledBy,
         wall: Wall,
     ) -> Result<Q::Receipt, LedgerError> {
         let mut agents = self.lock_holder(reservation)?;
@@ -243,6 +283,7 @@ impl Ledger {
         let (path, held) = (reservation.path(), is_active.then_some(&reservation.what));
         let Reservation { operation, number, overage, .. } = *reservation;
         let transaction = Transaction::settle(path, charged, operation, wall, number, held, overage);
+        let transaction = transaction.by(by);
         Q::pass(&transaction, &mut agents, self)?;
         transaction.hold(&mut agents, self);
         Ok(Q::receipt(&transaction, &agents, self))

@@ -21,7 +21,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyWeakrefReference;
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{
-    Account, HistoryLimits, Joint, Ledger, LedgerError, OperationId, Path, Receipt, Reservation, Threshold,
+    Account, HistoryLimits, Joint, Ledger, LedgerError, Once, OperationId, Path, Receipt, Reservation,
+    Threshold,
 };
 
 use crate::arguments::{Also, Asked, count, quoted, real, text, whole};
@@ -131,11 +132,11 @@ impl Books {
         amount: Amount,
         operation: OperationId,
         key: Option<&str>,
-    ) -> Result<Receipt, LedgerError> {
+    ) -> Result<Once<Receipt>, LedgerError> {
         let joint = also.map_or(Ok(None), |also| self.joint(agent, also))?;
         let path = Path::with(agent, joint.as_ref());
         match key {
-            None => self.ledger.debit(path, &amount, operation),
+            None => self.ledger.debit(path, &amount, operation).map(Once::first),
             Some(key) => self.ledger.debit_keyed(path, &amount, operation, key),
         }
     }
@@ -145,11 +146,11 @@ impl Books {
         &self,
         agent: &Arc<Account>,
         asked: &Asked<'_>,
-    ) -> Result<Reservation, LedgerError> {
+    ) -> Result<Once<Reservation>, LedgerError> {
         let joint = asked.also.as_ref().map_or(Ok(None), |also| self.joint(agent, also))?;
         let path = Path::with(agent, joint.as_ref());
         match asked.key {
-            None => self.ledger.reserve(path, &asked.request),
+            None => self.ledger.reserve(path, &asked.request).map(Once::first),
             Some(key) => self.ledger.reserve_keyed(path, &asked.request, key),
         }
     }

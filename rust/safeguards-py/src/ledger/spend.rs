@@ -7,7 +7,7 @@ use safeguards_core::ledger::Account;
 
 use super::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::amount::{charge, grant};
-use crate::arguments::{Asked, maybe_also, operation, optional_text, text, ttl_seconds};
+use crate::arguments::{Asked, AskedLeaving, maybe_also, operation, optional_text, text, ttl_seconds};
 use crate::handle::Holder;
 use crate::patience::{patiently, until_interrupted};
 use crate::receipt::PyReceipt;
@@ -25,9 +25,9 @@ impl PyLedger {
     ///     also: ids of agents or pools that are charged as well, each with every account above it: all or
     ///         none, and one that is met twice once.
     ///     operation_type: what for, at most 256 bytes; the usage history can be read by it.
-    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
-    ///         type has no effect and the first receipt. The newest 100,000 keys are remembered for 24 hours;
-    ///         refusals are not remembered.
+    ///     idempotency_key: of 1 to 256 bytes; a repetition with the same key, agent, `also`, amount and operation
+    ///         type has no effect and the first receipt, with `is_repeat`. The newest 100,000 keys are
+    ///         remembered for 24 hours; refusals are not remembered.
     ///
     /// Returns:
     ///     What was charged, what remains, and the position of the event in the agent's history.
@@ -63,7 +63,7 @@ impl PyLedger {
         };
         let receipt = answer_told(slf, patiently(py, core, || core.with_agent(agent_id, debit)))?;
         tell_alarms(slf)?;
-        Ok(PyReceipt(receipt))
+        Ok(PyReceipt::new(receipt))
     }
 
     /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops.
@@ -102,10 +102,17 @@ impl PyLedger {
 
     /// Sets aside the most that a piece of work can cost; settle it for what it did cost.
     ///
-    /// As a context manager the reservation is kept alive while the body runs. Leaving the body settles what
-    /// was reserved, unless the body settled or released it itself; an exception releases it; a cancelled
-    /// task settles `on_cancel`, or, if that is refused, as much of it as was reserved. Nothing takes the
-    /// place of the exception: what was refused is noted on it.
+    /// As a context manager the reservation is kept alive while the body runs. What happens when the body is
+    /// left, unless it settled or released the reservation itself:
+    ///
+    /// - normally: it is settled for what was reserved;
+    /// - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever is no
+    ///   `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the work may
+    ///   have cost by then;
+    /// - by any other error: it is settled for `on_error`; where that is 0, it is released.
+    ///
+    /// If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
+    /// exception: what was refused is noted on it. Such a settlement is a `default_settle` among the events.
     ///
     /// Args:
     ///     agent_id: the agent.
@@ -117,26 +124,32 @@ impl PyLedger {
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
     ///         room for the excess. `"reject"` refuses it.
     ///     operation_type: what for, at most 256 bytes.
-    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amount and operation
-    ///         type returns the same reservation.
-    ///     on_cancel: what a cancelled `with` block settles for; 0 if not given.
+    ///     idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount, operation
+    ///         type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled, with
+    ///         `is_repeat`. One that was released or has expired has no effect: the next request under its key
+    ///         is decided anew.
+    ///     on_cancel: what a `with` block that is cut off settles for; 0 if not given.
+    ///     on_error: what one that ends with an error settles for; 0 if not given.
+    ///     cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that say
+    ///         that it did not wait for the answer.
     ///
     /// Raises:
-    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
     ///     UnknownAgentError: no agent of this id is registered.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
-    ///         bytes.
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+    ///         bytes, or a key is empty or longer than that.
     ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
     ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> with coordinator.reserve("bot", "0.50") as reservation:
     ///     ...     receipt = reservation.settle("0.20")
     ///     >>> coordinator.get_budget("bot")
     ///     Decimal('0.8')
-    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         slf: &Bound<'_, Self>,
@@ -148,31 +161,34 @@ impl PyLedger {
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        cut_off: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
         let (this, py) = (slf.get(), slf.py());
         let core = this.core(py)?;
+        let leaving = AskedLeaving { on_cancel, on_error, cut_off };
         let asked =
-            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, leaving, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = answer_told(slf, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
-        PyReservation::new(slf, reservation, asked.on_cancel, Holder::of_key(asked.key))?
+        PyReservation::new(slf, reservation, asked.leaving, Holder::of_key(asked.key))?
             .once_told(py, tell_alarms(slf))
     }
 
     /// As `reserve`, but returns None if a budget or a window refuses.
     ///
     /// Raises:
-    ///     InvalidAmountError: `amount` or `on_cancel` is not an amount.
+    ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
     ///     UnknownAgentError: no agent of this id is registered.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` is more than is reserved under `"reject"`, or a name or key is longer than 256
-    ///         bytes.
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+    ///         bytes, or a key is empty or longer than that.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
     /// Example:
     ///     >>> coordinator.try_reserve("bot", 2) is None
     ///     True
-    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None))]
+    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         slf: &Bound<'_, Self>,
@@ -184,19 +200,20 @@ impl PyLedger {
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        cut_off: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyReservation>> {
         let (this, py) = (slf.get(), slf.py());
         let core = this.core(py)?;
+        let leaving = AskedLeaving { on_cancel, on_error, cut_off };
         let asked =
-            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, on_cancel, also)?;
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, leaving, also)?;
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation =
             answer_told(slf, admitted(patiently(py, core, || core.with_agent(agent_id, reserve))))?;
         let told = tell_alarms(slf);
         let Some(made) = reservation else { return told.map(|()| None) };
-        PyReservation::new(slf, made, asked.on_cancel, Holder::of_key(asked.key))?
-            .once_told(py, told)
-            .map(Some)
+        PyReservation::new(slf, made, asked.leaving, Holder::of_key(asked.key))?.once_told(py, told).map(Some)
     }
 
     /// Moves budget from one agent to another, of one pool or of two; the pools are not touched.

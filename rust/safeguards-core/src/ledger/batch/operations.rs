@@ -99,7 +99,7 @@ impl Operation for Reserves<'_> {
         }
         let Request { ttl_nanos, overage, operation, .. } = self.terms;
         let (number, time_over) = (agents.state.next_reservation(), deadline(at.monotonic, ttl_nanos));
-        let (path, terms) = (Path::of(agents.agent), Terms { time_over, overage });
+        let (path, terms) = (Path::of(agents.agent), Terms { time_over, ttl_nanos, overage });
         let t = Transaction::reserve(path, &amount, operation, at.wall, None, (number, terms));
         if !t.pass_below(agents, pools, self.ledger)? {
             return Ok(None);

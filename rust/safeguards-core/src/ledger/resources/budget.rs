@@ -172,9 +172,9 @@ impl Transaction<'_, Bundle> {
                 &mut moves,
             )?,
             Some(held) => {
-                let what = if self.kind == EventKind::Settle { self.what } else { &nothing };
+                let what = if self.kind.settles() { self.what } else { &nothing };
                 for (id, held, charged) in held.beside(what) {
-                    let amount = if self.kind == EventKind::Settle { charged } else { held };
+                    let amount = if self.kind.settles() { charged } else { held };
                     let told = |_| (self.movement(charged, held), amount);
                     agents.state.locate(
                         agents.agent,

@@ -142,9 +142,9 @@ impl PyAccount {
     /// left, unless it settled or released the reservation itself:
     ///
     /// - normally: it is settled for what was reserved;
-    /// - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever is no
-    ///   `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the work may
-    ///   have cost by then;
+    /// - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever
+    ///   is no `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the
+    ///   work may have cost by then;
     /// - by any other error: it is settled for `on_error`; where that is 0, it is released.
     ///
     /// If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
@@ -159,14 +159,14 @@ impl PyAccount {
     ///         what was spent is a fact. `"allow_if_available"` charges it if every account and window has
     ///         room for the excess. `"reject"` refuses it.
     ///     operation_type: what for, at most 256 bytes.
-    ///     idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount, operation
-    ///         type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled, with
-    ///         `is_repeat`. One that was released or has expired has no effect: the next request under its key
-    ///         is decided anew.
+    ///     idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount,
+    ///         operation type, `ttl_seconds` and `overage` returns the same reservation while it is active or
+    ///         settled, with `is_repeat`. One that was released or has expired has no effect: the next
+    ///         request under its key is decided anew.
     ///     on_cancel: what a `with` block that is cut off settles for; 0 if not given.
     ///     on_error: what one that ends with an error settles for; 0 if not given.
-    ///     cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that say
-    ///         that it did not wait for the answer.
+    ///     cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that
+    ///         say that it did not wait for the answer.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.

@@ -79,8 +79,9 @@ impl PyReservation {
         self.0.state_name(py)
     }
 
-    /// Whether it was made before, by the first `reserve` under the same idempotency key. One that is settled can be
-    /// entered by `with` all the same: settling it for the same amount has no effect.
+    /// Whether it was made before, by the first `reserve` under the same idempotency key.
+    ///
+    /// One that is settled can be entered by `with` all the same: settling it for the same amount has no effect.
     #[getter]
     const fn is_repeat(&self) -> bool {
         self.0.is_repeat()

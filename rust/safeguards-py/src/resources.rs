@@ -44,6 +44,9 @@ struct Asked<'py, 'a> {
     leaving: AskedLeaving<'a, 'py>,
 }
 
+/// A reservation, and what a `with` block settles for that is left by an exception.
+type Made = (Once<Reservation<Bundle>>, Leaving<Bundle>);
+
 impl PyResourceBudgets {
     /// The reservation, and what a `with` block settles for that is left by an exception.
     fn reserve_with(
@@ -51,7 +54,7 @@ impl PyResourceBudgets {
         py: Python<'_>,
         agent_id: &str,
         asked: &Asked<'_, '_>,
-    ) -> PyResult<Result<(Once<Reservation<Bundle>>, Leaving<Bundle>), LedgerError>> {
+    ) -> PyResult<Result<Made, LedgerError>> {
         let core = self.ledger.get().core(py)?;
         let amounts = by_resource(asked.amounts, "amounts")?;
         let on_cancel = asked.leaving.on_cancel.map(|given| by_resource(given, "on_cancel")).transpose()?;
@@ -384,8 +387,8 @@ impl PyResourceBudgets {
     /// Sets aside the most that a piece of work can take, all or none; settle it for what it took.
     ///
     /// As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
-    /// unless the body settled or released it itself; see `BudgetCoordinator.reserve` for what happens when it is
-    /// cut off, or ends with an error. Nothing takes the place of the
+    /// unless the body settled or released it itself; see `BudgetCoordinator.reserve` for what happens when
+    /// it is cut off, or ends with an error. Nothing takes the place of the
     /// exception: what was refused is noted on it.
     ///
     /// Args:
@@ -407,8 +410,8 @@ impl PyResourceBudgets {
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is longer than 256
-    ///         bytes.
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is
+    ///         longer than 256 bytes.
     ///     BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
@@ -448,8 +451,8 @@ impl PyResourceBudgets {
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is longer than 256
-    ///         bytes.
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is
+    ///         longer than 256 bytes.
     ///     IdempotencyConflictError: the key was used for another operation.
     ///
     /// Example:

@@ -57,8 +57,10 @@ def test_keys_and_operation_types_have_a_longest(coordinator, resources, limiter
     for call in calls:
         with pytest.raises(ConfigurationError, match="operation_type must have at most 256 bytes, not 257"):
             call(operation_type=LONG)
-        with pytest.raises(ConfigurationError, match="idempotency_key must have at most 256 bytes, not 257"):
+        with pytest.raises(ConfigurationError, match="idempotency_key must have 1 to 256 bytes, not 257"):
             call(idempotency_key=LONG)
+        with pytest.raises(ConfigurationError, match="idempotency_key must have 1 to 256 bytes, not 0"):
+            call(idempotency_key="")
     with pytest.raises(ConfigurationError, match="operation_type must"):
         limiter.record_usage("bot", 1, operation_type=LONG)
     assert coordinator.get_budget("bot") == 1 and resources.get_budget("bot", "calls") == 10

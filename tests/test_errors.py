@@ -25,6 +25,7 @@ from safeguards.exceptions import (
     BudgetExceededError,
     ConfigurationError,
     IdempotencyConflictError,
+    IdempotencyInProgressError,
     InfeasibleAllocationError,
     InvalidAmountError,
     PinnedError,
@@ -49,6 +50,7 @@ TREE = {
     "UnknownResourceError": (BudgetError, KeyError),
     "InvalidAmountError": (BudgetError, ValueError),
     "IdempotencyConflictError": (BudgetError,),
+    "IdempotencyInProgressError": (BudgetError,),
     "ConfigurationError": (BudgetError, ValueError),
     "ArgumentTypeError": (ConfigurationError, TypeError),
     "InfeasibleAllocationError": (ConfigurationError,),
@@ -176,6 +178,9 @@ def provoked(coordinator, limiter):
     yield ConfigurationError, lambda: c.reserve("bot", 0, ttl_seconds=-1)
     yield ConfigurationError, lambda: c.reserve("bot", 0, overage="maybe")
     yield IdempotencyConflictError, lambda: c.debit("bot", "0.02", idempotency_key="key")
+    working = c.reserve("bot", "0.01", idempotency_key="working").__enter__()
+    yield IdempotencyInProgressError, lambda: c.reserve("bot", "0.01", idempotency_key="working")
+    working.release()
     yield ReservationError, released.settle, 1
     yield ReservationError, settled.settle, 1
     yield ReservationError, settled.release
@@ -265,6 +270,14 @@ def test_the_fields_of_a_closed_reservation_and_a_conflict(coordinator):
     assert (error.account, error.reservation, error.state) == ("bot", 1, "settled")
     error = raised(coordinator.debit, "bot", "0.5", idempotency_key="key")
     assert error.idempotency_key == "key"
+    with coordinator.reserve("bot", "0.1", idempotency_key="working"):
+        error = raised(coordinator.reserve, "bot", "0.1", idempotency_key="working")
+    assert (error.idempotency_key, error.retry_after) == ("working", 1.0)
+    assert error.to_dict()["retry_after"] == 1.0
+    assert str(error) == (
+        'what was reserved under idempotency key "working" is at work in a with block: '
+        "ask again when that has ended"
+    )
 
 
 def test_every_error_of_the_core_is_mapped():

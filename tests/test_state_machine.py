@@ -263,7 +263,8 @@ both = pytest.mark.parametrize("block", [in_block, in_async_block])
 def test_leaving_a_block_settles_what_was_reserved(coordinator, block):
     reservation = block(coordinator, lambda _: None)
     assert (reservation.state, reservation.receipt.amount) == ("settled", Decimal("0.5"))
-    assert kinds(coordinator) == ["reserve", "settle"]
+    # Nobody said what it has cost.
+    assert kinds(coordinator) == ["reserve", "default_settle"]
 
 
 @both
@@ -277,8 +278,16 @@ def test_an_exception_releases(coordinator, block):
 
 
 @both
-@pytest.mark.parametrize(("on_cancel", "charged"), [(None, "0"), ("0.10", "0.1"), (Decimal("0.7"), "0.7")])
-def test_a_cancelled_block_settles_on_cancel(coordinator, block, on_cancel, charged):
+@pytest.mark.parametrize(
+    ("on_cancel", "charged", "ended"),
+    [
+        (None, "0", "release"),
+        (0, "0", "release"),
+        ("0.10", "0.1", "default_settle"),
+        (Decimal("0.7"), "0.7", "default_settle"),
+    ],
+)
+def test_a_cancelled_block_settles_on_cancel(coordinator, block, on_cancel, charged, ended):
     def cancelled(_):
         raise asyncio.CancelledError
 
@@ -286,7 +295,7 @@ def test_a_cancelled_block_settles_on_cancel(coordinator, block, on_cancel, char
         block(coordinator, cancelled, on_cancel=on_cancel)
     assert coordinator.get_agent_metrics("bot").spent == Decimal(charged)
     assert coordinator.get_agent_metrics("bot").reserved == 0
-    assert kinds(coordinator) == ["reserve", "settle"]
+    assert kinds(coordinator) == ["reserve", ended]
 
 
 def test_a_task_that_is_cancelled_from_outside(coordinator):
@@ -337,7 +346,7 @@ def test_a_block_keeps_its_reservation_alive(coordinator, clock, block):
         assert coordinator.get_agent_metrics("bot").reserved == Decimal("0.5")
 
     assert block(coordinator, long, ttl_seconds=1).state == "settled"
-    assert kinds(coordinator) == ["reserve", "settle"]
+    assert kinds(coordinator) == ["reserve", "default_settle"]
 
 
 def test_a_closed_reservation_pays_for_no_block(coordinator, clock):

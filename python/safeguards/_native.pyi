@@ -80,9 +80,9 @@ class Ledger:
             also: ids of agents or pools that are charged as well, each with every account above it: all or
                 none, and one that is met twice once.
             operation_type: what for, at most 256 bytes; the usage history can be read by it.
-            idempotency_key: of 1 to 256 bytes; a repetition with the same key, agent, `also`, amount and operation
-                type has no effect and the first receipt, with `is_repeat`. The newest 100,000 keys are
-                remembered for 24 hours; refusals are not remembered.
+            idempotency_key: of 1 to 256 bytes; a repetition with the same key, agent, `also`, amount and
+                operation type has no effect and the first receipt, with `is_repeat`. The newest 100,000 keys
+                are remembered for 24 hours; refusals are not remembered.
 
         Returns:
             What was charged, what remains, and the position of the event in the agent's history.
@@ -93,6 +93,7 @@ class Ledger:
             BudgetExceededError: an account on the path cannot pay; nothing was changed.
             RateLimitExceededError: a window of the agent is full; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> coordinator.debit("bot", "0.25", operation_type="search")
@@ -119,6 +120,7 @@ class Ledger:
             InvalidAmountError: `amount` is not an amount.
             UnknownAgentError: no agent of this id is registered.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> coordinator.try_debit("bot", "0.70"), coordinator.try_debit("bot", "0.70")
@@ -144,13 +146,15 @@ class Ledger:
         left, unless it settled or released the reservation itself:
 
         - normally: it is settled for what was reserved;
-        - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever is no
-          `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the work may
-          have cost by then;
-        - by any other error: it is settled for `on_error`; where that is 0, it is released.
+        - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever
+          is no `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the
+          work may have cost by then;
+        - by any other error: it is settled for `on_error`.
 
-        If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
-        exception: what was refused is noted on it. Such a settlement is a `default_settle` among the events.
+        Where that is 0 it is released, and its key is free. Of a group of exceptions one that cuts off is
+        enough. If the settlement is refused, as much of it is settled as was reserved. Nothing takes the
+        place of the exception: what was refused is noted on it. Such a settlement is a `default_settle`
+        among the events.
 
         Args:
             agent_id: the agent.
@@ -162,14 +166,14 @@ class Ledger:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
                 room for the excess. `"reject"` refuses it.
             operation_type: what for, at most 256 bytes.
-            idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount, operation
-                type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled, with
-                `is_repeat`. One that was released or has expired has no effect: the next request under its key
-                is decided anew.
+            idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount,
+                operation type, `ttl_seconds` and `overage` returns the same reservation while it is active or
+                settled, with `is_repeat`. One that was released or has expired has no effect: the next
+                request under its key is decided anew.
             on_cancel: what a `with` block that is cut off settles for; 0 if not given.
             on_error: what one that ends with an error settles for; 0 if not given.
-            cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that say
-                that it did not wait for the answer.
+            cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that
+                say that it did not wait for the answer.
 
         Raises:
             InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
@@ -211,6 +215,7 @@ class Ledger:
                 `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
                 bytes, or a key is empty or longer than that.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> coordinator.try_reserve("bot", 2) is None
@@ -764,8 +769,8 @@ class Account:
             also: ids of agents or pools that are charged as well, each with every account above it: all or
                 none, and one that is met twice once.
             operation_type: what for, at most 256 bytes.
-            idempotency_key: of at most 256 bytes; a repetition with the same key has no effect and the first
-                receipt.
+            idempotency_key: of 1 to 256 bytes; a repetition with the same key has no effect and the first
+                receipt, with `is_repeat`.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
@@ -773,6 +778,7 @@ class Account:
             BudgetExceededError: an account on the path cannot pay; nothing was changed.
             RateLimitExceededError: a window of the agent is full; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> coordinator.account("bot").debit("0.25").remaining
@@ -795,6 +801,7 @@ class Account:
             InvalidAmountError: `amount` is not an amount.
             UnknownAgentError: the agent was unregistered.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> coordinator.account("bot").try_debit("1.01")
@@ -819,13 +826,15 @@ class Account:
         left, unless it settled or released the reservation itself:
 
         - normally: it is settled for what was reserved;
-        - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever is no
-          `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the work may
-          have cost by then;
-        - by any other error: it is settled for `on_error`; where that is 0, it is released.
+        - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever
+          is no `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the
+          work may have cost by then;
+        - by any other error: it is settled for `on_error`.
 
-        If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
-        exception: what was refused is noted on it. Such a settlement is a `default_settle` among the events.
+        Where that is 0 it is released, and its key is free. Of a group of exceptions one that cuts off is
+        enough. If the settlement is refused, as much of it is settled as was reserved. Nothing takes the
+        place of the exception: what was refused is noted on it. Such a settlement is a `default_settle`
+        among the events.
 
         Args:
             amount: the most it can cost; more than 9 decimal places are rounded up.
@@ -836,14 +845,14 @@ class Account:
                 what was spent is a fact. `"allow_if_available"` charges it if every account and window has
                 room for the excess. `"reject"` refuses it.
             operation_type: what for, at most 256 bytes.
-            idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount, operation
-                type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled, with
-                `is_repeat`. One that was released or has expired has no effect: the next request under its key
-                is decided anew.
+            idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, `also`, amount,
+                operation type, `ttl_seconds` and `overage` returns the same reservation while it is active or
+                settled, with `is_repeat`. One that was released or has expired has no effect: the next
+                request under its key is decided anew.
             on_cancel: what a `with` block that is cut off settles for; 0 if not given.
             on_error: what one that ends with an error settles for; 0 if not given.
-            cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that say
-                that it did not wait for the answer.
+            cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that
+                say that it did not wait for the answer.
 
         Raises:
             InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
@@ -854,6 +863,7 @@ class Account:
             BudgetExceededError: an account on the path cannot pay; nothing was changed.
             RateLimitExceededError: a window of the agent is full; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> with coordinator.account("bot").reserve("0.50") as reservation:
@@ -882,6 +892,7 @@ class Account:
                 `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
                 bytes, or a key is empty or longer than that.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> coordinator.account("bot").try_reserve(2) is None
@@ -924,8 +935,10 @@ class Reservation:
         """Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`."""
     @property
     def is_repeat(self) -> bool:
-        """Whether it was made before, by the first `reserve` under the same idempotency key. One that is settled can be
-        entered by `with` all the same: settling it for the same amount has no effect.
+        """Whether it was made before, by the first `reserve` under the same idempotency key.
+
+        Under a key one that is settled can be entered by `with` all the same, and its `state` asked there:
+        settling it for the same amount has no effect.
         """
     @property
     def receipt(self) -> Receipt | None:
@@ -1244,8 +1257,8 @@ class ResourceBudgets:
             agent_id: the agent.
             amounts: how much of which resource types; more than 9 decimal places are rounded up.
             operation_type: what for, at most 256 bytes; the usage history can be read by it.
-            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
-                operation type has no effect and the first receipt. The keys are not those of the
+            idempotency_key: of 1 to 256 bytes; a repetition with the same key, agent, amounts and operation
+                type has no effect and the first receipt, with `is_repeat`. The keys are not those of the
                 coordinator's debits: one request may use its key for both.
 
         Returns:
@@ -1258,6 +1271,7 @@ class ResourceBudgets:
             BudgetExceededError: a budget or a capacity cannot pay; `resource` says which, and nothing was
                 changed.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> multi_resource.debit("bot", {"calls": 1, "seconds": "2.5"})
@@ -1283,6 +1297,7 @@ class ResourceBudgets:
             UnknownAgentError: no agent of this id is registered.
             UnknownResourceError: the agent has no budget for one of the resources.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> multi_resource.try_debit("bot", {"calls": 1, "seconds": 8})
@@ -1306,9 +1321,8 @@ class ResourceBudgets:
         """Sets aside the most that a piece of work can take, all or none; settle it for what it took.
 
         As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
-        unless the body settled or released it itself; see `BudgetCoordinator.reserve` for what happens when it is
-        cut off, or ends with an error. Nothing takes the place of the
-        exception: what was refused is noted on it.
+        unless the body settled or released it itself. Cut off, or left by an error, it does what is said of
+        `BudgetCoordinator.reserve`.
 
         Args:
             agent_id: the agent.
@@ -1318,21 +1332,24 @@ class ResourceBudgets:
                 whatever remains: what was spent is a fact. `"allow_if_available"` charges it if every budget
                 and capacity has room for the excess. `"reject"` refuses it.
             operation_type: what for, at most 256 bytes.
-            idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
-                operation type returns the same reservation.
+            idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, amounts, operation
+                type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled,
+                with `is_repeat`. One that was released or has expired has no effect: the next request under
+                its key is decided anew.
             on_cancel: what a `with` block that is cut off settles for; nothing if not given.
             on_error: what one that ends with an error settles for; nothing if not given.
-            cut_off: a class of errors, or several, that cut it off as well.
+            cut_off: a class of errors, or a tuple of them, that cut it off as well.
 
         Raises:
             InvalidAmountError: an amount is not one.
             UnknownAgentError: no agent of this id is registered.
             UnknownResourceError: the agent has no budget for one of the resources.
             ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-                `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is longer than 256
-                bytes.
+                `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+                bytes, or a key is empty or longer than that.
             BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> with multi_resource.reserve("bot", {"calls": 1, "seconds": 8}) as reservation:
@@ -1360,9 +1377,10 @@ class ResourceBudgets:
             UnknownAgentError: no agent of this id is registered.
             UnknownResourceError: the agent has no budget for one of the resources.
             ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-                `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is longer than 256
-                bytes.
+                `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+                bytes, or a key is empty or longer than that.
             IdempotencyConflictError: the key was used for another operation.
+            IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
 
         Example:
             >>> multi_resource.try_reserve("bot", {"calls": 1, "seconds": 11}) is None
@@ -1451,8 +1469,10 @@ class ResourceReservation:
         """Where it stands now: `"active"`, `"settled"`, `"released"` or `"expired"`."""
     @property
     def is_repeat(self) -> bool:
-        """Whether it was made before, by the first `reserve` under the same idempotency key. One that is settled can be
-        entered by `with` all the same: settling it for the same amounts has no effect.
+        """Whether it was made before, by the first `reserve` under the same idempotency key.
+
+        Under a key one that is settled can be entered by `with` all the same, and its `state` asked there:
+        settling it for the same amounts has no effect.
         """
     @property
     def receipt(self) -> ResourceReceipt | None:

@@ -252,7 +252,7 @@ GOOD = {
     **dict.fromkeys(("pool_id", "name", "subject"), "team"),
     **dict.fromkeys(("operation_type", "idempotency_key", "key", "title", "message", "controller"), "text"),
     **dict.fromkeys(
-        ("amount", "budget", "change", "initial_budget", "capacity", "max_budget", "on_cancel"), 1
+        ("amount", "budget", "change", "initial_budget", "capacity", "max_budget", "on_cancel", "on_error"), 1
     ),
     **dict.fromkeys(("cost", "benefit", "average_cost", "average_benefit", "total_budget"), 1),
     **dict.fromkeys(
@@ -273,12 +273,13 @@ GOOD = {
     "pool_ids": ["team"],
     "priority": 5,
     "budget_period": "daily",
+    "timezone": "UTC",
     "anchor_day": 1,
-    "anchor_hour": 0,
+    "anchor_hour": 6,
     "rollover": "none",
     "overdraft": "carry",
-    "overdraft_limit": None,
-    "timezone": "UTC",
+    "overdraft_limit": 1,
+    "cut_off": (ConnectionError,),
     "history_events": 64,
     "history_sums": 512,
     "history_size": 100,
@@ -485,7 +486,9 @@ HERE = {
     ("ResourceSelector.observe_capacity", "capacity"): 1.0,
     ("ResourceReservation.settle", "amounts"): {"gpu": 1},
     ("MultiResourceBudget.reserve", "on_cancel"): {"gpu": 1},
+    ("MultiResourceBudget.reserve", "on_error"): {"gpu": 1},
     ("MultiResourceBudget.try_reserve", "on_cancel"): {"gpu": 1},
+    ("MultiResourceBudget.try_reserve", "on_error"): {"gpu": 1},
     ("StrategyAgents.choose", "capacities"): [2.0, 2.0],
     ("StrategyAgents.update", "overloaded"): [True, False],
     ("StrategyAgents.update", "loads"): [2, 2],

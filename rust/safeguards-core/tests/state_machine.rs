@@ -14,8 +14,8 @@ use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
     Alarm, Closed, Crossing, EventKind, Execution, Kind, LedgerError, MAX_DEPTH, MAX_KEY_AGE_NANOS, MAX_KEYS,
-    NewPool, Once, OperationId, Order, Overage, Period, Periods, Request, Reservation, ReservationState, Rules,
-    Schedule, Settlement, Source, Threshold,
+    NewPool, Once, OperationId, Order, Overage, Period, Periods, Request, Reservation, ReservationState,
+    Rules, Schedule, Settlement, Source, Threshold,
 };
 use safeguards_core::window::Precision;
 
@@ -685,6 +685,38 @@ fn a_key_whose_reservation_is_at_work_is_in_progress() {
     world.ledger.let_expire(&first).unwrap();
     assert!(!reserve_under_key(&world, 5).unwrap().is_repeat);
     assert_eq!(world.books()[0], (10, 5, 5, 0));
+    world.assert_sound();
+}
+
+#[test]
+fn of_two_who_have_a_reservation_under_a_key_one_does_its_work() {
+    let world = World::new();
+    let [first, second] = [(); 2].map(|()| reserve_under_key(&world, 4).unwrap().value);
+    world.ledger.keep_alive_keyed(&first, "k").unwrap();
+    let refused = world.ledger.keep_alive_keyed(&second, "k");
+    assert!(matches!(refused, Err(LedgerError::IdempotencyInProgress(key)) if &*key == "k"));
+    world.ledger.let_expire(&first).unwrap();
+    world.ledger.keep_alive_keyed(&second, "k").unwrap();
+    world.advance(2 * TTL);
+    let settled = Closed::Settled(Settlement::Money(world.ledger.settle(&second, whole(1)).unwrap()));
+    assert_eq!(closed_as(world.ledger.keep_alive_keyed(&first, "k")), settled);
+    world.assert_sound();
+}
+
+#[test]
+fn keys_that_are_decided_anew_push_no_other_out() {
+    let world = World::new();
+    let debit = || world.ledger.debit_keyed(&world.ann, &whole(1), NONE, "first").unwrap();
+    assert!(!debit().is_repeat);
+    // More decisions than there are keys remembered, of very few keys.
+    for round in 0..2 * MAX_KEYS {
+        let key = (round % 100).to_string();
+        let retry = world.ledger.reserve_keyed(&world.ann, &request(1), &key).unwrap();
+        assert!(!retry.is_repeat);
+        world.ledger.release(&retry.value).unwrap();
+    }
+    assert!(debit().is_repeat);
+    assert_eq!(world.books()[0], (10, 9, 0, 1));
     world.assert_sound();
 }
 

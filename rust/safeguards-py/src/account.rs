@@ -72,8 +72,8 @@ impl PyAccount {
     ///     also: ids of agents or pools that are charged as well, each with every account above it: all or
     ///         none, and one that is met twice once.
     ///     operation_type: what for, at most 256 bytes.
-    ///     idempotency_key: of at most 256 bytes; a repetition with the same key has no effect and the first
-    ///         receipt.
+    ///     idempotency_key: of 1 to 256 bytes; a repetition with the same key has no effect and the first
+    ///         receipt, with `is_repeat`.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.
@@ -81,6 +81,7 @@ impl PyAccount {
     ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
     ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> coordinator.account("bot").debit("0.25").remaining
@@ -113,6 +114,7 @@ impl PyAccount {
     ///     InvalidAmountError: `amount` is not an amount.
     ///     UnknownAgentError: the agent was unregistered.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> coordinator.account("bot").try_debit("1.01")
@@ -145,10 +147,12 @@ impl PyAccount {
     /// - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever
     ///   is no `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the
     ///   work may have cost by then;
-    /// - by any other error: it is settled for `on_error`; where that is 0, it is released.
+    /// - by any other error: it is settled for `on_error`.
     ///
-    /// If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
-    /// exception: what was refused is noted on it. Such a settlement is a `default_settle` among the events.
+    /// Where that is 0 it is released, and its key is free. Of a group of exceptions one that cuts off is
+    /// enough. If the settlement is refused, as much of it is settled as was reserved. Nothing takes the
+    /// place of the exception: what was refused is noted on it. Such a settlement is a `default_settle`
+    /// among the events.
     ///
     /// Args:
     ///     amount: the most it can cost; more than 9 decimal places are rounded up.
@@ -177,6 +181,7 @@ impl PyAccount {
     ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
     ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> with coordinator.account("bot").reserve("0.50") as reservation:
@@ -217,6 +222,7 @@ impl PyAccount {
     ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
     ///         bytes, or a key is empty or longer than that.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> coordinator.account("bot").try_reserve(2) is None

@@ -4,11 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::{PyException, PyResourceWarning, PyStopIteration, PyTimeoutError};
+use pyo3::exceptions::{
+    PyBaseExceptionGroup, PyException, PyResourceWarning, PyStopIteration, PyTimeoutError,
+};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyWeakrefReference;
+use pyo3::types::{PyTuple, PyWeakrefReference};
 use safeguards_core::amount::Amount;
-use safeguards_core::ledger::{Bundle, Ledger, Once, Quantity, Reservation, ReservationState, SettledBy};
+use safeguards_core::ledger::{
+    Bundle, Closed, Ledger, LedgerError, Once, Quantity, Reservation, ReservationState, SettledBy,
+};
 
 use crate::arguments::ttl_nanos;
 use crate::ledger::{Books, PyLedger, tell_alarms_of};
@@ -50,29 +55,50 @@ impl<Q: Default> Default for Leaving<Q> {
 impl<Q> Leaving<Q> {
     /// Whether an exception cuts a block off: whatever is no `Exception` does, wherever it comes from (a task that was
     /// cancelled, a generator that was closed, Ctrl-C, trio, greenlets), and so does a time-out. What was asked for may
-    /// be charged by then.
+    /// be charged by then. Of a group one is enough.
     fn is_cut_off_by(&self, exception: &Bound<'_, PyAny>) -> PyResult<bool> {
-        if !exception.is_instance_of::<PyException>() || exception.is_instance_of::<PyTimeoutError>() {
-            return Ok(true);
+        let py = exception.py();
+        let mut rest = vec![exception.clone()];
+        while let Some(one) = rest.pop() {
+            if !one.is_instance_of::<PyException>() || one.is_instance_of::<PyTimeoutError>() {
+                return Ok(true);
+            }
+            if let Some(classes) = &self.cut_off
+                // As `except` does, which asks no code of the class.
+                && PyErr::from_value(one.clone()).matches(py, classes.bind(py))?
+            {
+                return Ok(true);
+            }
+            if one.is_instance_of::<PyBaseExceptionGroup>() {
+                rest.extend(one.getattr(intern!(py, "exceptions"))?.cast::<PyTuple>()?.iter());
+            }
         }
-        self.cut_off.as_ref().map_or(Ok(false), |classes| exception.is_instance(classes.bind(exception.py())))
+        Ok(false)
     }
 }
 
 /// What a handle is to its reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Holder {
     /// Nobody else was given one when it was made.
     Maker,
-    /// One of those that were made under a key.
-    Key,
+    /// One of those that were made under this key.
+    Key(Box<str>),
     /// It was found: whoever made the reservation answers for it.
     Finder,
 }
 
 impl Holder {
-    pub(crate) const fn of_key(key: Option<&str>) -> Self {
-        if key.is_some() { Self::Key } else { Self::Maker }
+    pub(crate) fn of_key(key: Option<&str>) -> Self {
+        key.map_or(Self::Maker, |key| Self::Key(key.into()))
+    }
+
+    const fn is_maker(&self) -> bool {
+        matches!(self, Self::Maker)
+    }
+
+    const fn has_key(&self) -> bool {
+        matches!(self, Self::Key(_))
     }
 }
 
@@ -85,6 +111,8 @@ pub(crate) trait Reservable: Quantity + Default {
 
     /// So much of it as was reserved.
     fn within(&self, reserved: &Self) -> Self;
+
+    fn is_charge_of_nothing(&self) -> bool;
 }
 
 impl Reservable for Amount {
@@ -96,6 +124,10 @@ impl Reservable for Amount {
 
     fn within(&self, reserved: &Self) -> Self {
         *self.min(reserved)
+    }
+
+    fn is_charge_of_nothing(&self) -> bool {
+        self.is_zero()
     }
 }
 
@@ -112,6 +144,10 @@ impl Reservable for Bundle {
         let least = reserved.iter().map(|(resource, amount)| (resource, amount.min(self.get(resource))));
         Self::new(least).unwrap_or_default()
     }
+
+    fn is_charge_of_nothing(&self) -> bool {
+        self.iter().all(|(_, amount)| amount.is_zero())
+    }
 }
 
 impl<Q: Reservable> Handle<Q> {
@@ -123,7 +159,7 @@ impl<Q: Reservable> Handle<Q> {
     ) -> PyResult<Self> {
         let Once { value: reservation, is_repeat } = made;
         let (books, owner) = PyLedger::share_books(ledger)?;
-        if holder != Holder::Maker {
+        if !holder.is_maker() {
             books.share(&reservation);
         }
         let (closed, entered) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -162,7 +198,7 @@ impl<Q: Reservable> Handle<Q> {
     /// What came of telling about alarms right after it was made. One whose maker ends here, and whom no key leads
     /// back to, would stay set aside with nobody to close it: it is given back.
     pub(crate) fn once_told(&self, py: Python<'_>, told: PyResult<()>) -> PyResult<()> {
-        if told.is_err() && self.holder == Holder::Maker {
+        if told.is_err() && self.holder.is_maker() {
             self.release(py)?;
         }
         told
@@ -196,16 +232,22 @@ impl<Q: Reservable> Handle<Q> {
         if self.books.is_closed() { Ok("of a coordinator that is closed") } else { self.state_name(py) }
     }
 
-    /// Keeps it alive while a `with` block runs. A repetition of one that is settled does its work again, if it wants,
-    /// and settles for the same.
+    /// Keeps it alive while a `with` block runs. Under a key one that is settled can be entered, too, to find that out:
+    /// also by who made it, as another may have come to its work first.
     pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
         let this = &self.books;
-        if self.is_repeat && self.state(py)? == ReservationState::Settled {
-            return Ok(());
+        let kept = this.ask(py, |core| match &self.holder {
+            Holder::Key(key) => core.keep_alive_keyed(&self.reservation, key),
+            Holder::Maker | Holder::Finder => core.keep_alive(&self.reservation),
+        })?;
+        match kept {
+            Err(LedgerError::ReservationClosed { closed: Closed::Settled(_), .. })
+                if self.holder.has_key() =>
+            {
+                Ok(())
+            }
+            kept => this.answer(py, kept).map(|()| self.entered.store(true, Ordering::Relaxed)),
         }
-        this.answer(py, this.ask(py, |core| core.keep_alive(&self.reservation))?)?;
-        self.entered.store(true, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Closes what the body of a `with` block left open.
@@ -228,8 +270,8 @@ impl<Q: Reservable> Handle<Q> {
         }
         let is_cut_off = self.leaving.is_cut_off_by(exception)?;
         let left = if is_cut_off { &self.leaving.on_cancel } else { &self.leaving.on_error };
-        if !is_cut_off && *left == Q::default() {
-            return self.release(py);
+        if left.is_charge_of_nothing() {
+            return self.release(py); // No effect, and so no end of a key.
         }
         self.settle_as(py, left, SettledBy::Default).map(drop).or_else(|refused| {
             if self.closed.load(Ordering::Relaxed) {
@@ -249,14 +291,14 @@ impl<Q: Reservable> Handle<Q> {
 
     /// To be called when the object goes: warns if nobody holds the reservation any more and it is still active.
     pub(crate) fn forget(&mut self) {
-        let is_counted = self.holder != Holder::Maker;
+        let is_counted = !self.holder.is_maker();
         let is_last = if is_counted { self.books.unshare(&self.reservation) } else { true };
         if *self.closed.get_mut() || !is_last {
             return;
         }
         let answers = match self.holder {
             Holder::Maker => !self.books.is_shared(&self.reservation),
-            Holder::Key => true,
+            Holder::Key(_) => true,
             Holder::Finder => *self.entered.get_mut(),
         };
         if answers {

@@ -81,7 +81,8 @@ impl PyResourceReservation {
 
     /// Whether it was made before, by the first `reserve` under the same idempotency key.
     ///
-    /// One that is settled can be entered by `with` all the same: settling it for the same amounts has no effect.
+    /// Under a key one that is settled can be entered by `with` all the same, and its `state` asked there:
+    /// settling it for the same amounts has no effect.
     #[getter]
     const fn is_repeat(&self) -> bool {
         self.0.is_repeat()

@@ -294,8 +294,8 @@ impl PyResourceBudgets {
     ///     agent_id: the agent.
     ///     amounts: how much of which resource types; more than 9 decimal places are rounded up.
     ///     operation_type: what for, at most 256 bytes; the usage history can be read by it.
-    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
-    ///         operation type has no effect and the first receipt. The keys are not those of the
+    ///     idempotency_key: of 1 to 256 bytes; a repetition with the same key, agent, amounts and operation
+    ///         type has no effect and the first receipt, with `is_repeat`. The keys are not those of the
     ///         coordinator's debits: one request may use its key for both.
     ///
     /// Returns:
@@ -308,6 +308,7 @@ impl PyResourceBudgets {
     ///     BudgetExceededError: a budget or a capacity cannot pay; `resource` says which, and nothing was
     ///         changed.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> multi_resource.debit("bot", {"calls": 1, "seconds": "2.5"})
@@ -351,6 +352,7 @@ impl PyResourceBudgets {
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> multi_resource.try_debit("bot", {"calls": 1, "seconds": 8})
@@ -387,9 +389,8 @@ impl PyResourceBudgets {
     /// Sets aside the most that a piece of work can take, all or none; settle it for what it took.
     ///
     /// As a context manager it is kept alive while the body runs. Leaving the body settles what was reserved,
-    /// unless the body settled or released it itself; see `BudgetCoordinator.reserve` for what happens when
-    /// it is cut off, or ends with an error. Nothing takes the place of the
-    /// exception: what was refused is noted on it.
+    /// unless the body settled or released it itself. Cut off, or left by an error, it does what is said of
+    /// `BudgetCoordinator.reserve`.
     ///
     /// Args:
     ///     agent_id: the agent.
@@ -399,21 +400,24 @@ impl PyResourceBudgets {
     ///         whatever remains: what was spent is a fact. `"allow_if_available"` charges it if every budget
     ///         and capacity has room for the excess. `"reject"` refuses it.
     ///     operation_type: what for, at most 256 bytes.
-    ///     idempotency_key: of at most 256 bytes; a repetition with the same key, agent, amounts and
-    ///         operation type returns the same reservation.
+    ///     idempotency_key: of 1 to 256 bytes. A repetition with the same key, agent, amounts, operation
+    ///         type, `ttl_seconds` and `overage` returns the same reservation while it is active or settled,
+    ///         with `is_repeat`. One that was released or has expired has no effect: the next request under
+    ///         its key is decided anew.
     ///     on_cancel: what a `with` block that is cut off settles for; nothing if not given.
     ///     on_error: what one that ends with an error settles for; nothing if not given.
-    ///     cut_off: a class of errors, or several, that cut it off as well.
+    ///     cut_off: a class of errors, or a tuple of them, that cut it off as well.
     ///
     /// Raises:
     ///     InvalidAmountError: an amount is not one.
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is
-    ///         longer than 256 bytes.
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+    ///         bytes, or a key is empty or longer than that.
     ///     BudgetExceededError: a budget or a capacity cannot pay; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> with multi_resource.reserve("bot", {"calls": 1, "seconds": 8}) as reservation:
@@ -451,9 +455,10 @@ impl PyResourceBudgets {
     ///     UnknownAgentError: no agent of this id is registered.
     ///     UnknownResourceError: the agent has no budget for one of the resources.
     ///     ConfigurationError: `ttl_seconds` is not positive and finite, `overage` is none of the three,
-    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, or a name or key is
-    ///         longer than 256 bytes.
+    ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
+    ///         bytes, or a key is empty or longer than that.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> multi_resource.try_reserve("bot", {"calls": 1, "seconds": 11}) is None

@@ -91,7 +91,8 @@ pub(super) struct Keys([Mutex<Shard>; SHARDS]);
 #[derive(Debug, Default)]
 struct Shard {
     effects: HashMap<Arc<str>, Entry, RandomState>,
-    /// When each was kept, and as which. One that was decided anew leaves its first place behind.
+    /// When each was kept, and as which. One that was decided anew leaves its first place behind, which counts for
+    /// nothing and is cleared away in time.
     by_age: VecDeque<(Monotonic, u64, Arc<str>)>,
     /// Effects that were ever kept.
     kept: u64,
@@ -183,7 +184,7 @@ impl Keys {
 impl Shard {
     fn forget_old(&mut self, now: Monotonic) {
         while let Some((at, ..)) = self.by_age.front()
-            && (now.since(*at) >= MAX_KEY_AGE_NANOS || self.by_age.len() > MAX_SHARD)
+            && (now.since(*at) >= MAX_KEY_AGE_NANOS || self.effects.len() > MAX_SHARD)
         {
             if let Some((_, number, key)) = self.by_age.pop_front()
                 && self.effects.get(&key).is_some_and(|entry| entry.number == number)
@@ -199,6 +200,10 @@ impl Shard {
         self.by_age.push_back((at, self.kept, Arc::clone(&key)));
         self.effects.insert(key, Entry { payload, effect, number: self.kept });
         self.forget_old(at);
+        if self.by_age.len() > 2 * MAX_SHARD {
+            let effects = &self.effects;
+            self.by_age.retain(|(_, number, key)| effects.get(key).is_some_and(|it| it.number == *number));
+        }
     }
 }
 

@@ -322,7 +322,22 @@ impl Ledger {
     /// Keeps an active reservation from expiring until it is settled or released. One that is closed pays for
     /// nothing any more, and is refused.
     pub fn keep_alive<Q: Quantity>(&self, reservation: &Reservation<Q>) -> Result<(), LedgerError> {
-        self.prolong(reservation, |_, held| (Monotonic::NEVER, held.time_over))
+        self.prolong(reservation, |_, held| Ok((Monotonic::NEVER, held.time_over)))
+    }
+
+    /// As [`keep_alive`](Self::keep_alive), for one of several who have the reservation under a key: it does the work of
+    /// one alone, and whoever comes second is told that it is in progress.
+    pub fn keep_alive_keyed<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+        key: &str,
+    ) -> Result<(), LedgerError> {
+        self.prolong(reservation, |_, held| {
+            if held.deadline == Monotonic::NEVER {
+                return Err(LedgerError::IdempotencyInProgress(key.into()));
+            }
+            Ok((Monotonic::NEVER, held.time_over))
+        })
     }
 
     /// Lets an active reservation live for `ttl_nanos` from now on, whether it is kept alive or not.
@@ -333,20 +348,20 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.prolong(reservation, |now, held| {
             let time_over = deadline(now, ttl_nanos);
-            (if held.deadline == Monotonic::NEVER { Monotonic::NEVER } else { time_over }, time_over)
+            Ok((if held.deadline == Monotonic::NEVER { Monotonic::NEVER } else { time_over }, time_over))
         })
     }
 
     /// Ends [`keep_alive`](Self::keep_alive), for a holder that is gone: it expires when it would have.
     pub fn let_expire<Q: Quantity>(&self, reservation: &Reservation<Q>) -> Result<(), LedgerError> {
-        self.prolong(reservation, |_, held| (held.time_over, held.time_over))
+        self.prolong(reservation, |_, held| Ok((held.time_over, held.time_over)))
     }
 
     /// Moves an active reservation to another deadline.
     fn prolong<Q: Quantity>(
         &self,
         reservation: &Reservation<Q>,
-        to: impl Fn(Monotonic, &Held) -> (Monotonic, Monotonic),
+        to: impl Fn(Monotonic, &Held) -> Result<(Monotonic, Monotonic), LedgerError>,
     ) -> Result<(), LedgerError> {
         self.check_own(reservation)?;
         let mut agents = self.lock_holder(reservation)?;
@@ -356,7 +371,7 @@ impl Ledger {
         };
         let at = self.instant();
         let (number, from) = (reservation.number, held.deadline);
-        let (to, time_over) = to(at.monotonic, held);
+        let (to, time_over) = to(at.monotonic, held)?;
         let change = AccountChange::Prolonged { number, from, to, time_over };
         self.write_account(reservation.agent.number, &change, at)?;
         agents.state.apply(&change, at, self);

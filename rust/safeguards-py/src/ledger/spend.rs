@@ -38,6 +38,7 @@ impl PyLedger {
     ///     BudgetExceededError: an account on the path cannot pay; nothing was changed.
     ///     RateLimitExceededError: a window of the agent is full; nothing was changed.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> coordinator.debit("bot", "0.25", operation_type="search")
@@ -75,6 +76,7 @@ impl PyLedger {
     ///     InvalidAmountError: `amount` is not an amount.
     ///     UnknownAgentError: no agent of this id is registered.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> coordinator.try_debit("bot", "0.70"), coordinator.try_debit("bot", "0.70")
@@ -109,10 +111,12 @@ impl PyLedger {
     /// - cut off in the middle (a cancelled task, a generator that was closed, Ctrl-C, a time-out: whatever
     ///   is no `Exception`, `TimeoutError`, and what `cut_off` names): it is settled for `on_cancel`, as the
     ///   work may have cost by then;
-    /// - by any other error: it is settled for `on_error`; where that is 0, it is released.
+    /// - by any other error: it is settled for `on_error`.
     ///
-    /// If that is refused, it is settled for as much of it as was reserved. Nothing takes the place of the
-    /// exception: what was refused is noted on it. Such a settlement is a `default_settle` among the events.
+    /// Where that is 0 it is released, and its key is free. Of a group of exceptions one that cuts off is
+    /// enough. If the settlement is refused, as much of it is settled as was reserved. Nothing takes the
+    /// place of the exception: what was refused is noted on it. Such a settlement is a `default_settle`
+    /// among the events.
     ///
     /// Args:
     ///     agent_id: the agent.
@@ -184,6 +188,7 @@ impl PyLedger {
     ///         `on_cancel` or `on_error` is more than is reserved under `"reject"`, a name is longer than 256
     ///         bytes, or a key is empty or longer than that.
     ///     IdempotencyConflictError: the key was used for another operation.
+    ///     IdempotencyInProgressError: what was reserved under the key is at work in a `with` block.
     ///
     /// Example:
     ///     >>> coordinator.try_reserve("bot", 2) is None

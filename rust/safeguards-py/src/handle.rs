@@ -267,7 +267,7 @@ fn is_cancellation(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Does something for an object that is being dropped, whatever exception is on its way.
-fn while_dropped(act: impl FnOnce(Python<'_>)) {
+pub(crate) fn while_dropped(act: impl FnOnce(Python<'_>)) {
     // No interpreter, no warning: the process is ending.
     Python::try_attach(|py| {
         // Whoever unwinds a stack drops what is on it while an exception is on its way.

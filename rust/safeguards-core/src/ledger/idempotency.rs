@@ -115,6 +115,22 @@ impl Keys {
         Ok(effect)
     }
 
+    /// What was done under a key, if anything was.
+    pub(super) fn find(
+        &self,
+        key: &str,
+        payload: &Payload,
+        ledger: &Ledger,
+    ) -> Result<Option<Effect>, LedgerError> {
+        check_length(key)?;
+        let mut shard = self.shard(key).lock();
+        shard.forget_old(ledger.clock.monotonic_coarse());
+        match shard.effects.get(key) {
+            Some((before, _)) if before != payload => Err(LedgerError::IdempotencyConflict(key.into())),
+            found => Ok(found.map(|(_, effect)| effect.clone())),
+        }
+    }
+
     /// Remembers what was done under a key, as [`once`](Self::once) did when it was.
     pub(super) fn keep(&self, key: &str, payload: Payload, effect: Effect, at: Monotonic) {
         let mut shard = self.shard(key).lock();

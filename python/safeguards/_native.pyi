@@ -1748,7 +1748,7 @@ class SystemClock:
     def __new__(cls) -> Self: ...
     def _monotonic_nanos(self) -> int: ...
     def monotonic(self) -> float:
-        """Seconds on a line that only goes forward; its zero means nothing."""
+        """Seconds on a line that only goes forward, also while the machine sleeps; its zero means nothing."""
     def now(self) -> datetime:
         """The wall time, aware, in UTC."""
 

@@ -216,13 +216,13 @@ impl Ledger {
         key: Option<&str>,
         asks: Asks,
     ) -> Result<Reservation<Q>, LedgerError> {
-        let wall = self.clock.wall_coarse();
         // Who asks again holds the lock of a queue.
         self.retry_unless_held(key.is_none() && asks.is_counted(), asks, || {
             let mut agents = path.lock().asking(asks);
+            let (now, wall) = self.clock.coarse();
             agents.check_open()?;
             agents.renew(self, wall);
-            let time_over = deadline(self.clock.monotonic_coarse(), request.ttl_nanos);
+            let time_over = deadline(now, request.ttl_nanos);
             let number = agents.state.next_reservation();
             let terms = Terms { time_over, overage: request.overage };
             let (what, operation) = (&request.what, request.operation);

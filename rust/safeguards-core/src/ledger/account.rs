@@ -141,7 +141,7 @@ impl Account {
         write: &impl Fn() -> bool,
     ) -> bool {
         let mut state = self.lock_renewed(ledger, now);
-        let is_passed = movement.is_admitted_by(&state.books.balance)
+        let is_passed = state.admits_budget(movement)
             && match &self.parent {
                 Some(pool) => pool.pass(movement, ledger, now, write),
                 None => write(),
@@ -158,7 +158,7 @@ impl Account {
         state: &mut State,
         movement: &Movement,
     ) -> Result<(), Box<BudgetRefusal>> {
-        if movement.is_admitted_by(&state.books.balance) {
+        if state.admits_budget(movement) {
             return Ok(());
         }
         Err(self.refusal(state, movement.needs()))
@@ -173,6 +173,7 @@ impl Account {
             balance: state.books.balance,
             spent_before: state.books.spent_before,
             renews_at: state.span.ends,
+            kept: state.kept(),
             requested,
             asked: None,
         })

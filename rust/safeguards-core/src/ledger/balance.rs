@@ -1,5 +1,6 @@
 //! The books of one account.
 
+use super::waiting::Asks;
 use crate::amount::Amount;
 
 /// `granted = remaining + reserved + spent`, in units of 1e-9, at every instant.
@@ -41,6 +42,7 @@ pub(super) struct Movement {
     remaining: i128,
     reserved: i128,
     spent: i128,
+    asks: Asks,
 }
 
 impl Movement {
@@ -48,14 +50,14 @@ impl Movement {
     #[inline]
     pub(super) const fn debit(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: needs(x, is_fact), remaining: -x, reserved: 0, spent: x }
+        Self { needs: needs(x, is_fact), remaining: -x, reserved: 0, spent: x, asks: Asks::Once }
     }
 
     /// Sets `amount` aside if it remains, or whatever remains if it is a fact.
     #[inline]
     pub(super) const fn reserve(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: needs(x, is_fact), remaining: -x, reserved: x, spent: 0 }
+        Self { needs: needs(x, is_fact), remaining: -x, reserved: x, spent: 0, asks: Asks::Once }
     }
 
     /// Charges `charged` out of `reserved` and gives the rest back. What is charged beyond `reserved` must
@@ -63,7 +65,13 @@ impl Movement {
     #[inline]
     pub(super) const fn settle(reserved: Amount, charged: Amount, is_fact: bool) -> Self {
         let (r, c) = (reserved.units(), charged.units());
-        Self { needs: needs(c - r, is_fact || c <= r), remaining: r - c, reserved: -r, spent: c }
+        Self {
+            needs: needs(c - r, is_fact || c <= r),
+            remaining: r - c,
+            reserved: -r,
+            spent: c,
+            asks: Asks::Once,
+        }
     }
 
     /// Gives back all that was reserved.
@@ -75,6 +83,16 @@ impl Movement {
     #[inline]
     pub(super) const fn is_admitted_by(&self, balance: &Balance) -> bool {
         balance.remaining >= self.needs
+    }
+
+    /// The same, of somebody who asks in another way.
+    #[inline]
+    pub(super) const fn asking(self, asks: Asks) -> Self {
+        Self { asks, ..self }
+    }
+
+    pub(super) const fn asks(&self) -> Asks {
+        self.asks
     }
 
     /// What must remain, for the text of a refusal.
@@ -90,6 +108,11 @@ impl Movement {
     /// What is set aside; negative where it is given back.
     pub(super) const fn reserved(&self) -> i128 {
         self.reserved
+    }
+
+    /// By how much what remains changes.
+    pub(super) const fn remaining(&self) -> i128 {
+        self.remaining
     }
 
     /// Whether it ends what was set aside.

@@ -12,7 +12,9 @@ use super::idempotency::{Effect, Once, Payload};
 use super::operation::OperationId;
 use super::path::{Agents, Path};
 use super::quantity::{Quantity, Transaction};
+use super::reservation::unless_passing;
 use super::state::State;
+use super::waiting::Asks;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 
@@ -58,11 +60,43 @@ impl Ledger {
         operation: OperationId,
         key: &str,
     ) -> Result<Once<Q::Receipt>, LedgerError> {
-        let path = path.into();
+        self.debit_keyed_asking(path.into(), what, operation, key, Asks::Once)
+    }
+
+    /// As [`debit`](Self::debit), with a key or without, for a call that can wait: `None` if it has to, as it does not
+    /// fit or others are to go first.
+    pub fn debit_at_once(
+        &self,
+        path: Path<'_>,
+        what: Amount,
+        operation: OperationId,
+        key: Option<&str>,
+    ) -> Result<Option<Once<Receipt>>, LedgerError> {
+        if self.has_waiters(path) {
+            return Ok(None);
+        }
+        let wall = self.clock.wall();
+        unless_passing(key.map_or_else(
+            || {
+                self.debit_asking(path, &what, operation, wall, None, Asks::Again, Amount::receipt)
+                    .map(Once::first)
+            },
+            |key| self.debit_keyed_asking(path, &what, operation, key, Asks::Again),
+        ))
+    }
+
+    fn debit_keyed_asking<Q: Quantity>(
+        &self,
+        path: Path<'_>,
+        what: &Q,
+        operation: OperationId,
+        key: &str,
+        asks: Asks,
+    ) -> Result<Once<Q::Receipt>, LedgerError> {
         let payload = Payload::of_debit(path, what, operation);
         let debit = || {
             let wall = self.clock.wall();
-            let receipt = self.debit_at(path, what, operation, wall, Some(key), Q::receipt)?;
+            let receipt = self.debit_asking(path, what, operation, wall, Some(key), asks, Q::receipt)?;
             Ok(Effect::Charged(Q::settlement(receipt)))
         };
         let stands = |effect: &Effect| self.stands::<Q>(key, effect);
@@ -85,9 +119,24 @@ impl Ledger {
         key: Option<&str>,
         tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, &Self) -> R,
     ) -> Result<R, LedgerError> {
+        self.debit_asking(path, what, operation, wall, key, Asks::Once, tell)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "two of them are constants wherever it is called")]
+    fn debit_asking<Q: Quantity, R>(
+        &self,
+        path: Path<'_>,
+        what: &Q,
+        operation: OperationId,
+        wall: Wall,
+        key: Option<&str>,
+        asks: Asks,
+        tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, &Self) -> R,
+    ) -> Result<R, LedgerError> {
         let transaction = Transaction::debit(path, what, operation, wall, key);
-        self.retry_unless_held(key.is_none(), || {
-            let mut agents = path.lock();
+        self.retry_unless_held(key.is_none(), asks, || {
+            let mut agents = path.lock().asking(asks);
             agents.check_open()?;
             agents.renew(self, wall);
             if !what.is_nothing() {
@@ -105,7 +154,7 @@ impl Ledger {
         &self,
         attempt: impl Fn() -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
-        self.retry_unless_held(true, attempt)
+        self.retry_unless_held(true, Asks::Once, attempt)
     }
 
     /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
@@ -114,6 +163,7 @@ impl Ledger {
     pub(super) fn retry_unless_held<R>(
         &self,
         may_let_go: bool,
+        asks: Asks,
         attempt: impl Fn() -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
         let mut patience = Patience { rounds: self.timers.rounds(), slices: 1, is_last: false, may_let_go };
@@ -122,7 +172,9 @@ impl Ledger {
             match attempt() {
                 Err(refused) if refused.may_pass() && patience.may_retry(self) => {}
                 Err(refused) => {
-                    self.observe(&refused);
+                    if asks.is_counted() {
+                        self.observe(&refused);
+                    }
                     return Err(refused);
                 }
                 done => return done,
@@ -165,8 +217,8 @@ impl State {
     /// Whether this agent's budget and, for an amount that `must_fit`, its windows admit a movement.
     #[inline]
     pub(super) fn admits(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
-        movement.is_admitted_by(&self.books.balance)
-            && must_fit.is_none_or(|(at, amount)| self.fits(at, amount))
+        self.admits_budget(movement)
+            && must_fit.is_none_or(|(at, amount)| self.fits(at, amount, movement.asks()))
     }
 
     #[inline]

@@ -71,7 +71,10 @@ impl Ledger {
         if !changes.is_empty() {
             self.write(|| (at, Change::Executed(executed(&account, &changes, execution))))?;
             self.make(&mut state, &changes, at);
+            self.waiting.signal(&account, true);
         }
+        drop((state, pins));
+        self.serve_waiting();
         Ok(moved)
     }
 

@@ -50,6 +50,7 @@ mod state;
 mod sums;
 mod timers;
 mod verify;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -89,6 +90,7 @@ pub use resources::{
     Bundle, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt, ResourceSnapshot,
 };
 pub use verify::Violation;
+pub use waiting::{Served, Tender, Wait, Waiter, Wake};
 
 /// All accounts of one process. Every method can be called from any thread.
 #[derive(Debug)]
@@ -116,6 +118,7 @@ pub struct Ledger {
     has_alarms: AtomicBool,
     long_calls: AtomicI64,
     let_go: LetGo,
+    waiting: waiting::Waiting,
 }
 
 /// How to do a piece of work that may take long.
@@ -162,6 +165,7 @@ impl Ledger {
             has_alarms: AtomicBool::new(false),
             long_calls: AtomicI64::new(0),
             let_go: |work| work(),
+            waiting: waiting::Waiting::new(),
         }
     }
 

@@ -39,7 +39,7 @@ impl Quantity for Amount {
 
     #[inline(always)]
     fn pass(t: &Transaction<'_, Self>, agents: &mut Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError> {
-        let movement = t.movement(*t.what, t.held.copied().unwrap_or_default());
+        let movement = t.movement(*t.what, t.held.copied().unwrap_or_default()).asking(agents.asks);
         let windows_at = agents.windows_at(ledger);
         let must_fit = windows_at.map(|at| (at, t.beyond()));
         let unwritten = Cell::new(None);
@@ -139,8 +139,7 @@ impl Transaction<'_, Amount> {
         let movement = self.movement(*self.what, self.held.copied().unwrap_or_default());
         let windows_at = agents.windows_at(ledger);
         let must_fit = windows_at.map(|at| (at, self.beyond()));
-        if !agents.admit(&movement, must_fit)
-            || !pools.iter().all(|(_, pool)| movement.is_admitted_by(&pool.books.balance))
+        if !agents.admit(&movement, must_fit) || !pools.iter().all(|(_, pool)| pool.admits_budget(&movement))
         {
             return Ok(false);
         }
@@ -193,9 +192,9 @@ impl Agents<'_> {
         }
         path.find_refusal(movement, ledger, wall)?;
         let Some((at, amount)) = must_fit else { return Ok(()) };
-        self.state.check_windows(self.agent, at, amount)?;
+        self.state.check_windows(self.agent, at, amount, self.asks)?;
         for (agent, state) in &mut self.others {
-            state.check_windows(agent, at, amount)?;
+            state.check_windows(agent, at, amount, self.asks)?;
         }
         Ok(())
     }
@@ -248,7 +247,7 @@ impl Joint {
     fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall, write: &impl Fn() -> bool) -> bool {
         let mut pools: SmallVec<[_; 8]> =
             self.pools.iter().map(|pool| pool.lock_renewed(ledger, now)).collect();
-        let is_passed = pools.iter().all(|pool| movement.is_admitted_by(&pool.books.balance)) && write();
+        let is_passed = pools.iter().all(|pool| pool.admits_budget(movement)) && write();
         if is_passed {
             self.shift(&mut pools, movement, ledger);
         }

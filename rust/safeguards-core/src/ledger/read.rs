@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub initial: i128,
     /// What the current period has spent, in units.
     pub period_spent: i128,
+    /// Units of what remains that are kept for a call that waits. It is no part of the state.
+    pub kept: i128,
     /// 1 to 10.
     pub priority: u8,
     /// Active reservations of an agent.
@@ -163,10 +165,12 @@ impl Ledger {
         Ok(self.read(account)?.books.balance.remaining)
     }
 
-    /// The least that remains on the path from an agent to its topmost pool, in units.
+    /// The least that remains on the path from an agent to its topmost pool, in units, beside what is kept for calls that
+    /// wait.
     pub fn available(&self, agent: &Account) -> Result<i128, LedgerError> {
         let above = agent.parent.as_ref().map(|parent| self.available(parent)).transpose()?;
-        let own = self.remaining(agent)?;
+        let state = self.read(agent)?;
+        let own = state.books.balance.remaining - state.kept();
         Ok(above.map_or(own, |above| own.min(above)))
     }
 
@@ -261,6 +265,7 @@ impl Inner {
             period_granted: self.books.period_granted(),
             initial: self.books.initial,
             period_spent: self.books.period_spent(),
+            kept: self.kept(),
             priority: self.priority,
             reservations: self.holds.as_ref().map_or(0, |holds| holds.len()),
         }

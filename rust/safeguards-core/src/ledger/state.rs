@@ -23,8 +23,9 @@ use super::holds::{Held, Holds};
 use super::operation::OperationId;
 use super::period::Span;
 use super::refusals::Refused;
-use super::renewal::{Renewals, Rules};
+use super::renewal::{Renewals, Rollover, Rules};
 use super::resources::{Moves, ResourceBudget, ResourceId, Resources};
+use super::waiting::{Kept, Lack};
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 use crate::window::Window;
@@ -41,6 +42,8 @@ pub(super) struct Inner {
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
     pub(super) priority: u8,
+    /// Something is kept for a call that waits.
+    pub(super) keeps: bool,
     /// Boxed, as all that few accounts need.
     pub(super) limits: Option<Box<Limits>>,
     pub(super) history: History,
@@ -61,6 +64,8 @@ struct Seldom {
     overdraft_limit: Option<Amount>,
     /// What it has refused. No part of the state.
     refused: Option<Box<Refused>>,
+    /// What is kept for a call that waits. No part of the state.
+    kept: Option<Kept>,
 }
 
 /// The sliding windows of an agent.
@@ -160,6 +165,7 @@ impl State {
         Self(Inner {
             closed: false,
             priority,
+            keeps: false,
             limits: None,
             history: History::default(),
             books: Books::default(),
@@ -169,6 +175,12 @@ impl State {
         })
     }
 
+    /// Whether the budget admits a movement, beside what is kept for somebody else.
+    #[inline(always)]
+    pub(super) fn admits_budget(&self, movement: &Movement) -> bool {
+        movement.is_admitted_by(&self.0.books.balance) && (!self.0.keeps || self.0.leaves_kept(movement))
+    }
+
     // A movement on a path.
 
     /// Moves money in the books.
@@ -176,6 +188,27 @@ impl State {
     pub(super) fn shift(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
         if let Some(crossing) = self.0.books.apply(movement, &ledger.thresholds) {
             ledger.report(&account.id, account.kind(), None, &self.0.books, crossing);
+        }
+        if self.0.keeps {
+            self.shift_kept(movement);
+        }
+    }
+
+    /// What comes back is kept; what was kept is gone with the movement that it was kept for.
+    #[cold]
+    fn shift_kept(&mut self, movement: &Movement) {
+        if movement.asks().is_favored() {
+            self.stop_keeping();
+        } else {
+            self.keep_what_came(self.0.books.balance.remaining - movement.remaining());
+        }
+    }
+
+    /// More may remain than before.
+    fn keep_what_came(&mut self, before: i128) {
+        let after = self.0.books.balance.remaining;
+        if let Some(kept) = self.0.seldom.as_deref_mut().and_then(|seldom| seldom.kept.as_mut()) {
+            kept.came_back(before, after);
         }
     }
 
@@ -309,14 +342,18 @@ impl State {
 
     /// Makes `units` remain, with which a period begins.
     pub(super) fn grant(&mut self, units: i128, kind: EventKind, wall: Wall, ledger: &Ledger) {
+        let before = self.0.books.balance.remaining;
         self.0.books.begin_period(units, &ledger.thresholds);
+        self.keep_what_came(before);
         let amount = Amount::from_units(units.max(0)).unwrap_or_default();
         self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
     }
 
     /// Moves what was granted within the period.
     pub(super) fn adjust(&mut self, units: i128, kind: EventKind, wall: Wall, ledger: &Ledger) {
+        let before = self.0.books.balance.remaining;
         self.0.books.move_grant(units, &ledger.thresholds);
+        self.keep_what_came(before);
         let amount = Amount::from_units(units.abs()).unwrap_or_default();
         self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
     }
@@ -429,6 +466,30 @@ impl State {
 
     // What is no change.
 
+    /// Keeps what comes back to a budget that has less than `amount`, and room in windows that it does not fit into.
+    pub(super) fn keep_for(&mut self, now: Monotonic, amount: Amount) {
+        let lacks_budget = self.0.books.balance.remaining < amount.units();
+        let lacks_room = self.has_windows() && self.window_room(now) < amount.units();
+        if lacks_budget || lacks_room {
+            self.0.keeps = true;
+            let kept = self.seldom_mut().kept.get_or_insert_default();
+            if lacks_budget {
+                kept.want(amount.units());
+            }
+            if lacks_room {
+                kept.want_in_windows(amount);
+            }
+        }
+    }
+
+    /// Whether anything was kept until now.
+    pub(super) fn stop_keeping(&mut self) -> bool {
+        if self.0.keeps {
+            self.seldom_mut().kept = None;
+        }
+        std::mem::take(&mut self.0.keeps)
+    }
+
     /// The period that now is in: one that was granted.
     pub(super) fn show_period(&mut self, span: Span) {
         self.0.span = span;
@@ -488,5 +549,48 @@ impl State {
 
     pub(super) fn active_reservations(&self) -> usize {
         self.0.holds.as_ref().map_or(0, |holds| holds.len())
+    }
+}
+
+impl Inner {
+    /// Whether what is kept for somebody else is not touched.
+    #[cold]
+    fn leaves_kept(&self, movement: &Movement) -> bool {
+        let free = self.books.balance.remaining - self.kept();
+        movement.asks().is_favored() || movement.needs() == i128::MIN || free >= movement.needs()
+    }
+
+    fn keeping(&self) -> Option<&Kept> {
+        self.seldom()?.kept.as_ref()
+    }
+
+    /// Units of what remains that are kept for a call that waits.
+    pub(super) fn kept(&self) -> i128 {
+        self.keeping().map_or(0, |kept| kept.of(self.books.balance.remaining))
+    }
+
+    /// Room in the windows that is kept for a call that waits.
+    pub(super) fn kept_in_windows(&self) -> Amount {
+        self.keeping().map_or(Amount::ZERO, Kept::in_windows)
+    }
+
+    /// Whether so much can never be had here: it is more than the account was granted, and will be granted, or more than
+    /// a window admits.
+    pub(super) fn never_holds(&self, lack: Lack, units: i128) -> bool {
+        let balance = &self.books.balance;
+        let later = self.renewals().map_or(0, |renewals| match renewals.periods.rollover {
+            Rollover::Nothing => renewals.budget.units(),
+            Rollover::All | Rollover::AtMost(_) => i128::MAX,
+        });
+        match lack {
+            Lack::Budget => {
+                let ever = self.books.period_granted().max(balance.remaining + balance.reserved);
+                units > ever.max(later)
+            }
+            Lack::Window => {
+                let mut windows = self.limits.iter().flat_map(|limits| &limits.windows);
+                windows.any(|window| window.limit().units() < units)
+            }
+        }
     }
 }

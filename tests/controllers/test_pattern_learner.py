@@ -233,6 +233,7 @@ def test_histories_of_all_kinds_are_the_same(coordinator):
 def test_naive_times_are_in_the_learners_time_zone(coordinator):
     noon = NOW.replace(hour=12, tzinfo=None)
     learner = BudgetPatternLearner(coordinator, min_data_points=1, timezone=ZoneInfo("Asia/Kolkata"))
+    coordinator.clock.advance(24 * HOUR)
     learner.load_history("bot", [noon], [1])
     assert learner.analyze_patterns("bot").start.astimezone(UTC) == NOW.replace(hour=6, minute=30)
     prediction = learner.predict_budget_needs("bot", noon + HOUR, 1)
@@ -335,6 +336,7 @@ def test_habits_follow_the_local_clock_when_it_changes(coordinator, days_after_t
     learner = BudgetPatternLearner(coordinator, timezone=berlin)
     now = datetime(2026, 3, 29, tzinfo=berlin) + timedelta(days=days_after_the_change)
     hours = [now.astimezone(UTC) - n * HOUR for n in range(14 * 24, 0, -1)]
+    coordinator.clock.set_wall(now)
     learner.load_history("bot", hours, [2 if 9 <= h.astimezone(berlin).hour < 17 else 0 for h in hours])
     for hour, need in [(8, 0), (9, 2), (16, 2), (17, 0)]:
         prediction = learner.predict_budget_needs("bot", now.replace(hour=hour), 1)
@@ -344,6 +346,7 @@ def test_habits_follow_the_local_clock_when_it_changes(coordinator, days_after_t
 def test_a_day_with_an_hour_more_needs_more(coordinator):
     learner = BudgetPatternLearner(coordinator, timezone="Europe/Berlin")
     start = datetime(2026, 10, 25, tzinfo=ZoneInfo("Europe/Berlin"))
+    coordinator.clock.set_wall(start)
     learner.load_history("bot", [start.astimezone(UTC) - n * HOUR for n in range(336, 0, -1)], [1] * 336)
     assert float(learner.predict_budget_needs("bot", start, 25).predicted_budget) == pytest.approx(25)
 

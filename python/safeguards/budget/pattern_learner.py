@@ -255,16 +255,19 @@ class BudgetPatternLearner(Controller[datetime]):
                 here, floats are welcome. They never reach a budget but through a prediction.
 
         Raises:
-            ConfigurationError: the lengths differ, or a number is negative or not finite.
+            ConfigurationError: the lengths differ, a number is negative or not finite, or a timestamp is
+                later than now: it says which is the first, and by how much.
             InvalidAmountError: one of the amounts is none.
         """
         text("agent_id", agent_id)
-        at = [self._micros(timestamp) for timestamp in instants("timestamps", timestamps)]
+        times, now = [self._aware(timestamp) for timestamp in instants("timestamps", timestamps)], self.now()
+        time_zones.check_past("timestamps", times, now)
+        at = [(time - _EPOCH) // timedelta(microseconds=1) for time in times]
         if is_column(amounts):
             amounts = floats("amounts", amounts, 1)
         else:
             amounts = items("amounts", amounts, "amounts")
-        self._usage.load(agent_id, at, amounts, self.now())
+        self._usage.load(agent_id, at, amounts, now)
 
     # Looking.
 
@@ -424,9 +427,6 @@ class BudgetPatternLearner(Controller[datetime]):
         if not isinstance(time, datetime):
             raise TypeError(f"a time must be a datetime or a numpy.datetime64, not {shown(time)}")
         return time_zones.as_utc(time, self._zone)
-
-    def _micros(self, time: object) -> int:
-        return (self._aware(time) - _EPOCH) // timedelta(microseconds=1)
 
 
 def _quarter(time: datetime) -> int:

@@ -259,10 +259,12 @@ class BudgetRLOptimizer(Controller[_View]):
 
         Raises:
             UnknownAgentError: the agent is not registered.
-            ConfigurationError: lengths that differ, or amounts that are no finite number from 0 on.
+            ConfigurationError: lengths that differ, amounts that are no finite number from 0 on, or a
+                timestamp that is later than now: it says which is the first, and by how much.
         """
         self.budget_coordinator.get_agent_priority(agent_id)  # raises for an id that is unknown
         points = loaded_points(timestamps, amounts)
+        time_zones.check_past("timestamps", (at for at, _ in points), self.now())
         with self.between_runs():
             self._past.load(agent_id, points)
             self._due = self.budget_coordinator.clock.monotonic()

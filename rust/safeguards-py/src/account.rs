@@ -94,8 +94,8 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReceipt> {
         let (py, this) = (amount.py(), self.ledger.get());
@@ -132,8 +132,8 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
@@ -189,9 +189,9 @@ impl PyAccount {
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
@@ -233,9 +233,9 @@ impl PyAccount {
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyReservation>> {
         let (py, this) = (amount.py(), self.ledger.get());
@@ -276,8 +276,8 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyPendingDebit> {
         let (py, this) = (amount.py(), self.ledger.get());
@@ -313,9 +313,9 @@ impl PyAccount {
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyPendingReservation> {

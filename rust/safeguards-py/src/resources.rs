@@ -11,7 +11,10 @@ use safeguards_core::ledger::{
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Given, by_resource, to_dict};
-use crate::arguments::{check_id, on_cancel_fault, operation, optional_text, terms, text, ttl_seconds};
+use crate::arguments::{
+    check_id, coordinator, datetime, flag, on_cancel_fault, operation, optional_text, terms, text,
+    ttl_seconds,
+};
 use crate::clock::from_datetime;
 use crate::handle::Holder;
 use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
@@ -104,7 +107,7 @@ fn check_on_cancel(
 #[pymethods]
 impl PyResourceBudgets {
     #[new]
-    fn new(budget_coordinator: Py<PyLedger>) -> Self {
+    fn new(#[pyo3(from_py_with = coordinator::budget_coordinator)] budget_coordinator: Py<PyLedger>) -> Self {
         Self { ledger: budget_coordinator }
     }
 
@@ -136,9 +139,9 @@ impl PyResourceBudgets {
     fn initialize_budgets(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         budgets: &Bound<'_, PyAny>,
-        exist_ok: bool,
+        #[pyo3(from_py_with = flag::exist_ok)] exist_ok: bool,
     ) -> PyResult<()> {
         let items = by_resource(budgets, "budgets")?;
         let amounts = Amounts::granted(&items, "budgets")?;
@@ -176,8 +179,8 @@ impl PyResourceBudgets {
     fn update_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
         budget: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (this, budget) = (self.ledger.get(), grant(budget, "budget")?);
@@ -196,8 +199,8 @@ impl PyResourceBudgets {
     fn get_budget<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         to_decimal(
             py,
@@ -216,7 +219,7 @@ impl PyResourceBudgets {
     fn get_budgets<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let resources = self.of_agent(py, agent_id, |core, agent| core.resources(agent))?;
         to_dict(py, resources.iter().map(|found| (&*found.resource, found.balance.remaining)))
@@ -233,7 +236,7 @@ impl PyResourceBudgets {
     fn get_resource_types(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Vec<String>> {
         let resources = self.of_agent(py, agent_id, |core, agent| core.resources(agent))?;
         Ok(resources.iter().map(|found| found.resource.to_string()).collect())
@@ -257,8 +260,8 @@ impl PyResourceBudgets {
     fn has_sufficient_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let amount = charge(amount, "amount")?;
@@ -305,10 +308,10 @@ impl PyResourceBudgets {
     fn debit(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
     ) -> PyResult<PyResourceReceipt> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
         let (core, mut given) = (this.core(py)?, Given::default());
@@ -345,10 +348,10 @@ impl PyResourceBudgets {
     fn try_debit(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
         let (core, mut given) = (this.core(py)?, Given::default());
@@ -407,12 +410,12 @@ impl PyResourceBudgets {
     fn reserve(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyResourceReservation> {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
@@ -442,12 +445,12 @@ impl PyResourceBudgets {
     fn try_reserve(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<PyResourceReservation>> {
         let asked = Asked { amounts, ttl_seconds, overage, operation_type, idempotency_key, on_cancel };
@@ -484,7 +487,7 @@ impl PyResourceBudgets {
     fn set_capacity(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
         capacity: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (this, capacity) = (self.ledger.get(), grant(capacity, "capacity")?);
@@ -505,7 +508,7 @@ impl PyResourceBudgets {
     fn remove_capacity(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<bool> {
         let core = self.ledger.get().core(py)?;
         self.ledger.get().answer(py, at_length(py, core, || core.remove_capacity(resource_type)))
@@ -522,7 +525,7 @@ impl PyResourceBudgets {
     fn get_capacity<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let found = self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
         found.map(|found| to_decimal(py, found.balance.remaining)).transpose()
@@ -533,8 +536,8 @@ impl PyResourceBudgets {
     fn _metrics<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let found = self.of_agent(py, agent_id, |core, agent| core.resource(agent, resource_type))?;
         reports::resource(py, &found)
@@ -543,7 +546,7 @@ impl PyResourceBudgets {
     fn _all_metrics<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for found in self.of_agent(py, agent_id, |core, agent| core.resources(agent))? {
@@ -555,7 +558,7 @@ impl PyResourceBudgets {
     fn _capacity_metrics<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let found: Option<ResourceSnapshot> =
             self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
@@ -565,12 +568,12 @@ impl PyResourceBudgets {
     fn _usage<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
-        start: &Bound<'py, PyDateTime>,
-        end: &Bound<'py, PyDateTime>,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
+        #[pyo3(from_py_with = datetime::start_time)] start_time: Bound<'py, PyDateTime>,
+        #[pyo3(from_py_with = datetime::end_time)] end_time: Bound<'py, PyDateTime>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let (start, end) = (from_datetime(start)?, from_datetime(end)?);
+        let (start, end) = (from_datetime(&start_time)?, from_datetime(&end_time)?);
         let usage =
             self.of_agent(py, agent_id, |core, agent| core.resource_usage(agent, resource_type, start, end))?;
         usage.iter().map(|usage| reports::usage(py, &self.ledger.get().ledger, usage)).collect()
@@ -579,8 +582,8 @@ impl PyResourceBudgets {
     fn _events<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let events = self.of_agent(py, agent_id, |core, agent| core.resource_events(agent, resource_type))?;
         events.iter().map(|event| reports::event(py, &self.ledger.get().ledger, event)).collect()

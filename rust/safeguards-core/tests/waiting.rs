@@ -33,7 +33,7 @@ impl Bell {
     fn sleep(&self) {
         let (lock, condition) = &*self.0;
         let (_guard, time) = condition
-            .wait_timeout_while(lock.lock().unwrap(), Duration::from_secs(60), |rung| !*rung)
+            .wait_timeout_while(lock.lock().unwrap(), Duration::from_mins(1), |rung| !*rung)
             .unwrap();
         assert!(!time.timed_out(), "a wake-up was lost");
     }

@@ -334,7 +334,7 @@ impl Ledger {
     ) -> Result<Receipt, LedgerError> {
         let Some(key) = key else { return self.settle(reservation, reservation.what()) };
         let charged = self.charge_keyed(reservation, key);
-        self.with_queue(root(&reservation.path().agent), |cell, _| {
+        self.with_queue(root(reservation.path().agent), |cell, _| {
             cell.retry_key(key);
         });
         // Another call with this key was faster, or nothing can be written down: what is set aside goes back.

@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ ALL = Decimal(1)
 def bench_threads(versus: Versus, *, is_quick: bool) -> None:
     """Two threads, of which one goes on when the other lets it."""
     turns = 50 if is_quick else HANDOFFS // 2
-    ours = handoffs("a thread goes on", lambda budget: in_threads(reservers(budget, turns)), 2 * turns)
+    ours = handoffs("a thread goes on", lambda budget: both_wait(budget, reservers(budget, turns)), 2 * turns)
     events = handoffs("threading.Event", lambda _: in_threads(setters(turns)), 2 * turns)
     versus(ours, (events, at_most(1.5)))
 
@@ -77,6 +77,18 @@ def in_threads(works: list[Callable[[], None]]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def both_wait(budget: Budget, works: list[Callable[[], None]]) -> None:
+    """Lets them begin when both wait: from then on each lets the other go on."""
+    held = budget.account.reserve(ALL)
+
+    def begin() -> None:
+        while budget.coordinator._waiting_count() < len(works):  # noqa: SLF001 - nobody else wants to know
+            sleep(0)
+        held.release()
+
+    in_threads([*works, begin])
 
 
 def reservers(budget: Budget, turns: int) -> list[Callable[[], None]]:

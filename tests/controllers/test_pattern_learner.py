@@ -18,6 +18,7 @@ from safeguards import (
     ConfigurationError,
     InvalidAmountError,
     ManualClock,
+    UnknownAgentError,
 )
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -81,7 +82,8 @@ def test_nothing_is_known_of_anybody(learner):
     assert "nothing is known" in patterns._repr_html_()
     assert patterns.to_dict()["by_weekday"] == [None] * 7
     assert learner.predict_budget_needs("bot", NOW) is None
-    assert learner.predict_budget_needs("nobody", NOW) is None
+    with pytest.raises(UnknownAgentError, match='no agent "nobody" is registered'):
+        learner.predict_budget_needs("nobody", NOW)
     assert learner.known_agents() == []
     assert learner.evaluate() == learner.run_once() == []
 
@@ -373,7 +375,8 @@ def test_patterns_of_an_office(learner, tmp_path):
     figure.savefig(tmp_path / "patterns.png")
     drawn = {line.get_gid(): line for line in figure.axes[0].lines}
     assert np.allclose(drawn["usage"].get_ydata(), usage)
-    assert learner.analyze_patterns("nobody").plot().axes
+    learner.budget_coordinator.register_agent("new", "team")
+    assert learner.analyze_patterns("new").plot().axes
 
 
 @pytest.mark.parametrize("minutes", [15, 30, 60, 120, 240, 480, 1440])

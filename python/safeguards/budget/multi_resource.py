@@ -221,7 +221,8 @@ def fair_shares(
         A. Ghodsi, M. Zaharia, B. Hindman, A. Konwinski, S. Shenker, I. Stoica: "Dominant Resource Fairness:
         Fair Allocation of Multiple Resource Types", NSDI 2011, sections 4.1 and 4.3.
     """
-    return FairShares(list(demands), FairAllocation(demands, capacities, weights, caps))
+    allocation = FairAllocation(demands, capacities, weights, caps)
+    return FairShares(list(demands), allocation)
 
 
 class FairShares(Mapping[str, FairShare], Tabular):

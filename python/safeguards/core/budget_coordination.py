@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 from weakref import WeakSet
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import items, shown
 from safeguards.core import _report
 from safeguards.core._agents import agent_row
 from safeguards.core._observer import AlertObserver
@@ -238,7 +238,8 @@ class BudgetCoordinator(Ledger):
             InvalidAmountError: a budget is not an amount.
             UnknownPoolError: no pool of this id exists.
             ConfigurationError: as `register_agent`; or an id comes twice, or an agent has no pool.
-            ArgumentTypeError: an agent is given as none of the three.
+            ArgumentTypeError: an agent is given as none of the three, or `agents` is text or a mapping: that
+                would be one agent.
 
         Example:
             >>> coordinator = BudgetCoordinator()
@@ -250,7 +251,7 @@ class BudgetCoordinator(Ledger):
             (8, Decimal('0.5'))
         """
         common = {"pool_id": pool_id, "priority": priority, "initial_budget": initial_budget}
-        rows = [agent_row(agent, common) for agent in agents]
+        rows = [agent_row(agent, common) for agent in items("agents", agents, "agents")]
         self._register_agents(rows, exist_ok=exist_ok)
         return [row[0] for row in rows]
 

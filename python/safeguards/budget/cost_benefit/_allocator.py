@@ -159,7 +159,7 @@ class CostBenefitAllocator:
         self._coordinator.handle(agent_id)  # raises for an id that is unknown
         cost_units = amount_units(cost, round_up=True, argument="cost")
         benefit_units = amount_units(benefit, round_up=False, argument="benefit")
-        operation = self._agents.get(agent_id, {}).get(operation_type)
+        operation = self._agents.get(agent_id, {}).get(text("operation_type", operation_type))
         if operation is None:
             raise ConfigurationError(
                 f"operation {shown(operation_type)} of {agent_id!r} is unknown: "
@@ -172,6 +172,8 @@ class CostBenefitAllocator:
 
     def get_operations(self, agent_id: str | None = None) -> list[OperationEstimate]:
         """What is known of the operations of an agent, or of all, in the order of registration."""
+        if agent_id is not None:
+            self._coordinator.handle(agent_id)  # raises for an id that is unknown
         wanted = snapshot(self._agents.values()) if agent_id is None else [self._agents.get(agent_id, {})]
         return [operation.estimate() for own in wanted for operation in snapshot(own.values())]
 

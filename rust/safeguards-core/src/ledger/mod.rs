@@ -33,6 +33,7 @@ mod idempotency;
 mod journal;
 mod members;
 mod money;
+mod nearest;
 mod operation;
 mod path;
 mod period;

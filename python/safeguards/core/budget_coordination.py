@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, NoReturn, Self, final
 from weakref import WeakSet
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
 from safeguards._values.arguments import items, shown
+from safeguards._values.copies import not_copied
 from safeguards.core import _report
 from safeguards.core._agents import agent_row
 from safeguards.core._observer import AlertObserver
@@ -514,6 +515,13 @@ class BudgetCoordinator(Ledger):
     @property
     def _low_listeners(self) -> tuple[Callable[[str], None], ...]:
         return self._observer.listeners
+
+    def __reduce__(self) -> NoReturn:
+        not_copied(
+            self,
+            "it owns budgets, which a copy would spend again. One that is made in another process is a "
+            "budget of its own: N processes are N budgets; pass ids, and let one process own them",
+        )
 
     def __repr__(self) -> str:
         return _report.line(self)

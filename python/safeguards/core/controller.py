@@ -8,10 +8,11 @@ import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, Self, TypeVar
 
 from safeguards._native import Turn
 from safeguards._values.arguments import instance, shown, told
+from safeguards._values.copies import not_copied
 from safeguards._values.decimals import ROUND_DOWN, add, of_float, plain, rounded, subtract, times
 from safeguards._values.numbers import LONGEST, number, seconds, whole
 
@@ -198,6 +199,9 @@ class Controller(ABC, Generic[_View]):
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def __reduce__(self) -> NoReturn:
+        not_copied(self, "it steers the budgets of this process; make one where those are")
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"

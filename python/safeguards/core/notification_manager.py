@@ -8,9 +8,10 @@ import sys
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from safeguards._values.arguments import shown
+from safeguards._values.copies import not_copied
 from safeguards._values.numbers import number, whole
 from safeguards.core._cell import Cell, snapshot
 from safeguards.core._handlers import Entry
@@ -229,6 +230,9 @@ class NotificationManager:
     def failures(self) -> list[HandlerFailure]:
         """Handlers that raised, oldest first."""
         return snapshot(self._failures)
+
+    def __reduce__(self) -> NoReturn:
+        not_copied(self, "its handlers are those of this process; make one where it is used")
 
     def __repr__(self) -> str:
         return f"NotificationManager({len(self._alerts)} alerts, {len(self._handlers.value)} handlers)"

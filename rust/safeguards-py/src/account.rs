@@ -7,7 +7,9 @@ use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, AskedLeaving, maybe_also, operation, optional_text, text, ttl_seconds};
+use crate::arguments::{
+    Asked, AskedLeaving, maybe_also, not_copied, operation, optional_text, text, ttl_seconds,
+};
 use crate::handle::Holder;
 use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::patience::patiently;
@@ -364,6 +366,13 @@ impl PyAccount {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.ledger)
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_copied(
+            "Account",
+            "it charges the books of this process; pass its id, and ask account(id) of a coordinator",
+        ))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

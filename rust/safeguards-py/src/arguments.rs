@@ -444,3 +444,9 @@ pub(crate) fn period(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Period
         "budget_period must be 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', 'yearly' or a timedelta";
     Err(configuration_error(value.py(), format!("{text}, not {}", shown(value))))
 }
+
+/// Refuses to pickle or copy what owns something, or stands for it.
+#[cold]
+pub(crate) fn not_copied(what: &str, instead: &str) -> PyErr {
+    PyTypeError::new_err(format!("cannot pickle or copy a {what}: {instead}"))
+}

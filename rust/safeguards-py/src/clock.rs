@@ -10,7 +10,7 @@ use pyo3::types::{PyDateTime, PyDelta, PyTzInfo};
 use pyo3::{PyTraverseError, PyVisit};
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 
-use crate::arguments::{datetime, optional_datetime, real};
+use crate::arguments::{datetime, not_copied, optional_datetime, real};
 use crate::error::{configuration_error, seconds};
 
 /// The operating system's clocks.
@@ -146,6 +146,10 @@ impl PyManualClock {
     /// The wall time, aware, in UTC.
     fn now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_datetime(py, self.clock.wall())
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_copied("ManualClock", "whoever reads it reads one time; make one where it is used"))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

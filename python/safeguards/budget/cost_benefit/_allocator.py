@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from safeguards._native import amount_units, split_budget
 from safeguards._values.arguments import instance, shown, text
+from safeguards._values.copies import not_copied
 from safeguards._values.numbers import MAX_SEED, fraction, number, share, whole
 from safeguards.budget.cost_benefit._allocation import Allocation, Columns, Terms
 from safeguards.budget.cost_benefit._effectiveness import Log, Outcome, checked_metric, evaluate
@@ -92,6 +93,11 @@ class CostBenefitAllocator:
         self._log = Log(whole("history_outcomes", history_outcomes, 1, _MAX_OUTCOMES))
         self._agents: dict[str, dict[str, Operation]] = {}
         self._latest: Allocation | None = None
+
+    def __reduce__(self) -> NoReturn:
+        not_copied(
+            self, "it belongs to a coordinator of this process; make one of a coordinator where it is used"
+        )
 
     def __repr__(self) -> str:
         operations = sum(map(len, snapshot(self._agents.values())))

@@ -25,7 +25,7 @@ Clock: TypeAlias = ManualClock | SystemClock
 _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
 _Snapshot: TypeAlias = dict[str, Any]  # what BudgetMetrics takes
 _ResourceSnapshot: TypeAlias = dict[str, Any]  # what ResourceMetrics takes
-_Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
+_Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded", "unpaid"], int]
 
 _Prediction: TypeAlias = tuple[
     Decimal, Decimal, Decimal, float, list[float], list[tuple[str, float]], datetime, datetime, int, int
@@ -628,6 +628,27 @@ class Ledger:
             >>> coordinator.adjust_pool_budget("team", "2.50"), coordinator.get_pool_budget("team")
             (Decimal('2.5'), Decimal('12.5'))
         """
+    def set_overdraft_limit(self, account_id: str, limit: Amount | None) -> None:
+        """Bounds how far below zero settlements may take an account from now on.
+
+        What a settlement costs beyond the least headroom on its path is charged nowhere: the receipt, the
+        metrics and the usage history tell it as unpaid, and an alert does. One that is further below stays
+        there.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            limit: the bound; None for none.
+
+        Raises:
+            InvalidAmountError: `limit` is not an amount.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+
+        Example:
+            >>> coordinator.set_overdraft_limit("team", "0.50")
+            >>> receipt = coordinator.reserve("bot", "0.10").settle(500)
+            >>> receipt.amount, receipt.unpaid, coordinator.get_pool_metrics("team").unpaid
+            (Decimal('10.5'), Decimal('489.5'), Decimal('489.5'))
+        """
     def update_period_budget(self, account_id: str, budget: Amount) -> None:
         """Sets what later periods of an account begin with. The current period stays as it is.
 
@@ -709,6 +730,7 @@ class Ledger:
     def _refusals(
         self, account_id: str | None
     ) -> list[tuple[bool, str, str | None, str | None, str, int]]: ...
+    def _refund(self, of: Receipt | str, amount: Amount | None) -> tuple[Decimal, Decimal, Decimal, int]: ...
     def _pool_info(self, pool_id: str) -> dict[str, Any]: ...
     def _agent_info(self, agent_id: str) -> dict[str, Any]: ...
     def _has_pool(self, pool_id: str) -> bool: ...
@@ -1023,7 +1045,7 @@ class Reservation:
 class Receipt:
     """What a debit or a settlement has done. Amounts become `Decimal`s when somebody looks.
 
-    Equal to another with the same three values; hashable.
+    Equal to another of the same amounts and sequence; hashable. `BudgetCoordinator.refund` takes it.
 
     Example:
         >>> receipt = coordinator.debit("bot", "0.25")
@@ -1042,6 +1064,15 @@ class Receipt:
     @property
     def is_repeat(self) -> bool:
         """Whether it was charged before, by the first operation under the same idempotency key."""
+    @property
+    def unpaid(self) -> Decimal:
+        """What a settlement cost beyond the overdraft limits of its path: charged nowhere."""
+    @property
+    def id(self) -> str:
+        """What tells this charge from all others, for records of your own."""
+    @property
+    def refunded(self) -> Decimal:
+        """What of it was given back by now, as far as that is remembered: for 24 hours."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 

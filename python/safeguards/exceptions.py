@@ -9,6 +9,7 @@
         ├── BudgetExceededError          an account on the path cannot pay
         ├── RateLimitExceededError       a window of the agent is full
         ├── ReservationError             settled or released before, with another outcome
+        ├── RefundError                  a charge cannot be given back, or not so much of it
         ├── UnknownAgentError            also a KeyError
         ├── UnknownPoolError             also a KeyError
         ├── UnknownResourceError         also a KeyError
@@ -54,6 +55,7 @@ __all__ = [
     "MissingExtraError",
     "PinnedError",
     "RateLimitExceededError",
+    "RefundError",
     "ReservationError",
     "RewardError",
     "SafeguardsError",
@@ -225,6 +227,20 @@ class ReservationError(BudgetError):
 
     reservation: int | None
     state: str | None
+
+
+class RefundError(BudgetError):
+    """A charge cannot be given back, or not so much of it. Nothing was changed.
+
+    Attributes:
+        charged: what was charged, where that is known.
+        refunded: what of it was given back before.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "charged", "refunded")
+
+    charged: Decimal | None
+    refunded: Decimal | None
 
 
 class UnknownAgentError(BudgetError, KeyError):

@@ -21,6 +21,7 @@ from safeguards.types.metrics import (
     MetricsTable,
     PoolInfo,
     RefusalCount,
+    Refund,
     UsageEvent,
 )
 
@@ -128,6 +129,42 @@ class BudgetCoordinator(Ledger):
     reserve_many = Ledger.reserve_many
     settle_many = Ledger.settle_many
     release_many = Ledger.release_many
+
+    def refund(self, of: Receipt | str, amount: Amount | None = None) -> Refund:
+        """Gives part of a charge back, or all that is left of it: what would still be there without it.
+
+        Each account that the charge passed gets it back, if the period in which it was charged still runs
+        there; where a period has begun since, by the calendar or because the budget was set, what was left
+        has lapsed, and the account gets nothing. Its `spent` falls all the same, in the period of the charge.
+        A window gets it back while the charge is in it.
+
+        A charge can be given back for 24 hours. A key whose charge was given back whole has no effect any
+        more: the next operation under it is decided anew.
+
+        Args:
+            of: the receipt of a debit or of a settlement; or the idempotency key, or the id of the
+                reservation, that it was made under (a key that looks like an id is taken for a key).
+            amount: how much, more than 9 decimal places are rounded down; all that is left if not given.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            RefundError: the charge is unknown, too old, of resources, or less is left of it; or nothing was
+                charged for the reservation. Facts (`record_usage`) and batches cannot be given back.
+
+        Example:
+            >>> coordinator = BudgetCoordinator()
+            >>> team = coordinator.create_budget_pool("team", 10)
+            >>> bot = coordinator.register_agent("bot", team, initial_budget=5)
+            >>> receipt = coordinator.debit(bot, 2)
+            >>> coordinator.refund(receipt, "0.50").remaining
+            Decimal('3.5')
+            >>> receipt.refunded, coordinator.get_agent_metrics(bot).spent
+            (Decimal('0.5'), Decimal('1.5'))
+            >>> coordinator.refund(receipt, 2)
+            Traceback (most recent call last):
+            safeguards.exceptions.RefundError: 2 cannot be given back of 2, of which 0.5...
+        """
+        return Refund(*self._refund(of, amount))
 
     # Accounts that come and go.
 
@@ -279,6 +316,7 @@ class BudgetCoordinator(Ledger):
     update_pool_budget = Ledger.update_pool_budget
     adjust_pool_budget = Ledger.adjust_pool_budget
     update_period_budget = Ledger.update_period_budget
+    set_overdraft_limit = Ledger.set_overdraft_limit
 
     # Looking.
 

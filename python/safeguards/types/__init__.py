@@ -15,6 +15,7 @@ from safeguards.types.metrics import (
     PoolInfo,
     RateLimit,
     RefusalCount,
+    Refund,
     ResourceMetrics,
     UsageEvent,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "PoolInfo",
     "RateLimit",
     "RefusalCount",
+    "Refund",
     "Resize",
     "ResourceMetrics",
     "SetBudget",

@@ -25,6 +25,7 @@ __all__ = [
     "PoolInfo",
     "RateLimit",
     "RefusalCount",
+    "Refund",
     "ResourceMetrics",
     "UsageEvent",
 ]
@@ -45,7 +46,10 @@ EventKind = Literal[
     "lower",
     "transfer_out",
     "transfer_in",
+    "overdraft_limit",
     "recorded",
+    "unpaid",
+    "refund",
 ]
 
 
@@ -64,6 +68,9 @@ class BudgetMetrics:
         period_spent: charged in the current period.
         priority: 1 to 10.
         active_reservations: how many reservations an agent has; 0 for a pool.
+        unpaid: what settlements cost beyond the overdraft limits of their paths: charged nowhere, and no part
+            of `spent`.
+        refunded: charges that were given back; no part of `spent` any more.
         budget_refusals: how often this budget has refused: calls, each counted once.
         window_refusals: how often one of its windows has.
         refusals: how often it has for whatever reason; `BudgetCoordinator.get_refusals` says to whom, and
@@ -80,6 +87,8 @@ class BudgetMetrics:
     period_spent: Decimal
     priority: int
     active_reservations: int
+    unpaid: Decimal
+    refunded: Decimal
     budget_refusals: int = field(default=0, compare=False)  # a refusal changes nothing
     window_refusals: int = field(default=0, compare=False)
     refusals: int = field(default=0, compare=False)
@@ -173,6 +182,23 @@ class AgentInfo(AccountInfo):
     """
 
     pool_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """What a refund has done.
+
+    Attributes:
+        amount: what was given back.
+        refunded: all that was given back of the charge by then.
+        remaining: what the agent has left.
+        sequence: position of the event in the agent's history.
+    """
+
+    amount: Decimal
+    refunded: Decimal
+    remaining: Decimal
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -303,7 +329,7 @@ class UsageEvent:
     start: datetime
     amount: Decimal
     operation_type: str | None
-    source: Literal["ledger", "recorded"]
+    source: Literal["ledger", "recorded", "unpaid"]
     sequence: int
 
 

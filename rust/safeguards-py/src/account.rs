@@ -102,7 +102,7 @@ impl PyAccount {
         let outcome = patiently(py, &this.ledger, debit);
         let receipt = answer_told(self.ledger.bind(py), outcome)?;
         tell_alarms(self.ledger.bind(py))?;
-        Ok(PyReceipt::new(receipt))
+        Ok(PyReceipt::new(this.books(), receipt))
     }
 
     /// As `debit`, but tells with a bool whether it was admitted: the fastest form of all.

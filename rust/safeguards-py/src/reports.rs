@@ -33,6 +33,8 @@ pub(crate) fn snapshot<'py>(
     named.set_item(intern!(py, "period_spent"), to_decimal(py, snapshot.period_spent)?)?;
     named.set_item(intern!(py, "priority"), snapshot.priority)?;
     named.set_item(intern!(py, "active_reservations"), snapshot.reservations)?;
+    named.set_item(intern!(py, "unpaid"), to_decimal(py, snapshot.unpaid)?)?;
+    named.set_item(intern!(py, "refunded"), to_decimal(py, snapshot.refunded)?)?;
     named.set_item(intern!(py, "budget_refusals"), refusals.budget)?;
     named.set_item(intern!(py, "window_refusals"), refusals.window)?;
     named.set_item(intern!(py, "refusals"), refusals.all)?;
@@ -151,6 +153,7 @@ pub(crate) fn usage<'py>(py: Python<'py>, ledger: &Ledger, usage: &Usage) -> PyR
     let source = match usage.source {
         Source::Ledger => "ledger",
         Source::Recorded => "recorded",
+        Source::Unpaid => "unpaid",
     };
     let operation = ledger.operation_name(usage.operation);
     let (start, amount) = (to_datetime(py, usage.start)?, to_decimal(py, usage.units)?);
@@ -181,6 +184,9 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::TransferOut => "transfer_out",
         EventKind::TransferIn => "transfer_in",
         EventKind::Recorded => "recorded",
+        EventKind::OverdraftLimit => "overdraft_limit",
+        EventKind::Unpaid => "unpaid",
+        EventKind::Refund => "refund",
     }
 }
 

@@ -141,13 +141,13 @@ impl Account {
         write: &impl Fn() -> bool,
     ) -> bool {
         let mut state = self.lock_renewed(ledger, now);
-        let is_passed = movement.is_admitted_by(&state.books.balance)
+        let is_passed = state.admits_movement(movement)
             && match &self.parent {
                 Some(pool) => pool.pass(movement, ledger, now, write),
                 None => write(),
             };
         if is_passed {
-            state.shift(movement, self, ledger);
+            state.shift(movement, self, now, ledger);
         }
         is_passed
     }
@@ -158,7 +158,7 @@ impl Account {
         state: &mut State,
         movement: &Movement,
     ) -> Result<(), Box<BudgetRefusal>> {
-        if movement.is_admitted_by(&state.books.balance) {
+        if state.admits_movement(movement) {
             return Ok(());
         }
         Err(self.refusal(state, movement.needs()))

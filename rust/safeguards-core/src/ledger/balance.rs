@@ -41,6 +41,10 @@ pub(super) struct Movement {
     remaining: i128,
     reserved: i128,
     spent: i128,
+    /// A fact of more than was set aside: accounts may bound how far below zero it takes them.
+    overdraws: bool,
+    /// Units that it cost beyond what is charged.
+    unpaid: i128,
 }
 
 impl Movement {
@@ -48,14 +52,21 @@ impl Movement {
     #[inline]
     pub(super) const fn debit(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: needs(x, is_fact), remaining: -x, reserved: 0, spent: x }
+        Self {
+            needs: needs(x, is_fact),
+            remaining: -x,
+            reserved: 0,
+            spent: x,
+            overdraws: is_fact && x > 0,
+            unpaid: 0,
+        }
     }
 
     /// Sets `amount` aside if it remains, or whatever remains if it is a fact.
     #[inline]
     pub(super) const fn reserve(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: needs(x, is_fact), remaining: -x, reserved: x, spent: 0 }
+        Self { needs: needs(x, is_fact), remaining: -x, reserved: x, spent: 0, overdraws: false, unpaid: 0 }
     }
 
     /// Charges `charged` out of `reserved` and gives the rest back. What is charged beyond `reserved` must
@@ -63,13 +74,51 @@ impl Movement {
     #[inline]
     pub(super) const fn settle(reserved: Amount, charged: Amount, is_fact: bool) -> Self {
         let (r, c) = (reserved.units(), charged.units());
-        Self { needs: needs(c - r, is_fact || c <= r), remaining: r - c, reserved: -r, spent: c }
+        let overdraws = is_fact && c > r;
+        Self {
+            needs: needs(c - r, is_fact || c <= r),
+            remaining: r - c,
+            reserved: -r,
+            spent: c,
+            overdraws,
+            unpaid: 0,
+        }
     }
 
     /// Gives back all that was reserved.
     #[inline]
     pub(super) const fn release(reserved: Amount) -> Self {
         Self::settle(reserved, Amount::ZERO, true)
+    }
+
+    /// Gives `amount` back that was charged before.
+    pub(super) const fn refund(amount: Amount) -> Self {
+        let x = amount.units();
+        Self { needs: i128::MIN, remaining: x, reserved: 0, spent: -x, overdraws: false, unpaid: 0 }
+    }
+
+    /// The same, which has cost so much more.
+    #[inline]
+    pub(super) const fn with_unpaid(mut self, unpaid: Amount) -> Self {
+        self.unpaid = unpaid.units();
+        self
+    }
+
+    /// Units that it cost beyond what is charged.
+    #[inline]
+    pub(super) const fn unpaid(&self) -> i128 {
+        self.unpaid
+    }
+
+    /// Whether it is a fact of more than was set aside.
+    #[inline]
+    pub(super) const fn overdraws(&self) -> bool {
+        self.overdraws
+    }
+
+    /// How it changes what remains.
+    pub(super) const fn remaining(&self) -> i128 {
+        self.remaining
     }
 
     #[inline]

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::debit::Charge;
 use super::event::EventKind;
 use super::operation::OperationId;
 use super::period::Span;
@@ -65,6 +66,8 @@ pub enum Change {
     },
     /// Money or resources moved on every account of a path.
     Posted(Posted),
+    /// Part of a charge was given back.
+    Refunded(Refunded),
     /// Budget moved from one agent to another.
     Transferred {
         /// Who has less.
@@ -133,6 +136,8 @@ pub struct PoolCreated {
     pub rules: Rules,
     /// The period that it begins in.
     pub span: Span,
+    /// Of the periods of all accounts, which one that is.
+    pub era: u64,
 }
 
 /// An agent that was registered.
@@ -154,6 +159,8 @@ pub struct AgentRegistered {
     pub rules: Rules,
     /// The period that it begins in.
     pub span: Span,
+    /// Of the periods of all accounts, which one that is.
+    pub era: u64,
 }
 
 /// Money or resources that moved on every account of a path.
@@ -167,12 +174,27 @@ pub struct Posted {
     pub kind: EventKind,
     /// What was charged, set aside or given back.
     pub what: Quantities,
+    /// What it cost beyond that, and is charged nowhere.
+    pub unpaid: Amount,
     /// What for.
     pub operation: OperationId,
     /// The reservation that it makes or ends.
     pub reservation: Option<Reserved>,
     /// The key that it was done under.
     pub key: Option<Arc<str>>,
+}
+
+/// Part of a charge that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refunded {
+    /// The accounts that were charged.
+    pub path: Number,
+    /// Whose charge it was.
+    pub agent: Number,
+    /// Which one.
+    pub charge: Charge,
+    /// How much of it.
+    pub amount: Amount,
 }
 
 /// An amount of money, or of several resources.
@@ -208,18 +230,27 @@ pub struct Terms {
 #[derive(Clone, Debug, PartialEq)]
 pub enum AccountChange {
     /// So much remains, and a period begins with it.
-    Granted(Amount),
+    Granted {
+        /// How much.
+        budget: Amount,
+        /// Of the periods of all accounts, which one.
+        era: u64,
+    },
     /// A period begins.
     Renewed {
         /// What remains, in units.
         remaining: i128,
         /// From when to when it lasts.
         span: Span,
+        /// Of the periods of all accounts, which one.
+        era: u64,
     },
     /// What was granted moved within the period, by so many units.
     Adjusted(i128),
     /// Later periods begin with so much.
     PeriodBudgetSet(Amount),
+    /// Facts may take the account so far below zero; `None` without a bound.
+    OverdraftLimitSet(Option<Amount>),
     /// The agents right below a pool are told when less than this remains.
     LowWatched(Option<Amount>),
     /// A window admits at most so much.

@@ -7,6 +7,7 @@ use super::balance::Balance;
 use super::debit::Receipt;
 use super::journal::Unwritten;
 use super::refusals::Asked;
+use super::refund::RefundFault;
 use super::reservation_id::ReservationId;
 use super::resources::ResourceReceipt;
 use crate::amount::{Amount, Units};
@@ -122,7 +123,7 @@ pub enum LedgerError {
         /// Number of the reservation.
         number: u64,
         /// How it was closed.
-        closed: Closed,
+        closed: Box<Closed>,
     },
     /// A reservation that this ledger does not know, or no more: how it ended was forgotten.
     #[error("reservation {number} of {account:?} is unknown or forgotten")]
@@ -149,6 +150,13 @@ pub enum LedgerError {
     /// A window of the agent is full.
     #[error("a window of {:?} is full", .0.account)]
     RateLimitExceeded(Box<WindowRefusal>),
+    /// A settlement beyond the overdraft limits of its path, which leave so many units more than what was set aside. Told
+    /// to settlements alone, which charge no more than that.
+    #[error("overdraft limits leave {0} units")]
+    BeyondOverdraftLimit(i128),
+    /// A charge that cannot be given back, or not so much of it.
+    #[error("{0}")]
+    Refund(Box<RefundFault>),
     /// The change cannot be written down, and so it was not made.
     #[error("nothing was changed, because it cannot be written down: {0}")]
     Unwritten(Unwritten),

@@ -34,12 +34,18 @@ pub enum EventKind {
     Lower,
     /// What later periods begin with was set.
     PeriodBudget,
+    /// How far below zero facts may take the account was set; 0 where that is not bounded any more.
+    OverdraftLimit,
     /// Budget left for another agent.
     TransferOut,
     /// Budget came from another agent.
     TransferIn,
     /// Spending that did not pass the ledger, stated as a fact.
     Recorded,
+    /// What a settlement cost beyond an overdraft limit: charged nowhere, and a fact all the same.
+    Unpaid,
+    /// Part of a charge was given back.
+    Refund,
 }
 
 /// Where a usage came from.
@@ -49,6 +55,8 @@ pub enum Source {
     Ledger,
     /// Stated, not charged.
     Recorded,
+    /// Cost beyond an overdraft limit: not charged.
+    Unpaid,
 }
 
 impl EventKind {
@@ -64,6 +72,7 @@ impl EventKind {
         match self {
             Self::Debit | Self::Settle | Self::DefaultSettle | Self::LateSettle => Some(Source::Ledger),
             Self::Recorded => Some(Source::Recorded),
+            Self::Unpaid => Some(Source::Unpaid),
             _ => None,
         }
     }

@@ -67,7 +67,7 @@ impl Ledger {
         let at = self.instant();
         let mut state = account.lock_renewed(self, at.wall);
         state.check_open(&account)?;
-        let (changes, moved) = follow(&account, &state, execution.order)?;
+        let (changes, moved) = follow(self, &account, &state, execution.order)?;
         if !changes.is_empty() {
             self.write(|| (at, Change::Executed(executed(&account, &changes, execution))))?;
             self.make(&mut state, &changes, at);
@@ -85,6 +85,7 @@ impl Ledger {
 
 /// What follows from an order: the changes, and what they change.
 fn follow(
+    ledger: &Ledger,
     account: &Account,
     state: &State,
     order: Order,
@@ -93,7 +94,10 @@ fn follow(
     match order {
         Order::Set(budget) => {
             let by = budget.units() - before;
-            Ok((vec![AccountChange::Granted(budget)], Moved { before, by, later_periods: 0 }))
+            Ok((
+                vec![AccountChange::Granted { budget, era: ledger.eras.begin() }],
+                Moved { before, by, later_periods: 0 },
+            ))
         }
         Order::Adjust { by, later_periods } => {
             let by = account.adjustable(state, by)?;

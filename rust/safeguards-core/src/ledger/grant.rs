@@ -20,7 +20,7 @@ impl Ledger {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock_renewed(self, at.wall);
             state.check_open(agent)?;
-            self.change(agent, &mut state, &AccountChange::Granted(budget), at)
+            self.change(agent, &mut state, &AccountChange::Granted { budget, era: self.eras.begin() }, at)
         })
     }
 
@@ -28,7 +28,8 @@ impl Ledger {
     pub fn update_pool_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
         self.expire_due();
         let (pool, at) = (self.directory.pool(pool)?, self.instant());
-        self.change(&pool, &mut pool.lock_renewed(self, at.wall), &AccountChange::Granted(budget), at)
+        let mut state = pool.lock_renewed(self, at.wall);
+        self.change(&pool, &mut state, &AccountChange::Granted { budget, era: self.eras.begin() }, at)
     }
 
     /// Adds `change` units to what remains for an agent, or takes them away, within the current period.
@@ -75,6 +76,15 @@ impl Ledger {
             return Err(LedgerError::Configuration(no_periods(&account)));
         }
         self.change(&account, &mut state, &AccountChange::PeriodBudgetSet(budget), at)
+    }
+
+    /// How far below zero facts may take an agent or a pool from now on; `None` without a bound. One that is further below
+    /// stays there, and settlements are charged what was set aside for them.
+    pub fn set_overdraft_limit(&self, id: &str, limit: Option<Amount>) -> Result<(), LedgerError> {
+        let (account, at) = (self.account_by_id(id)?, self.instant());
+        let mut state = account.lock_renewed(self, at.wall);
+        state.check_open(&account)?;
+        self.change(&account, &mut state, &AccountChange::OverdraftLimitSet(limit), at)
     }
 
     /// Makes a change in one account, whose lock is held.

@@ -40,6 +40,7 @@ mod quantity;
 mod rate_limit;
 mod read;
 mod refusals;
+mod refund;
 mod registry;
 mod renewal;
 mod replay;
@@ -62,11 +63,11 @@ pub use balance::Balance;
 pub use batch::BatchError;
 pub use change::{
     AccountChange, AgentRegistered, Change, Executed, Instant, Number, PoolCreated, Posted, Quantities,
-    Reserved, Terms,
+    Refunded, Reserved, Terms,
 };
 pub use closures::MAX_CLOSURES;
 pub use columns::{Columns, Money};
-pub use debit::Receipt;
+pub use debit::{Charge, Receipt};
 pub use error::{BudgetRefusal, Closed, LedgerError, Settlement, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use execute::{Execution, Moved, Order};
@@ -80,6 +81,7 @@ pub use quantity::Quantity;
 pub use rate_limit::{MAX_WINDOWS, WindowSnapshot};
 pub use read::{AccountInfo, Activity, PoolInfo, Refusals, Renewal, Snapshot};
 pub use refusals::{Asked, MAX_REFUSED, Reason, RefusalCount, Refusing};
+pub use refund::{ChargeId, Refund, RefundFault};
 pub use registry::{NewAgent, NewPool};
 pub use renewal::{Overdraft, Periods, Rollover, Rules};
 pub use replay::{Replay, ReplayError};
@@ -107,6 +109,8 @@ pub struct Ledger {
     resource_types: resources::ResourceTypes,
     resource_keys: idempotency::Keys,
     closures: closures::Closures,
+    refunds: refund::Refunds,
+    eras: refund::Eras,
     journal: Option<Box<dyn Journal>>,
     /// Tells ledgers apart, so that none settles what another one has reserved.
     incarnation: u64,
@@ -155,6 +159,8 @@ impl Ledger {
             resource_types: resources::ResourceTypes::new(),
             resource_keys: idempotency::Keys::new(),
             closures: closures::Closures::new(),
+            refunds: refund::Refunds::default(),
+            eras: refund::Eras::default(),
             journal: None,
             incarnation: LEDGERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             refusal_rate: None,
@@ -203,6 +209,12 @@ impl Ledger {
     pub const fn with_incarnation(mut self, incarnation: u64) -> Self {
         self.incarnation = incarnation;
         self
+    }
+
+    /// What tells its reservations and charges from those of other ledgers.
+    #[must_use]
+    pub const fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     /// Now, on both lines of time.

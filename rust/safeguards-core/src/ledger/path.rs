@@ -214,6 +214,11 @@ impl Joints {
         Ok(joint)
     }
 
+    /// A set by its number, unless it is forgotten.
+    pub(super) fn find(&self, number: Number) -> Option<Arc<Joint>> {
+        self.0.lock().values().find(|joint| joint.number == number).cloned()
+    }
+
     /// Keeps a set that was named before.
     pub(super) fn keep(&self, joint: &Arc<Joint>) {
         self.0.lock().insert(Arc::clone(&joint.numbers), Arc::clone(joint));

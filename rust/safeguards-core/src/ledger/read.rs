@@ -29,6 +29,10 @@ pub struct Snapshot {
     pub priority: u8,
     /// Active reservations of an agent.
     pub reservations: usize,
+    /// Units that settlements cost beyond the overdraft limits of their paths: charged nowhere.
+    pub unpaid: i128,
+    /// Units of charges that were given back.
+    pub refunded: i128,
 }
 
 /// What an account has refused, ever. It decides nothing, and is no part of the state.
@@ -263,6 +267,8 @@ impl Inner {
             period_spent: self.books.period_spent(),
             priority: self.priority,
             reservations: self.holds.as_ref().map_or(0, |holds| holds.len()),
+            unpaid: self.unpaid(),
+            refunded: self.refunded(),
         }
     }
 

@@ -153,7 +153,7 @@ impl Account {
             return;
         }
         let remaining = renewals.begin(&state.books.balance, state.overdraft_limit());
-        let change = AccountChange::Renewed { remaining, span };
+        let change = AccountChange::Renewed { remaining, span, era: ledger.eras.begin() };
         let at = ledger.instant_at(now, None);
         drop(ledger.change(self, state, &change, at));
     }

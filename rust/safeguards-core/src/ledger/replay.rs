@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::Account;
 use super::change::{
-    AccountChange, AgentRegistered, Change, Instant, Number, PoolCreated, Posted, Quantities, Reserved,
+    AccountChange, AgentRegistered, Change, Instant, Number, PoolCreated, Posted, Quantities, Refunded,
+    Reserved,
 };
 use super::directory::Place;
 use super::error::LedgerError;
@@ -70,6 +71,7 @@ impl Replay {
                 Quantities::Money(amount) => self.post(posted, amount, at),
                 Quantities::Resources(bundle) => self.post(posted, &**bundle, at),
             },
+            Change::Refunded(refunded) => self.refund(refunded, at),
             Change::Transferred { from, to, amount } => {
                 let (from, to) = (self.account(*from)?, self.account(*to)?);
                 let (mut giver, mut taker) = lock_two(from, to);
@@ -157,19 +159,34 @@ impl Replay {
         Ok(())
     }
 
+    fn refund(&self, refunded: &Refunded, at: Instant) -> Result<(), ReplayError> {
+        let agent = self.account(refunded.agent)?;
+        let path = self.path(agent, refunded.path)?;
+        self.ledger.give_back_charge(path, &mut path.lock(), refunded, at);
+        Ok(())
+    }
+
+    /// The accounts of a path, of which the agent is one.
+    fn path<'a>(&'a self, agent: &'a Arc<Account>, path: Number) -> Result<Path<'a>, ReplayError> {
+        if path == agent.number {
+            return Ok(Path::of(agent));
+        }
+        let joint = self.joints.get(&path);
+        let joint = joint.ok_or_else(|| ReplayError(format!("there is no path {}", path.0)))?;
+        Ok(Path::with(agent, Some(joint)))
+    }
+
     fn post<Q: Quantity>(&self, posted: &Posted, what: &Q, at: Instant) -> Result<(), ReplayError> {
         let agent = self.account(posted.agent)?;
-        let joint = (posted.path != posted.agent).then(|| {
-            let unknown = || ReplayError(format!("there is no path {}", posted.path.0));
-            self.joints.get(&posted.path).ok_or_else(unknown)
-        });
-        let path = Path { agent, joint: joint.transpose()? };
+        let path = self.path(agent, posted.path)?;
         let mut agents = path.lock();
         let held = Self::held(posted, agents.state.hold(posted.reservation.map_or(0, |r| r.number)))?;
         let transaction = Transaction {
             path,
             kind: posted.kind,
             what,
+            unpaid: posted.unpaid,
+            is_told: true,
             held: held.as_ref().and_then(Q::of),
             is_fact: true,
             operation: posted.operation,
@@ -180,7 +197,7 @@ impl Replay {
         if posted.kind != EventKind::Debit || !what.is_nothing() {
             Q::replay(&transaction, &mut agents, at.monotonic, &self.ledger).map_err(refused)?;
         }
-        transaction.hold(&mut agents, &self.ledger);
+        transaction.hold(&mut agents, at.monotonic, &self.ledger);
         if let Some(Reserved { terms: Some(terms), .. }) = posted.reservation {
             self.ledger.wake(&mut agents, terms.time_over);
         }
@@ -191,7 +208,7 @@ impl Replay {
                 let terms = Some((terms.ttl_nanos, terms.overage));
                 (Payload { terms, ..payload }, Effect::Reserved { handle: agent.handle, number })
             } else {
-                let receipt = Q::receipt(&transaction, &agents, &self.ledger);
+                let receipt = Q::receipt(&transaction, &agents, at.monotonic, &self.ledger);
                 (payload, Effect::Charged(Q::settlement(receipt)))
             };
             Q::keys(&self.ledger).keep(key, payload, effect, at.monotonic);

@@ -17,7 +17,7 @@ use super::Ledger;
 use super::account::{Account, Kind};
 use super::balance::Movement;
 use super::books::Books;
-use super::change::{AccountChange, Instant};
+use super::change::{AccountChange, Instant, Refunded};
 use super::event::{EventKind, History};
 use super::holds::{Held, Holds};
 use super::operation::OperationId;
@@ -61,6 +61,10 @@ struct Seldom {
     overdraft_limit: Option<Amount>,
     /// What it has refused. No part of the state.
     refused: Option<Box<Refused>>,
+    /// Units that settlements cost beyond that: charged nowhere.
+    unpaid: i128,
+    /// Units of charges that were given back.
+    refunded: i128,
 }
 
 /// The sliding windows of an agent.
@@ -101,6 +105,8 @@ pub(super) struct Posting {
     pub(super) kind: EventKind,
     /// What its event says.
     pub(super) amount: Amount,
+    /// What it cost beyond that, and is charged nowhere.
+    pub(super) unpaid: Amount,
     pub(super) operation: OperationId,
     /// For the windows, where there are any.
     pub(super) windows_at: Option<Monotonic>,
@@ -148,6 +154,29 @@ impl Inner {
         self.seldom()?.overdraft_limit
     }
 
+    /// How many units facts may still charge; below zero where they have gone further before the limit was set.
+    pub(super) fn headroom(&self) -> i128 {
+        let limit = self.overdraft_limit().map_or(i128::MAX, Amount::units);
+        limit.saturating_add(self.books.balance.remaining)
+    }
+
+    /// Whether the budget admits a movement.
+    #[inline(always)]
+    pub(super) fn admits_movement(&self, movement: &Movement) -> bool {
+        movement.is_admitted_by(&self.books.balance)
+            && (!movement.overdraws() || self.headroom().saturating_add(movement.remaining()) >= 0)
+    }
+
+    /// Units that settlements cost beyond the overdraft limits of their paths.
+    pub(super) fn unpaid(&self) -> i128 {
+        self.seldom().map_or(0, |seldom| seldom.unpaid)
+    }
+
+    /// Units of charges that were given back.
+    pub(super) fn refunded(&self) -> i128 {
+        self.seldom().map_or(0, |seldom| seldom.refunded)
+    }
+
     /// What the account is bound by.
     pub(super) fn rules(&self) -> Rules {
         let periods = self.renewals().map(|renewals| renewals.periods.clone());
@@ -173,7 +202,11 @@ impl State {
 
     /// Moves money in the books.
     #[inline(always)]
-    pub(super) fn shift(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
+    pub(super) fn shift(&mut self, movement: &Movement, account: &Account, wall: Wall, ledger: &Ledger) {
+        if movement.unpaid() != 0 && account.kind() == Kind::Pool {
+            let unpaid = Amount::from_units(movement.unpaid()).unwrap_or_default();
+            self.note_unpaid(unpaid, OperationId::NONE, wall, ledger);
+        }
         if let Some(crossing) = self.0.books.apply(movement, &ledger.thresholds) {
             ledger.report(&account.id, account.kind(), None, &self.0.books, crossing);
         }
@@ -182,11 +215,39 @@ impl State {
     /// Says what a movement was: in the agent's history and, if it was usage, in its windows; always in both.
     #[inline(always)]
     pub(super) fn note(&mut self, posting: &Posting, ledger: &Ledger) {
-        let Posting { kind, amount, operation, windows_at, wall } = *posting;
+        let Posting { kind, amount, unpaid, operation, windows_at, wall } = *posting;
         if kind.usage().is_some() {
             self.charge_windows(windows_at, amount);
         }
+        if !unpaid.is_zero() {
+            self.charge_windows(windows_at, unpaid);
+            self.note_unpaid(unpaid, operation, wall, ledger);
+        }
         self.0.history.record(wall, kind, amount, operation, ledger.history_limits);
+    }
+
+    /// What was not charged is told all the same.
+    #[cold]
+    pub(super) fn note_unpaid(
+        &mut self,
+        unpaid: Amount,
+        operation: OperationId,
+        wall: Wall,
+        ledger: &Ledger,
+    ) {
+        self.seldom_mut().unpaid += unpaid.units();
+        self.0.history.record(wall, EventKind::Unpaid, unpaid, operation, ledger.history_limits);
+    }
+
+    /// Gives part of a charge back.
+    pub(super) fn refund(&mut self, refunded: &Refunded, at: Instant, ledger: &Ledger) {
+        let Refunded { charge, amount, .. } = refunded;
+        self.0.books.refund(*amount, charge.era, &ledger.thresholds);
+        self.seldom_mut().refunded += amount.units();
+        for window in self.0.limits.iter_mut().flat_map(|limits| &mut limits.windows) {
+            window.refund(at.monotonic, charge.at, *amount);
+        }
+        self.0.history.record(at.wall, EventKind::Refund, *amount, charge.operation, ledger.history_limits);
     }
 
     /// Who has enough again, now that something was given back, is told the next time.
@@ -249,19 +310,22 @@ impl State {
     /// Makes a change.
     pub(super) fn apply(&mut self, change: &AccountChange, at: Instant, ledger: &Ledger) {
         match change {
-            AccountChange::Granted(budget) => self.grant(budget.units(), EventKind::Update, at.wall, ledger),
-            AccountChange::Renewed { remaining, span } => {
+            AccountChange::Granted { budget, era } => {
+                self.grant(budget.units(), EventKind::Update, *era, at.wall, ledger);
+            }
+            AccountChange::Renewed { remaining, span, era } => {
                 self.show_period(*span);
                 if let Some(renewals) = self.renewals_mut() {
                     renewals.grant(*span);
                 }
-                self.grant(*remaining, EventKind::Renew, at.wall, ledger);
+                self.grant(*remaining, EventKind::Renew, *era, at.wall, ledger);
             }
             AccountChange::Adjusted(units) => {
                 let kind = if *units > 0 { EventKind::Raise } else { EventKind::Lower };
                 self.adjust(*units, kind, at.wall, ledger);
             }
             AccountChange::PeriodBudgetSet(budget) => self.set_period_budget(*budget, at.wall, ledger),
+            AccountChange::OverdraftLimitSet(limit) => self.set_overdraft_limit(*limit, at.wall, ledger),
             AccountChange::LowWatched(low) => self.pool_mut().low = *low,
             AccountChange::Prolonged { number, to, time_over, .. } => {
                 if let Some(holds) = self.0.holds.as_deref_mut() {
@@ -301,15 +365,17 @@ impl State {
             AccountChange::Acquired(amount) => self.charge_windows(Some(at.monotonic), amount),
             AccountChange::Recorded { amount, operation } => {
                 let (kind, wall, windows_at) = (EventKind::Recorded, at.wall, Some(at.monotonic));
-                self.note(&Posting { kind, amount, operation, windows_at, wall }, ledger);
+                let unpaid = Amount::ZERO;
+                self.note(&Posting { kind, amount, unpaid, operation, windows_at, wall }, ledger);
             }
             _ => {}
         }
     }
 
     /// Makes `units` remain, with which a period begins.
-    pub(super) fn grant(&mut self, units: i128, kind: EventKind, wall: Wall, ledger: &Ledger) {
-        self.0.books.begin_period(units, &ledger.thresholds);
+    pub(super) fn grant(&mut self, units: i128, kind: EventKind, era: u64, wall: Wall, ledger: &Ledger) {
+        ledger.eras.skip_to(era);
+        self.0.books.begin_period(units, era, &ledger.thresholds);
         let amount = Amount::from_units(units.max(0)).unwrap_or_default();
         self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
     }
@@ -327,6 +393,12 @@ impl State {
             let (kind, none) = (EventKind::PeriodBudget, OperationId::NONE);
             self.0.history.record(wall, kind, budget, none, ledger.history_limits);
         }
+    }
+
+    fn set_overdraft_limit(&mut self, limit: Option<Amount>, wall: Wall, ledger: &Ledger) {
+        self.seldom_mut().overdraft_limit = limit;
+        let (kind, none) = (EventKind::OverdraftLimit, OperationId::NONE);
+        self.0.history.record(wall, kind, limit.unwrap_or_default(), none, ledger.history_limits);
     }
 
     #[inline]

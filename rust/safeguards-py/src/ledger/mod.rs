@@ -6,6 +6,7 @@ mod alarms;
 mod batches;
 mod budgets;
 mod look;
+mod refunds;
 mod reservations;
 mod spend;
 

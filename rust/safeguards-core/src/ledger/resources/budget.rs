@@ -19,7 +19,8 @@ use crate::ledger::event::{EventKind, History};
 use crate::ledger::idempotency::Keys;
 use crate::ledger::operation::OperationId;
 use crate::ledger::path::Agents;
-use crate::ledger::quantity::{Quantity, Transaction};
+use crate::ledger::quantity::{Quantity, Transaction, UNTIMED};
+use crate::ledger::refund::NO_ERA;
 use crate::ledger::state::State;
 
 /// What an agent has beside its money.
@@ -77,12 +78,17 @@ impl Quantity for Bundle {
     }
 
     #[inline]
-    fn pass(t: &Transaction<'_, Self>, agents: &mut Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError> {
+    fn pass(
+        t: &Transaction<'_, Self>,
+        agents: &mut Agents<'_>,
+        ledger: &Ledger,
+    ) -> Result<Monotonic, LedgerError> {
         let moves = t.moves(agents, ledger)?;
+        let at = t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
         let unwritten = Cell::new(None);
         let is_change = t.reserved.is_some() || t.key.is_some() || moves.iter().any(|m| !m.amount.is_zero());
         let write = || {
-            let written = if is_change { t.write(None, ledger) } else { Ok(()) };
+            let written = if is_change { t.write(at, ledger) } else { Ok(()) };
             written.map_err(|error| unwritten.set(Some(error))).is_ok()
         };
         while !agents.state.pass_resources(&moves, ledger, &write) {
@@ -94,7 +100,7 @@ impl Quantity for Bundle {
             admitted.map_err(|refused| refused.asked(t.path, t.operation))?;
         }
         agents.state.shift_resources(&moves, t.kind, t.operation, t.wall, agents.agent, ledger);
-        Ok(())
+        Ok(at.unwrap_or(UNTIMED))
     }
 
     fn replay(
@@ -114,7 +120,16 @@ impl Quantity for Bundle {
         Ok(())
     }
 
-    fn receipt(t: &Transaction<'_, Self>, agents: &Agents<'_>, ledger: &Ledger) -> ResourceReceipt {
+    fn beyond(&self, _: Option<&Self>, _: i128) -> Option<(Self, Amount)> {
+        None // No overdraft of resources is bounded.
+    }
+
+    fn receipt(
+        t: &Transaction<'_, Self>,
+        agents: &Agents<'_>,
+        _: Monotonic,
+        ledger: &Ledger,
+    ) -> ResourceReceipt {
         let budgets = agents.state.budgets();
         let moves = t.moves(agents, ledger).unwrap_or_default();
         let line = |m: &Move| {
@@ -256,7 +271,7 @@ fn pass_locked(
 impl ResourceBudget {
     /// Makes so much remain.
     pub(in crate::ledger) fn grant(&mut self, amount: Amount, wall: Wall, ledger: &Ledger) {
-        self.books.begin_period(amount.units(), &ledger.thresholds);
+        self.books.begin_period(amount.units(), NO_ERA, &ledger.thresholds);
         self.history.record(wall, EventKind::Update, amount, OperationId::NONE, ledger.history_limits);
     }
 

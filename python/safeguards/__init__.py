@@ -13,6 +13,7 @@ from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import (
+    AccountSuspendedError,
     ArgumentTypeError,
     BooksError,
     BudgetError,
@@ -50,8 +51,8 @@ from safeguards.types import (
     MetricsTable,
     PoolInfo,
     RateLimit,
-    RefusalCount,
     Refund,
+    RefusalCount,
     ResourceMetrics,
     UsageEvent,
 )
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "AccountInfo",
+    "AccountSuspendedError",
     "AdaptivePoolSizer",
     "Adjust",
     "AgentInfo",
@@ -180,9 +182,9 @@ __all__ = [
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
-    "RefusalCount",
     "Refund",
     "RefundError",
+    "RefusalCount",
     "Reservation",
     "ReservationError",
     "Resize",

@@ -20,6 +20,8 @@ _T_co = TypeVar("_T_co", covariant=True)
 __version__: Final[str]
 
 Amount: TypeAlias = Decimal | int | str
+_Event: TypeAlias = tuple[datetime, Any, Decimal, str | None, int, str | None, str | None]
+_Enforcement: TypeAlias = Literal["enforce", "warn", "shadow"]
 _CutOff: TypeAlias = type[BaseException] | tuple[type[BaseException], ...] | None
 Clock: TypeAlias = ManualClock | SystemClock
 _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
@@ -460,6 +462,8 @@ class Ledger:
         rollover: str | Amount = "none",
         overdraft: str = "carry",
         overdraft_limit: Amount | None = None,
+        max_budget: Amount | None = None,
+        enforcement: _Enforcement = "enforce",
     ) -> str:
         """Registers an agent below a pool. Takes nothing from the pool: the budgets below may add up to more.
 
@@ -476,6 +480,8 @@ class Ledger:
             rollover: how much of what a period leaves goes into the next one.
             overdraft: what becomes of what is missing.
             overdraft_limit: how far below zero facts may take it.
+            max_budget: the most that it may have in a period, see `set_max_budget`; None: no bound.
+            enforcement: as of `set_enforcement`.
 
         Returns:
             `agent_id`.
@@ -628,7 +634,112 @@ class Ledger:
             >>> coordinator.adjust_pool_budget("team", "2.50"), coordinator.get_pool_budget("team")
             (Decimal('2.5'), Decimal('12.5'))
         """
-    def set_overdraft_limit(self, account_id: str, limit: Amount | None) -> None:
+    def suspend(self, account_id: str, *, actor: str = "", reason: str = "") -> None:
+        """Lets no work begin on an account, and on all below it, until `resume`.
+
+        Debits and reservations are refused with an `AccountSuspendedError`, a `BudgetExceededError` as well;
+        the `try_` forms refuse. What is set aside by then can be settled.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+
+        Example:
+            >>> coordinator.suspend("team", actor="ann", reason="it loops")
+            >>> coordinator.try_debit("bot", "0.10"), coordinator.get_available("bot")
+            (False, Decimal('0'))
+            >>> coordinator.resume("team")
+            >>> coordinator.try_debit("bot", "0.10")
+            True
+        """
+    def resume(self, account_id: str, *, actor: str = "", reason: str = "") -> None:
+        """Lets work begin again on an account that was suspended. One that was not is no error.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+
+        Example:
+            >>> coordinator.resume("bot")
+        """
+    def set_enforcement(
+        self, account_id: str, enforcement: _Enforcement, *, actor: str = "", reason: str = ""
+    ) -> None:
+        """What an account does from now on where it cannot pay, or where a window of its is full.
+
+        Args: account_id: of a pool or an agent; of the pool where both have this id. enforcement:
+            `"enforce"`: it refuses. `"warn"`: it is charged in full, below zero if need be, and never
+                a reason to refuse; what it would have refused is a `would_refuse` event, counted in its
+                metrics and alerted. `"shadow"`: the same without alerts. The other accounts of a path decide
+                alone.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            ConfigurationError: `enforcement` is none of the three.
+
+        Example:
+            >>> coordinator.set_enforcement("bot", "shadow")
+            >>> coordinator.try_debit("bot", 3), coordinator.try_debit("bot", 8)
+            (True, False)
+            >>> coordinator.get_budget("bot"), coordinator.get_agent_metrics("bot").would_refuse
+            (Decimal('-2'), 1)
+        """
+    def set_priority(self, account_id: str, priority: int, *, actor: str = "", reason: str = "") -> None:
+        """Changes whose need comes first.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            priority: 1 to 10.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            ConfigurationError: `priority` is out of range.
+
+        Example:
+            >>> coordinator.set_priority("bot", 8, reason="it answers customers")
+            >>> coordinator.get_agent_priority("bot")
+            8
+        """
+    def set_max_budget(
+        self, agent_id: str, max_budget: Amount | None, *, actor: str = "", reason: str = ""
+    ) -> None:
+        """Bounds what an agent may have in a period: spent, reserved and remaining.
+
+        The period is the agent's own, else that of the nearest pool above it that has one, else since its
+        budget was set. Controllers never grant beyond it; `update_budget`, `adjust_budget` and `transfer` are
+        refused where they would. What the agent has stays.
+
+        Args:
+            agent_id: the agent.
+            max_budget: the bound; None for none.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            InvalidAmountError: `max_budget` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator.set_max_budget("bot", 2)
+            >>> coordinator.update_budget("bot", 3)
+            Traceback (most recent call last):
+            safeguards.exceptions.ConfigurationError: agent "bot" may have 2 in a period (max_budget)...
+        """
+    def set_overdraft_limit(
+        self, account_id: str, limit: Amount | None, *, actor: str = "", reason: str = ""
+    ) -> None:
         """Bounds how far below zero settlements may take an account from now on.
 
         What a settlement costs beyond the least headroom on its path is charged nowhere: the receipt, the
@@ -638,6 +749,8 @@ class Ledger:
         Args:
             account_id: of a pool or an agent; of the pool where both have this id.
             limit: the bound; None for none.
+            actor: who decides it, for the events.
+            reason: why.
 
         Raises:
             InvalidAmountError: `limit` is not an amount.
@@ -648,6 +761,22 @@ class Ledger:
             >>> receipt = coordinator.reserve("bot", "0.10").settle(500)
             >>> receipt.amount, receipt.unpaid, coordinator.get_pool_metrics("team").unpaid
             (Decimal('10.5'), Decimal('489.5'), Decimal('489.5'))
+        """
+    def close_pool(self, pool_id: str) -> None:
+        """Closes a pool below which nothing stands any more.
+
+        What it has left lapses; what was spent in it stays in the books of the pools above.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: agents or pools stand below it, or something of it is reserved.
+
+        Example:
+            >>> coordinator.create_budget_pool("trial", 5)
+            'trial'
+            >>> coordinator.close_pool("trial")
+            >>> coordinator.get_pool_ids()
+            ['team']
         """
     def update_period_budget(self, account_id: str, budget: Amount) -> None:
         """Sets what later periods of an account begin with. The current period stays as it is.
@@ -746,8 +875,8 @@ class Ledger:
     def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
     def _usage(self, agent_id: str, start: datetime, end: datetime) -> list[_Usage]: ...
     # The kind is one of `safeguards.types.metrics.EventKind`, which stands above this module.
-    def _agent_events(self, agent_id: str) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
-    def _pool_events(self, pool_id: str) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
+    def _agent_events(self, agent_id: str) -> list[_Event]: ...
+    def _pool_events(self, pool_id: str) -> list[_Event]: ...
     def _violations(self) -> list[tuple[str, str]]: ...
 
 @final
@@ -1462,9 +1591,7 @@ class ResourceBudgets:
     def _all_metrics(self, agent_id: str) -> dict[str, _ResourceSnapshot]: ...
     def _capacity_metrics(self, resource_type: str) -> _ResourceSnapshot | None: ...
     def _usage(self, agent_id: str, resource_type: str, start: datetime, end: datetime) -> list[_Usage]: ...
-    def _events(
-        self, agent_id: str, resource_type: str
-    ) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
+    def _events(self, agent_id: str, resource_type: str) -> list[_Event]: ...
 
 @final
 class ResourceReservation:

@@ -7,6 +7,7 @@
     ├── ThreadStartError                 the system started no thread; also a RuntimeError
     └── BudgetError
         ├── BudgetExceededError          an account on the path cannot pay
+        │   └── AccountSuspendedError    somebody has suspended it: no work may begin
         ├── RateLimitExceededError       a window of the agent is full
         ├── ReservationError             settled or released before, with another outcome
         ├── RefundError                  a charge cannot be given back, or not so much of it
@@ -40,6 +41,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 __all__ = [
+    "AccountSuspendedError",
     "ArgumentTypeError",
     "BooksError",
     "BudgetError",
@@ -195,6 +197,10 @@ class BudgetExceededError(BudgetError):
     resource: str | None
     asked_by: str | None
     path: list[str] | None
+
+
+class AccountSuspendedError(BudgetExceededError):
+    """An account on the path was suspended: no work may begin until `resume`. Nothing was changed."""
 
 
 class RateLimitExceededError(BudgetError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Literal, Self, final
 from weakref import WeakSet
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
@@ -20,8 +20,8 @@ from safeguards.types.metrics import (
     BudgetMetrics,
     MetricsTable,
     PoolInfo,
-    RefusalCount,
     Refund,
+    RefusalCount,
     UsageEvent,
 )
 
@@ -184,6 +184,7 @@ class BudgetCoordinator(Ledger):
         rollover: str | Amount = "none",
         overdraft: str = "carry",
         overdraft_limit: Amount | None = None,
+        enforcement: Literal["enforce", "warn", "shadow"] = "enforce",
     ) -> str:
         """Makes a pool.
 
@@ -209,6 +210,7 @@ class BudgetCoordinator(Ledger):
             overdraft: `"carry"`: the next period pays for an overdraft; `"forgive"`: it begins without.
             overdraft_limit: how far below zero facts may take the pool: what a settlement costs beyond that
                 is charged nowhere on its path, and told as unpaid. None: no bound.
+            enforcement: `"enforce"`, `"warn"` or `"shadow"`, see `set_enforcement`.
 
         Returns:
             The pool's id.
@@ -229,6 +231,7 @@ class BudgetCoordinator(Ledger):
             "rollover": rollover,
             "overdraft": overdraft,
             "overdraft_limit": overdraft_limit,
+            "enforcement": enforcement,
         }
         self._create_pool(chosen, initial_budget, priority, parent_id, name, exist_ok, rules)
         return chosen
@@ -279,6 +282,16 @@ class BudgetCoordinator(Ledger):
         return [row[0] for row in rows]
 
     unregister_agent = Ledger.unregister_agent
+    close_pool = Ledger.close_pool
+
+    # What people decide while they live.
+
+    suspend = Ledger.suspend
+    resume = Ledger.resume
+    set_enforcement = Ledger.set_enforcement
+    set_priority = Ledger.set_priority
+    set_max_budget = Ledger.set_max_budget
+    set_overdraft_limit = Ledger.set_overdraft_limit
 
     def close(self) -> None:
         """Stops the controllers; from then on every method raises `ClosedError`. Closing again does nothing.
@@ -316,7 +329,6 @@ class BudgetCoordinator(Ledger):
     update_pool_budget = Ledger.update_pool_budget
     adjust_pool_budget = Ledger.adjust_pool_budget
     update_period_budget = Ledger.update_period_budget
-    set_overdraft_limit = Ledger.set_overdraft_limit
 
     # Looking.
 

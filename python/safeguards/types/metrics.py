@@ -24,8 +24,8 @@ __all__ = [
     "MetricsTable",
     "PoolInfo",
     "RateLimit",
-    "RefusalCount",
     "Refund",
+    "RefusalCount",
     "ResourceMetrics",
     "UsageEvent",
 ]
@@ -46,6 +46,12 @@ EventKind = Literal[
     "lower",
     "transfer_out",
     "transfer_in",
+    "suspend",
+    "resume",
+    "enforcement",
+    "priority",
+    "max_budget",
+    "would_refuse",
     "overdraft_limit",
     "recorded",
     "unpaid",
@@ -71,6 +77,9 @@ class BudgetMetrics:
         unpaid: what settlements cost beyond the overdraft limits of their paths: charged nowhere, and no part
             of `spent`.
         refunded: charges that were given back; no part of `spent` any more.
+        suspended: whether somebody has suspended it.
+        enforcement: what it does where it cannot pay: `"enforce"`, `"warn"` or `"shadow"`.
+        would_refuse: how often it would have refused, and did not enforce.
         budget_refusals: how often this budget has refused: calls, each counted once.
         window_refusals: how often one of its windows has.
         refusals: how often it has for whatever reason; `BudgetCoordinator.get_refusals` says to whom, and
@@ -89,6 +98,9 @@ class BudgetMetrics:
     active_reservations: int
     unpaid: Decimal
     refunded: Decimal
+    suspended: bool = False
+    enforcement: str = "enforce"
+    would_refuse: int = field(default=0, compare=False)
     budget_refusals: int = field(default=0, compare=False)  # a refusal changes nothing
     window_refusals: int = field(default=0, compare=False)
     refusals: int = field(default=0, compare=False)
@@ -140,6 +152,8 @@ class AccountInfo:
         rollover: how much of what a period leaves goes into the next one: `"none"`, `"all"`, or an amount.
         overdraft: what becomes of what is missing: `"carry"` or `"forgive"`.
         overdraft_limit: how far below zero facts may take it; None without a bound.
+        max_budget: the most that it may have in a period; None without a bound.
+        enforcement: what it does where it cannot pay: `"enforce"`, `"warn"` or `"shadow"`.
         renews_at: when the next period begins, aware, in UTC; None if none does.
         period_budget: what periods begin with; None without periods.
     """
@@ -152,6 +166,8 @@ class AccountInfo:
     rollover: str | Decimal
     overdraft: str
     overdraft_limit: Decimal | None
+    max_budget: Decimal | None
+    enforcement: str
     renews_at: datetime | None
     period_budget: Decimal | None
 
@@ -343,6 +359,8 @@ class BudgetEvent:
         amount: how much moved; for `"update"` and `"renew"`, how much remained afterwards.
         operation_type: what for, if it was told.
         sequence: position in the account's history: 1, 2, 3 and so on, without gaps.
+        actor: who caused it, of the newest that people and controllers have caused; None of all others.
+        reason: why.
     """
 
     time: datetime
@@ -350,6 +368,8 @@ class BudgetEvent:
     amount: Decimal
     operation_type: str | None
     sequence: int
+    actor: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

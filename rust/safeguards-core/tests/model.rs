@@ -17,9 +17,9 @@ use proptest::prelude::*;
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::{ManualClock, Wall};
 use safeguards_core::ledger::{
-    Account, AnyReservation, Balance, ChargeId, Execution, Kind, Ledger, LedgerError, NewAgent, NewPool,
-    OperationId, Order, Overage, Overdraft, Period, Periods, Receipt, RefundFault, Request, Reservation,
-    ReservationState, Rollover, Rules, Schedule,
+    Account, AnyReservation, Balance, ChargeId, Enforcement, Execution, Kind, Ledger, LedgerError, NewAgent,
+    NewPool, OperationId, Order, Overage, Overdraft, Period, Periods, Receipt, RefundFault, Request,
+    Reservation, ReservationState, Rollover, Rules, Schedule, Why,
 };
 use safeguards_core::window::Precision;
 
@@ -75,6 +75,9 @@ struct ModelAccount {
     begun: usize,
     /// How far below zero facts may take it.
     overdraft_limit: Option<i128>,
+    /// It refuses nothing.
+    is_lenient: bool,
+    is_suspended: bool,
     /// Length and limit.
     windows: Vec<(i64, i128)>,
     /// Everything that windows of any length may have to count: when, and how much.
@@ -212,11 +215,15 @@ impl Model {
     }
 
     /// Agent first, then its windows; but a pool that refuses is told before a window.
-    fn admit(&self, agent: usize, needs: i128, in_windows: i128) -> Result<(), No> {
-        let refusing = self.path(agent).into_iter().find(|i| self.accounts[*i].books.remaining < needs);
-        match refusing {
+    fn admit(&self, agent: usize, needs: i128, in_windows: i128, begins: bool) -> Result<(), No> {
+        let refuses = |i: &usize| {
+            let account = &self.accounts[*i];
+            begins && account.is_suspended || !account.is_lenient && account.books.remaining < needs
+        };
+        let is_lenient = self.accounts[agent].is_lenient;
+        match self.path(agent).into_iter().find(refuses) {
             Some(i) => Err(No::Budget(self.accounts[i].id.clone())),
-            None if !self.fits_windows(agent, in_windows, self.now) => Err(No::Window),
+            None if !is_lenient && !self.fits_windows(agent, in_windows, self.now) => Err(No::Window),
             None => Ok(()),
         }
     }
@@ -225,7 +232,7 @@ impl Model {
         if x == 0 {
             return Ok(None);
         }
-        self.admit(agent, x, x)?;
+        self.admit(agent, x, x, true)?;
         self.shift(agent, -x, 0, x);
         self.charge_windows(agent, x);
         Ok(Some(self.note_charge(agent, x)))
@@ -275,7 +282,7 @@ impl Model {
 
     fn reserve(&mut self, agent: usize, x: i128, ttl: i64, overage: Overage) -> Result<usize, No> {
         // Nothing is always admitted, even below zero.
-        self.admit(agent, if x > 0 { x } else { i128::MIN }, x)?;
+        self.admit(agent, if x > 0 { x } else { i128::MIN }, x, true)?;
         self.shift(agent, -x, x, 0);
         let deadline = Some(self.now + ttl);
         self.reservations.push(ModelReservation {
@@ -325,11 +332,11 @@ impl Model {
         if overage != Overage::AllowWithOverdraft {
             // What gives back, or charges nothing that was not set aside, cannot be refused.
             let needs = if beyond > 0 { beyond } else { i128::MIN };
-            self.admit(agent, needs, beyond)?;
+            self.admit(agent, needs, beyond, false)?;
         }
         let limits = self.path(agent).into_iter().filter_map(|i| {
-            let ModelAccount { books, overdraft_limit, .. } = &self.accounts[i];
-            overdraft_limit.map(|limit| (books.remaining + limit).max(0))
+            let ModelAccount { books, overdraft_limit, is_lenient, .. } = &self.accounts[i];
+            overdraft_limit.filter(|_| !is_lenient).map(|limit| (books.remaining + limit).max(0))
         });
         let is_bounded = overage == Overage::AllowWithOverdraft;
         let most = limits.min().filter(|_| is_bounded).unwrap_or(i128::MAX);
@@ -513,6 +520,10 @@ enum Step {
     MoveWall {
         ticks: i64,
     },
+    Suspend {
+        account: usize,
+        is_suspended: bool,
+    },
     /// Part of a charge, or all that is left of it.
     Refund {
         c: usize,
@@ -522,16 +533,19 @@ enum Step {
 }
 
 /// A pool or an agent: its parent as a number below its own, its budget, its periods.
-type Plan = [Vec<(usize, i128, (Option<PeriodPlan>, Option<i128>))>; 2];
+type Plan = [Vec<(usize, i128, RulesPlan)>; 2];
+
+/// Periods, an overdraft limit, and whether it refuses nothing.
+type RulesPlan = (Option<PeriodPlan>, Option<i128>, bool);
 
 /// Ticks of a period, at most how much of what is left goes into the next, and whether what is missing does.
 type PeriodPlan = (i64, i128, bool);
 
-fn rules((plan, overdraft_limit): (Option<PeriodPlan>, Option<i128>)) -> Rules {
+fn rules((plan, overdraft_limit, is_lenient): RulesPlan) -> Rules {
     let overdraft_limit = overdraft_limit.map(units);
-    let Some((ticks, rollover, carries)) = plan else {
-        return Rules { overdraft_limit, ..Rules::default() };
-    };
+    let enforcement = if is_lenient { Enforcement::Warn } else { Enforcement::Enforce };
+    let rules = Rules { overdraft_limit, enforcement, ..Rules::default() };
+    let Some((ticks, rollover, carries)) = plan else { return rules };
     let schedule = Schedule::new(Period::Every(ticks * TICK), TimeZone::UTC, Wall(0));
     let rollover = match rollover {
         0 => Rollover::Nothing,
@@ -539,7 +553,7 @@ fn rules((plan, overdraft_limit): (Option<PeriodPlan>, Option<i128>)) -> Rules {
         most => Rollover::AtMost(units(most)),
     };
     let overdraft = if carries { Overdraft::Carry } else { Overdraft::Forgive };
-    Rules { periods: Some(Periods { schedule, rollover, overdraft }), overdraft_limit }
+    Rules { periods: Some(Periods { schedule, rollover, overdraft }), ..rules }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -603,7 +617,7 @@ impl Twins {
         id: String,
         parent: Option<usize>,
         budget: i128,
-        (plan, overdraft_limit): (Option<PeriodPlan>, Option<i128>),
+        (plan, overdraft_limit, is_lenient): RulesPlan,
     ) {
         let books = Balance { granted: budget, remaining: budget, ..Balance::default() };
         let period = plan.map(|(ticks, ..)| (ticks, budget));
@@ -618,6 +632,8 @@ impl Twins {
             granted,
             begun: 0,
             overdraft_limit,
+            is_lenient,
+            is_suspended: false,
             windows: vec![],
             charges: vec![],
         };
@@ -696,7 +712,8 @@ impl Twins {
             }
             Step::Acquire { agent, x } => {
                 let i = self.agent(agent);
-                let fits = self.model.fits_windows(i, x, self.model.now);
+                let is_lenient = self.model.accounts[i].is_lenient;
+                let fits = is_lenient || self.model.fits_windows(i, x, self.model.now);
                 if fits {
                     self.model.charge_windows(i, x);
                 }
@@ -711,6 +728,12 @@ impl Twins {
             Step::PassTime { ticks } => {
                 self.model.pass_time(ticks);
                 self.clock.advance(Duration::from_nanos((ticks * TICK).unsigned_abs()));
+            }
+            Step::Suspend { account, is_suspended } => {
+                let i = account % self.accounts.len();
+                self.model.accounts[i].is_suspended = is_suspended;
+                let why = Why { actor: "model", reason: "to see" };
+                self.ledger.suspend(self.accounts[i].id(), is_suspended, why).unwrap();
             }
             Step::MoveWall { ticks } => {
                 self.model.move_wall(ticks);
@@ -939,7 +962,13 @@ impl Twins {
         }
         for i in self.model.pools..self.accounts.len() {
             self.compare_windows(i)?;
-            let least = self.model.path(i).iter().map(|i| self.model.accounts[*i].books.remaining).min();
+            let available = |i: &usize| match &self.model.accounts[*i] {
+                ModelAccount { is_suspended: true, is_lenient: false, books, .. } => books.remaining.min(0),
+                ModelAccount { is_suspended: true, .. } => 0,
+                ModelAccount { is_lenient: true, .. } => Amount::MAX.units(),
+                ModelAccount { books, .. } => books.remaining,
+            };
+            let least = self.model.path(i).iter().map(available).min();
             prop_assert_eq!(Some(self.ledger.available(&self.accounts[i]).unwrap()), least);
         }
         prop_assert_eq!(self.ledger.verify(), []);
@@ -952,7 +981,8 @@ impl Twins {
         for x in [0, 1, 4, 15] {
             let id = self.accounts[i].id();
             let fits = self.ledger.check_rate_limit(id, units(x)).is_ok();
-            prop_assert_eq!(fits, self.model.fits_windows(i, x, self.model.now));
+            let is_lenient = self.model.accounts[i].is_lenient;
+            prop_assert_eq!(fits, is_lenient || self.model.fits_windows(i, x, self.model.now));
             // When work that is kept alive ends is anybody's guess.
             if !self.model.reservations.iter().any(kept_alive) {
                 let after = self.ledger.retry_after(id, Some(units(x))).unwrap();
@@ -973,7 +1003,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     let period = move || {
         let some = (5..20_i64, most(), any::<bool>()).prop_map(Some);
         let limit = prop_oneof![8 => Just(None), 1 => (0..20_i128).prop_map(Some)];
-        (prop_oneof![8 => Just(None), 1 => some], limit)
+        (prop_oneof![8 => Just(None), 1 => some], limit, prop::bool::weighted(0.1))
     };
     let pools = prop::collection::vec((0..100_usize, 0..60_i128, period()), 1..6);
     let agents = prop::collection::vec((0..100_usize, 0..30_i128, period()), 1..5);
@@ -1010,6 +1040,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (agent(), x()).prop_map(|(agent, x)| Step::Record { agent, x }),
         4 => (1..8_i64).prop_map(|ticks| Step::PassTime { ticks }),
         1 => (-40..40_i64).prop_map(|ticks| Step::MoveWall { ticks }),
+        1 => (0..9_usize, prop::bool::weighted(0.3))
+            .prop_map(|(account, is_suspended)| Step::Suspend { account, is_suspended }),
         3 => (r(), prop_oneof![Just(None), (0..8_i128).prop_map(Some)])
             .prop_map(|(c, x)| Step::Refund { c, x }),
         1 => Just(Step::Expire),
@@ -1025,7 +1057,7 @@ proptest! {
         steps in prop::collection::vec((step(), prop::bool::weighted(0.4)), 1..80),
     ) {
         let mut twins = Twins::new(&plan);
-        let has_periods = plan.iter().flatten().any(|(_, _, (period, _))| period.is_some());
+        let has_periods = plan.iter().flatten().any(|(_, _, (period, ..))| period.is_some());
         for (step, look) in &steps {
             let (expected, answer) = twins.step(step);
             prop_assert_eq!(answer, expected, "{:?}", step);

@@ -113,6 +113,9 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) ->
         LedgerError::UnknownReservation(id) => {
             ("ReservationError", unknown_reservation(&fields, &id.to_string())?)
         }
+        LedgerError::BudgetExceeded(refusal) if refusal.is_suspended => {
+            ("AccountSuspendedError", refused_suspended(&fields, &refusal)?)
+        }
         LedgerError::BudgetExceeded(refusal) => {
             ("BudgetExceededError", refused_budget(&fields, &refusal, ledger.clock())?)
         }
@@ -307,6 +310,17 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, clock: &C
         Units(limit),
         Units(spent),
         Units(balance.reserved),
+    ))
+}
+
+fn refused_suspended(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal) -> PyResult<String> {
+    let BudgetRefusal { account, kind, balance, .. } = refusal;
+    set_books(fields, refusal, balance.reserved)?;
+    fields.set_item("available", to_decimal(fields.py(), 0)?)?;
+    let who = if *kind == Kind::Pool { "pool" } else { "agent" };
+    let asker = asker(refusal.asked.as_ref(), *kind, account);
+    Ok(format!(
+        "{who} {account:?} is suspended and begins nothing{asker}: call resume when work may begin again"
     ))
 }
 

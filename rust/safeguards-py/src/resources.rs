@@ -612,6 +612,7 @@ impl PyResourceBudgets {
         #[pyo3(from_py_with = text)] resource_type: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let events = self.of_agent(py, agent_id, |core, agent| core.resource_events(agent, resource_type))?;
-        events.iter().map(|event| reports::event(py, &self.ledger.get().ledger, event)).collect()
+        let ledger = &self.ledger.get().ledger;
+        events.into_iter().map(|event| reports::event(py, ledger, &(event, None))).collect()
     }
 }

@@ -175,6 +175,7 @@ impl Account {
             renews_at: state.span.ends,
             requested,
             asked: None,
+            is_suspended: state.mode.is_suspended(),
         })
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Movement {
     remaining: i128,
     reserved: i128,
     spent: i128,
+    /// Work that begins, which an account may refuse whatever it has left: a debit or a reservation.
+    begins: bool,
     /// A fact of more than was set aside: accounts may bound how far below zero it takes them.
     overdraws: bool,
     /// Units that it cost beyond what is charged.
@@ -57,6 +59,7 @@ impl Movement {
             remaining: -x,
             reserved: 0,
             spent: x,
+            begins: false,
             overdraws: is_fact && x > 0,
             unpaid: 0,
         }
@@ -66,7 +69,15 @@ impl Movement {
     #[inline]
     pub(super) const fn reserve(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: needs(x, is_fact), remaining: -x, reserved: x, spent: 0, overdraws: false, unpaid: 0 }
+        Self {
+            needs: needs(x, is_fact),
+            remaining: -x,
+            reserved: x,
+            spent: 0,
+            begins: false,
+            overdraws: false,
+            unpaid: 0,
+        }
     }
 
     /// Charges `charged` out of `reserved` and gives the rest back. What is charged beyond `reserved` must
@@ -80,6 +91,7 @@ impl Movement {
             remaining: r - c,
             reserved: -r,
             spent: c,
+            begins: false,
             overdraws,
             unpaid: 0,
         }
@@ -94,7 +106,27 @@ impl Movement {
     /// Gives `amount` back that was charged before.
     pub(super) const fn refund(amount: Amount) -> Self {
         let x = amount.units();
-        Self { needs: i128::MIN, remaining: x, reserved: 0, spent: -x, overdraws: false, unpaid: 0 }
+        Self {
+            needs: i128::MIN,
+            remaining: x,
+            reserved: 0,
+            spent: -x,
+            begins: false,
+            overdraws: false,
+            unpaid: 0,
+        }
+    }
+
+    /// The same of work that begins.
+    #[inline]
+    pub(super) const fn beginning(mut self) -> Self {
+        self.begins = true;
+        self
+    }
+
+    /// Whether it is of work that begins.
+    pub(super) const fn begins(&self) -> bool {
+        self.begins
     }
 
     /// The same, which has cost so much more.

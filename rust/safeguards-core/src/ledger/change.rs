@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::debit::Charge;
 use super::event::EventKind;
+use super::life::Enforcement;
 use super::operation::OperationId;
 use super::period::Span;
 use super::renewal::Rules;
@@ -57,6 +58,8 @@ pub enum Change {
     AgentsRegistered(Box<[AgentRegistered]>),
     /// An agent has left.
     AgentClosed(Number),
+    /// A pool was closed: nothing stands below it.
+    PoolClosed(Number),
     /// These accounts were charged at once for the first time, and are from now on called by the number.
     PathNamed {
         /// The number.
@@ -104,7 +107,7 @@ pub enum Change {
     CapacityRemoved(ResourceId),
 }
 
-/// A decision that was carried out: all of it, in one account.
+/// What somebody decided about one account, and was carried out: all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Executed {
     /// Which one.
@@ -176,6 +179,8 @@ pub struct Posted {
     pub what: Quantities,
     /// What it cost beyond that, and is charged nowhere.
     pub unpaid: Amount,
+    /// A fact, which nothing could have refused.
+    pub is_fact: bool,
     /// What for.
     pub operation: OperationId,
     /// The reservation that it makes or ends.
@@ -251,6 +256,14 @@ pub enum AccountChange {
     PeriodBudgetSet(Amount),
     /// Facts may take the account so far below zero; `None` without a bound.
     OverdraftLimitSet(Option<Amount>),
+    /// Whether work may begin.
+    Suspended(bool),
+    /// What the account does where it cannot pay.
+    EnforcementSet(Enforcement),
+    /// 1 to 10.
+    PrioritySet(u8),
+    /// What the account may be granted in a period; `None` without a bound.
+    MaxBudgetSet(Option<Amount>),
     /// The agents right below a pool are told when less than this remains.
     LowWatched(Option<Amount>),
     /// A window admits at most so much.

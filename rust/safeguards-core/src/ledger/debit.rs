@@ -198,7 +198,8 @@ impl State {
     /// Whether this agent's budget and, for an amount that `must_fit`, its windows admit a movement.
     #[inline]
     pub(super) fn admits(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
-        self.admits_movement(movement) && must_fit.is_none_or(|(at, amount)| self.fits(at, amount))
+        self.admits_movement(movement)
+            && must_fit.is_none_or(|(at, amount)| self.fits(at, amount) || self.mode.is_lenient())
     }
 
     #[inline]

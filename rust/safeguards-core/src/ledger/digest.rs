@@ -67,7 +67,8 @@ fn account_lines(account: &Arc<Account>, state: &mut State, now: Monotonic, line
     let _ = write!(line, " below {parent} slot {} priority {}", account.slot(), state.priority);
     let _ = write!(line, " closed {} events {}", state.closed, state.history.sequence());
     let _ = write!(line, " {:?} {:?} {:?}", state.books, state.pool(), state.renewals());
-    let _ = write!(line, " unpaid {} refunded {}", state.unpaid(), state.refunded());
+    let _ = write!(line, " unpaid {} refunded {} {:?}", state.unpaid(), state.refunded(), state.mode);
+    let _ = write!(line, " limits {:?} {:?}", state.overdraft_limit(), state.max_budget());
     lines.push(line);
     for budget in state.budgets() {
         let capacity = budget.capacity.is_some();

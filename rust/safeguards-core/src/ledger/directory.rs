@@ -258,6 +258,18 @@ impl Directory {
         Ok(())
     }
 
+    /// Removes a pool that `close` has closed, while nobody else can make or register an account.
+    pub(super) fn remove_pool(
+        &self,
+        id: &str,
+        close: impl FnOnce(&Arc<Account>) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let _registry = self.slots.write();
+        close(&self.pool(id)?)?;
+        self.pools.pin().remove(id);
+        Ok(())
+    }
+
     /// The handle of an agent, valid until it is unregistered.
     pub(super) fn handle(&self, account: &Account) -> Result<u32, LedgerError> {
         let slots = self.slots.read();

@@ -6,8 +6,8 @@ use super::account::Kind;
 use super::balance::Balance;
 use super::debit::Receipt;
 use super::journal::Unwritten;
-use super::refusals::Asked;
 use super::refund::RefundFault;
+use super::refusals::Asked;
 use super::reservation_id::ReservationId;
 use super::resources::ResourceReceipt;
 use crate::amount::{Amount, Units};
@@ -32,6 +32,8 @@ pub struct BudgetRefusal {
     pub requested: i128,
     /// Whose operation it was; `None` where nothing was to be charged or set aside.
     pub asked: Option<Asked>,
+    /// It is suspended: no work may begin, whatever remains.
+    pub is_suspended: bool,
 }
 
 /// A window of the agent is full.

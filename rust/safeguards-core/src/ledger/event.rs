@@ -34,6 +34,18 @@ pub enum EventKind {
     Lower,
     /// What later periods begin with was set.
     PeriodBudget,
+    /// Work may no longer begin.
+    Suspend,
+    /// Work may begin again.
+    Resume,
+    /// What is done where the account cannot pay was set.
+    Enforcement,
+    /// Its priority was set.
+    Priority,
+    /// What it may be granted in a period was set; 0 where that is not bounded any more.
+    MaxBudget,
+    /// It would have refused, and does not enforce.
+    WouldRefuse,
     /// How far below zero facts may take the account was set; 0 where that is not bounded any more.
     OverdraftLimit,
     /// Budget left for another agent.

@@ -20,6 +20,7 @@ impl Ledger {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock_renewed(self, at.wall);
             state.check_open(agent)?;
+            agent.check_max(&state, budget.units() - state.books.balance.remaining, self, at.wall)?;
             self.change(agent, &mut state, &AccountChange::Granted { budget, era: self.eras.begin() }, at)
         })
     }
@@ -61,6 +62,7 @@ impl Ledger {
         at: Instant,
     ) -> Result<i128, LedgerError> {
         let change = account.adjustable(state, change)?;
+        account.check_max(state, change, self, at.wall)?;
         if change != 0 {
             self.change(account, state, &AccountChange::Adjusted(change), at)?;
         }
@@ -76,15 +78,6 @@ impl Ledger {
             return Err(LedgerError::Configuration(no_periods(&account)));
         }
         self.change(&account, &mut state, &AccountChange::PeriodBudgetSet(budget), at)
-    }
-
-    /// How far below zero facts may take an agent or a pool from now on; `None` without a bound. One that is further below
-    /// stays there, and settlements are charged what was set aside for them.
-    pub fn set_overdraft_limit(&self, id: &str, limit: Option<Amount>) -> Result<(), LedgerError> {
-        let (account, at) = (self.account_by_id(id)?, self.instant());
-        let mut state = account.lock_renewed(self, at.wall);
-        state.check_open(&account)?;
-        self.change(&account, &mut state, &AccountChange::OverdraftLimitSet(limit), at)
     }
 
     /// Makes a change in one account, whose lock is held.
@@ -129,6 +122,7 @@ impl Ledger {
         if giver.books.balance.remaining < units {
             return Err(from.refusal(&giver, units).into());
         }
+        to.check_max(&taker, units, self, at.wall)?;
         if !taker.has_room(units) {
             return Err(to.overfull(&taker, units));
         }

@@ -31,6 +31,7 @@ mod grant;
 mod holds;
 mod idempotency;
 mod journal;
+mod life;
 mod members;
 mod money;
 mod operation;
@@ -39,8 +40,8 @@ mod period;
 mod quantity;
 mod rate_limit;
 mod read;
-mod refusals;
 mod refund;
+mod refusals;
 mod registry;
 mod renewal;
 mod replay;
@@ -58,7 +59,7 @@ use crate::clock::{Clock, Monotonic, Wall};
 use crate::sync::{AtomicBool, AtomicI64, Mutex, Ordering};
 
 pub use account::{Account, Kind, MAX_DEPTH};
-pub use alarm::{Alarm, Crossing, Threshold};
+pub use alarm::{Alarm, Crossing, Threshold, Unpaid, Warning};
 pub use balance::Balance;
 pub use batch::BatchError;
 pub use change::{
@@ -73,6 +74,7 @@ pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use execute::{Execution, Moved, Order};
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEY_BYTES, MAX_KEYS, Once};
 pub use journal::{Journal, Unwritten};
+pub use life::{Enforcement, Why};
 pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use path::{Joint, MAX_PATH, Path};
@@ -80,8 +82,8 @@ pub use period::{Anchor, Period, Schedule, Span};
 pub use quantity::Quantity;
 pub use rate_limit::{MAX_WINDOWS, WindowSnapshot};
 pub use read::{AccountInfo, Activity, PoolInfo, Refusals, Renewal, Snapshot};
-pub use refusals::{Asked, MAX_REFUSED, Reason, RefusalCount, Refusing};
 pub use refund::{ChargeId, Refund, RefundFault};
+pub use refusals::{Asked, MAX_REFUSED, Reason, RefusalCount, Refusing};
 pub use registry::{NewAgent, NewPool};
 pub use renewal::{Overdraft, Periods, Rollover, Rules};
 pub use replay::{Replay, ReplayError};
@@ -90,6 +92,7 @@ pub use reservation_id::{AnyReservation, NoReservationId, ReservationId};
 pub use resources::{
     Bundle, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt, ResourceSnapshot,
 };
+pub use state::Note;
 pub use verify::Violation;
 
 /// All accounts of one process. Every method can be called from any thread.
@@ -116,6 +119,8 @@ pub struct Ledger {
     incarnation: u64,
     /// Refusals of an account in a minute from which on they are told.
     refusal_rate: Option<u32>,
+    /// Pools that are suspended: whoever charges resources passes none of them.
+    suspended_pools: AtomicI64,
     alarms: Mutex<Vec<Alarm>>,
     has_alarms: AtomicBool,
     long_calls: AtomicI64,
@@ -164,6 +169,7 @@ impl Ledger {
             journal: None,
             incarnation: LEDGERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             refusal_rate: None,
+            suspended_pools: AtomicI64::new(0),
             alarms: Mutex::new(Vec::new()),
             has_alarms: AtomicBool::new(false),
             long_calls: AtomicI64::new(0),

@@ -52,7 +52,7 @@ impl Quantity for Amount {
         let write = || t.write(at, ledger).map_err(|error| unwritten.set(Some(error))).is_ok();
         loop {
             if agents.admit(&movement, must_fit) && t.path.pass_pools(&movement, ledger, t.wall, &write) {
-                agents.post(&movement, &t.posting(windows_at), ledger);
+                agents.post(&movement, &t.posting(must_fit), ledger);
                 return Ok(at.unwrap_or(UNTIMED));
             }
             if let Some(error) = unwritten.take() {
@@ -75,7 +75,7 @@ impl Quantity for Amount {
     ) -> Result<(), LedgerError> {
         let movement = t.movement(*t.what, t.held.copied().unwrap_or_default());
         t.path.shift_pools(&movement, t.wall, ledger);
-        agents.post(&movement, &t.posting(Some(at)), ledger);
+        agents.post(&movement, &t.posting(Some((at, t.beyond()))), ledger);
         Ok(())
     }
 
@@ -143,9 +143,9 @@ impl Transaction<'_, Amount> {
     }
 
     #[inline(always)]
-    pub(super) const fn posting(&self, windows_at: Option<Monotonic>) -> Posting {
+    pub(super) const fn posting(&self, windows: Option<(Monotonic, Amount)>) -> Posting {
         let Self { kind, operation, wall, unpaid, .. } = *self;
-        Posting { kind, amount: *self.what, unpaid, operation, windows_at, wall }
+        Posting { kind, amount: *self.what, unpaid, windows, operation, wall }
     }
 }
 
@@ -173,7 +173,7 @@ impl Transaction<'_, Amount> {
         for (pool, state) in pools {
             state.shift(&movement, pool, self.wall, ledger);
         }
-        agents.post(&movement, &self.posting(windows_at), ledger);
+        agents.post(&movement, &self.posting(must_fit), ledger);
         Ok(Some(at))
     }
 }
@@ -195,6 +195,9 @@ impl Agents<'_> {
 
     #[inline(always)]
     fn post(&mut self, movement: &Movement, posting: &Posting, ledger: &Ledger) {
+        if !posting.unpaid.is_zero() {
+            ledger.tell_unpaid(self.agent, posting);
+        }
         post(self.agent, &mut self.state, movement, posting, ledger);
         for (agent, state) in &mut self.others {
             state.hold_for_another(movement);
@@ -242,6 +245,9 @@ impl Agents<'_> {
 
 #[inline(always)]
 fn post(agent: &Account, state: &mut State, movement: &Movement, posting: &Posting, ledger: &Ledger) {
+    if state.mode.is_lenient() {
+        state.look_at_leniency(agent, movement, posting, ledger);
+    }
     state.shift(movement, agent, posting.wall, ledger);
     if movement.gives_back() {
         state.rearm(ledger);

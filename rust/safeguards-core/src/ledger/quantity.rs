@@ -191,6 +191,11 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
         Self { kind, held: Some(held), is_fact: true, reserved, ..debit }
     }
 
+    /// Whether it is of work that begins.
+    pub(super) const fn begins(&self) -> bool {
+        matches!(self.kind, EventKind::Debit | EventKind::Reserve)
+    }
+
     /// Whether it has to be known when it was done. Otherwise nobody reads the clock.
     #[inline(always)]
     pub(super) const fn needs_time(&self, ledger: &Ledger) -> bool {
@@ -201,7 +206,8 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
     #[inline(always)]
     pub(super) const fn movement(&self, amount: Amount, held: Amount) -> Movement {
         let movement = match self.kind {
-            EventKind::Reserve => Movement::reserve(amount, amount.is_zero()),
+            EventKind::Reserve => Movement::reserve(amount, amount.is_zero()).beginning(),
+            EventKind::Debit => Movement::debit(amount, self.is_fact || amount.is_zero()).beginning(),
             EventKind::Release | EventKind::Expire => Movement::release(held),
             EventKind::Settle | EventKind::DefaultSettle => Movement::settle(held, amount, self.is_fact),
             _ => Movement::debit(amount, self.is_fact || amount.is_zero()),
@@ -223,6 +229,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
             kind: self.kind,
             what: self.what.to_quantities(),
             unpaid: self.unpaid,
+            is_fact: self.is_fact,
             operation: self.operation,
             reservation: self.reserved,
             key: self.key.map(Into::into),

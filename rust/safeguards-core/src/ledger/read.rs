@@ -7,9 +7,10 @@ use super::account::{Account, Kind};
 use super::balance::Balance;
 use super::error::LedgerError;
 use super::event::{Event, Usage, UsageLog};
+use super::life::Enforcement;
 use super::refusals::Reason;
 use super::renewal::Rules;
-use super::state::{Inner, State};
+use super::state::{Inner, Note, State};
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;
@@ -33,6 +34,12 @@ pub struct Snapshot {
     pub unpaid: i128,
     /// Units of charges that were given back.
     pub refunded: i128,
+    /// Whether no work may begin.
+    pub is_suspended: bool,
+    /// What it does where it cannot pay.
+    pub enforcement: Enforcement,
+    /// How often it would have refused, and did not enforce.
+    pub would_refuse: u32,
 }
 
 /// What an account has refused, ever. It decides nothing, and is no part of the state.
@@ -167,11 +174,21 @@ impl Ledger {
         Ok(self.read(account)?.books.balance.remaining)
     }
 
-    /// The least that remains on the path from an agent to its topmost pool, in units.
+    /// The least that remains on the path from an agent to its topmost pool, in units: what would be admitted now. Accounts
+    /// that do not enforce are passed over; where none does, that is the most that can be asked for. Where one is
+    /// suspended it is nothing.
     pub fn available(&self, agent: &Account) -> Result<i128, LedgerError> {
-        let above = agent.parent.as_ref().map(|parent| self.available(parent)).transpose()?;
-        let own = self.remaining(agent)?;
-        Ok(above.map_or(own, |above| own.min(above)))
+        let mut least = Amount::MAX.units();
+        for account in std::iter::once(agent).chain(above(agent)) {
+            let state = self.read(account)?;
+            if state.mode.is_suspended() {
+                least = least.min(0);
+            }
+            if !state.mode.is_lenient() {
+                least = least.min(state.books.balance.remaining);
+            }
+        }
+        Ok(least)
     }
 
     /// Usage of an agent in `start..end`, by time.
@@ -196,6 +213,13 @@ impl Ledger {
     /// The newest events of an account, oldest first.
     pub fn events(&self, account: &Account) -> Result<Vec<Event>, LedgerError> {
         Ok(self.read(account)?.history.events().collect())
+    }
+
+    /// The same; of the newest that people and controllers have caused, with who it was and why.
+    pub fn events_with_notes(&self, account: &Account) -> Result<Vec<(Event, Option<Note>)>, LedgerError> {
+        let state = self.read(account)?;
+        let note = |event: &Event| state.notes().find(|note| note.sequence == event.sequence).cloned();
+        Ok(state.history.events().map(|event| (event, note(&event))).collect())
     }
 
     /// Ids of the agents or pools right below a pool, in the order in which they came (an agent that takes the
@@ -258,6 +282,11 @@ impl Ledger {
     }
 }
 
+/// All accounts above one.
+fn above(account: &Account) -> impl Iterator<Item = &Account> {
+    std::iter::successors(account.parent.as_deref(), |pool| pool.parent.as_deref())
+}
+
 impl Inner {
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -269,6 +298,9 @@ impl Inner {
             reservations: self.holds.as_ref().map_or(0, |holds| holds.len()),
             unpaid: self.unpaid(),
             refunded: self.refunded(),
+            is_suspended: self.mode.is_suspended(),
+            enforcement: self.mode.enforcement(),
+            would_refuse: self.would_refuse(),
         }
     }
 

@@ -66,6 +66,7 @@ impl Replay {
             Change::PoolCreated(created) => self.create_pool(created, at),
             Change::AgentsRegistered(registered) => self.register_agents(registered, at),
             Change::AgentClosed(agent) => self.close_agent(*agent),
+            Change::PoolClosed(pool) => self.close_pool(*pool),
             Change::PathNamed { path, accounts } => self.name_path(*path, accounts),
             Change::Posted(posted) => match &posted.what {
                 Quantities::Money(amount) => self.post(posted, amount, at),
@@ -81,7 +82,7 @@ impl Replay {
             Change::Account { account, change } => self.change_account(*account, change, at),
             Change::Executed(executed) => {
                 let account = self.account(executed.account)?;
-                self.ledger.make(&mut account.lock(), &executed.changes, at);
+                self.ledger.carry_out(account, &mut account.lock(), executed, at);
                 Ok(())
             }
             Change::Pinned { id, is_pinned } => {
@@ -149,6 +150,16 @@ impl Replay {
         self.ledger.directory.remove_agent(&agent.id, close).map_err(refused)
     }
 
+    fn close_pool(&mut self, number: Number) -> Result<(), ReplayError> {
+        let pool = Arc::clone(self.account(number)?);
+        let close = |pool: &Arc<Account>| {
+            let mut pins = self.ledger.pins.lock();
+            self.ledger.shut_pool(pool, &mut pool.lock(), &mut pins);
+            Ok(())
+        };
+        self.ledger.directory.remove_pool(&pool.id, close).map_err(refused)
+    }
+
     fn name_path(&mut self, path: Number, accounts: &Arc<[Number]>) -> Result<(), ReplayError> {
         let members = accounts.iter().map(|number| self.account(*number).cloned());
         let members = members.collect::<Result<Vec<_>, _>>()?;
@@ -188,7 +199,7 @@ impl Replay {
             unpaid: posted.unpaid,
             is_told: true,
             held: held.as_ref().and_then(Q::of),
-            is_fact: true,
+            is_fact: posted.is_fact,
             operation: posted.operation,
             reserved: posted.reservation,
             key: posted.key.as_deref(),

@@ -9,7 +9,7 @@
 
 #![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use super::books::Books;
 use super::change::{AccountChange, Instant, Refunded};
 use super::event::{EventKind, History};
 use super::holds::{Held, Holds};
+use super::life::{Enforcement, Mode};
 use super::operation::OperationId;
 use super::period::Span;
 use super::refusals::Refused;
@@ -40,6 +41,8 @@ pub(super) struct State(Inner);
 pub(super) struct Inner {
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
+    /// Whether it may refuse, or must.
+    pub(super) mode: Mode,
     pub(super) priority: u8,
     /// Boxed, as all that few accounts need.
     pub(super) limits: Option<Box<Limits>>,
@@ -65,7 +68,29 @@ struct Seldom {
     unpaid: i128,
     /// Units of charges that were given back.
     refunded: i128,
+    /// The most that it may have in a period, spent or not.
+    max_budget: Option<Amount>,
+    /// How often it would have refused; no part of the state.
+    would_refuse: u32,
+    /// That it would refuse was told, and it has not admitted anything since; no part of the state.
+    is_warned: bool,
+    /// Who made the newest changes that people and controllers make, and why; no part of the state.
+    notes: VecDeque<Note>,
 }
+
+/// Who made a change, and why.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// The event that it left.
+    pub sequence: u64,
+    /// Who made it.
+    pub actor: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// Notes that are kept of an account.
+const MAX_NOTES: usize = 8;
 
 /// The sliding windows of an agent.
 #[derive(Debug, Default)]
@@ -108,8 +133,8 @@ pub(super) struct Posting {
     /// What it cost beyond that, and is charged nowhere.
     pub(super) unpaid: Amount,
     pub(super) operation: OperationId,
-    /// For the windows, where there are any.
-    pub(super) windows_at: Option<Monotonic>,
+    /// For the windows, where there are any: when it is, and what must fit.
+    pub(super) windows: Option<(Monotonic, Amount)>,
     pub(super) wall: Wall,
 }
 
@@ -156,15 +181,49 @@ impl Inner {
 
     /// How many units facts may still charge; below zero where they have gone further before the limit was set.
     pub(super) fn headroom(&self) -> i128 {
+        if self.mode.is_lenient() {
+            return i128::MAX;
+        }
         let limit = self.overdraft_limit().map_or(i128::MAX, Amount::units);
         limit.saturating_add(self.books.balance.remaining)
     }
 
-    /// Whether the budget admits a movement.
+    /// Whether the account admits a movement.
     #[inline(always)]
     pub(super) fn admits_movement(&self, movement: &Movement) -> bool {
+        let is_plain = self.mode.is_plain() & !movement.overdraws();
+        if is_plain { movement.is_admitted_by(&self.books.balance) } else { self.admits_specially(movement) }
+    }
+
+    /// As [`admits_movement`](Self::admits_movement), of an account that is suspended or does not enforce, or of a fact
+    /// that may go beyond its limit.
+    #[cold]
+    fn admits_specially(&self, movement: &Movement) -> bool {
+        if self.mode.is_suspended() && movement.begins() {
+            return false;
+        }
+        self.mode.is_lenient() || self.can_pay(movement)
+    }
+
+    /// Whether the budget can pay for a movement, within its overdraft limit.
+    fn can_pay(&self, movement: &Movement) -> bool {
         movement.is_admitted_by(&self.books.balance)
             && (!movement.overdraws() || self.headroom().saturating_add(movement.remaining()) >= 0)
+    }
+
+    /// The most that the account may have in a period, spent or not.
+    pub(super) fn max_budget(&self) -> Option<Amount> {
+        self.seldom()?.max_budget
+    }
+
+    /// How often it would have refused.
+    pub(super) fn would_refuse(&self) -> u32 {
+        self.seldom().map_or(0, |seldom| seldom.would_refuse)
+    }
+
+    /// Who made its newest changes, and why.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.seldom().into_iter().flat_map(|seldom| &seldom.notes)
     }
 
     /// Units that settlements cost beyond the overdraft limits of their paths.
@@ -180,7 +239,12 @@ impl Inner {
     /// What the account is bound by.
     pub(super) fn rules(&self) -> Rules {
         let periods = self.renewals().map(|renewals| renewals.periods.clone());
-        Rules { periods, overdraft_limit: self.overdraft_limit() }
+        Rules {
+            periods,
+            overdraft_limit: self.overdraft_limit(),
+            max_budget: self.max_budget(),
+            enforcement: self.mode.enforcement(),
+        }
     }
 }
 
@@ -188,6 +252,7 @@ impl State {
     pub(super) fn new(priority: u8) -> Self {
         Self(Inner {
             closed: false,
+            mode: Mode::default(),
             priority,
             limits: None,
             history: History::default(),
@@ -203,6 +268,13 @@ impl State {
     /// Moves money in the books.
     #[inline(always)]
     pub(super) fn shift(&mut self, movement: &Movement, account: &Account, wall: Wall, ledger: &Ledger) {
+        if self.mode.is_lenient() && account.kind() == Kind::Pool {
+            if self.can_pay(movement) {
+                self.seldom_mut().is_warned = false;
+            } else {
+                self.note_would_refuse(movement.needs(), OperationId::NONE, account, wall, ledger);
+            }
+        }
         if movement.unpaid() != 0 && account.kind() == Kind::Pool {
             let unpaid = Amount::from_units(movement.unpaid()).unwrap_or_default();
             self.note_unpaid(unpaid, OperationId::NONE, wall, ledger);
@@ -215,7 +287,8 @@ impl State {
     /// Says what a movement was: in the agent's history and, if it was usage, in its windows; always in both.
     #[inline(always)]
     pub(super) fn note(&mut self, posting: &Posting, ledger: &Ledger) {
-        let Posting { kind, amount, unpaid, operation, windows_at, wall } = *posting;
+        let Posting { kind, amount, unpaid, windows, operation, wall } = *posting;
+        let windows_at = windows.map(|(at, _)| at);
         if kind.usage().is_some() {
             self.charge_windows(windows_at, amount);
         }
@@ -325,6 +398,23 @@ impl State {
                 self.adjust(*units, kind, at.wall, ledger);
             }
             AccountChange::PeriodBudgetSet(budget) => self.set_period_budget(*budget, at.wall, ledger),
+            AccountChange::Suspended(is_suspended) => {
+                self.0.mode = self.0.mode.suspended(*is_suspended);
+                let kind = if *is_suspended { EventKind::Suspend } else { EventKind::Resume };
+                self.tell(kind, Amount::ZERO, at.wall, ledger);
+            }
+            AccountChange::EnforcementSet(enforcement) => {
+                self.0.mode = self.0.mode.enforcing(*enforcement);
+                self.tell(EventKind::Enforcement, Amount::ZERO, at.wall, ledger);
+            }
+            AccountChange::PrioritySet(priority) => {
+                self.0.priority = *priority;
+                self.tell(EventKind::Priority, Amount::ZERO, at.wall, ledger);
+            }
+            AccountChange::MaxBudgetSet(max) => {
+                self.seldom_mut().max_budget = *max;
+                self.tell(EventKind::MaxBudget, max.unwrap_or_default(), at.wall, ledger);
+            }
             AccountChange::OverdraftLimitSet(limit) => self.set_overdraft_limit(*limit, at.wall, ledger),
             AccountChange::LowWatched(low) => self.pool_mut().low = *low,
             AccountChange::Prolonged { number, to, time_over, .. } => {
@@ -364,9 +454,9 @@ impl State {
             }
             AccountChange::Acquired(amount) => self.charge_windows(Some(at.monotonic), amount),
             AccountChange::Recorded { amount, operation } => {
-                let (kind, wall, windows_at) = (EventKind::Recorded, at.wall, Some(at.monotonic));
-                let unpaid = Amount::ZERO;
-                self.note(&Posting { kind, amount, unpaid, operation, windows_at, wall }, ledger);
+                let (kind, wall, unpaid) = (EventKind::Recorded, at.wall, Amount::ZERO);
+                let windows = Some((at.monotonic, Amount::ZERO));
+                self.note(&Posting { kind, amount, unpaid, operation, windows, wall }, ledger);
             }
             _ => {}
         }
@@ -397,8 +487,11 @@ impl State {
 
     fn set_overdraft_limit(&mut self, limit: Option<Amount>, wall: Wall, ledger: &Ledger) {
         self.seldom_mut().overdraft_limit = limit;
-        let (kind, none) = (EventKind::OverdraftLimit, OperationId::NONE);
-        self.0.history.record(wall, kind, limit.unwrap_or_default(), none, ledger.history_limits);
+        self.tell(EventKind::OverdraftLimit, limit.unwrap_or_default(), wall, ledger);
+    }
+
+    fn tell(&mut self, kind: EventKind, amount: Amount, wall: Wall, ledger: &Ledger) {
+        self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
     }
 
     #[inline]
@@ -434,7 +527,11 @@ impl State {
 
     /// What a new account is bound by, and the period that it begins in.
     pub(super) fn set_rules(&mut self, rules: &Rules, budget: Amount, span: Span) {
-        let Rules { periods, overdraft_limit } = rules;
+        let Rules { periods, overdraft_limit, max_budget, enforcement } = rules;
+        self.0.mode = self.0.mode.enforcing(*enforcement);
+        if max_budget.is_some() {
+            self.seldom_mut().max_budget = *max_budget;
+        }
         if let Some(periods) = periods {
             self.show_period(span);
             let renewals = Renewals::new(periods.clone(), budget, span);
@@ -463,9 +560,15 @@ impl State {
         self.pool_mut().agents.remove(&slot);
     }
 
-    /// The agent is no longer registered.
+    /// A pool right below this one was closed.
+    pub(super) fn leave_pool(&mut self, id: &str) {
+        self.pool_mut().pools.retain(|pool| &**pool != id);
+    }
+
+    /// The account is no longer registered: whoever holds on to it begins nothing in it any more.
     pub(super) fn close(&mut self) {
         self.0.closed = true;
+        self.0.mode = self.0.mode.suspended(true);
     }
 
     /// The agent is told when less than `low` remains.
@@ -500,6 +603,57 @@ impl State {
     }
 
     // What is no change.
+
+    /// Tells what an agent that does not enforce would have refused, before it is charged.
+    #[cold]
+    pub(super) fn look_at_leniency(
+        &mut self,
+        agent: &Account,
+        movement: &Movement,
+        posting: &Posting,
+        ledger: &Ledger,
+    ) {
+        let (fits, beyond) = match posting.windows {
+            Some((at, beyond)) => (self.fits(at, beyond), beyond),
+            None => (true, Amount::ZERO),
+        };
+        if fits && self.can_pay(movement) {
+            self.seldom_mut().is_warned = false;
+        } else {
+            let requested = movement.needs().max(beyond.units());
+            self.note_would_refuse(requested, posting.operation, agent, posting.wall, ledger);
+        }
+    }
+
+    /// What would have been refused is told, and an account that warns sets off an alarm, once until it admits again.
+    #[cold]
+    pub(super) fn note_would_refuse(
+        &mut self,
+        requested: i128,
+        operation: OperationId,
+        account: &Account,
+        wall: Wall,
+        ledger: &Ledger,
+    ) {
+        let amount = Amount::from_units(requested.clamp(0, Amount::MAX.units())).unwrap_or_default();
+        self.0.history.record(wall, EventKind::WouldRefuse, amount, operation, ledger.history_limits);
+        let warns = self.0.mode.enforcement() == Enforcement::Warn;
+        let seldom = self.seldom_mut();
+        seldom.would_refuse = seldom.would_refuse.saturating_add(1);
+        if !std::mem::replace(&mut seldom.is_warned, true) && warns {
+            ledger.warn(account, &self.0.books, amount);
+        }
+    }
+
+    /// Who made the newest change, and why.
+    pub(super) fn note_reason(&mut self, actor: &Arc<str>, reason: &Arc<str>) {
+        let (sequence, actor, reason) = (self.0.history.sequence(), Arc::clone(actor), Arc::clone(reason));
+        let notes = &mut self.seldom_mut().notes;
+        if notes.len() >= MAX_NOTES {
+            notes.pop_front();
+        }
+        notes.push_back(Note { sequence, actor, reason });
+    }
 
     /// The period that now is in: one that was granted.
     pub(super) fn show_period(&mut self, span: Span) {

@@ -185,35 +185,6 @@ impl PyLedger {
         to_decimal(py, self.answer(py, self.ask(py, |core| core.adjust_pool_budget(pool_id, change))?)?)
     }
 
-    /// Bounds how far below zero settlements may take an account from now on.
-    ///
-    /// What a settlement costs beyond the least headroom on its path is charged nowhere: the receipt, the
-    /// metrics and the usage history tell it as unpaid, and an alert does. One that is further below stays
-    /// there.
-    ///
-    /// Args:
-    ///     account_id: of a pool or an agent; of the pool where both have this id.
-    ///     limit: the bound; None for none.
-    ///
-    /// Raises:
-    ///     InvalidAmountError: `limit` is not an amount.
-    ///     UnknownAgentError: there is neither an agent nor a pool of this id.
-    ///
-    /// Example:
-    ///     >>> coordinator.set_overdraft_limit("team", "0.50")
-    ///     >>> receipt = coordinator.reserve("bot", "0.10").settle(500)
-    ///     >>> receipt.amount, receipt.unpaid, coordinator.get_pool_metrics("team").unpaid
-    ///     (Decimal('10.5'), Decimal('489.5'), Decimal('489.5'))
-    fn set_overdraft_limit(
-        &self,
-        py: Python<'_>,
-        #[pyo3(from_py_with = text)] account_id: &str,
-        limit: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let limit = limit.map(|limit| grant(limit, "limit")).transpose()?;
-        self.answer(py, self.ask(py, |core| core.set_overdraft_limit(account_id, limit))?)
-    }
-
     /// Sets what later periods of an account begin with. The current period stays as it is.
     ///
     /// Args:

@@ -5,6 +5,7 @@ mod accounts;
 mod alarms;
 mod batches;
 mod budgets;
+mod life;
 mod look;
 mod refunds;
 mod reservations;

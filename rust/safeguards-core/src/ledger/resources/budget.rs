@@ -83,6 +83,9 @@ impl Quantity for Bundle {
         agents: &mut Agents<'_>,
         ledger: &Ledger,
     ) -> Result<Monotonic, LedgerError> {
+        if t.begins() {
+            agents.agent.check_suspended(&agents.state, ledger)?;
+        }
         let moves = t.moves(agents, ledger)?;
         let at = t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
         let unwritten = Cell::new(None);
@@ -217,10 +220,10 @@ impl Resources {
 
     /// Who refuses now, if anybody does: the agent's budgets come first.
     #[cold]
-    fn find_refusal(&self, moves: &[Move], agent: &Account) -> Result<(), LedgerError> {
+    fn find_refusal(&self, moves: &[Move], agent: &Account, is_lenient: bool) -> Result<(), LedgerError> {
         let each = || moves.iter().map(|m| (m.movement, &self.budgets[m.at]));
         for (movement, budget) in each() {
-            if !movement.is_admitted_by(&budget.books.balance) {
+            if !is_lenient && !movement.is_admitted_by(&budget.books.balance) {
                 return Err(budget.refusal(agent, movement.needs()).into());
             }
         }
@@ -286,6 +289,7 @@ impl ResourceBudget {
             renews_at: Wall::NEVER,
             requested,
             asked: None,
+            is_suspended: false,
         })
     }
 }
@@ -327,12 +331,13 @@ impl State {
     #[inline]
     fn pass_resources(&self, moves: &[Move], ledger: &Ledger, write: &impl Fn() -> bool) -> bool {
         let budgets = self.budgets();
-        moves.iter().all(|m| m.movement.is_admitted_by(&budgets[m.at].books.balance))
-            && pass_capacities(budgets, moves, ledger, write)
+        let admits = |m: &Move| m.movement.is_admitted_by(&budgets[m.at].books.balance);
+        (self.mode.is_lenient() || moves.iter().all(admits)) && pass_capacities(budgets, moves, ledger, write)
     }
 
     /// Refuses what does not fit now; changes nothing.
     pub(super) fn check_resources(&self, agent: &Account, moves: &[Move]) -> Result<(), LedgerError> {
-        self.resources().map_or(Ok(()), |resources| resources.find_refusal(moves, agent))
+        let is_lenient = self.mode.is_lenient();
+        self.resources().map_or(Ok(()), |resources| resources.find_refusal(moves, agent, is_lenient))
     }
 }

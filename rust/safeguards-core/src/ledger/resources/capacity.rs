@@ -50,6 +50,7 @@ impl Capacity {
             renews_at: Wall::NEVER,
             requested,
             asked: None,
+            is_suspended: false,
         })
     }
 }

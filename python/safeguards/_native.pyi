@@ -762,6 +762,12 @@ class Ledger:
             >>> receipt.amount, receipt.unpaid, coordinator.get_pool_metrics("team").unpaid
             (Decimal('10.5'), Decimal('489.5'), Decimal('489.5'))
         """
+    def move_agent(
+        self, agent_id: str, pool_id: str, *, actor: str = "", reason: str = "") -> None:
+        """x"""
+    def move_pool(
+        self, pool_id: str, parent_id: str | None, *, actor: str = "", reason: str = "") -> None:
+        """x"""
     def close_pool(self, pool_id: str) -> None:
         """Closes a pool below which nothing stands any more.
 

@@ -283,6 +283,8 @@ class BudgetCoordinator(Ledger):
 
     unregister_agent = Ledger.unregister_agent
     close_pool = Ledger.close_pool
+    move_agent = Ledger.move_agent
+    move_pool = Ledger.move_pool
 
     # What people decide while they live.
 

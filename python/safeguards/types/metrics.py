@@ -50,6 +50,7 @@ EventKind = Literal[
     "resume",
     "enforcement",
     "priority",
+    "move",
     "max_budget",
     "would_refuse",
     "overdraft_limit",

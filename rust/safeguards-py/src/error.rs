@@ -113,6 +113,11 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) ->
         LedgerError::UnknownReservation(id) => {
             ("ReservationError", unknown_reservation(&fields, &id.to_string())?)
         }
+        LedgerError::BudgetExceeded(refusal) if refusal.has_moved => {
+            fields.set_item("account", &*refusal.account)?;
+            let text = "has moved since it was found: nothing was charged; try again";
+            ("BudgetExceededError", format!("{} {text}", quoted(&refusal.account)))
+        }
         LedgerError::BudgetExceeded(refusal) if refusal.is_suspended => {
             ("AccountSuspendedError", refused_suspended(&fields, &refusal)?)
         }

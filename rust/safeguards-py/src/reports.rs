@@ -196,6 +196,7 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::Resume => "resume",
         EventKind::Enforcement => "enforcement",
         EventKind::Priority => "priority",
+        EventKind::Move => "move",
         EventKind::MaxBudget => "max_budget",
         EventKind::WouldRefuse => "would_refuse",
         EventKind::OverdraftLimit => "overdraft_limit",

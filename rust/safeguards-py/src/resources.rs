@@ -95,7 +95,7 @@ impl PyResourceBudgets {
         &self,
         py: Python<'_>,
         agent_id: &str,
-        ask: impl FnOnce(&Ledger, &Arc<Account>) -> Result<R, LedgerError> + Send,
+        mut ask: impl FnMut(&Ledger, &Arc<Account>) -> Result<R, LedgerError> + Send,
     ) -> PyResult<R> {
         let (this, core) = (self.ledger.get(), self.ledger.get().core(py)?);
         this.answer(py, patiently(py, core, || core.with_agent(agent_id, |agent| ask(core, agent))))

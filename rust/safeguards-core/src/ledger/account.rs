@@ -55,6 +55,12 @@ impl Account {
         Self { id, handle, number, parent, state: Mutex::new(State::new(priority)) }
     }
 
+    /// The same account below another pool, with its state.
+    pub(super) fn below(&self, parent: Option<Arc<Self>>, state: State) -> Self {
+        let (id, state) = (Arc::clone(&self.id), Mutex::new(state));
+        Self { id, handle: self.handle, number: self.number, parent, state }
+    }
+
     /// What it is: agents have handles.
     #[inline]
     pub(super) const fn kind(&self) -> Kind {
@@ -175,7 +181,8 @@ impl Account {
             renews_at: state.span.ends,
             requested,
             asked: None,
-            is_suspended: state.mode.is_suspended(),
+            is_suspended: state.mode.is_suspended() && !state.closed,
+            has_moved: state.mode.has_moved(),
         })
     }
 }

@@ -60,6 +60,8 @@ pub enum Change {
     AgentClosed(Number),
     /// A pool was closed: nothing stands below it.
     PoolClosed(Number),
+    /// An account was put below another pool, with all that stands below it.
+    Moved(Moved),
     /// These accounts were charged at once for the first time, and are from now on called by the number.
     PathNamed {
         /// The number.
@@ -105,6 +107,19 @@ pub enum Change {
     },
     /// A resource is limited by the agents' own budgets only.
     CapacityRemoved(ResourceId),
+}
+
+/// An account that was put below another pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moved {
+    /// Which one. The line from it upwards, and that of all below it, is another one from now on.
+    pub account: Number,
+    /// The pool right above it; `None` at the top.
+    pub to: Option<Number>,
+    /// Who decided it.
+    pub actor: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
 }
 
 /// What somebody decided about one account, and was carried out: all of it.

@@ -34,6 +34,8 @@ pub struct BudgetRefusal {
     pub asked: Option<Asked>,
     /// It is suspended: no work may begin, whatever remains.
     pub is_suspended: bool,
+    /// It has moved below another pool since it was found.
+    pub has_moved: bool,
 }
 
 /// A window of the agent is full.

@@ -42,6 +42,8 @@ pub enum EventKind {
     Enforcement,
     /// Its priority was set.
     Priority,
+    /// It was put below another pool.
+    Move,
     /// What it may be granted in a period was set; 0 where that is not bounded any more.
     MaxBudget,
     /// It would have refused, and does not enforce.

@@ -35,6 +35,7 @@ impl Mode {
     const SUSPENDED: u8 = 1;
     const WARN: u8 = 2;
     const SHADOW: u8 = 4;
+    const MOVED: u8 = 8;
 
     /// It refuses what it cannot pay, and nothing else.
     #[inline]
@@ -44,6 +45,15 @@ impl Mode {
 
     pub(super) const fn is_suspended(self) -> bool {
         self.0 & Self::SUSPENDED != 0
+    }
+
+    /// Another object has its books: nothing passes this one any more.
+    pub(super) const fn has_moved(self) -> bool {
+        self.0 & Self::MOVED != 0
+    }
+
+    pub(super) const fn moved(self) -> Self {
+        Self(self.0 | Self::MOVED)
     }
 
     /// It does not enforce.

@@ -34,6 +34,7 @@ mod journal;
 mod life;
 mod members;
 mod money;
+mod moving;
 mod operation;
 mod path;
 mod period;

@@ -157,7 +157,7 @@ impl Ledger {
     fn with_open_agent<R>(
         &self,
         agent: &str,
-        act: impl FnOnce(&Account, &mut State) -> Result<R, LedgerError>,
+        mut act: impl FnMut(&Account, &mut State) -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock();

@@ -112,9 +112,32 @@ impl Ledger {
     pub fn with_agent<R>(
         &self,
         id: &str,
-        use_it: impl FnOnce(&Arc<Account>) -> Result<R, LedgerError>,
+        use_it: impl FnMut(&Arc<Account>) -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
         self.directory.with_agent(id, use_it)
+    }
+
+    /// What has taken the place of an agent, if it has moved below another pool since it was found.
+    #[must_use]
+    pub fn moved(&self, agent: &Arc<Account>) -> Option<Arc<Account>> {
+        self.directory.moved(agent)
+    }
+
+    /// Calls `use_it` with an agent that was found before, or with what has taken its place, if it has moved below another
+    /// pool since.
+    #[inline]
+    pub fn follow<R>(
+        &self,
+        agent: &Arc<Account>,
+        mut use_it: impl FnMut(&Arc<Account>) -> Result<R, LedgerError>,
+    ) -> Result<R, LedgerError> {
+        match use_it(agent) {
+            Err(LedgerError::UnknownAgent(id)) => match self.directory.moved(agent) {
+                Some(moved) => use_it(&moved),
+                None => Err(LedgerError::UnknownAgent(id)),
+            },
+            outcome => outcome,
+        }
     }
 
     /// A pool by its id.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
 
+use super::Ledger;
 use super::account::Account;
 use super::balance::Movement;
 use super::change::{Change, Refunded};
@@ -19,7 +20,6 @@ use super::error::{Closed, LedgerError, Settlement};
 use super::idempotency::{Effect, MAX_KEY_AGE_NANOS, MAX_KEYS};
 use super::path::{Agents, Joint, Path};
 use super::reservation_id::ReservationId;
-use super::{Ledger, Number};
 use crate::amount::Amount;
 use crate::clock::Monotonic;
 use crate::sync::Mutex;
@@ -181,7 +181,7 @@ impl Ledger {
         let charge = receipt.charge;
         let unknown = || LedgerError::from(RefundFault::Unknown);
         let agent = self.directory.slots().get(charge.handle).cloned().map_err(|_| unknown())?;
-        let joint = self.joint_of(&agent, charge.path)?;
+        let joint = self.joint_of(&agent, &charge)?;
         let (path, at) = (Path::with(&agent, joint.as_ref()), self.instant());
         let mut agents = path.lock();
         agents.renew(self, at.wall);
@@ -248,12 +248,12 @@ impl Ledger {
     }
 
     /// What was charged beside an agent's own line, by the number of the path.
-    fn joint_of(&self, agent: &Account, path: Number) -> Result<Option<Arc<Joint>>, LedgerError> {
-        if path == agent.number {
-            return Ok(None);
+    fn joint_of(&self, agent: &Arc<Account>, charge: &Charge) -> Result<Option<Arc<Joint>>, LedgerError> {
+        if charge.path == agent.number {
+            return Ok(former_line(agent, charge, self));
         }
         let forgotten = || LedgerError::from(RefundFault::TooOld);
-        self.joints.find(path).map(Some).ok_or_else(forgotten)
+        self.joints.find(charge.path).map(Some).ok_or_else(forgotten)
     }
 
     /// Gives part of a charge back on its whole path.
@@ -290,6 +290,22 @@ impl Agents<'_> {
         let (remaining, sequence) = (self.state.books.balance.remaining, self.state.history.sequence());
         Refund { amount, refunded, remaining, sequence }
     }
+}
+
+/// The accounts that a charge passed, where its agent has moved since.
+pub(super) fn former_line(agent: &Arc<Account>, charge: &Charge, ledger: &Ledger) -> Option<Arc<Joint>> {
+    let mut above = agent.lock().former_line(charge.sequence)?.to_vec();
+    for pool in &mut above {
+        // It may have moved since as well.
+        if let Ok(now) = ledger.directory.pool(&pool.id)
+            && now.number == pool.number
+        {
+            *pool = now;
+        }
+    }
+    let accounts: Vec<_> = std::iter::once(Arc::clone(agent)).chain(above).collect();
+    let numbers = accounts.iter().map(|account| account.number).collect();
+    Some(Arc::new(Joint::new(agent.number, numbers, accounts)))
 }
 
 /// Of parts of one charge: no more than that.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::Account;
 use super::change::{
-    AccountChange, AgentRegistered, Change, Instant, Number, PoolCreated, Posted, Quantities, Refunded,
-    Reserved,
+    AccountChange, AgentRegistered, Change, Instant, Moved, Number, PoolCreated, Posted, Quantities,
+    Refunded, Reserved,
 };
 use super::directory::Place;
 use super::error::LedgerError;
@@ -18,8 +18,10 @@ use super::event::EventKind;
 use super::grant::lock_two;
 use super::holds::Held;
 use super::idempotency::{Effect, Payload};
+use super::moving::with_ends;
 use super::path::{Joint, Path};
 use super::quantity::{Quantity, Transaction};
+use super::refund::former_line;
 use super::registry::taken_agent;
 
 /// Why a change cannot be made again: it does not follow from those before it.
@@ -67,6 +69,7 @@ impl Replay {
             Change::AgentsRegistered(registered) => self.register_agents(registered, at),
             Change::AgentClosed(agent) => self.close_agent(*agent),
             Change::PoolClosed(pool) => self.close_pool(*pool),
+            Change::Moved(moved) => self.move_account(moved, at),
             Change::PathNamed { path, accounts } => self.name_path(*path, accounts),
             Change::Posted(posted) => match &posted.what {
                 Quantities::Money(amount) => self.post(posted, amount, at),
@@ -150,6 +153,26 @@ impl Replay {
         self.ledger.directory.remove_agent(&agent.id, close).map_err(refused)
     }
 
+    fn move_account(&mut self, moved: &Moved, at: Instant) -> Result<(), ReplayError> {
+        let top = Arc::clone(self.account(moved.account)?);
+        let to = moved.to.map(|pool| self.account(pool).cloned()).transpose()?;
+        let mut registry = self.ledger.directory.registry();
+        let accounts = with_ends(registry.subtree(&top, &self.ledger.directory), &top, to.as_ref());
+        let mut locked: Vec<_> = accounts.iter().map(|account| (account, account.lock())).collect();
+        let new = self.ledger.put_below(&top, &mut locked, to.as_ref(), moved, at);
+        drop(locked);
+        registry.replace(&new, &self.ledger.directory);
+        drop(registry);
+        self.ledger.joints.follow(&new);
+        for joint in self.joints.values_mut() {
+            if new.iter().any(|account| joint.numbers.contains(&account.number)) {
+                *joint = Arc::new(joint.with(&new));
+            }
+        }
+        self.accounts.extend(new.into_iter().map(|account| (account.number, account)));
+        Ok(())
+    }
+
     fn close_pool(&mut self, number: Number) -> Result<(), ReplayError> {
         let pool = Arc::clone(self.account(number)?);
         let close = |pool: &Arc<Account>| {
@@ -172,7 +195,13 @@ impl Replay {
 
     fn refund(&self, refunded: &Refunded, at: Instant) -> Result<(), ReplayError> {
         let agent = self.account(refunded.agent)?;
-        let path = self.path(agent, refunded.path)?;
+        let former = (refunded.path == agent.number)
+            .then(|| former_line(agent, &refunded.charge, &self.ledger))
+            .flatten();
+        let path = match &former {
+            Some(line) => Path::with(agent, Some(line)),
+            None => self.path(agent, refunded.path)?,
+        };
         self.ledger.give_back_charge(path, &mut path.lock(), refunded, at);
         Ok(())
     }

@@ -74,6 +74,8 @@ struct Seldom {
     would_refuse: u32,
     /// That it would refuse was told, and it has not admitted anything since; no part of the state.
     is_warned: bool,
+    /// The line that the account stood in up to an event, for each time that it moved.
+    former: Vec<(u64, Vec<Arc<Account>>)>,
     /// Who made the newest changes that people and controllers make, and why; no part of the state.
     notes: VecDeque<Note>,
 }
@@ -181,6 +183,9 @@ impl Inner {
 
     /// How many units facts may still charge; below zero where they have gone further before the limit was set.
     pub(super) fn headroom(&self) -> i128 {
+        if self.mode.has_moved() {
+            return 0;
+        }
         if self.mode.is_lenient() {
             return i128::MAX;
         }
@@ -199,7 +204,7 @@ impl Inner {
     /// that may go beyond its limit.
     #[cold]
     fn admits_specially(&self, movement: &Movement) -> bool {
-        if self.mode.is_suspended() && movement.begins() {
+        if self.mode.has_moved() || self.mode.is_suspended() && movement.begins() {
             return false;
         }
         self.mode.is_lenient() || self.can_pay(movement)
@@ -490,7 +495,7 @@ impl State {
         self.tell(EventKind::OverdraftLimit, limit.unwrap_or_default(), wall, ledger);
     }
 
-    fn tell(&mut self, kind: EventKind, amount: Amount, wall: Wall, ledger: &Ledger) {
+    pub(super) fn tell(&mut self, kind: EventKind, amount: Amount, wall: Wall, ledger: &Ledger) {
         self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
     }
 
@@ -553,6 +558,32 @@ impl State {
             Kind::Agent => drop(self.pool_mut().agents.insert(account.slot())),
             Kind::Pool => self.pool_mut().pools.push(Arc::clone(&account.id)),
         }
+    }
+
+    /// Gives the state to the account that takes the place of this one, which is closed.
+    pub(super) fn hand_over(&mut self) -> Self {
+        let taken = std::mem::replace(self, Self::new(self.priority));
+        self.close();
+        self.0.mode = self.0.mode.moved();
+        taken
+    }
+
+    /// Remembers the pools above an account that moves, for refunds of what they have paid.
+    pub(super) fn remember_line(&mut self, account: &Account) {
+        let above = std::iter::successors(account.parent.clone(), |pool| pool.parent.clone());
+        let (sequence, above) = (self.0.history.sequence(), above.collect());
+        self.seldom_mut().former.push((sequence, above));
+    }
+
+    /// The pools that an earlier event of the account was charged to; `None` for those above it now.
+    pub(super) fn former_line(&self, sequence: u64) -> Option<&[Arc<Account>]> {
+        let former = &self.seldom()?.former;
+        former.iter().find(|(until, _)| sequence <= *until).map(|(_, line)| &**line)
+    }
+
+    /// So much more was spent right below this pool, which it has not paid for.
+    pub(super) fn spent_below(&mut self, units: i128) {
+        self.pool_mut().beyond.spent -= units;
     }
 
     /// An agent right below this pool has left.

@@ -2,11 +2,11 @@
 
 use pyo3::prelude::*;
 use safeguards_core::amount::Amount;
-use safeguards_core::ledger::{LedgerError, Why};
+use safeguards_core::ledger::{Kind, LedgerError, Why};
 
 use super::PyLedger;
 use crate::amount::grant;
-use crate::arguments::{check_priority, priority, text};
+use crate::arguments::{check_priority, optional_text, priority, text};
 use crate::rules;
 
 impl PyLedger {
@@ -207,6 +207,72 @@ impl PyLedger {
     ) -> PyResult<()> {
         let limit = maybe_grant(limit, "limit")?;
         self.decide(py, |core| core.set_overdraft_limit(account_id, limit, Why { actor, reason }))
+    }
+
+    /// Puts an agent below another pool.
+    ///
+    /// What it has spent stays in the books of the pools that paid for it, and a refund of it goes there;
+    /// what it has left goes along.
+    ///
+    /// Args:
+    ///     agent_id: the agent.
+    ///     pool_id: the pool that is to stand right above it. Where it does already nothing happens.
+    ///     actor: who decides it, for the events.
+    ///     reason: why.
+    ///
+    /// Raises:
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     UnknownPoolError: no pool of this id exists.
+    ///     ConfigurationError: it has active reservations.
+    ///
+    /// Example:
+    ///     >>> other = coordinator.create_budget_pool("other", 5)
+    ///     >>> coordinator.move_agent("bot", other, reason="it changed teams")
+    ///     >>> coordinator.get_pool_agents(other)
+    ///     ['bot']
+    #[pyo3(signature = (agent_id, pool_id, *, actor="", reason=""))]
+    fn move_agent(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text)] actor: &str,
+        #[pyo3(from_py_with = text)] reason: &str,
+    ) -> PyResult<()> {
+        let why = Why { actor, reason };
+        self.decide(py, |core| core.move_account(Kind::Agent, agent_id, Some(pool_id), why))
+    }
+
+    /// Puts a pool, with all that stands below it, below another pool, or at the top.
+    ///
+    /// What was spent in it stays in the books of the pools that paid for it, and a refund of it goes there.
+    ///
+    /// Args: pool_id: the pool. parent_id: the pool that is to stand right above it; None for the top. Where
+    ///     it does already nothing
+    ///         happens.
+    ///     actor: who decides it, for the events.
+    ///     reason: why.
+    ///
+    /// Raises: UnknownPoolError: one of the two does not exist. ConfigurationError: something below it has
+    ///     active reservations, the new parent stands below it, or it
+    ///         would be more than 32 pools deep.
+    ///
+    /// Example:
+    ///     >>> other = coordinator.create_budget_pool("company", 50)
+    ///     >>> coordinator.move_pool("team", other)
+    ///     >>> coordinator.get_pool_info("team").parent_id
+    ///     'company'
+    #[pyo3(signature = (pool_id, parent_id, *, actor="", reason=""))]
+    fn move_pool(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = optional_text)] parent_id: Option<&str>,
+        #[pyo3(from_py_with = text)] actor: &str,
+        #[pyo3(from_py_with = text)] reason: &str,
+    ) -> PyResult<()> {
+        let why = Why { actor, reason };
+        self.decide(py, |core| core.move_account(Kind::Pool, pool_id, parent_id, why))
     }
 
     /// Closes a pool below which nothing stands any more.

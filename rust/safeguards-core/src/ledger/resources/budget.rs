@@ -290,6 +290,7 @@ impl ResourceBudget {
             requested,
             asked: None,
             is_suspended: false,
+            has_moved: false,
         })
     }
 }

@@ -51,6 +51,7 @@ impl Capacity {
             requested,
             asked: None,
             is_suspended: false,
+            has_moved: false,
         })
     }
 }

@@ -81,6 +81,11 @@ check-free-threaded: ## Check that the binding compiles for a free-threaded CPyt
 	PYO3_CONFIG_FILE=$(CURDIR)/rust/free-threaded.cfg cargo check --quiet --package safeguards-py \
 		--no-default-features --target-dir target/free-threaded
 
+# CPython 3.13t, built once from Debian's source, in a folder below target/. Not in CI: it takes minutes, and a network.
+.PHONY: free-threaded
+free-threaded: $(BIN)/maturin ## The Python suite on a CPython without the interpreter's lock, and what a second thread brings
+	tests/free_threaded.sh
+
 .PHONY: test-python
 test-python: $(VENV)/.dev ## Tests of the Python package, README and docs
 	$(PYTEST)

@@ -253,6 +253,7 @@ Decimal(0.5)
 
 @pytest.mark.slow
 def test_the_type_checker_refuses_what_computes_in_the_callers_context(tmp_path):
+    pytest.importorskip("pyright")
     (tmp_path / "program.py").write_text(COMPUTING, encoding="utf-8")
     (tmp_path / "pyrightconfig.json").write_text(
         f'{{"stubPath": "{ROOT / "tests" / "stubs"}", "reportMissingModuleSource": false}}', encoding="utf-8"

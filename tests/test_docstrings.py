@@ -123,4 +123,5 @@ def test_help_shows_the_semantics():
     assert "all of them or none" in BudgetCoordinator.debit.__doc__
     assert "RateLimitExceededError" in BudgetCoordinator.debit.__doc__
     signature = str(inspect.signature(BudgetCoordinator.debit))
-    assert signature == "(self, /, agent_id, amount, *, also=None, operation_type=None, idempotency_key=None)"
+    expected = "agent_id, amount, *, also=None, operation_type=None, idempotency_key=None, timeout=None"
+    assert signature == f"(self, /, {expected})"

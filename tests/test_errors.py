@@ -227,14 +227,17 @@ def test_the_fields_of_a_refused_budget(coordinator):
         "requested": Decimal("0.3"),
         "available": Decimal("0.25"),
         "currency": "USD",
-        "retry_after": None,
+        "retry_after": 900.0,
         "resource": None,
         "asked_by": "bot",
         "path": ["bot", "team"],
+        "in_flight": Decimal("0.5"),
+        "kept": Decimal(0),
+        "waited": None,
     }
     assert str(error) == (
         'agent "bot" cannot pay 0.3: 0.25 of 1 remain (0.25 spent, 0.5 reserved); '
-        "raise it with update_budget or transfer"
+        "raise it with update_budget or transfer, or wait for what is reserved with timeout="
     )
     held.release()
 

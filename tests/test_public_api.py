@@ -157,6 +157,7 @@ SIGNATURES = {
         "history_events": 64,
         "history_sums": 512,
         "currency": "USD",
+        "patience": 1.0,
     },
     BudgetCoordinator.create_budget_pool: {
         "name": ...,
@@ -209,6 +210,7 @@ SIGNATURES = {
         "also": None,
         "operation_type": None,
         "idempotency_key": None,
+        "timeout": None,
     },
     BudgetCoordinator.try_debit: {
         "agent_id": ...,
@@ -228,6 +230,7 @@ SIGNATURES = {
         "on_cancel": None,
         "on_error": None,
         "cut_off": None,
+        "timeout": None,
     },
     BudgetCoordinator.transfer: {"from_agent_id": ..., "to_agent_id": ..., "amount": ...},
     BudgetCoordinator.debit_many: {"handles": ..., "units": ..., "operation_type": None},
@@ -313,7 +316,14 @@ def test_try_forms_take_what_their_raising_forms_take():
         (safeguards.Account, "debit"),
         (safeguards.Account, "reserve"),
     ]:
-        assert parameters(getattr(cls, f"try_{name}")) == parameters(getattr(cls, name))
+        waits = {"timeout": None} if cls in {BudgetCoordinator, safeguards.Account} else {}
+        assert parameters(getattr(cls, f"try_{name}")) | waits == parameters(getattr(cls, name))
+
+
+def test_what_is_awaited_takes_what_is_called():
+    for cls in (BudgetCoordinator, safeguards.Account):
+        for name in ("debit", "reserve"):
+            assert parameters(getattr(cls, f"{name}_async")) == parameters(getattr(cls, name))
 
 
 def test_values_are_frozen_dataclasses():

@@ -3,7 +3,7 @@
 Docstrings are copies of those of the compiled module (`make stub-docs`); a test compares them.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from types import TracebackType
@@ -47,6 +47,8 @@ class Ledger:
             quarters of so many.
         history_sums: sums by hour that are kept of older usage, at least 2.
         currency: what its amounts are amounts of, such as `"USD"`: 1 to 16 letters, digits, `.`, `_` or `-`.
+        patience: seconds for which others pass a call that waits and does not fit; then what comes back is
+            kept for it.
         observer: who is told of alarms, after the books are written: by `on_crossing(**facts)` of a
             threshold that was crossed, by `on_low(agent_id)` of an agent that runs low, and by
             `on_refusing(**facts)` of an account that refuses often. Nobody if not given.
@@ -62,6 +64,7 @@ class Ledger:
         observer: Observer | None = None,
         currency: str = "USD",
         refusals_per_minute: int | None = None,
+        patience: float = 1.0,
     ) -> Self: ...
     def debit(
         self,
@@ -71,6 +74,7 @@ class Ledger:
         also: str | Iterable[str] | None = None,
         operation_type: str | None = None,
         idempotency_key: str | None = None,
+        timeout: float | None = None,
     ) -> Receipt:
         """Charges an agent and every pool above it: all of them or none.
 
@@ -85,6 +89,8 @@ class Ledger:
             idempotency_key: of 1 to 256 bytes; a repetition with the same key, agent, `also`, amount and
                 operation type has no effect and the first receipt, with `is_repeat`. The newest 100,000 keys
                 are remembered for 24 hours; refusals are not remembered.
+            timeout: seconds that it waits if it does not fit, `math.inf` without an end; None not to wait.
+                It is no part of what a key stands for.
 
         Returns:
             What was charged, what remains, and the position of the event in the agent's history.
@@ -103,6 +109,35 @@ class Ledger:
             >>> coordinator.debit("bot", 5)
             Traceback (most recent call last):
             safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain...
+        """
+    def debit_async(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        also: str | Iterable[str] | None = None,
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> PendingDebit:
+        """As `debit`, for tasks: what it returns is awaited, and charges then.
+
+        A task that is cancelled while it waits is charged nothing.
+
+        Returns:
+            What is awaited for the receipt.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            ConfigurationError: `timeout` is negative or not a number.
+
+        Example:
+            >>> import asyncio
+            >>> async def pay():
+            ...     return await coordinator.debit_async("bot", "0.25", timeout=5)
+            >>> asyncio.run(pay()).remaining
+            Decimal('0.75')
         """
     def try_debit(
         self,
@@ -141,6 +176,7 @@ class Ledger:
         on_cancel: Amount | None = None,
         on_error: Amount | None = None,
         cut_off: _CutOff = None,
+        timeout: float | None = None,
     ) -> Reservation:
         """Sets aside the most that a piece of work can cost; settle it for what it did cost.
 
@@ -176,6 +212,8 @@ class Ledger:
             on_error: what one that ends with an error settles for; 0 if not given.
             cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that
                 say that it did not wait for the answer.
+            timeout: seconds that it waits if it does not fit, `math.inf` without an end; None not to wait.
+                It is no part of what a key stands for.
 
         Raises:
             InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
@@ -192,6 +230,41 @@ class Ledger:
             >>> with coordinator.reserve("bot", "0.50") as reservation:
             ...     receipt = reservation.settle("0.20")
             >>> coordinator.get_budget("bot")
+            Decimal('0.8')
+        """
+    def reserve_async(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        also: str | Iterable[str] | None = None,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        on_cancel: Amount | None = None,
+        on_error: Amount | None = None,
+        cut_off: _CutOff = None,
+        timeout: float | None = None,
+    ) -> PendingReservation:
+        """As `reserve`, for tasks: what it returns is awaited, or entered with `async with`.
+
+        A task that is cancelled while it waits holds nothing.
+
+        Returns:
+            What is awaited for the reservation.
+
+        Raises:
+            InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+            ConfigurationError: as `reserve`; or `timeout` is negative or not a number.
+
+        Example:
+            >>> import asyncio
+            >>> async def work():
+            ...     async with coordinator.reserve_async("bot", "0.50", timeout=5) as reservation:
+            ...         return reservation.settle("0.20").remaining
+            >>> asyncio.run(work())
             Decimal('0.8')
         """
     def try_reserve(
@@ -857,6 +930,8 @@ class Ledger:
         """Whether it was closed: every other method raises then."""
     def _close(self) -> None: ...
     def _check_process(self) -> None: ...
+    def _tend_waiting(self) -> float | None: ...
+    def _waiting_count(self) -> int: ...
     def _columns(
         self,
     ) -> tuple[
@@ -918,6 +993,7 @@ class Account:
         also: str | Iterable[str] | None = None,
         operation_type: str | None = None,
         idempotency_key: str | None = None,
+        timeout: float | None = None,
     ) -> Receipt:
         """Charges the agent and every pool above it, all of them or none, as `BudgetCoordinator.debit` does.
 
@@ -928,6 +1004,8 @@ class Account:
             operation_type: what for, at most 256 bytes.
             idempotency_key: of 1 to 256 bytes; a repetition with the same key has no effect and the first
                 receipt, with `is_repeat`.
+            timeout: seconds that it waits if it does not fit, `math.inf` without an end; None not to wait.
+                It is no part of what a key stands for.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
@@ -939,6 +1017,33 @@ class Account:
 
         Example:
             >>> coordinator.account("bot").debit("0.25").remaining
+            Decimal('0.75')
+        """
+    def debit_async(
+        self,
+        amount: Amount,
+        *,
+        also: str | Iterable[str] | None = None,
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> PendingDebit:
+        """As `debit`, for tasks: what it returns is awaited, and charges then.
+
+        A task that is cancelled while it waits is charged nothing.
+
+        Returns:
+            What is awaited for the receipt.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            ConfigurationError: `timeout` is negative or not a number.
+
+        Example:
+            >>> import asyncio
+            >>> async def pay():
+            ...     return await coordinator.account("bot").debit_async("0.25", timeout=5)
+            >>> asyncio.run(pay()).remaining
             Decimal('0.75')
         """
     def try_debit(
@@ -976,6 +1081,7 @@ class Account:
         on_cancel: Amount | None = None,
         on_error: Amount | None = None,
         cut_off: _CutOff = None,
+        timeout: float | None = None,
     ) -> Reservation:
         """Sets aside the most that a piece of work can cost; settle it for what it did cost.
 
@@ -1010,6 +1116,8 @@ class Account:
             on_error: what one that ends with an error settles for; 0 if not given.
             cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that
                 say that it did not wait for the answer.
+            timeout: seconds that it waits if it does not fit, `math.inf` without an end; None not to wait.
+                It is no part of what a key stands for.
 
         Raises:
             InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
@@ -1026,6 +1134,39 @@ class Account:
             >>> with coordinator.account("bot").reserve("0.50") as reservation:
             ...     reservation
             Reservation(1, agent="bot", amount=0.5, active)
+        """
+    def reserve_async(
+        self,
+        amount: Amount,
+        *,
+        also: str | Iterable[str] | None = None,
+        ttl_seconds: float = 900.0,
+        overage: _Overage = "allow_with_overdraft",
+        operation_type: str | None = None,
+        idempotency_key: str | None = None,
+        on_cancel: Amount | None = None,
+        on_error: Amount | None = None,
+        cut_off: _CutOff = None,
+        timeout: float | None = None,
+    ) -> PendingReservation:
+        """As `reserve`, for tasks: what it returns is awaited, or entered with `async with`.
+
+        A task that is cancelled while it waits holds nothing.
+
+        Returns:
+            What is awaited for the reservation.
+
+        Raises:
+            InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
+            ConfigurationError: as `reserve`; or `timeout` is negative or not a number.
+
+        Example:
+            >>> import asyncio
+            >>> async def work():
+            ...     async with coordinator.account("bot").reserve_async("0.50", timeout=5) as reservation:
+            ...         return reservation.settle("0.20").remaining
+            >>> asyncio.run(work())
+            Decimal('0.8')
         """
     def try_reserve(
         self,
@@ -1851,7 +1992,7 @@ class SystemClock:
     def __new__(cls) -> Self: ...
     def _monotonic_nanos(self) -> int: ...
     def monotonic(self) -> float:
-        """Seconds on a line that only goes forward; its zero means nothing."""
+        """Seconds on a line that only goes forward, also while the machine sleeps; its zero means nothing."""
     def now(self) -> datetime:
         """The wall time, aware, in UTC."""
 
@@ -1869,6 +2010,50 @@ class Empty:
         """Does nothing, as `Account.try_debit` is called."""
     def try_acquire(self, agent_id: Any, amount: Any) -> bool:
         """Does nothing, as `BudgetRateLimiter.try_acquire` is called."""
+
+@final
+class PendingReservation:
+    """A reservation that is made when it is awaited, or entered with `async with`: see `reserve_async`.
+
+    Example:
+        >>> import asyncio
+        >>> async def work():
+        ...     async with coordinator.reserve_async("bot", "0.50", timeout=5) as reservation:
+        ...         return reservation.settle("0.20").remaining
+        >>> asyncio.run(work())
+        Decimal('0.8')
+    """
+    def _begin(self, wake: Callable[[], object]) -> Any: ...
+    def _keep(self, reservation: Reservation) -> None: ...
+    def __await__(self) -> Generator[Any, None, Reservation]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Reservation]: ...
+    def __aexit__(
+        self,
+        _class: type[BaseException] | None,
+        exception: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> _Ready[bool]: ...
+
+@final
+class PendingDebit:
+    """A debit that is charged when it is awaited: what `debit_async` returns.
+
+    Example:
+        >>> import asyncio
+        >>> async def pay():
+        ...     return await coordinator.debit_async("bot", "0.25", timeout=5)
+        >>> asyncio.run(pay()).remaining
+        Decimal('0.75')
+    """
+    def _begin(self, wake: Callable[[], object]) -> Any: ...
+    def __await__(self) -> Generator[Any, None, Receipt]: ...
+
+@final
+class _Waiter:
+    @property
+    def _seconds_left(self) -> float | None: ...
+    def _finish(self) -> Any: ...
+    def _withdraw(self) -> None: ...
 
 @final
 class _Ready(Generic[_T_co]):

@@ -190,13 +190,27 @@ class BudgetExceededError(BudgetError):
         path: ids of all accounts that were to pay, all or none: the agent, the pools above it, and what
         `also=`
             named with all above; `None` for a transfer.
+        in_flight: what is reserved on the account that refused, and may come back.
+        kept: what of it is kept for a call that waits.
+        waited: seconds that the call has waited; `None` if it was not to wait.
     """
 
-    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "resource", "asked_by", "path")
+    fields: ClassVar[tuple[str, ...]] = (
+        *BudgetError.fields,
+        "resource",
+        "asked_by",
+        "path",
+        "in_flight",
+        "kept",
+        "waited",
+    )
 
     resource: str | None
     asked_by: str | None
     path: list[str] | None
+    in_flight: Decimal | None
+    kept: Decimal | None
+    waited: float | None
 
 
 class AccountSuspendedError(BudgetExceededError):
@@ -212,13 +226,27 @@ class RateLimitExceededError(BudgetError):
         path: ids of all accounts that were to pay, all or none: the agent, the pools above it, and what
         `also=`
             named with all above.
+        in_flight: what is reserved on the agent, and may come back to its windows.
+        kept: how much room is kept for a call that waits.
+        waited: seconds that the call has waited; `None` if it was not to wait.
     """
 
-    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "time_window", "asked_by", "path")
+    fields: ClassVar[tuple[str, ...]] = (
+        *BudgetError.fields,
+        "time_window",
+        "asked_by",
+        "path",
+        "in_flight",
+        "kept",
+        "waited",
+    )
 
     time_window: float | None
     asked_by: str | None
     path: list[str] | None
+    in_flight: Decimal | None
+    kept: Decimal | None
+    waited: float | None
 
 
 class ReservationError(BudgetError):

@@ -3,8 +3,11 @@
 import pytest
 
 from safeguards import InfeasibleAllocationError
-from yardsticks.highs import solve
 from yardsticks.instances import optimize, random_instance, shares_of
+
+pytest.importorskip("highspy")
+
+from yardsticks.highs import solve
 
 BATCHES = 10
 PER_BATCH = 100

@@ -287,6 +287,8 @@ GOOD = {
     "prior_outcomes": 10,
     "period_days": 1.0,
     "seed": 0,
+    "patience": 1.0,
+    "timeout": 5.0,
     "ttl_seconds": 900.0,
     "overage": "reject",
     "by": 1.0,

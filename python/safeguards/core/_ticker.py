@@ -36,7 +36,8 @@ _NANOS = 1_000_000_000
 _END = 2**63 - 1
 """Where clocks stop, 292 years on."""
 _AFTER_FAILURE = 60.0
-_LONGEST_WAIT = 86_400.0
+_LONGEST_WAIT = 60.0
+"""Seconds. A wait stands still while the machine sleeps, the clock does not: a job is at most so late."""
 _logger = logging.getLogger("safeguards.ticker")
 
 

@@ -11,6 +11,7 @@ from safeguards._values.arguments import shown
 from safeguards.core import _report
 from safeguards.core._agents import agent_row
 from safeguards.core._observer import AlertObserver
+from safeguards.core._tending import Tending
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import BooksError
 from safeguards.types.metrics import (
@@ -66,6 +67,8 @@ class BudgetCoordinator(Ledger):
             `32 * history_events + 48 * history_sums` bytes: 26 KiB as it is.
         currency: what all its amounts are amounts of: 1 to 16 letters, digits, `.`, `_` or `-`. It is told in
             metrics and errors, and nothing is converted.
+        patience: seconds for which younger calls pass one that waits (`timeout=`) and does not fit; then what
+            comes back is kept for it. `math.inf` keeps nothing.
 
     Example:
         >>> coordinator = BudgetCoordinator()
@@ -81,6 +84,7 @@ class BudgetCoordinator(Ledger):
     clock: Clock
     _observer: AlertObserver
     _controllers: WeakSet[Controller[Any]]
+    _tending: dict[str, Tending]
 
     def __new__(  # noqa: D102 - the class documents it
         cls,
@@ -90,6 +94,7 @@ class BudgetCoordinator(Ledger):
         history_events: int = 64,
         history_sums: int = 512,
         currency: str = "USD",
+        patience: float = 1.0,
     ) -> Self:
         manager = NotificationManager() if notification_manager is None else notification_manager
         if not isinstance(manager, NotificationManager):
@@ -106,18 +111,26 @@ class BudgetCoordinator(Ledger):
             observer=observer,
             currency=currency,
             refusals_per_minute=manager.refusals_per_minute,
+            patience=patience,
         )
         self.notification_manager = manager
         self.clock = read_time
         self._observer = observer
         self._controllers = WeakSet()
+        self._tending = {}
         return self
+
+    def _tend_in(self, seconds: float) -> None:
+        tending = self._tending.get("it") or self._tending.setdefault("it", Tending(self))
+        tending.tend_in(seconds)
 
     # What is charged.
 
     debit = Ledger.debit
+    debit_async = Ledger.debit_async
     try_debit = Ledger.try_debit
     reserve = Ledger.reserve
+    reserve_async = Ledger.reserve_async
     try_reserve = Ledger.try_reserve
     account = Ledger.account
     reservation = Ledger.reservation
@@ -297,6 +310,8 @@ class BudgetCoordinator(Ledger):
 
     def close(self) -> None:
         """Stops the controllers; from then on every method raises `ClosedError`. Closing again does nothing.
+
+        Calls that wait end with that error as well.
 
         Leaving a `with` block of a coordinator closes it.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from safeguards._values.decimals import add, of_units, ratio
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
-    from decimal import Decimal
 
     import numpy as np
     from numpy.typing import NDArray
@@ -86,6 +86,7 @@ class BudgetMetrics:
         refusals: how often it has for whatever reason; `BudgetCoordinator.get_refusals` says to whom, and
         why.
         currency: what the amounts are amounts of.
+        kept: how much of what remains is kept for a call that waits, and so not available to others.
     """
 
     granted: Decimal
@@ -106,6 +107,7 @@ class BudgetMetrics:
     window_refusals: int = field(default=0, compare=False)
     refusals: int = field(default=0, compare=False)
     currency: str = "USD"
+    kept: Decimal = field(default=Decimal(0), compare=False)  # it follows from who waits
 
     @property
     def utilization(self) -> float:
@@ -253,6 +255,7 @@ class MetricsTable:
         priority: 1 to 10, shape (n,), uint8.
         granted: amounts.
         remaining: amounts.
+        kept: amounts.
         reserved: amounts.
         spent: amounts.
         period_granted: amounts.
@@ -278,6 +281,7 @@ class MetricsTable:
     priority: NDArray[np.uint8]
     granted: AmountColumn
     remaining: AmountColumn
+    kept: AmountColumn
     reserved: AmountColumn
     spent: AmountColumn
     period_granted: AmountColumn

@@ -1,6 +1,12 @@
 //! Time, injected: one monotonic line for windows and deadlines, one wall line for schedules and display.
 //!
+//! The monotonic line counts the time for which a machine was asleep: work that was forgotten in the evening is over in
+//! the morning.
+//!
 //! Nothing in this crate asks the operating system for the time but [`Clock::System`].
+
+#[cfg(target_os = "linux")]
+mod asleep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -57,13 +63,19 @@ impl Clock {
         }
     }
 
-    /// The monotonic time to the tick of a coarse clock (1-10 ms): three times cheaper to read, and good
-    /// enough for deadlines counted in seconds.
+    /// The monotonic time to the tick of a coarse clock (1-10 ms): cheaper to read, and good enough for deadlines
+    /// counted in seconds. Never ahead of [`monotonic`](Self::monotonic).
     #[must_use]
     pub fn monotonic_coarse(&self) -> Monotonic {
+        self.coarse().0
+    }
+
+    /// Both times to the tick of a coarse clock, for the price of one of them.
+    #[must_use]
+    pub fn coarse(&self) -> (Monotonic, Wall) {
         match self {
-            Self::System => system::monotonic_coarse(),
-            Self::Manual(clock) => clock.monotonic(),
+            Self::System => system::coarse(),
+            Self::Manual(clock) => (clock.monotonic(), clock.wall()),
         }
     }
 
@@ -133,14 +145,37 @@ const fn shown(nanos: i64) -> i64 {
 mod system {
     use rustix::time::{ClockId, clock_gettime};
 
+    use super::asleep::{Line, Machine};
     use super::{Monotonic, Wall};
 
-    pub(super) fn monotonic() -> Monotonic {
-        Monotonic(read(ClockId::Monotonic))
+    static LINE: Line = Line::new();
+
+    struct Linux;
+
+    impl Machine for Linux {
+        fn awake(&self) -> i64 {
+            read(ClockId::Monotonic)
+        }
+
+        fn awake_coarse(&self) -> i64 {
+            read(ClockId::MonotonicCoarse)
+        }
+
+        fn since_boot(&self) -> i64 {
+            read(ClockId::Boottime)
+        }
+
+        fn wall_coarse(&self) -> i64 {
+            read(ClockId::RealtimeCoarse)
+        }
     }
 
-    pub(super) fn monotonic_coarse() -> Monotonic {
-        Monotonic(read(ClockId::MonotonicCoarse))
+    pub(super) fn monotonic() -> Monotonic {
+        Monotonic(Linux.since_boot())
+    }
+
+    pub(super) fn coarse() -> (Monotonic, Wall) {
+        LINE.now(&Linux)
     }
 
     pub(super) fn wall() -> Wall {
@@ -148,7 +183,7 @@ mod system {
     }
 
     pub(super) fn wall_coarse() -> Wall {
-        Wall(read(ClockId::RealtimeCoarse))
+        Wall(Linux.wall_coarse())
     }
 
     fn read(id: ClockId) -> i64 {
@@ -157,6 +192,7 @@ mod system {
     }
 }
 
+/// Elsewhere the standard library decides whether the monotonic line counts time asleep.
 #[cfg(not(target_os = "linux"))]
 mod system {
     use std::sync::OnceLock;
@@ -171,8 +207,8 @@ mod system {
         Monotonic(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
     }
 
-    pub(super) fn monotonic_coarse() -> Monotonic {
-        monotonic()
+    pub(super) fn coarse() -> (Monotonic, Wall) {
+        (monotonic(), wall())
     }
 
     pub(super) fn wall() -> Wall {
@@ -211,5 +247,14 @@ mod tests {
     fn the_coarse_line_is_the_same_line() {
         let (coarse, fine) = (Clock::System.monotonic_coarse(), Clock::System.monotonic());
         assert!(coarse <= fine && fine.since(coarse) < 1_000_000_000);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_line_is_that_of_the_time_since_boot() {
+        use rustix::time::{ClockId, clock_gettime};
+        let seconds = || clock_gettime(ClockId::Boottime).tv_sec;
+        let (before, now, after) = (seconds(), Clock::System.monotonic().0 / 1_000_000_000, seconds());
+        assert!((before..=after).contains(&now));
     }
 }

@@ -11,8 +11,10 @@ use crate::arguments::{Asked, AskedLeaving, maybe_also, operation, optional_text
 use crate::handle::Holder;
 use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::patience::patiently;
+use crate::pending::{PyPendingDebit, PyPendingReservation};
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
+use crate::waiting::{self, Timeout, Want};
 
 /// One agent's account: the same operations as the coordinator's, without looking up the id.
 ///
@@ -82,6 +84,8 @@ impl PyAccount {
     ///     operation_type: what for, at most 256 bytes.
     ///     idempotency_key: of 1 to 256 bytes; a repetition with the same key has no effect and the first
     ///         receipt, with `is_repeat`.
+    ///     timeout: seconds that it waits if it does not fit, `math.inf` without an end; None not to wait.
+    ///         It is no part of what a key stands for.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount` is not an amount.
@@ -94,18 +98,24 @@ impl PyAccount {
     /// Example:
     ///     >>> coordinator.account("bot").debit("0.25").remaining
     ///     Decimal('0.75')
-    #[pyo3(signature = (amount, *, also=None, operation_type=None, idempotency_key=None))]
+    #[pyo3(signature = (amount, *, also=None, operation_type=None, idempotency_key=None, timeout=None))]
     fn debit(
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReceipt> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
         let (amount, operation) = (charge(amount, "amount")?, operation(this, py, operation_type)?);
         let also = maybe_also(also)?;
+        if let Some(timeout) = Timeout::read(timeout)? {
+            let (ledger, joint) = (self.ledger.bind(py), this.joint_of(py, &self.account, also.as_ref())?);
+            let want = Want::of_debit(&self.account, joint.as_ref(), amount, operation, idempotency_key);
+            return waiting::receipt(ledger, waiting::get(ledger, &want, timeout)?);
+        }
         let debit = || {
             this.ledger.follow(&self.account, |agent| {
                 this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
@@ -187,6 +197,8 @@ impl PyAccount {
     ///     on_error: what one that ends with an error settles for; 0 if not given.
     ///     cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that
     ///         say that it did not wait for the answer.
+    ///     timeout: seconds that it waits if it does not fit, `math.inf` without an end; None not to wait.
+    ///         It is no part of what a key stands for.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
@@ -203,7 +215,7 @@ impl PyAccount {
     ///     >>> with coordinator.account("bot").reserve("0.50") as reservation:
     ///     ...     reservation
     ///     Reservation(1, agent="bot", amount=0.5, active)
-    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None))]
+    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None, timeout=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         &self,
@@ -216,12 +228,20 @@ impl PyAccount {
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
         let leaving = AskedLeaving { on_cancel, on_error, cut_off };
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, leaving, also)?;
+        if let Some(timeout) = Timeout::read(timeout)? {
+            let ledger = self.ledger.bind(py);
+            let joint = this.joint_of(py, &self.account, asked.also.as_ref())?;
+            let got =
+                waiting::get(ledger, &Want::of_reservation(&self.account, joint.as_ref(), &asked), timeout)?;
+            return waiting::reservation(ledger, got, asked.leaving, asked.key);
+        }
         let ledger = self.ledger.bind(py);
         let reservation = answer_told(
             ledger,
@@ -278,6 +298,82 @@ impl PyAccount {
         PyReservation::new(ledger, made, asked.leaving, Holder::of_key(asked.key))?
             .once_told(py, told)
             .map(Some)
+    }
+
+    /// As `debit`, for tasks: what it returns is awaited, and charges then.
+    ///
+    /// A task that is cancelled while it waits is charged nothing.
+    ///
+    /// Returns:
+    ///     What is awaited for the receipt.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     ConfigurationError: `timeout` is negative or not a number.
+    ///
+    /// Example:
+    ///     >>> import asyncio
+    ///     >>> async def pay():
+    ///     ...     return await coordinator.account("bot").debit_async("0.25", timeout=5)
+    ///     >>> asyncio.run(pay()).remaining
+    ///     Decimal('0.75')
+    #[pyo3(signature = (amount, *, also=None, operation_type=None, idempotency_key=None, timeout=None))]
+    fn debit_async(
+        &self,
+        amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyPendingDebit> {
+        let (py, this) = (amount.py(), self.ledger.get());
+        this.core(py)?;
+        let (amount, operation) = (charge(amount, "amount")?, operation(this, py, operation_type)?);
+        let (also, timeout) = (maybe_also(also)?, Timeout::read(timeout)?);
+        let (ledger, agent) = (self.ledger.bind(py), Arc::clone(&self.account));
+        PyPendingDebit::new(ledger, agent, also.as_ref(), amount, operation, idempotency_key, timeout)
+    }
+
+    /// As `reserve`, for tasks: what it returns is awaited, or entered with `async with`.
+    ///
+    /// A task that is cancelled while it waits holds nothing.
+    ///
+    /// Returns:
+    ///     What is awaited for the reservation.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
+    ///     ConfigurationError: as `reserve`; or `timeout` is negative or not a number.
+    ///
+    /// Example:
+    ///     >>> import asyncio
+    ///     >>> async def work():
+    ///     ...     async with coordinator.account("bot").reserve_async("0.50", timeout=5) as reservation:
+    ///     ...         return reservation.settle("0.20").remaining
+    ///     >>> asyncio.run(work())
+    ///     Decimal('0.8')
+    #[pyo3(signature = (amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None, timeout=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn reserve_async(
+        &self,
+        amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        on_cancel: Option<&Bound<'_, PyAny>>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        cut_off: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyPendingReservation> {
+        let (py, this) = (amount.py(), self.ledger.get());
+        this.core(py)?;
+        let leaving = AskedLeaving { on_cancel, on_error, cut_off };
+        let asked =
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, leaving, also)?;
+        let (ledger, agent) = (self.ledger.bind(py), Arc::clone(&self.account));
+        PyPendingReservation::new(ledger, agent, asked, Timeout::read(timeout)?)
     }
 
     fn __eq__(&self, other: &Self) -> bool {

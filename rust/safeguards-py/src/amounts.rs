@@ -2,7 +2,6 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyMapping, PyString};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError};
@@ -80,14 +79,16 @@ pub(crate) type Items<'py> = SmallVec<[(Bound<'py, PyString>, Bound<'py, PyAny>)
 #[inline]
 pub(crate) fn items<'py>(value: &Bound<'py, PyAny>, argument: &str, maps: &str) -> PyResult<Items<'py>> {
     let Ok(dict) = value.cast::<PyDict>() else { return mapping_items(value, argument, maps) };
-    let mut items = Items::with_capacity(dict.len());
-    with_critical_section(dict, || {
-        for (key, value) in dict.iter() {
-            items.push((text(key, argument)?, value));
-        }
-        PyResult::Ok(())
-    })?;
-    Ok(items)
+    // Nothing below runs code of others. But an interpreter without a lock, which has no abi3, lets other threads
+    // change the dict between two items; a copy is made in one step.
+    let copy;
+    let dict = if cfg!(feature = "abi3") {
+        dict
+    } else {
+        copy = dict.copy()?;
+        &copy
+    };
+    dict.iter().map(|(key, value)| Ok((text(key, argument)?, value))).collect()
 }
 
 #[cold]

@@ -290,6 +290,11 @@ pub(crate) fn ttl_seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
     real(value).map_err(|error| naming(value, "ttl_seconds", error))
 }
 
+/// Seconds, whose range is checked later.
+pub(crate) fn seconds_named(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<f64> {
+    real(value).map_err(|error| naming(value, argument, error))
+}
+
 #[cold]
 pub(crate) fn naming(value: &Bound<'_, PyAny>, argument: &str, error: PyErr) -> PyErr {
     let is_of_type = error.is_instance_of::<PyTypeError>(value.py());

@@ -99,7 +99,8 @@ fn copy<'py, T: Element>(array: &Bound<'py, PyUntypedArray>) -> PyResult<PyReado
     let options = PyDict::new(py);
     options.set_item("dtype", T::get_dtype(py))?;
     options.set_item("order", "C")?;
-    py.import("numpy")?.call_method("array", (array,), Some(&options))?.extract()
+    let copied = py.import("numpy")?.call_method("array", (array,), Some(&options))?;
+    Ok(copied.cast_into::<PyArrayDyn<T>>()?.try_readonly()?)
 }
 
 #[cold]

@@ -28,7 +28,7 @@ impl PySystemClock {
         Self
     }
 
-    /// Seconds on a line that only goes forward; its zero means nothing.
+    /// Seconds on a line that only goes forward, also while the machine sleeps; its zero means nothing.
     fn monotonic(&self) -> f64 {
         seconds(Clock::System.monotonic().0)
     }

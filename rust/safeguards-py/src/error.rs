@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use safeguards_core::amount::{Amount, Units};
-use safeguards_core::clock::{Clock, Wall};
+use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
     Asked, BudgetRefusal, Closed, Kind, Ledger, LedgerError, RefundFault, Settlement, WindowRefusal,
 };
@@ -122,7 +122,7 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) ->
             ("AccountSuspendedError", refused_suspended(&fields, &refusal)?)
         }
         LedgerError::BudgetExceeded(refusal) => {
-            ("BudgetExceededError", refused_budget(&fields, &refusal, ledger.clock())?)
+            ("BudgetExceededError", refused_budget(&fields, &refusal, ledger)?)
         }
         LedgerError::OverReserved { refusal, reserved } => {
             ("BudgetExceededError", over_reserved(&fields, &refusal, reserved)?)
@@ -282,11 +282,12 @@ fn set_books(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, reserved: i128
     Ok(())
 }
 
-fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, clock: &Clock) -> PyResult<String> {
+fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, ledger: &Ledger) -> PyResult<String> {
     let BudgetRefusal { account, balance, .. } = refusal;
     let (limit, spent) = (balance.granted - refusal.spent_before, balance.spent - refusal.spent_before);
     set_books(fields, refusal, balance.reserved)?;
-    fields.set_item("available", to_decimal(fields.py(), balance.remaining.max(0))?)?;
+    set_in_flight(fields, balance.reserved, refusal.kept)?;
+    fields.set_item("available", to_decimal(fields.py(), (balance.remaining - refusal.kept).max(0))?)?;
     let who = match (refusal.kind, &refusal.resource) {
         (Kind::Agent, _) => format!("agent {account:?}"),
         (Kind::Pool, None) => format!("pool {account:?}"),
@@ -298,7 +299,7 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, clock: &C
     };
     let advice = match (refusal.kind, &refusal.resource) {
         (_, None) if refusal.renews_at != Wall::NEVER => {
-            let wait = seconds(refusal.renews_at.0.saturating_sub(clock.wall().0).max(0));
+            let wait = seconds(refusal.renews_at.0.saturating_sub(ledger.clock().wall().0).max(0));
             fields.set_item("retry_after", wait)?;
             format!("it is granted anew in {wait:.0} s")
         }
@@ -307,8 +308,23 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, clock: &C
         (Kind::Pool, None) => "raise it with update_pool_budget".into(),
         (Kind::Pool, Some(_)) => "raise it with set_capacity".into(),
     };
+    let clock = ledger.clock();
+    if let Some(at) = patiently(fields.py(), ledger, || ledger.comes_back_at(refusal)) {
+        let wait = seconds(at.since(clock.monotonic()).max(0));
+        let renewal = fields.get_item("retry_after")?.map_or(Ok(f64::INFINITY), |it| it.extract())?;
+        fields.set_item("retry_after", wait.min(renewal))?;
+    }
+    let may_come_back = refusal.resource.is_none()
+        && balance.reserved > 0
+        && balance.remaining + balance.reserved >= refusal.requested;
+    let or_wait = if may_come_back { ", or wait for what is reserved with timeout=" } else { "" };
+    let kept = if refusal.kept == 0 {
+        String::new()
+    } else {
+        format!(", {} kept for a call that waits", Units(refusal.kept))
+    };
     Ok(format!(
-        "{who} cannot pay {}{}: {} of {} remain ({} spent, {} reserved); {advice}",
+        "{who} cannot pay {}{}: {} of {} remain ({} spent, {} reserved{kept}); {advice}{or_wait}",
         requested_in_words(refusal),
         asker(refusal.asked.as_ref(), refusal.kind, account),
         Units(balance.remaining),
@@ -344,7 +360,8 @@ fn refused_window(fields: &Bound<'_, PyDict>, refusal: &WindowRefusal, ledger: &
     let WindowRefusal { account, limit, spent, reserved, requested, .. } = refusal;
     set_amounts(fields, account, limit.units(), *spent, *reserved, requested.units())?;
     set_asked(fields, refusal.asked.as_ref())?;
-    let available = (limit.units() - spent - reserved).max(0);
+    set_in_flight(fields, *reserved, refusal.kept.units())?;
+    let available = (limit.units() - spent - reserved - refusal.kept.units()).max(0);
     fields.set_item("available", to_decimal(fields.py(), available)?)?;
     fields.set_item("time_window", seconds(refusal.length))?;
     let retry_after =
@@ -374,6 +391,12 @@ fn set_asked(fields: &Bound<'_, PyDict>, asked: Option<&Asked>) -> PyResult<()> 
 fn asker(asked: Option<&Asked>, kind: Kind, account: &Arc<str>) -> String {
     let other = asked.map(Asked::by).filter(|by| kind == Kind::Pool || !Arc::ptr_eq(by, account));
     other.map_or_else(String::new, |by| format!(", asked by agent {by:?}"))
+}
+
+/// What may come back, and what of it is for others.
+fn set_in_flight(fields: &Bound<'_, PyDict>, reserved: i128, kept: i128) -> PyResult<()> {
+    fields.set_item("in_flight", to_decimal(fields.py(), reserved)?)?;
+    fields.set_item("kept", to_decimal(fields.py(), kept)?)
 }
 
 fn set_amounts(

@@ -53,6 +53,15 @@ impl<Q: Default> Default for Leaving<Q> {
 }
 
 impl<Q> Leaving<Q> {
+    /// The same, for another handle.
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self
+    where
+        Q: Clone,
+    {
+        let cut_off = self.cut_off.as_ref().map(|classes| classes.clone_ref(py));
+        Self { on_cancel: self.on_cancel.clone(), on_error: self.on_error.clone(), cut_off }
+    }
+
     /// Whether an exception cuts a block off: whatever is no `Exception` does, wherever it comes from (a task that was
     /// cancelled, a generator that was closed, Ctrl-C, trio, greenlets), and so does a time-out. What was asked for may
     /// be charged by then. Of a group one is enough.
@@ -345,7 +354,7 @@ fn beside(exception: &Bound<'_, PyAny>, closed: PyResult<()>) -> PyResult<()> {
 }
 
 /// Does something for an object that is being dropped, whatever exception is on its way.
-fn while_dropped(act: impl FnOnce(Python<'_>)) {
+pub(crate) fn while_dropped(act: impl FnOnce(Python<'_>)) {
     // No interpreter, no warning: the process is ending.
     Python::try_attach(|py| {
         // Whoever unwinds a stack drops what is on it while an exception is on its way.

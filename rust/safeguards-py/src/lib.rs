@@ -31,6 +31,7 @@ mod handle;
 mod ledger;
 mod next_hour;
 mod patience;
+mod pending;
 mod rate_limiter;
 mod receipt;
 mod reports;
@@ -43,6 +44,7 @@ mod rules;
 mod sharing;
 mod time_zones;
 mod turn;
+mod waiting;
 mod watched;
 
 use pyo3::prelude::*;
@@ -80,6 +82,8 @@ mod _native {
     #[pymodule_export]
     use crate::next_hour::PyNextHour;
     #[pymodule_export]
+    use crate::pending::{PyPendingDebit, PyPendingReservation};
+    #[pymodule_export]
     use crate::rate_limiter::PyRateLimiter;
     #[pymodule_export]
     use crate::receipt::PyReceipt;
@@ -99,4 +103,6 @@ mod _native {
     use crate::time_zones::{check_local_time_zone, time_zone_name, time_zone_rules};
     #[pymodule_export]
     use crate::turn::PyTurn;
+    #[pymodule_export]
+    use crate::waiting::PyWaiter;
 }

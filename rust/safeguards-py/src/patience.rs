@@ -91,3 +91,11 @@ impl GoOn for Signals {
 fn look_for_signals(py: Python<'_>) -> PyResult<()> {
     py.check_signals()
 }
+
+/// Does something with the interpreter, for who has it or has let go of it; `None` once it is gone.
+pub(crate) fn attached<R>(act: impl FnOnce(Python<'_>) -> R) -> Option<R> {
+    let before = IS_DETACHED.replace(false);
+    let answer = Python::try_attach(act);
+    IS_DETACHED.set(before);
+    answer
+}

@@ -42,6 +42,7 @@ pub(crate) fn snapshot<'py>(
     named.set_item(intern!(py, "window_refusals"), refusals.window)?;
     named.set_item(intern!(py, "refusals"), refusals.all)?;
     named.set_item(intern!(py, "currency"), currency)?;
+    named.set_item(intern!(py, "kept"), to_decimal(py, snapshot.kept)?)?;
     Ok(named)
 }
 
@@ -99,6 +100,7 @@ pub(crate) fn columns(py: Python<'_>, columns: Columns) -> PyResult<Bound<'_, Py
     for (name, money) in [
         ("granted", columns.granted),
         ("remaining", columns.remaining),
+        ("kept", columns.kept),
         ("reserved", columns.reserved),
         ("spent", columns.spent),
         ("period_granted", columns.period_granted),

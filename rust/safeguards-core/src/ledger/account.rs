@@ -179,6 +179,7 @@ impl Account {
             balance: state.books.balance,
             spent_before: state.books.spent_before,
             renews_at: state.span.ends,
+            kept: state.kept(),
             requested,
             asked: None,
             is_suspended: state.mode.is_suspended() && !state.closed,

@@ -1,5 +1,6 @@
 //! The books of one account.
 
+use super::waiting::Asks;
 use crate::amount::Amount;
 
 /// `granted = remaining + reserved + spent`, in units of 1e-9, at every instant.
@@ -47,6 +48,7 @@ pub(super) struct Movement {
     overdraws: bool,
     /// Units that it cost beyond what is charged.
     unpaid: i128,
+    asks: Asks,
 }
 
 impl Movement {
@@ -62,6 +64,7 @@ impl Movement {
             begins: false,
             overdraws: is_fact && x > 0,
             unpaid: 0,
+            asks: Asks::Once,
         }
     }
 
@@ -77,6 +80,7 @@ impl Movement {
             begins: false,
             overdraws: false,
             unpaid: 0,
+            asks: Asks::Once,
         }
     }
 
@@ -94,6 +98,7 @@ impl Movement {
             begins: false,
             overdraws,
             unpaid: 0,
+            asks: Asks::Once,
         }
     }
 
@@ -114,6 +119,7 @@ impl Movement {
             begins: false,
             overdraws: false,
             unpaid: 0,
+            asks: Asks::Once,
         }
     }
 
@@ -148,14 +154,19 @@ impl Movement {
         self.overdraws
     }
 
-    /// How it changes what remains.
-    pub(super) const fn remaining(&self) -> i128 {
-        self.remaining
-    }
-
     #[inline]
     pub(super) const fn is_admitted_by(&self, balance: &Balance) -> bool {
         balance.remaining >= self.needs
+    }
+
+    /// The same, of somebody who asks in another way.
+    #[inline]
+    pub(super) const fn asking(self, asks: Asks) -> Self {
+        Self { asks, ..self }
+    }
+
+    pub(super) const fn asks(&self) -> Asks {
+        self.asks
     }
 
     /// What must remain, for the text of a refusal.
@@ -171,6 +182,11 @@ impl Movement {
     /// What is set aside; negative where it is given back.
     pub(super) const fn reserved(&self) -> i128 {
         self.reserved
+    }
+
+    /// By how much what remains changes.
+    pub(super) const fn remaining(&self) -> i128 {
+        self.remaining
     }
 
     /// Whether it ends what was set aside.

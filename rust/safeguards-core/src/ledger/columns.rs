@@ -30,6 +30,8 @@ pub struct Columns {
     pub granted: Money,
     /// What may still be spent.
     pub remaining: Money,
+    /// How much of that is kept for calls that wait.
+    pub kept: Money,
     /// Set aside.
     pub reserved: Money,
     /// Charged so far.
@@ -63,12 +65,13 @@ impl Money {
 
 impl Columns {
     fn push(&mut self, account: &Account, (snapshot, refusals): (Snapshot, Refusals)) {
-        let Snapshot { balance, period_granted, period_spent, priority, reservations, .. } = snapshot;
+        let Snapshot { balance, kept, period_granted, period_spent, priority, reservations, .. } = snapshot;
         self.ids.push(Arc::clone(&account.id));
         self.is_pool.push(account.kind() == Kind::Pool);
         self.priority.push(priority);
         self.granted.push(balance.granted);
         self.remaining.push(balance.remaining);
+        self.kept.push(kept);
         self.reserved.push(balance.reserved);
         self.spent.push(balance.spent);
         self.period_granted.push(period_granted);

@@ -14,7 +14,9 @@ use super::idempotency::{Effect, Once, Payload};
 use super::operation::OperationId;
 use super::path::{Agents, Path};
 use super::quantity::{Quantity, Transaction, UNTIMED};
+use super::reservation::unless_passing;
 use super::state::State;
+use super::waiting::Asks;
 use crate::amount::Amount;
 use crate::clock::Monotonic;
 
@@ -89,12 +91,44 @@ impl Ledger {
         operation: OperationId,
         key: &str,
     ) -> Result<Once<Q::Receipt>, LedgerError> {
-        let path = path.into();
+        self.debit_keyed_asking(path.into(), what, operation, key, Asks::Once)
+    }
+
+    /// As [`debit`](Self::debit), with a key or without, for a call that can wait: `None` if it has to, as it does not
+    /// fit or others are to go first.
+    pub fn debit_at_once(
+        &self,
+        path: Path<'_>,
+        what: Amount,
+        operation: OperationId,
+        key: Option<&str>,
+    ) -> Result<Option<Once<Receipt>>, LedgerError> {
+        if self.has_waiters(path) {
+            return Ok(None);
+        }
+        let wall = self.clock.wall();
+        unless_passing(key.map_or_else(
+            || {
+                let debit = Transaction::debit(path, &what, operation, wall, None).told();
+                self.charge_asking(&debit, Asks::Again, Amount::receipt).map(Once::first)
+            },
+            |key| self.debit_keyed_asking(path, &what, operation, key, Asks::Again),
+        ))
+    }
+
+    fn debit_keyed_asking<Q: Quantity>(
+        &self,
+        path: Path<'_>,
+        what: &Q,
+        operation: OperationId,
+        key: &str,
+        asks: Asks,
+    ) -> Result<Once<Q::Receipt>, LedgerError> {
         let payload = Payload::of_debit(path, what, operation);
         let debit = || {
             let wall = self.clock.wall();
             let debit = Transaction::debit(path, what, operation, wall, Some(key));
-            let receipt = self.charge(&debit.told(), Q::receipt)?;
+            let receipt = self.charge_asking(&debit.told(), asks, Q::receipt)?;
             Ok(Effect::Charged(Q::settlement(receipt)))
         };
         let stands = |effect: &Effect| self.stands::<Q>(key, effect);
@@ -114,9 +148,19 @@ impl Ledger {
         debit: &Transaction<'_, Q>,
         tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, Monotonic, &Self) -> R,
     ) -> Result<R, LedgerError> {
+        self.charge_asking(debit, Asks::Once, tell)
+    }
+
+    #[inline(always)]
+    fn charge_asking<Q: Quantity, R>(
+        &self,
+        debit: &Transaction<'_, Q>,
+        asks: Asks,
+        tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, Monotonic, &Self) -> R,
+    ) -> Result<R, LedgerError> {
         let Transaction { path, what, key, wall, .. } = *debit;
-        self.retry_unless_held(key.is_none(), || {
-            let mut agents = path.lock();
+        self.retry_unless_held(key.is_none(), asks, || {
+            let mut agents = path.lock().asking(asks);
             agents.check_open()?;
             agents.renew(self, wall);
             let at = if !what.is_nothing() {
@@ -138,7 +182,7 @@ impl Ledger {
         &self,
         attempt: impl Fn() -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
-        self.retry_unless_held(true, attempt)
+        self.retry_unless_held(true, Asks::Once, attempt)
     }
 
     /// Tries again if `attempt` was refused while reservations were due to expire, or just before another thread
@@ -147,6 +191,7 @@ impl Ledger {
     pub(super) fn retry_unless_held<R>(
         &self,
         may_let_go: bool,
+        asks: Asks,
         attempt: impl Fn() -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
         let mut patience = Patience { rounds: self.timers.rounds(), slices: 1, is_last: false, may_let_go };
@@ -155,7 +200,9 @@ impl Ledger {
             match attempt() {
                 Err(refused) if refused.may_pass() && patience.may_retry(self) => {}
                 Err(refused) => {
-                    self.observe(&refused);
+                    if asks.is_counted() {
+                        self.observe(&refused);
+                    }
                     return Err(refused);
                 }
                 done => return done,
@@ -199,7 +246,8 @@ impl State {
     #[inline]
     pub(super) fn admits(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
         self.admits_movement(movement)
-            && must_fit.is_none_or(|(at, amount)| self.fits(at, amount) || self.mode.is_lenient())
+            && must_fit
+                .is_none_or(|(at, amount)| self.fits(at, amount, movement.asks()) || self.mode.is_lenient())
     }
 
     #[inline]

@@ -28,6 +28,8 @@ pub struct BudgetRefusal {
     pub spent_before: i128,
     /// When its budget is granted anew; [`Wall::NEVER`] if it has no period.
     pub renews_at: Wall,
+    /// Units of what remains that are kept for a call that waits.
+    pub kept: i128,
     /// Units that would have had to remain.
     pub requested: i128,
     /// Whose operation it was; `None` where nothing was to be charged or set aside.
@@ -51,6 +53,8 @@ pub struct WindowRefusal {
     pub reserved: i128,
     /// What was asked for.
     pub requested: Amount,
+    /// Kept for a call that waits.
+    pub kept: Amount,
     /// Length of the window in nanoseconds.
     pub length: i64,
     /// When it was refused. [`Ledger::fits_at`](super::Ledger::fits_at) tells when it fits.

@@ -72,7 +72,10 @@ impl Ledger {
             let executed = executed(&account, changes, execution);
             self.write(|| (at, Change::Executed(executed.clone())))?;
             self.carry_out(&account, &mut state, &executed, at);
+            self.waiting.signal(&account, true);
         }
+        drop((state, pins));
+        self.serve_waiting();
         Ok(moved)
     }
 }

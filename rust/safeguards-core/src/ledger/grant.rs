@@ -22,7 +22,9 @@ impl Ledger {
             state.check_open(agent)?;
             agent.check_max(&state, budget.units() - state.books.balance.remaining, self, at.wall)?;
             self.change(agent, &mut state, &AccountChange::Granted { budget, era: self.eras.begin() }, at)
-        })
+        })?;
+        self.serve_waiting();
+        Ok(())
     }
 
     /// Makes `budget` remain for a pool. Later periods begin with what they did before.
@@ -30,7 +32,10 @@ impl Ledger {
         self.expire_due();
         let (pool, at) = (self.directory.pool(pool)?, self.instant());
         let mut state = pool.lock_renewed(self, at.wall);
-        self.change(&pool, &mut state, &AccountChange::Granted { budget, era: self.eras.begin() }, at)
+        self.change(&pool, &mut state, &AccountChange::Granted { budget, era: self.eras.begin() }, at)?;
+        drop(state);
+        self.serve_waiting();
+        Ok(())
     }
 
     /// Adds `change` units to what remains for an agent, or takes them away, within the current period.
@@ -40,18 +45,22 @@ impl Ledger {
     pub fn adjust_budget(&self, agent: &str, change: i128) -> Result<i128, LedgerError> {
         self.expire_due();
         let at = self.instant();
-        self.directory.with_agent(agent, |agent| {
+        let made = self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock_renewed(self, at.wall);
             state.check_open(agent)?;
             self.adjust(agent, &mut state, change, at)
-        })
+        })?;
+        self.serve_waiting();
+        Ok(made)
     }
 
     /// As [`adjust_budget`](Self::adjust_budget), of a pool. Later periods begin with what they did before.
     pub fn adjust_pool_budget(&self, pool: &str, change: i128) -> Result<i128, LedgerError> {
         self.expire_due();
         let (pool, at) = (self.directory.pool(pool)?, self.instant());
-        self.adjust(&pool, &mut pool.lock_renewed(self, at.wall), change, at)
+        let made = self.adjust(&pool, &mut pool.lock_renewed(self, at.wall), change, at)?;
+        self.serve_waiting();
+        Ok(made)
     }
 
     fn adjust(
@@ -90,6 +99,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.write_account(account.number, change, at)?;
         state.apply(change, at, self);
+        self.waiting.signal(account, true);
         Ok(())
     }
 
@@ -103,7 +113,9 @@ impl Ledger {
             )));
         }
         let at = self.instant();
-        self.retry_after_expiry(|| self.transfer_once(&from, &to, amount, at))
+        self.retry_after_expiry(|| self.transfer_once(&from, &to, amount, at))?;
+        self.serve_waiting();
+        Ok(())
     }
 
     fn transfer_once(
@@ -119,7 +131,7 @@ impl Ledger {
         giver.check_open(from)?;
         taker.check_open(to)?;
         let units = amount.units();
-        if giver.books.balance.remaining < units {
+        if giver.books.balance.remaining - giver.kept() < units {
             return Err(from.refusal(&giver, units).into());
         }
         to.check_max(&taker, units, self, at.wall)?;
@@ -127,9 +139,10 @@ impl Ledger {
             return Err(to.overfull(&taker, units));
         }
         if units > 0 {
-            let (from, to) = (from.number, to.number);
-            self.write(|| (at, Change::Transferred { from, to, amount }))?;
+            let (giving, taking) = (from.number, to.number);
+            self.write(|| (at, Change::Transferred { from: giving, to: taking, amount }))?;
             self.move_budget(&mut giver, &mut taker, amount, at);
+            self.waiting.signal(to, true);
         }
         Ok(())
     }

@@ -106,6 +106,17 @@ struct Entry {
     number: u64,
 }
 
+impl Entry {
+    /// What was done, for whoever asks for the same.
+    fn effect_of(&self, payload: &Payload, key: &str) -> Result<Effect, LedgerError> {
+        if self.payload == *payload {
+            Ok(self.effect.clone())
+        } else {
+            Err(LedgerError::IdempotencyConflict(key.into()))
+        }
+    }
+}
+
 impl Payload {
     pub(super) fn of_debit<Q: Quantity>(path: Path<'_>, what: &Q, operation: OperationId) -> Self {
         let accounts = path.joint.map(|joint| Arc::clone(&joint.numbers));
@@ -146,17 +157,28 @@ impl Keys {
         if let Some(before) = shard.effects.get(key)
             && stands(&before.effect)?
         {
-            let is_same = before.payload == payload;
-            let value = before.effect.clone();
-            return if is_same {
-                Ok(Once { value, is_repeat: true })
-            } else {
-                Err(LedgerError::IdempotencyConflict(key.into()))
-            };
+            return Ok(Once { value: before.effect_of(&payload, key)?, is_repeat: true });
         }
         let effect = act()?;
         shard.keep(key, payload, effect.clone(), now);
         Ok(Once::first(effect))
+    }
+
+    /// What was done under a key, if anything was that `stands`.
+    pub(super) fn find(
+        &self,
+        key: &str,
+        payload: &Payload,
+        ledger: &Ledger,
+        stands: impl FnOnce(&Effect) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Effect>, LedgerError> {
+        check_length(key)?;
+        let mut shard = self.shard(key).lock();
+        shard.forget_old(ledger.clock.monotonic_coarse());
+        match shard.effects.get(key) {
+            Some(before) if stands(&before.effect)? => before.effect_of(payload, key).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Remembers what was done under a key, as [`once`](Self::once) did when it was.
@@ -167,7 +189,7 @@ impl Keys {
     }
 
     /// What was done under a key, if that is remembered.
-    pub(super) fn find(&self, key: &str, now: Monotonic) -> Option<Effect> {
+    pub(super) fn known(&self, key: &str, now: Monotonic) -> Option<Effect> {
         let mut shard = self.shard(key).lock();
         shard.forget_old(now);
         shard.effects.get(key).map(|entry| entry.effect.clone())

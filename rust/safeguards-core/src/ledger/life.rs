@@ -165,6 +165,9 @@ impl Ledger {
         };
         self.write(|| (at, Change::Executed(executed.clone())))?;
         self.carry_out(account, &mut state, &executed, at);
+        drop(state);
+        // Whoever waits may find that more is admitted now, or nothing any more.
+        self.retry_waiting(account);
         Ok(())
     }
 

@@ -53,6 +53,7 @@ mod state;
 mod sums;
 mod timers;
 mod verify;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -95,6 +96,7 @@ pub use resources::{
 };
 pub use state::Note;
 pub use verify::Violation;
+pub use waiting::{Served, Tender, Wait, Waiter, Wake};
 
 /// All accounts of one process. Every method can be called from any thread.
 #[derive(Debug)]
@@ -126,6 +128,7 @@ pub struct Ledger {
     has_alarms: AtomicBool,
     long_calls: AtomicI64,
     let_go: LetGo,
+    waiting: waiting::Waiting,
 }
 
 /// How to do a piece of work that may take long.
@@ -175,6 +178,7 @@ impl Ledger {
             has_alarms: AtomicBool::new(false),
             long_calls: AtomicI64::new(0),
             let_go: |work| work(),
+            waiting: waiting::Waiting::new(),
         }
     }
 

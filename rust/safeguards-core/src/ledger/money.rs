@@ -43,7 +43,7 @@ impl Quantity for Amount {
         agents: &mut Agents<'_>,
         ledger: &Ledger,
     ) -> Result<Monotonic, LedgerError> {
-        let movement = t.movement(*t.what, t.held.copied().unwrap_or_default());
+        let movement = t.movement(*t.what, t.held.copied().unwrap_or_default()).asking(agents.asks);
         let windows_at = agents.windows_at(ledger);
         let needed = || t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
         let at = windows_at.or_else(needed);
@@ -235,9 +235,9 @@ impl Agents<'_> {
         }
         path.find_refusal(movement, ledger, wall)?;
         let Some((at, amount)) = must_fit else { return Ok(()) };
-        self.state.check_windows(self.agent, at, amount)?;
+        self.state.check_windows(self.agent, at, amount, self.asks)?;
         for (agent, state) in &mut self.others {
-            state.check_windows(agent, at, amount)?;
+            state.check_windows(agent, at, amount, self.asks)?;
         }
         Ok(())
     }

@@ -63,6 +63,8 @@ impl Ledger {
         drop(locked);
         registry.replace(&new, &self.directory);
         self.joints.follow(&new);
+        drop(registry);
+        self.retry_waiting(&top);
         Ok(())
     }
 

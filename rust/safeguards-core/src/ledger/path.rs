@@ -10,6 +10,7 @@ use super::account::{Account, Kind};
 use super::change::{Change, Number};
 use super::error::LedgerError;
 use super::state::State;
+use super::waiting::Asks;
 use crate::clock::Wall;
 use crate::sync::{Mutex, MutexGuard};
 use foldhash::quality::RandomState;
@@ -97,7 +98,7 @@ impl<'a> Path<'a> {
     #[inline(always)]
     pub(super) fn lock(self) -> Agents<'a> {
         match self.joint {
-            None => Agents { agent: self.agent, state: self.agent.lock(), others: Vec::new() },
+            None => Agents::new(self.agent, self.agent.lock()),
             Some(joint) => self.lock_joint(joint),
         }
     }
@@ -116,7 +117,7 @@ impl<'a> Path<'a> {
         }
         // A joint path holds the agent that it was made for; locking it last here is out of order for nobody.
         let state = own.unwrap_or_else(|| self.agent.lock());
-        Agents { agent: self.agent, state, others }
+        Agents { others, ..Agents::new(self.agent, state) }
     }
 }
 
@@ -126,9 +127,23 @@ pub(super) struct Agents<'a> {
     pub(super) state: MutexGuard<'a, State>,
     /// Those that are charged beside it.
     pub(super) others: Vec<(&'a Arc<Account>, MutexGuard<'a, State>)>,
+    /// Who asks.
+    pub(super) asks: Asks,
 }
 
-impl Agents<'_> {
+impl<'a> Agents<'a> {
+    /// An agent alone.
+    #[inline(always)]
+    pub(super) const fn new(agent: &'a Arc<Account>, state: MutexGuard<'a, State>) -> Self {
+        Self { agent, state, others: Vec::new(), asks: Asks::Once }
+    }
+
+    /// The same, for somebody who asks in another way.
+    #[inline(always)]
+    pub(super) fn asking(self, asks: Asks) -> Self {
+        Self { asks, ..self }
+    }
+
     /// Grants the agents what is due.
     #[inline(always)]
     pub(super) fn renew(&mut self, ledger: &Ledger, now: Wall) {

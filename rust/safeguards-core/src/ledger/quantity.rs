@@ -248,6 +248,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
             state.open_hold(number, held);
         } else {
             let held = state.close_hold(number);
+            ledger.waiting.signal_path(self.path);
             self.close(number, held, agents, at, ledger);
         }
     }

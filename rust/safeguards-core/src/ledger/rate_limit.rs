@@ -14,6 +14,7 @@ use super::error::{LedgerError, WindowRefusal};
 use super::operation::OperationId;
 use super::path::Path;
 use super::state::{Limits, State};
+use super::waiting::Asks;
 use crate::amount::Amount;
 use crate::clock::Monotonic;
 use crate::window::{MAX_LENGTH_NANOS, MAX_LIMIT_UNITS, MIN_LENGTH_NANOS, Precision, Window};
@@ -59,12 +60,14 @@ impl Ledger {
             }
             let change = AccountChange::WindowSet { length, limit, precision };
             self.change(account, state, &change, self.instant())
-        })
+        })?;
+        self.serve_waiting();
+        Ok(())
     }
 
     /// Removes the window of this length, or all of them. Returns how many there were.
     pub fn remove_rate_limit(&self, agent: &str, length: Option<i64>) -> Result<usize, LedgerError> {
-        self.with_open_agent(agent, |account, state| {
+        let removed = self.with_open_agent(agent, |account, state| {
             let windows = state.limits.iter().flat_map(|limits| &limits.windows);
             let goes = |window: &&Window| length.is_none_or(|length| length == window.length());
             let removed = windows.filter(goes).count();
@@ -72,7 +75,9 @@ impl Ledger {
                 self.change(account, state, &AccountChange::WindowsRemoved(length), self.instant())?;
             }
             Ok(removed)
-        })
+        })?;
+        self.serve_waiting();
+        Ok(removed)
     }
 
     /// Whether `amount` fits into every window of the agent now. Charges nothing.
@@ -82,7 +87,8 @@ impl Ledger {
                 let mut state = agent.lock();
                 state.check_open(agent)?;
                 let windows_at = state.windows_at(self);
-                windows_at.map_or(Ok(()), |at| alone(state.check_windows(agent, at, amount), agent))
+                windows_at
+                    .map_or(Ok(()), |at| alone(state.check_windows(agent, at, amount, Asks::Once), agent))
             })
         })
     }
@@ -95,7 +101,7 @@ impl Ledger {
                 let mut state = agent.lock();
                 state.check_open(agent)?;
                 let Some(now) = state.windows_at(self).filter(|_| !amount.is_zero()) else { return Ok(()) };
-                alone(state.check_windows(agent, now, amount), agent)?;
+                alone(state.check_windows(agent, now, amount, Asks::Once), agent)?;
                 let at = self.instant_at(self.clock.wall_coarse(), Some(now));
                 self.change(agent, &mut state, &AccountChange::Acquired(amount), at)
             })
@@ -187,8 +193,8 @@ impl State {
 
     /// Whether `amount` fits into every window of the agent, beside what is reserved.
     #[inline]
-    pub(super) fn fits(&mut self, now: Monotonic, amount: Amount) -> bool {
-        let held = self.books.balance.reserved;
+    pub(super) fn fits(&mut self, now: Monotonic, amount: Amount, asks: Asks) -> bool {
+        let held = self.held_in_windows(asks);
         let mut windows = self.limits().into_iter().flat_map(|limits| &mut limits.windows);
         amount.is_zero() || windows.all(|window| window.fits(now, held, amount))
     }
@@ -200,14 +206,43 @@ impl State {
         agent: &Account,
         now: Monotonic,
         amount: Amount,
+        asks: Asks,
     ) -> Result<(), Box<WindowRefusal>> {
-        let held = self.books.balance.reserved;
+        let (reserved, held) = (self.books.balance.reserved, self.held_in_windows(asks));
+        let kept = Amount::from_units(held - reserved).unwrap_or_default();
         let is_lenient = self.mode.is_lenient();
         let Some(limits) = self.limits().filter(|_| !amount.is_zero() && !is_lenient) else { return Ok(()) };
         match limits.windows.iter_mut().position(|window| !window.fits(now, held, amount)) {
             None => Ok(()),
-            Some(full) => Err(Box::new(limits.refusal(full, now, held, agent, amount))),
+            Some(full) => {
+                if asks.is_counted() {
+                    limits.last_refused = amount;
+                }
+                Err(Box::new(limits.refusal(full, now, (reserved, kept), agent, amount)))
+            }
         }
+    }
+
+    /// What the windows hold beside what was charged: what is reserved, and what is kept for somebody else.
+    #[inline]
+    fn held_in_windows(&self, asks: Asks) -> i128 {
+        let kept = if self.keeps && !asks.is_favored() { self.kept_in_windows() } else { Amount::ZERO };
+        self.books.balance.reserved + kept.units()
+    }
+
+    /// How much fits into all windows now.
+    pub(super) fn window_room(&mut self, now: Monotonic) -> i128 {
+        let held = self.books.balance.reserved;
+        let windows = self.limits().into_iter().flat_map(|limits| &mut limits.windows);
+        let rooms = windows.map(|window| window.limit().units() - window.spent(now) - held);
+        rooms.min().unwrap_or(i128::MAX)
+    }
+
+    /// When so many units fit into the windows, if nothing else happens, or what is kept room for.
+    pub(super) fn next_room(&mut self, now: Monotonic, needs: i128) -> Monotonic {
+        let kept = self.kept_in_windows();
+        let amount = if kept.is_zero() { Amount::from_units(needs).unwrap_or_default() } else { kept };
+        self.fits_at(now, amount).unwrap_or(Monotonic::NEVER)
     }
 
     /// When `amount` fits into all windows at once, if nothing else happens.
@@ -231,18 +266,18 @@ impl Limits {
         &mut self,
         full: usize,
         now: Monotonic,
-        held: i128,
+        (reserved, kept): (i128, Amount),
         agent: &Account,
         amount: Amount,
     ) -> WindowRefusal {
-        self.last_refused = amount;
         let window = &mut self.windows[full];
         WindowRefusal {
             account: agent.id().clone(),
             limit: window.limit(),
             spent: window.spent(now),
-            reserved: held,
+            reserved,
             requested: amount,
+            kept,
             length: window.length(),
             now,
             asked: None,

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub initial: i128,
     /// What the current period has spent, in units.
     pub period_spent: i128,
+    /// Units of what remains that are kept for a call that waits. It is no part of the state.
+    pub kept: i128,
     /// 1 to 10.
     pub priority: u8,
     /// Active reservations of an agent.
@@ -208,7 +210,7 @@ impl Ledger {
                 least = least.min(0);
             }
             if !state.mode.is_lenient() {
-                least = least.min(state.books.balance.remaining);
+                least = least.min(state.books.balance.remaining - state.kept());
             }
         }
         Ok(least)
@@ -317,6 +319,7 @@ impl Inner {
             period_granted: self.books.period_granted(),
             initial: self.books.initial,
             period_spent: self.books.period_spent(),
+            kept: self.kept(),
             priority: self.priority,
             reservations: self.holds.as_ref().map_or(0, |holds| holds.len()),
             unpaid: self.unpaid(),

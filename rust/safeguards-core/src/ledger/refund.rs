@@ -198,13 +198,17 @@ impl Ledger {
             return Ok(agents.refund_told(amount, refunded));
         }
         self.write(|| (at, Change::Refunded(part)))?;
-        Ok(self.give_back_charge(path, &mut agents, &part, at))
+        let refund = self.give_back_charge(path, &mut agents, &part, at);
+        path.accounts().for_each(|account| self.waiting.signal(account, true));
+        drop(agents);
+        self.serve_waiting();
+        Ok(refund)
     }
 
     /// Whether something was done under a key, as far as that is remembered.
     #[must_use]
     pub fn knows_key(&self, key: &str) -> bool {
-        self.keys.find(key, self.clock.monotonic_coarse()).is_some()
+        self.keys.known(key, self.clock.monotonic_coarse()).is_some()
     }
 
     /// What was given back of a charge, as far as that is remembered.
@@ -228,7 +232,7 @@ impl Ledger {
                 return fault(RefundFault::Unknown);
             }
             ChargeId::Reservation(id) => (id.handle, id.number),
-            ChargeId::Key(key) => match self.keys.find(key, self.clock.monotonic_coarse()) {
+            ChargeId::Key(key) => match self.keys.known(key, self.clock.monotonic_coarse()) {
                 Some(Effect::Charged(settlement)) => return money(&settlement),
                 Some(Effect::Reserved { handle, number }) => (handle, number),
                 None => return fault(RefundFault::Unknown),

@@ -201,6 +201,7 @@ impl Ledger {
     pub fn unregister_agent(&self, id: &str) -> Result<(), LedgerError> {
         self.expire_due();
         let at = self.instant();
+        let mut left = None;
         self.directory.remove_agent(id, |agent| {
             let mut pins = self.pins.lock();
             let mut state = agent.lock();
@@ -213,8 +214,13 @@ impl Ledger {
             }
             self.write(|| (at, Change::AgentClosed(agent.number)))?;
             self.close_agent(agent, &mut state, &mut pins);
+            left = Some(Arc::clone(agent));
             Ok(())
-        })
+        })?;
+        if let Some(agent) = left {
+            self.retry_waiting(&agent);
+        }
+        Ok(())
     }
 
     /// Keeps controllers from changing the budget of an agent or a pool, or no longer does.

@@ -7,6 +7,7 @@ use super::Ledger;
 use super::account::Account;
 use super::change::{AccountChange, Quantities, Terms};
 use super::closures::Ended;
+use super::debit::Receipt;
 use super::error::{Closed, LedgerError};
 use super::event::EventKind;
 use super::holds::Held;
@@ -15,6 +16,7 @@ use super::operation::OperationId;
 use super::path::{Agents, Joint, Path};
 use super::quantity::{Quantity, Transaction};
 use super::resources::Bundle;
+use super::waiting::Asks;
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 
@@ -138,7 +140,25 @@ impl Ledger {
         path: impl Into<Path<'a>>,
         request: &Request<Q>,
     ) -> Result<Reservation<Q>, LedgerError> {
-        self.reserve_at(path.into(), request, None)
+        let made = self.reserve_at(path.into(), request, None, Asks::Once);
+        self.serve_waiting();
+        made
+    }
+
+    /// As [`reserve`](Self::reserve), with a key or without, for a call that can wait: `None` if it has to, as nothing
+    /// fits or others are to go first.
+    pub fn reserve_at_once(
+        &self,
+        path: Path<'_>,
+        request: &Request,
+        key: Option<&str>,
+    ) -> Result<Option<Once<Reservation>>, LedgerError> {
+        if self.has_waiters(path) {
+            return Ok(None);
+        }
+        let made = unless_passing(self.reserve_asking(path, request, key, Asks::Again));
+        self.serve_waiting();
+        made
     }
 
     /// As [`reserve`](Self::reserve), once for each key: while the reservation is active, or settled, a repetition
@@ -149,10 +169,23 @@ impl Ledger {
         request: &Request<Q>,
         key: &str,
     ) -> Result<Once<Reservation<Q>>, LedgerError> {
-        let path = path.into();
+        let made = self.reserve_asking(path.into(), request, Some(key), Asks::Once);
+        self.serve_waiting();
+        made
+    }
+
+    /// As [`reserve`](Self::reserve), with a key or without. Serves nobody: a queue may be locked.
+    pub(super) fn reserve_asking<Q: Quantity>(
+        &self,
+        path: Path<'_>,
+        request: &Request<Q>,
+        key: Option<&str>,
+        asks: Asks,
+    ) -> Result<Once<Reservation<Q>>, LedgerError> {
+        let Some(key) = key else { return self.reserve_at(path, request, None, asks).map(Once::first) };
         let payload = Payload::of_reservation(path, request);
         let reserve = || {
-            let made = self.reserve_at(path, request, Some(key))?;
+            let made = self.reserve_at(path, request, Some(key), asks)?;
             Ok(Effect::Reserved { handle: made.agent.handle, number: made.number })
         };
         let stands = |effect: &Effect| self.stands::<Q>(key, effect);
@@ -214,13 +247,15 @@ impl Ledger {
         path: Path<'_>,
         request: &Request<Q>,
         key: Option<&str>,
+        asks: Asks,
     ) -> Result<Reservation<Q>, LedgerError> {
-        let wall = self.clock.wall_coarse();
-        self.retry_unless_held(key.is_none(), || {
-            let mut agents = path.lock();
+        // Who asks again holds the lock of a queue.
+        self.retry_unless_held(key.is_none() && asks.is_counted(), asks, || {
+            let mut agents = path.lock().asking(asks);
+            let (now, wall) = self.clock.coarse();
             agents.check_open()?;
             agents.renew(self, wall);
-            let time_over = deadline(self.clock.monotonic_coarse(), request.ttl_nanos);
+            let time_over = deadline(now, request.ttl_nanos);
             let number = agents.state.next_reservation();
             let Request { ref what, ttl_nanos, overage, operation } = *request;
             let terms = Terms { time_over, ttl_nanos, overage };
@@ -244,6 +279,7 @@ impl Ledger {
     fn set_timer(&self, agents: &mut Agents<'_>, at: Option<Monotonic>) {
         let before = agents.state.set_timer(at);
         self.timers.set(agents.agent, before, at);
+        self.waiting.expire_at(at.unwrap_or(Monotonic::NEVER));
     }
 
     /// Charges what the work has cost and gives the rest back. A repetition with the same amount has no effect.
@@ -262,9 +298,53 @@ impl Ledger {
         charged: impl Borrow<Q>,
         by: SettledBy,
     ) -> Result<Q::Receipt, LedgerError> {
+        let receipt = self.settle_quietly(reservation, charged.borrow(), by);
+        self.serve_waiting();
+        receipt
+    }
+
+    /// The same, but who waits is served later.
+    fn settle_quietly<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+        charged: &Q,
+        by: SettledBy,
+    ) -> Result<Q::Receipt, LedgerError> {
         self.check_own(reservation)?;
         let wall = self.clock.wall();
-        self.retry_after_expiry(|| self.settle_once(reservation, charged.borrow(), by, wall))
+        self.retry_after_expiry(|| self.settle_once(reservation, charged, by, wall, None))
+    }
+
+    /// Charges all that is set aside as a debit with a key, which was not used before: else the receipt of that debit,
+    /// and nothing is charged.
+    pub(super) fn charge_keyed(
+        &self,
+        reservation: &Reservation,
+        key: &str,
+    ) -> Result<Once<Receipt>, LedgerError> {
+        self.check_own(reservation)?;
+        let (path, what, wall) = (reservation.path(), &reservation.what, self.clock.wall());
+        let payload = Payload::of_debit(path, what, reservation.operation);
+        let charge = || {
+            let receipt = self.settle_once(reservation, what, SettledBy::Caller, wall, Some(key))?;
+            Ok(Effect::Charged(Amount::settlement(receipt)))
+        };
+        let stands = |effect: &Effect| self.stands::<Amount>(key, effect);
+        let Once { value: effect, is_repeat } = self.keys.once(key, payload, self, stands, charge)?;
+        Ok(Once { value: receipt_of(&effect, key)?, is_repeat })
+    }
+
+    /// The receipt of a debit that was charged under a key, if one was.
+    pub(super) fn charged_before(
+        &self,
+        path: Path<'_>,
+        request: &Request,
+        key: &str,
+    ) -> Result<Option<Receipt>, LedgerError> {
+        let payload = Payload::of_debit(path, &request.what, request.operation);
+        let stands = |effect: &Effect| self.stands::<Amount>(key, effect);
+        let effect = self.keys.find(key, &payload, self, stands)?;
+        effect.map(|effect| receipt_of(&effect, key)).transpose()
     }
 
     fn settle_once<Q: Quantity>(
@@ -273,6 +353,7 @@ impl Ledger {
         charged: &Q,
         by: SettledBy,
         wall: Wall,
+        key: Option<&str>,
     ) -> Result<Q::Receipt, LedgerError> {
         let mut agents = self.lock_holder(reservation)?;
         agents.renew(self, wall);
@@ -291,7 +372,7 @@ impl Ledger {
             let last = bounded.take();
             let (what, unpaid) = last.as_ref().map_or((charged, Amount::ZERO), |(what, rest)| (what, *rest));
             let settle = Transaction::settle(path, what, operation, wall, number, held, overage);
-            let transaction = Transaction { unpaid, ..settle.by(by) };
+            let transaction = Transaction { unpaid, key, ..settle.by(by) };
             match Q::pass(&transaction, &mut agents, self) {
                 Ok(at) => {
                     transaction.hold(&mut agents, at, self);
@@ -323,6 +404,16 @@ impl Ledger {
 
     /// Gives back all that was set aside. A repetition, or a reservation that has expired, changes nothing.
     pub fn release<Q: Quantity>(&self, reservation: &Reservation<Q>) -> Result<(), LedgerError> {
+        let released = self.release_quietly(reservation);
+        self.serve_waiting();
+        released
+    }
+
+    /// The same, but who waits is served later.
+    pub(super) fn release_quietly<Q: Quantity>(
+        &self,
+        reservation: &Reservation<Q>,
+    ) -> Result<(), LedgerError> {
         self.check_own(reservation)?;
         let mut agents = self.lock_holder(reservation)?;
         if agents.state.hold(reservation.number).is_some() {
@@ -475,7 +566,7 @@ impl Ledger {
         charged: Amount,
     ) -> Result<bool, LedgerError> {
         if let Some(reservation) = self.find_open::<Amount>(agent, number) {
-            return self.settle(&reservation, charged).map(|_| true);
+            return self.settle_quietly(&reservation, &charged, SettledBy::Caller).map(|_| true);
         }
         let closed = self.closures.find(agent, number);
         Ok(closed.and_then(|closed| Amount::receipt_of(&closed)).is_some_and(|it| charged.is_charged_by(&it)))
@@ -484,7 +575,7 @@ impl Ledger {
     /// As [`release`](Self::release), of an agent's reservation of this number: whether it is known to be given back.
     pub(super) fn release_number(&self, agent: &Arc<Account>, number: u64) -> Result<bool, LedgerError> {
         match self.find_open::<Amount>(agent, number) {
-            Some(reservation) => self.release(&reservation).map(|()| true),
+            Some(reservation) => self.release_quietly(&reservation).map(|()| true),
             None => Ok(self.closures.is_released_money(agent, number)),
         }
     }
@@ -511,6 +602,7 @@ impl Ledger {
         let now = self.clock.monotonic_coarse();
         let mut expired = 0;
         while !self.serve(now, &mut expired) && go_on() {}
+        self.serve_waiting();
         expired
     }
 
@@ -618,6 +710,23 @@ impl Ledger {
         reservation
             .map_or(Ok(()), |reservation| self.give_back(agents, &reservation, EventKind::Expire, wall))
     }
+}
+
+/// None for a refusal that time may undo.
+pub(super) fn unless_passing<R>(outcome: Result<R, LedgerError>) -> Result<Option<R>, LedgerError> {
+    match outcome {
+        Err(refused) if refused.may_pass() => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
+fn receipt_of(effect: &Effect, key: &str) -> Result<Receipt, LedgerError> {
+    match effect {
+        Effect::Charged(settlement) => Amount::receipt_in(settlement).copied(),
+        // A key's payload tells debits from reservations.
+        Effect::Reserved { .. } => None,
+    }
+    .ok_or_else(|| LedgerError::IdempotencyConflict(key.into()))
 }
 
 /// When a time to live is over: one for ever ends with the line of time, for never is what is kept alive.

@@ -24,8 +24,9 @@ use super::life::{Enforcement, Mode};
 use super::operation::OperationId;
 use super::period::Span;
 use super::refusals::Refused;
-use super::renewal::{Renewals, Rules};
+use super::renewal::{Renewals, Rollover, Rules};
 use super::resources::{Moves, ResourceBudget, ResourceId, Resources};
+use super::waiting::{Kept, Lack};
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 use crate::window::Window;
@@ -44,6 +45,8 @@ pub(super) struct Inner {
     /// Whether it may refuse, or must.
     pub(super) mode: Mode,
     pub(super) priority: u8,
+    /// Something is kept for a call that waits.
+    pub(super) keeps: bool,
     /// Boxed, as all that few accounts need.
     pub(super) limits: Option<Box<Limits>>,
     pub(super) history: History,
@@ -78,6 +81,8 @@ struct Seldom {
     former: Vec<(u64, Vec<Arc<Account>>)>,
     /// Who made the newest changes that people and controllers make, and why; no part of the state.
     notes: VecDeque<Note>,
+    /// What is kept for a call that waits. No part of the state.
+    kept: Option<Kept>,
 }
 
 /// Who made a change, and why.
@@ -196,12 +201,12 @@ impl Inner {
     /// Whether the account admits a movement.
     #[inline(always)]
     pub(super) fn admits_movement(&self, movement: &Movement) -> bool {
-        let is_plain = self.mode.is_plain() & !movement.overdraws();
+        let is_plain = self.mode.is_plain() & !self.keeps & !movement.overdraws();
         if is_plain { movement.is_admitted_by(&self.books.balance) } else { self.admits_specially(movement) }
     }
 
-    /// As [`admits_movement`](Self::admits_movement), of an account that is suspended or does not enforce, or of a fact
-    /// that may go beyond its limit.
+    /// As [`admits_movement`](Self::admits_movement), of an account that is suspended, does not enforce or keeps something
+    /// for a call that waits, or of a fact that may go beyond its limit.
     #[cold]
     fn admits_specially(&self, movement: &Movement) -> bool {
         if self.mode.has_moved() || self.mode.is_suspended() && movement.begins() {
@@ -213,6 +218,7 @@ impl Inner {
     /// Whether the budget can pay for a movement, within its overdraft limit.
     fn can_pay(&self, movement: &Movement) -> bool {
         movement.is_admitted_by(&self.books.balance)
+            && (!self.keeps || self.leaves_kept(movement))
             && (!movement.overdraws() || self.headroom().saturating_add(movement.remaining()) >= 0)
     }
 
@@ -259,6 +265,7 @@ impl State {
             closed: false,
             mode: Mode::default(),
             priority,
+            keeps: false,
             limits: None,
             history: History::default(),
             books: Books::default(),
@@ -286,6 +293,27 @@ impl State {
         }
         if let Some(crossing) = self.0.books.apply(movement, &ledger.thresholds) {
             ledger.report(&account.id, account.kind(), None, &self.0.books, crossing);
+        }
+        if self.0.keeps {
+            self.shift_kept(movement);
+        }
+    }
+
+    /// What comes back is kept; what was kept is gone with the movement that it was kept for.
+    #[cold]
+    fn shift_kept(&mut self, movement: &Movement) {
+        if movement.asks().is_favored() {
+            self.stop_keeping();
+        } else {
+            self.keep_what_came(self.0.books.balance.remaining - movement.remaining());
+        }
+    }
+
+    /// More may remain than before.
+    fn keep_what_came(&mut self, before: i128) {
+        let after = self.0.books.balance.remaining;
+        if let Some(kept) = self.0.seldom.as_deref_mut().and_then(|seldom| seldom.kept.as_mut()) {
+            kept.came_back(before, after);
         }
     }
 
@@ -470,14 +498,18 @@ impl State {
     /// Makes `units` remain, with which a period begins.
     pub(super) fn grant(&mut self, units: i128, kind: EventKind, era: u64, wall: Wall, ledger: &Ledger) {
         ledger.eras.skip_to(era);
+        let before = self.0.books.balance.remaining;
         self.0.books.begin_period(units, era, &ledger.thresholds);
+        self.keep_what_came(before);
         let amount = Amount::from_units(units.max(0)).unwrap_or_default();
         self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
     }
 
     /// Moves what was granted within the period.
     pub(super) fn adjust(&mut self, units: i128, kind: EventKind, wall: Wall, ledger: &Ledger) {
+        let before = self.0.books.balance.remaining;
         self.0.books.move_grant(units, &ledger.thresholds);
+        self.keep_what_came(before);
         let amount = Amount::from_units(units.abs()).unwrap_or_default();
         self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
     }
@@ -562,9 +594,10 @@ impl State {
 
     /// Gives the state to the account that takes the place of this one, which is closed.
     pub(super) fn hand_over(&mut self) -> Self {
-        let taken = std::mem::replace(self, Self::new(self.priority));
+        let mut taken = std::mem::replace(self, Self::new(self.priority));
         self.close();
         self.0.mode = self.0.mode.moved();
+        taken.stop_keeping(); // Who waits asks anew.
         taken
     }
 
@@ -645,7 +678,7 @@ impl State {
         ledger: &Ledger,
     ) {
         let (fits, beyond) = match posting.windows {
-            Some((at, beyond)) => (self.fits(at, beyond), beyond),
+            Some((at, beyond)) => (self.fits(at, beyond, movement.asks()), beyond),
             None => (true, Amount::ZERO),
         };
         if fits && self.can_pay(movement) {
@@ -684,6 +717,30 @@ impl State {
             notes.pop_front();
         }
         notes.push_back(Note { sequence, actor, reason });
+    }
+
+    /// Keeps what comes back to a budget that has less than `amount`, and room in windows that it does not fit into.
+    pub(super) fn keep_for(&mut self, now: Monotonic, amount: Amount) {
+        let lacks_budget = self.0.books.balance.remaining < amount.units();
+        let lacks_room = self.has_windows() && self.window_room(now) < amount.units();
+        if lacks_budget || lacks_room {
+            self.0.keeps = true;
+            let kept = self.seldom_mut().kept.get_or_insert_default();
+            if lacks_budget {
+                kept.want(amount.units());
+            }
+            if lacks_room {
+                kept.want_in_windows(amount);
+            }
+        }
+    }
+
+    /// Whether anything was kept until now.
+    pub(super) fn stop_keeping(&mut self) -> bool {
+        if self.0.keeps {
+            self.seldom_mut().kept = None;
+        }
+        std::mem::take(&mut self.0.keeps)
     }
 
     /// The period that now is in: one that was granted.
@@ -745,5 +802,48 @@ impl State {
 
     pub(super) fn active_reservations(&self) -> usize {
         self.0.holds.as_ref().map_or(0, |holds| holds.len())
+    }
+}
+
+impl Inner {
+    /// Whether what is kept for somebody else is not touched.
+    #[cold]
+    fn leaves_kept(&self, movement: &Movement) -> bool {
+        let free = self.books.balance.remaining - self.kept();
+        movement.asks().is_favored() || movement.needs() == i128::MIN || free >= movement.needs()
+    }
+
+    fn keeping(&self) -> Option<&Kept> {
+        self.seldom()?.kept.as_ref()
+    }
+
+    /// Units of what remains that are kept for a call that waits.
+    pub(super) fn kept(&self) -> i128 {
+        self.keeping().map_or(0, |kept| kept.of(self.books.balance.remaining))
+    }
+
+    /// Room in the windows that is kept for a call that waits.
+    pub(super) fn kept_in_windows(&self) -> Amount {
+        self.keeping().map_or(Amount::ZERO, Kept::in_windows)
+    }
+
+    /// Whether so much can never be had here: it is more than the account was granted, and will be granted, or more than
+    /// a window admits.
+    pub(super) fn never_holds(&self, lack: Lack, units: i128) -> bool {
+        let balance = &self.books.balance;
+        let later = self.renewals().map_or(0, |renewals| match renewals.periods.rollover {
+            Rollover::Nothing => renewals.budget.units(),
+            Rollover::All | Rollover::AtMost(_) => i128::MAX,
+        });
+        match lack {
+            Lack::Budget => {
+                let ever = self.books.period_granted().max(balance.remaining + balance.reserved);
+                units > ever.max(later)
+            }
+            Lack::Window => {
+                let mut windows = self.limits.iter().flat_map(|limits| &limits.windows);
+                windows.any(|window| window.limit().units() < units)
+            }
+        }
     }
 }

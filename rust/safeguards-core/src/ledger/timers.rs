@@ -38,6 +38,11 @@ impl Timers {
         now.0 >= self.next.load(Ordering::Acquire)
     }
 
+    /// When it is to be looked at next.
+    pub(super) fn next(&self) -> Monotonic {
+        Monotonic(self.next.load(Ordering::Acquire))
+    }
+
     /// Another number after each round that gave something back.
     #[inline]
     pub(super) fn rounds(&self) -> i64 {

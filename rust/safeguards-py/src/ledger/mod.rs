@@ -29,9 +29,10 @@ use safeguards_core::ledger::{
 
 use crate::arguments::{Also, Asked, count, quoted, real, text, whole};
 use crate::clock;
-use crate::error::{configuration_error, to_py};
+use crate::error::{configuration_error, seconds, to_py};
 use crate::fork::Process;
 use crate::patience::{let_go, patiently};
+use crate::waiting::PyTender;
 
 pub(crate) use alarms::{answer_told, tell_alarms, tell_alarms_of};
 
@@ -47,6 +48,8 @@ pub(crate) use alarms::{answer_told, tell_alarms, tell_alarms_of};
 ///         quarters of so many.
 ///     history_sums: sums by hour that are kept of older usage, at least 2.
 ///     currency: what its amounts are amounts of, such as `"USD"`: 1 to 16 letters, digits, `.`, `_` or `-`.
+///     patience: seconds for which others pass a call that waits and does not fit; then what comes back is
+///         kept for it.
 ///     observer: who is told of alarms, after the books are written: by `on_crossing(**facts)` of a
 ///         threshold that was crossed, by `on_low(agent_id)` of an agent that runs low, and by
 ///         `on_refusing(**facts)` of an account that refuses often. Nobody if not given.
@@ -69,6 +72,9 @@ pub(crate) struct Books {
     currency: String,
     /// Handles of those reservations that may have several.
     shared: Mutex<HashMap<(u32, u64), usize>>,
+    /// For how long a waiting call that does not fit is passed by others.
+    pub(crate) patience_nanos: i64,
+    tender: PyTender,
 }
 
 impl Deref for PyLedger {
@@ -92,6 +98,13 @@ impl PyLedger {
         let owner =
             this.owner.get_or_try_init(py, || PyWeakrefReference::new(slf.as_any()).map(Bound::unbind))?;
         Ok((Arc::clone(&this.books), owner.clone_ref(py)))
+    }
+
+    /// To be called before anybody waits: somebody is to come when time alone gives something back.
+    pub(crate) fn let_tend(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (books, owner) = Self::share_books(slf)?;
+        books.tender.set_owner(owner);
+        Ok(())
     }
 }
 
@@ -163,6 +176,23 @@ impl Books {
         self.ledger.joint(agent, &ids)
     }
 
+    /// What is charged beside an agent.
+    pub(crate) fn joint_of(
+        &self,
+        py: Python<'_>,
+        agent: &Arc<Account>,
+        also: Option<&Also>,
+    ) -> PyResult<Option<Arc<Joint>>> {
+        let joint = also.map_or(Ok(None), |also| patiently(py, &self.ledger, || self.joint(agent, also)));
+        self.answer(py, joint)
+    }
+
+    /// An agent by its id.
+    pub(crate) fn agent(&self, py: Python<'_>, id: &str) -> PyResult<Arc<Account>> {
+        let core = self.core(py)?;
+        self.answer(py, patiently(py, core, || core.agent(id)))
+    }
+
     /// Whether somebody holds a counted handle of a reservation.
     pub(crate) fn is_shared<Q>(&self, reservation: &Reservation<Q>) -> bool {
         self.shared.lock().contains_key(&place(reservation))
@@ -222,7 +252,7 @@ fn to_thresholds(py: Python<'_>, shares: &[f64]) -> PyResult<Vec<Threshold>> {
 #[pymethods]
 impl PyLedger {
     #[new]
-    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=64, history_sums=512, observer=None, currency="USD", refusals_per_minute=None))]
+    #[pyo3(signature = (*, clock=None, thresholds=vec![], history_events=64, history_sums=512, observer=None, currency="USD", refusals_per_minute=None, patience=1.0))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
         py: Python<'_>,
@@ -233,14 +263,19 @@ impl PyLedger {
         observer: Option<Py<PyAny>>,
         #[pyo3(from_py_with = text)] currency: &str,
         #[pyo3(from_py_with = maybe_whole)] refusals_per_minute: Option<i64>,
+        #[pyo3(from_py_with = real)] patience: f64,
     ) -> PyResult<Self> {
         let events = count(py, "history_events", history_events)?;
         let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
         let currency = check_currency(py, currency)?;
         let ledger = Ledger::new(clock::extract(clock)?, limits, to_thresholds(py, &thresholds)?);
+        let patience_nanos = check_patience(py, patience)?;
+        let tender = PyTender::default();
         let ledger = ledger.letting_go(let_go).with_incarnation(incarnation());
         let ledger = ledger.with_refusal_rate(refusal_rate(py, refusals_per_minute)?);
-        let books = Books { ledger, process: Process::current(py)?, currency, shared: Mutex::default() };
+        let ledger = ledger.with_tender(Box::new(tender.clone()));
+        let (process, shared) = (Process::current(py)?, Mutex::default());
+        let books = Books { ledger, process, currency, shared, patience_nanos, tender };
         Ok(Self { books: Arc::new(books), owner: PyOnceLock::new(), observer })
     }
 
@@ -258,6 +293,20 @@ impl PyLedger {
 
     fn _close(&self) {
         self.process.close();
+        self.ledger.close_waiting();
+    }
+
+    /// Does for those who wait what time alone does; in how many seconds it is to be called again, None if nobody waits.
+    fn _tend_waiting(slf: &Bound<'_, Self>) -> PyResult<Option<f64>> {
+        let (this, py) = (slf.get(), slf.py());
+        let next = this.ask(py, Ledger::tend_waiting)?;
+        tell_alarms(slf)?;
+        Ok(next.map(seconds))
+    }
+
+    /// How many calls wait.
+    fn _waiting_count(&self) -> i64 {
+        self.ledger.waiting_count()
     }
 
     /// Refuses once it is closed, and in every process but the one that it was made in.
@@ -277,6 +326,15 @@ fn check_currency(py: Python<'_>, currency: &str) -> PyResult<String> {
     }
     let text = "currency must be 1 to 16 letters, digits, '.', '_' or '-', such as 'USD'";
     Err(configuration_error(py, format!("{text}, not {}", quoted(currency))))
+}
+
+fn check_patience(py: Python<'_>, patience: f64) -> PyResult<i64> {
+    if patience.is_nan() || patience < 0.0 {
+        let text = "patience must be seconds from 0 on, or math.inf to keep nothing for who waits";
+        return Err(configuration_error(py, format!("{text}, not {patience}")));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "292 years and more have no end")]
+    Ok((patience * 1e9).round() as i64)
 }
 
 /// Another number for each ledger, in this process and in others: drawn as the seeds of hash tables are.

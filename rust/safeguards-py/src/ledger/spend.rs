@@ -10,8 +10,10 @@ use crate::amount::{charge, grant};
 use crate::arguments::{Asked, AskedLeaving, maybe_also, operation, optional_text, text, ttl_seconds};
 use crate::handle::Holder;
 use crate::patience::{patiently, until_interrupted};
+use crate::pending::{PyPendingDebit, PyPendingReservation};
 use crate::receipt::PyReceipt;
 use crate::reservation::PyReservation;
+use crate::waiting::{self, Timeout, Want};
 
 #[pymethods]
 impl PyLedger {
@@ -28,6 +30,8 @@ impl PyLedger {
     ///     idempotency_key: of 1 to 256 bytes; a repetition with the same key, agent, `also`, amount and
     ///         operation type has no effect and the first receipt, with `is_repeat`. The newest 100,000 keys
     ///         are remembered for 24 hours; refusals are not remembered.
+    ///     timeout: seconds that it waits if it does not fit, `math.inf` without an end; None not to wait.
+    ///         It is no part of what a key stands for.
     ///
     /// Returns:
     ///     What was charged, what remains, and the position of the event in the agent's history.
@@ -46,7 +50,7 @@ impl PyLedger {
     ///     >>> coordinator.debit("bot", 5)
     ///     Traceback (most recent call last):
     ///     safeguards.exceptions.BudgetExceededError: agent "bot" cannot pay 5: 0.75 of 1 remain...
-    #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None))]
+    #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None, timeout=None))]
     fn debit(
         slf: &Bound<'_, Self>,
         #[pyo3(from_py_with = text)] agent_id: &str,
@@ -54,11 +58,18 @@ impl PyLedger {
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
         #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReceipt> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
         let operation = operation(this, py, operation_type)?;
         let also = maybe_also(also)?;
+        if let Some(timeout) = Timeout::read(timeout)? {
+            let agent = this.agent(py, agent_id)?;
+            let joint = this.joint_of(py, &agent, also.as_ref())?;
+            let want = Want::of_debit(&agent, joint.as_ref(), amount, operation, idempotency_key);
+            return waiting::receipt(slf, waiting::get(slf, &want, timeout)?);
+        }
         let debit = |agent: &Arc<Account>| {
             this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
         };
@@ -136,6 +147,8 @@ impl PyLedger {
     ///     on_error: what one that ends with an error settles for; 0 if not given.
     ///     cut_off: a class of errors, or a tuple of them, that cut it off as well: those of a client that
     ///         say that it did not wait for the answer.
+    ///     timeout: seconds that it waits if it does not fit, `math.inf` without an end; None not to wait.
+    ///         It is no part of what a key stands for.
     ///
     /// Raises:
     ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
@@ -153,7 +166,7 @@ impl PyLedger {
     ///     ...     receipt = reservation.settle("0.20")
     ///     >>> coordinator.get_budget("bot")
     ///     Decimal('0.8')
-    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None))]
+    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None, timeout=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         slf: &Bound<'_, Self>,
@@ -167,12 +180,20 @@ impl PyLedger {
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReservation> {
         let (this, py) = (slf.get(), slf.py());
         let core = this.core(py)?;
         let leaving = AskedLeaving { on_cancel, on_error, cut_off };
         let asked =
             Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, leaving, also)?;
+        if let Some(timeout) = Timeout::read(timeout)? {
+            let agent = this.agent(py, agent_id)?;
+            let joint = this.joint_of(py, &agent, asked.also.as_ref())?;
+            let want = Want::of_reservation(&agent, joint.as_ref(), &asked);
+            let got = waiting::get(slf, &want, timeout)?;
+            return waiting::reservation(slf, got, asked.leaving, asked.key);
+        }
         let reserve = |agent: &Arc<Account>| this.reserve_account(agent, &asked);
         let reservation = answer_told(slf, patiently(py, core, || core.with_agent(agent_id, reserve)))?;
         PyReservation::new(slf, reservation, asked.leaving, Holder::of_key(asked.key))?
@@ -219,6 +240,85 @@ impl PyLedger {
         let told = tell_alarms(slf);
         let Some(made) = reservation else { return told.map(|()| None) };
         PyReservation::new(slf, made, asked.leaving, Holder::of_key(asked.key))?.once_told(py, told).map(Some)
+    }
+
+    /// As `debit`, for tasks: what it returns is awaited, and charges then.
+    ///
+    /// A task that is cancelled while it waits is charged nothing.
+    ///
+    /// Returns:
+    ///     What is awaited for the receipt.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: `timeout` is negative or not a number.
+    ///
+    /// Example:
+    ///     >>> import asyncio
+    ///     >>> async def pay():
+    ///     ...     return await coordinator.debit_async("bot", "0.25", timeout=5)
+    ///     >>> asyncio.run(pay()).remaining
+    ///     Decimal('0.75')
+    #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None, timeout=None))]
+    fn debit_async(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyPendingDebit> {
+        let (this, py) = (slf.get(), slf.py());
+        this.core(py)?;
+        let (amount, operation) = (charge(amount, "amount")?, operation(this, py, operation_type)?);
+        let (also, timeout) = (maybe_also(also)?, Timeout::read(timeout)?);
+        let agent = this.agent(py, agent_id)?;
+        PyPendingDebit::new(slf, agent, also.as_ref(), amount, operation, idempotency_key, timeout)
+    }
+
+    /// As `reserve`, for tasks: what it returns is awaited, or entered with `async with`.
+    ///
+    /// A task that is cancelled while it waits holds nothing.
+    ///
+    /// Returns:
+    ///     What is awaited for the reservation.
+    ///
+    /// Raises:
+    ///     InvalidAmountError: `amount`, `on_cancel` or `on_error` is not an amount.
+    ///     UnknownAgentError: no agent of this id is registered.
+    ///     ConfigurationError: as `reserve`; or `timeout` is negative or not a number.
+    ///
+    /// Example:
+    ///     >>> import asyncio
+    ///     >>> async def work():
+    ///     ...     async with coordinator.reserve_async("bot", "0.50", timeout=5) as reservation:
+    ///     ...         return reservation.settle("0.20").remaining
+    ///     >>> asyncio.run(work())
+    ///     Decimal('0.8')
+    #[pyo3(signature = (agent_id, amount, *, also=None, ttl_seconds=900.0, overage="allow_with_overdraft", operation_type=None, idempotency_key=None, on_cancel=None, on_error=None, cut_off=None, timeout=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn reserve_async(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = text)] agent_id: &str,
+        amount: &Bound<'_, PyAny>,
+        also: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
+        #[pyo3(from_py_with = text)] overage: &str,
+        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        on_cancel: Option<&Bound<'_, PyAny>>,
+        on_error: Option<&Bound<'_, PyAny>>,
+        cut_off: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyPendingReservation> {
+        let (this, py) = (slf.get(), slf.py());
+        this.core(py)?;
+        let leaving = AskedLeaving { on_cancel, on_error, cut_off };
+        let asked =
+            Asked::new(this, amount, ttl_seconds, overage, operation_type, idempotency_key, leaving, also)?;
+        PyPendingReservation::new(slf, this.agent(py, agent_id)?, asked, Timeout::read(timeout)?)
     }
 
     /// Moves budget from one agent to another, of one pool or of two; the pools are not touched.

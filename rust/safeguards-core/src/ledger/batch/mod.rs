@@ -158,7 +158,9 @@ impl Ledger {
         let mut done = Vec::with_capacity(handles.len());
         for (handles, first) in slices() {
             let at = operation.begin();
-            if let Err(error) = (Batch { ledger: self, operation, at }).slice(handles, first, &mut done) {
+            let outcome = (Batch { ledger: self, operation, at }).slice(handles, first, &mut done);
+            self.serve_waiting();
+            if let Err(error) = outcome {
                 return Err(BatchError { index: done.len(), error: error.into(), done });
             }
             if !go_on() {
@@ -292,7 +294,7 @@ impl<O: Operation> Batch<'_, O> {
         if state.closed {
             return Ok(None);
         }
-        let mut agents = Agents { agent, state, others: Vec::new() };
+        let mut agents = Agents::new(agent, state);
         agents.renew(self.ledger, self.at.wall);
         self.operation.below(&mut agents, pools, index, self.at)
     }

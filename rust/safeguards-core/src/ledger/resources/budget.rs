@@ -287,6 +287,7 @@ impl ResourceBudget {
             balance: self.books.balance,
             spent_before: self.books.spent_before,
             renews_at: Wall::NEVER,
+            kept: 0,
             requested,
             asked: None,
             is_suspended: false,

@@ -48,6 +48,7 @@ impl Capacity {
             balance: books.balance,
             spent_before: books.spent_before,
             renews_at: Wall::NEVER,
+            kept: 0,
             requested,
             asked: None,
             is_suspended: false,

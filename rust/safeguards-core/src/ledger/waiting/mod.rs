@@ -1,0 +1,518 @@
+//! Waiting for what comes back.
+//!
+//! **Locks.** That of a queue comes before all others of the ledger but the table of queues, and is held while those who
+//! wait are tried. So nobody who holds a lock of the ledger serves a queue: what gives something back notes it as a
+//! signal, and serves once it holds no lock. Whoever waits is counted before it looks at any account. So what is given
+//! back after it looked, under the lock of the account that refused it, finds the count; one load tells whether there
+//! is anybody. Who waits is woken with no lock held.
+
+mod kept;
+mod lane;
+mod queue;
+mod returns;
+mod waiter;
+mod world;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+
+use super::account::Account;
+use super::path::{Path, line};
+use super::{Ledger, LedgerError, Number, Once, Receipt, Request, Reservation};
+use crate::clock::Monotonic;
+use crate::sync::{AtomicBool, AtomicI64, Mutex, MutexGuard, Ordering};
+
+pub(super) use kept::{Asks, Kept};
+use lane::Rank;
+pub(super) use queue::Lack;
+use queue::Queue;
+use waiter::Fate;
+pub use waiter::{Served, Wait, Waiter, Wake};
+use world::Accounts;
+
+/// Who calls [`Ledger::tend_waiting`] when time alone gives something back.
+pub trait Tender: Send + Sync + Debug {
+    /// Asks for a call in so many nanoseconds, or earlier. Called with no lock held.
+    fn tend_in(&self, nanos: i64);
+}
+
+/// Everybody who waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// How many wait.
+    count: AtomicI64,
+    /// How many ever came to wait.
+    tickets: AtomicI64,
+    has_signals: AtomicBool,
+    signals: Mutex<Vec<Signal>>,
+    /// By the topmost pools of their trees.
+    queues: Mutex<HashMap<Number, Arc<Shared>, RandomState>>,
+    is_closed: AtomicBool,
+    tender: Option<Box<dyn Tender>>,
+    /// When the tender comes at the latest.
+    tended_at: Mutex<Monotonic>,
+}
+
+/// Something may have come back to an account.
+#[derive(Clone, Copy, Debug)]
+struct Signal {
+    root: Number,
+    account: Number,
+    is_raise: bool,
+}
+
+/// The queue of a tree, or of several.
+#[derive(Debug)]
+struct Shared {
+    cell: Mutex<Cell>,
+    /// When it is to be tended.
+    next: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    queue: Queue<Arc<Waiter>, Arc<Account>>,
+    roots: Vec<Number>,
+    /// Another one has taken its place, or nobody waits.
+    is_retired: bool,
+}
+
+/// Waiters that are tried before the others of the process get their turn at the queue.
+const TRIES: usize = 64;
+
+/// How soon the tender comes at the earliest: a tick of a coarse clock.
+const TICK_NANOS: i64 = 1_000_000;
+
+impl Waiting {
+    pub(super) fn new() -> Self {
+        Self {
+            count: AtomicI64::new(0),
+            tickets: AtomicI64::new(0),
+            has_signals: AtomicBool::new(false),
+            signals: Mutex::default(),
+            queues: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            tender: None,
+            tended_at: Mutex::new(Monotonic::NEVER),
+        }
+    }
+
+    /// Whether anybody waits. One load: who gives something back holds, or has held, the lock of an account that it
+    /// came back to, and a waiter was counted before it looked under that lock.
+    #[inline]
+    pub(super) fn is_any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) != 0
+    }
+
+    /// To be called when something has come back to an account, whose lock may be held.
+    #[inline]
+    pub(super) fn signal(&self, account: &Account, is_raise: bool) {
+        if self.is_any() {
+            self.note(account, is_raise);
+        }
+    }
+
+    /// The same, of all accounts of a path.
+    #[inline]
+    pub(super) fn signal_path(&self, path: Path<'_>) {
+        if self.is_any() {
+            path.accounts().for_each(|account| self.note(account, false));
+        }
+    }
+
+    #[cold]
+    fn note(&self, account: &Account, is_raise: bool) {
+        let signal = Signal { root: root(account), account: account.number, is_raise };
+        let mut signals = self.signals.lock();
+        signals.push(signal);
+        self.has_signals.store(true, Ordering::Release);
+    }
+
+    /// To be called when the next reservation expires at a time, so that who waits for it is served in time.
+    #[inline]
+    pub(super) fn expire_at(&self, at: Monotonic) {
+        if self.is_any() && at < *self.tended_at.lock() {
+            self.has_signals.store(true, Ordering::Release);
+        }
+    }
+
+    fn take_signals(&self) -> Vec<Signal> {
+        let mut signals = self.signals.lock();
+        self.has_signals.store(false, Ordering::Release);
+        std::mem::take(&mut *signals)
+    }
+
+    fn find(&self, root: Number) -> Option<Arc<Shared>> {
+        self.queues.lock().get(&root).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Shared>> {
+        let mut all: Vec<_> = self.queues.lock().values().cloned().collect();
+        all.sort_unstable_by_key(|shared| Arc::as_ptr(shared).addr());
+        all.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        all
+    }
+
+    /// The queue of trees that somebody wants at once: those that they had become one.
+    fn join(&self, roots: &[Number], ledger: &Ledger) -> Arc<Shared> {
+        let mut queues = self.queues.lock();
+        let mut found: Vec<_> = roots.iter().filter_map(|root| queues.get(root).cloned()).collect();
+        found.sort_unstable_by_key(|shared| Arc::as_ptr(shared).addr());
+        found.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let joined = found.pop().unwrap_or_else(|| {
+            Arc::new(Shared { cell: Mutex::default(), next: AtomicI64::new(Monotonic::NEVER.0) })
+        });
+        let mut cell = joined.cell.lock();
+        for other in found {
+            let mut other = other.cell.lock();
+            other.is_retired = true;
+            cell.queue.absorb(std::mem::take(&mut other.queue), &mut Accounts::new(ledger));
+            cell.roots.append(&mut other.roots);
+        }
+        cell.roots.extend(roots);
+        cell.roots.sort_unstable();
+        cell.roots.dedup();
+        for root in &cell.roots {
+            queues.insert(*root, Arc::clone(&joined));
+        }
+        drop(cell);
+        joined
+    }
+
+    /// Forgets a queue that nobody waits in.
+    fn retire(&self, shared: &Arc<Shared>) {
+        let mut queues = self.queues.lock();
+        let mut cell = shared.cell.lock();
+        if cell.queue.is_empty() && !cell.is_retired {
+            cell.is_retired = true;
+            for root in std::mem::take(&mut cell.roots) {
+                queues.remove(&root);
+            }
+        }
+    }
+}
+
+/// The topmost pool above an account.
+fn root(account: &Account) -> Number {
+    let above = std::iter::successors(account.parent.as_deref(), |pool| pool.parent.as_deref());
+    above.last().unwrap_or(account).number
+}
+
+impl Shared {
+    /// Locks it, unless another one has taken its place.
+    fn lock(&self) -> Option<MutexGuard<'_, Cell>> {
+        let cell = self.cell.lock();
+        (!cell.is_retired).then_some(cell)
+    }
+}
+
+impl Ledger {
+    /// The same ledger, which asks somebody to [tend](Self::tend_waiting) those who wait.
+    #[must_use]
+    pub fn with_tender(mut self, tender: Box<dyn Tender>) -> Self {
+        self.waiting.tender = Some(tender);
+        self
+    }
+
+    /// How many calls wait.
+    #[must_use]
+    pub fn waiting_count(&self) -> i64 {
+        self.waiting.count.load(Ordering::Acquire)
+    }
+
+    /// Whether a call on a path would have to let others go first: somebody waits in one of its trees.
+    #[must_use]
+    pub fn has_waiters(&self, path: Path<'_>) -> bool {
+        self.waiting.is_any() && roots(path).iter().any(|root| self.waiting.find(*root).is_some())
+    }
+
+    /// Lets a call wait until so much is set aside for it on every account of a path: the outcome, if it need not wait,
+    /// or who waits. It is tried at once, when those before it have been.
+    ///
+    /// # Errors
+    /// What can never fit is refused at once.
+    pub fn wait(
+        &self,
+        path: Path<'_>,
+        request: &Request,
+        wait: &Wait<'_>,
+        wake: Box<dyn Wake>,
+    ) -> Result<Arc<Waiter>, LedgerError> {
+        let priority = self.check_possible(path, request)?;
+        let begun = self.clock.monotonic();
+        let end = |nanos: Option<i64>| nanos.map_or(Monotonic::NEVER, |nanos| begun.plus(nanos));
+        let ticket = self.waiting.tickets.fetch_add(1, Ordering::Relaxed);
+        let waiter = Arc::new(Waiter {
+            agent: Arc::clone(path.agent),
+            joint: path.joint.cloned(),
+            request: *request,
+            key: wait.key.map(Into::into),
+            is_debit: wait.is_debit,
+            rank: Rank::new(priority, ticket.unsigned_abs()),
+            begun,
+            patient_until: begun.plus(wait.patience_nanos),
+            deadline: end(wait.timeout_nanos),
+            wake,
+            fate: Mutex::new(Fate::Comes),
+        });
+        self.waiting.count.fetch_add(1, Ordering::SeqCst);
+        self.enter(&waiter);
+        let mut fate = waiter.fate.lock();
+        if matches!(*fate, Fate::Comes) {
+            *fate = Fate::Sleeps;
+        }
+        drop(fate);
+        Ok(waiter)
+    }
+
+    /// Refuses what no account of the path can ever hold. Returns the agent's priority.
+    fn check_possible(&self, path: Path<'_>, request: &Request) -> Result<u8, LedgerError> {
+        let needs = request.what.units();
+        let wall = self.clock.wall();
+        for account in path.accounts() {
+            let mut state = account.lock_renewed(self, wall);
+            state.check_open(account)?;
+            let refused = if state.never_holds(Lack::Budget, needs) {
+                Err(account.refusal(&state, needs).into())
+            } else if state.never_holds(Lack::Window, needs) {
+                let at = self.clock.monotonic();
+                state.check_windows(account, at, request.what, Asks::Once).map_err(Into::into)
+            } else {
+                Ok(())
+            };
+            drop(state);
+            refused.map_err(|refused: LedgerError| {
+                let refused = refused.asked(path, request.operation);
+                self.observe(&refused);
+                refused
+            })?;
+        }
+        Ok(path.agent.lock().priority)
+    }
+
+    fn enter(&self, waiter: &Arc<Waiter>) {
+        let roots = roots(waiter.path());
+        loop {
+            let shared = self.waiting.join(&roots, self);
+            let is_in = self.attend(&shared, |cell, world| {
+                if self.waiting.is_closed.load(Ordering::SeqCst) {
+                    world.ended += 1;
+                    *waiter.fate.lock() = Fate::Gone;
+                    return;
+                }
+                let Waiter { rank, patient_until, deadline, .. } = **waiter;
+                cell.queue.add(rank, Arc::clone(waiter), patient_until, deadline);
+            });
+            if is_in {
+                return;
+            }
+        }
+    }
+
+    /// Does something with a queue and serves it, slice by slice. False, with nothing done, if another one has taken its
+    /// place.
+    fn attend(&self, shared: &Arc<Shared>, act: impl FnOnce(&mut Cell, &mut Accounts<'_>)) -> bool {
+        let mut act = Some(act);
+        let mut is_more = true;
+        while is_more {
+            let mut world = Accounts::new(self);
+            let Some(mut cell) = shared.lock() else { return act.is_none() };
+            if let Some(act) = act.take() {
+                act(&mut cell, &mut world);
+            }
+            is_more = cell.queue.serve(self.clock.monotonic(), &mut world, TRIES);
+            let (next, is_empty) = (cell.queue.next(), cell.queue.is_empty());
+            shared.next.store(next.0, Ordering::Release);
+            drop(cell);
+            if is_empty {
+                self.waiting.retire(shared);
+            }
+            self.tell(world);
+            self.tend_at(next);
+        }
+        true
+    }
+
+    /// Wakes those who wait no more. What nobody is there for is given back.
+    fn tell(&self, world: Accounts<'_>) {
+        self.waiting.count.fetch_sub(world.ended, Ordering::AcqRel);
+        for waiter in world.woken {
+            if !waiter.wake.wake() {
+                self.give_up(&waiter);
+            }
+        }
+    }
+
+    /// Gives back what a waiter got, unless it was another's before.
+    fn give_up(&self, waiter: &Waiter) {
+        if let Some(Ok(Served::Reserved(Once { value: reservation, is_repeat: false }))) = waiter.outcome() {
+            // One that was closed meanwhile holds nothing.
+            drop(self.release_quietly(&reservation));
+        }
+    }
+
+    /// Tries a waiter.
+    pub(super) fn serve_waiter(&self, waiter: &Waiter, asks: Asks) -> Result<Served, LedgerError> {
+        let (path, request) = (waiter.path(), &waiter.request);
+        match waiter.key.as_deref() {
+            Some(key) if waiter.is_debit => match self.charged_before(path, request, key)? {
+                Some(receipt) => Ok(Served::Charged(receipt)),
+                None => self.reserve_asking(path, request, None, asks).map(Served::Reserved),
+            },
+            key => self.reserve_asking(path, request, key, asks).map(Served::Reserved),
+        }
+    }
+
+    /// Serves those to whom something has come back. To be called by whoever may have given something back, once it
+    /// holds no lock: while nobody waits it costs a load.
+    #[inline]
+    pub(super) fn serve_waiting(&self) {
+        if self.waiting.has_signals.load(Ordering::Relaxed) {
+            self.serve_signals();
+        }
+    }
+
+    #[cold]
+    fn serve_signals(&self) {
+        loop {
+            let mut by_root = BTreeMap::<_, Vec<_>>::new();
+            for signal in self.waiting.take_signals() {
+                by_root.entry(signal.root).or_default().push(signal);
+            }
+            if by_root.is_empty() {
+                break;
+            }
+            for (root, signals) in by_root {
+                self.with_queue(root, |cell, _| {
+                    for signal in &signals {
+                        cell.queue.signal(signal.account, signal.is_raise);
+                    }
+                });
+            }
+        }
+        self.tend_at(Monotonic::NEVER);
+    }
+
+    /// Does something with the queue of a tree, if there is one, and serves it.
+    fn with_queue(&self, root: Number, act: impl Fn(&mut Cell, &mut Accounts<'_>)) {
+        while let Some(shared) = self.waiting.find(root) {
+            if self.attend(&shared, &act) {
+                return;
+            }
+        }
+    }
+
+    /// Asks to be tended at a time, or when the next reservation expires, unless that happens earlier anyway.
+    fn tend_at(&self, at: Monotonic) {
+        let Some(tender) = self.waiting.tender.as_deref().filter(|_| self.waiting.is_any()) else { return };
+        let at = at.min(self.timers.next());
+        let mut tended_at = self.waiting.tended_at.lock();
+        if at >= *tended_at {
+            return;
+        }
+        *tended_at = at;
+        drop(tended_at);
+        tender.tend_in(at.since(self.clock.monotonic()).max(0));
+    }
+
+    /// Does for those who wait what time alone does: reservations expire, periods begin, windows have room again, and
+    /// the time of some is over. Returns in how many nanoseconds it is to be called again; `None` if nobody waits.
+    pub fn tend_waiting(&self) -> Option<i64> {
+        *self.waiting.tended_at.lock() = Monotonic(i64::MIN); // this call comes before all others
+        self.expire_due();
+        for shared in self.waiting.all() {
+            let now = self.clock.monotonic();
+            if shared.next.load(Ordering::Acquire) <= now.0 {
+                self.attend(&shared, |cell, world| cell.queue.tend(now, world));
+            }
+        }
+        self.serve_waiting();
+        // From here on whoever wants it earlier says so.
+        *self.waiting.tended_at.lock() = Monotonic::NEVER;
+        let nexts =
+            self.waiting.all().into_iter().map(|shared| Monotonic(shared.next.load(Ordering::Acquire)));
+        let next = nexts.min().filter(|_| self.waiting.is_any())?.min(self.timers.next());
+        let mut tended_at = self.waiting.tended_at.lock();
+        *tended_at = next.min(*tended_at);
+        Some(tended_at.since(self.clock.monotonic()).max(TICK_NANOS))
+    }
+
+    /// Ends the waiting of a call whose time is over: it is tried once more, and then it has an outcome.
+    pub fn end_wait(&self, waiter: &Waiter) {
+        let now = self.clock.monotonic();
+        self.with_queue(root(&waiter.agent), |cell, world| {
+            cell.queue.end(waiter.rank, now, world);
+        });
+        self.serve_waiting();
+    }
+
+    /// Ends the waiting of a call that nobody wants any more. What it got in that very moment is given back.
+    pub fn withdraw(&self, waiter: &Waiter) {
+        let now = self.clock.monotonic();
+        self.with_queue(root(&waiter.agent), |cell, world| {
+            if cell.queue.withdraw(waiter.rank, now, world) {
+                world.ended += 1;
+                *waiter.fate.lock() = Fate::Gone;
+            }
+        });
+        self.give_up(waiter);
+        self.serve_waiting();
+    }
+
+    /// Ends all waiting, now and later: nobody gets an outcome.
+    pub fn close_waiting(&self) {
+        self.waiting.is_closed.store(true, Ordering::SeqCst);
+        for shared in self.waiting.all() {
+            self.attend(&shared, |cell, world| {
+                for waiter in cell.queue.drain(world) {
+                    world.ended += 1;
+                    let before = std::mem::replace(&mut *waiter.fate.lock(), Fate::Gone);
+                    if matches!(before, Fate::Sleeps) {
+                        world.woken.push(waiter);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Tries everybody of a tree again: an account of it has left.
+    pub(super) fn retry_waiting(&self, account: &Account) {
+        if self.waiting.is_any() {
+            self.with_queue(root(account), |cell, _| cell.queue.retry_all());
+        }
+    }
+
+    /// Charges a debit out of what was set aside for it when its turn came, exactly once.
+    pub fn debit_reserved(
+        &self,
+        reservation: &Reservation,
+        key: Option<&str>,
+    ) -> Result<Once<Receipt>, LedgerError> {
+        let Some(key) = key else { return self.settle(reservation, reservation.what()).map(Once::first) };
+        let charged = self.charge_keyed(reservation, key);
+        // Another call with this key was faster, or nothing can be written down: what is set aside goes back.
+        drop(self.release_quietly(reservation));
+        self.serve_waiting();
+        charged
+    }
+}
+
+/// The topmost pools of a path.
+fn roots(path: Path<'_>) -> Vec<Number> {
+    let tops = path.accounts().filter(|account| account.parent.is_none());
+    let roots: Vec<_> = tops.map(|account| account.number).collect();
+    debug_assert!(!roots.is_empty(), "every line ends");
+    roots
+}
+
+/// Every account of a path, in no order that means anything.
+impl<'a> Path<'a> {
+    pub(super) fn accounts(self) -> impl Iterator<Item = &'a Arc<Account>> {
+        let own = self.joint.is_none().then(|| line(self.agent));
+        let joint = self.joint.map(|joint| joint.agents.iter().chain(&joint.pools));
+        own.into_iter().flatten().chain(joint.into_iter().flatten())
+    }
+}

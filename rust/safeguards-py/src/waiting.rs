@@ -135,7 +135,7 @@ impl<'a> Want<'a> {
         &self,
         ledger: &PyLedger,
         terms: &Wait<'_>,
-        wake: &Py<PyAny>,
+        wake: &Arc<Py<PyAny>>,
     ) -> Result<Arc<Waiter>, LedgerError> {
         let core = &ledger.ledger;
         core.follow(self.agent, |agent| {

@@ -43,8 +43,8 @@ impl Ledger {
         check_place(&top, &accounts, to.as_ref())?;
         let accounts = with_ends(accounts, &top, to.as_ref());
         let mut locked: Vec<Locked<'_>> = accounts.iter().map(|account| (account, account.lock())).collect();
-        let moves = |account: &Arc<Account>| line(account).any(|above| Arc::ptr_eq(above, &top));
-        let at_work = |(account, state): &&Locked<'_>| moves(account) && is_at_work(state);
+        let is_below = |account: &Arc<Account>| line(account).any(|above| Arc::ptr_eq(above, &top));
+        let at_work = |(account, state): &&Locked<'_>| is_below(account) && is_at_work(state);
         if let Some((account, _)) = locked.iter().find(at_work) {
             return Err(LedgerError::Configuration(format!(
                 "{:?} has active reservations: settle, release or let them expire before {id:?} moves",
@@ -80,8 +80,8 @@ impl Ledger {
         // Pools from above, then agents: each finds its parent among those that were made.
         locked.sort_by_key(|(account, _)| (account.kind() == Kind::Agent, account.depth()));
         let mut new: Vec<Arc<Account>> = Vec::with_capacity(locked.len());
-        let moves = |account: &Arc<Account>| line(account).any(|above| Arc::ptr_eq(above, top));
-        for (account, state) in locked.iter_mut().filter(|(account, _)| moves(account)) {
+        let is_below = |account: &Arc<Account>| line(account).any(|above| Arc::ptr_eq(above, top));
+        for (account, state) in locked.iter_mut().filter(|(account, _)| is_below(account)) {
             let is_top = Arc::ptr_eq(account, top);
             let above = |number: Number| new.iter().find(|made| made.number == number).cloned();
             let parent =

@@ -201,7 +201,7 @@ impl Inner {
     /// Whether the account admits a movement.
     #[inline(always)]
     pub(super) fn admits_movement(&self, movement: &Movement) -> bool {
-        let is_plain = self.mode.is_plain() & !self.keeps & !movement.overdraws();
+        let is_plain = self.mode.is_plain() && !self.keeps && !movement.overdraws();
         if is_plain { movement.is_admitted_by(&self.books.balance) } else { self.admits_specially(movement) }
     }
 

@@ -58,7 +58,8 @@ def test_every_use_in_a_child_is_refused(coordinator, limiter):
     for use in uses:
         kind, text = in_fork(use)
         assert kind == "ConfigurationError", text
-        assert "made before a fork" in text and "'spawn'" in text
+        assert "made before a fork" in text and "N processes are N budgets" in text
+        assert "Let one process own the budgets" in text
     assert float(coordinator.get_budget("bot")) == 0.9
     reservation.settle("0.05")
 

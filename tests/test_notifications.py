@@ -214,9 +214,9 @@ def test_other_bad_input():
     manager = NotificationManager()
     with pytest.raises(ConfigurationError, match="cannot be called"):
         manager.add_handler("print")
-    with pytest.raises(ConfigurationError, match="a severity is an AlertSeverity"):
+    with pytest.raises(ConfigurationError, match="severity must be an AlertSeverity"):
         manager.add_handler(print, min_severity=99)
-    with pytest.raises(ConfigurationError, match="a severity is an AlertSeverity"):
+    with pytest.raises(ConfigurationError, match="severity must be an AlertSeverity"):
         manager.get_alerts("high")
     with pytest.raises(ConfigurationError, match="max_alerts must be from 1 on"):
         NotificationManager(max_alerts=0)

@@ -306,6 +306,7 @@ GOOD = {
     "logger": "text",
     "url": "https://host/path",
     "headers": {"X-Key": "text"},
+    "delay_seconds": 1.0,
     "timeout_seconds": 0.01,
     "max_queued": 10,
     "max_attempts": 2,
@@ -911,3 +912,26 @@ def test_the_good_values_are_accepted():
         except Exception as error:
             refused.append((target.name, repr(error)))
     assert not refused, "\n".join(map(str, refused))
+
+
+class Odd:
+    """Of no type that any argument takes."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_a_wrong_type_is_told_with_the_name_of_its_argument(target):
+    found = []
+    for parameter in target.parameters:
+        world = World()
+        call = target.bind(world)
+        by_place, by_name = split(target, arguments_of(target, world) | {parameter.name: Odd()})
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                call(*by_place, **by_name)
+        except (SafeguardsError, TypeError) as error:
+            if parameter.name not in str(error):
+                found.append(f"{target.name}({parameter.name}=Odd()) says {error}")
+    assert not found, "\n".join(found)

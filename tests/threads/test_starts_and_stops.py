@@ -101,7 +101,7 @@ def test_a_reallocator_that_was_stopped_and_started_at_once_hears(team):
         reallocator.stop()
 
 
-def test_stop_ends_the_collection_that_start_began(team):
+def test_stop_ends_the_collection_however_it_began(team):
     learner = BudgetPatternLearner(team)
     with learner:
         assert learner.collecting
@@ -109,15 +109,18 @@ def test_stop_ends_the_collection_that_start_began(team):
     assert jobs_of(learner) == []
     learner.start_collection()
     with learner:
-        pass
-    assert learner.collecting  # that one is somebody else's
-    learner.stop_collection()
+        assert learner.collecting
+    assert not learner.collecting and jobs_of(learner) == []
     learner.start()
     learner.start_collection()
     learner.stop()
-    assert learner.collecting
-    learner.stop_collection()
-    assert jobs_of(learner) == []
+    assert not learner.collecting and jobs_of(learner) == []
+    learner.start_collection()
+    learner.stop()  # it was never started
+    assert not learner.collecting and jobs_of(learner) == []
+    learner.start_collection()
+    team.close()
+    assert not learner.collecting
 
 
 def test_what_was_used_until_the_stop_is_known():

@@ -6,6 +6,7 @@ import threading
 import weakref
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from time import monotonic, sleep
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -588,3 +589,40 @@ def test_many_pools_on_one_scheduler(clock):
         changes = scheduler.transitions(f"p{n}", MONDAY + hours(8.5), MONDAY + timedelta(days=7) + hours(8.5))
         granted = [d for d in scheduler.history if d.subject == f"p{n}"]
         assert len(granted) == len(changes) + 1  # and the one at its start
+
+
+def test_what_is_in_force_when_it_is_added_to_a_running_scheduler_is_granted_at_once(clock, coordinator):
+    scheduler = BudgetTimeScheduler(coordinator, timezone="UTC")
+    with scheduler:
+        clock.advance(1)
+        scheduler.add_time_profile("team", GUIDE)
+        assert scheduler.history == []
+        clock.advance(0.001)
+        assert grants(scheduler) == [("night_hours", MONDAY + hours(8.5) + timedelta(seconds=1))]
+        clock.advance(3600)
+        assert len(grants(scheduler)) == 2
+
+
+def test_one_that_is_not_in_force_yet_waits_for_its_begin(clock, coordinator):
+    scheduler = BudgetTimeScheduler(coordinator, timezone="UTC")
+    with scheduler:
+        clock.advance(1)
+        later = {"budget": 5, "start_time": time(8, 31), "end_time": time(9)}
+        scheduler.add_time_profile("team", {"later": later})
+        clock.advance(58)
+        assert grants(scheduler) == []
+        clock.advance(1)
+        assert grants(scheduler) == [("later", MONDAY + hours(8.5) + timedelta(minutes=1))]
+
+
+def test_on_the_system_s_clock_it_does_not_take_a_minute():
+    coordinator = BudgetCoordinator()
+    coordinator.create_budget_pool("team", 1)
+    scheduler = BudgetTimeScheduler(coordinator, timezone="UTC")
+    with scheduler:
+        always = {"budget": 7, "start_time": time(0), "end_time": time(23, 59)}
+        scheduler.add_time_profile("team", {"always": always})
+        end = monotonic() + 20
+        while coordinator.get_pool_budget("team") != 7 and monotonic() < end:
+            sleep(0.01)
+    assert coordinator.get_pool_budget("team") == 7

@@ -10,7 +10,7 @@ from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["flag", "instance", "items", "listed", "mapping", "one_of", "shown", "text", "told"]
+__all__ = ["called", "flag", "instance", "items", "listed", "mapping", "one_of", "shown", "text", "told"]
 
 _SHOWN = 60
 _T = TypeVar("_T")
@@ -31,6 +31,17 @@ def told(error: BaseException) -> str:
         return str(error) or repr(error)
     except Exception:  # noqa: BLE001 - it is told about because something failed already
         return f"<no text: {type(error).__name__} cannot be printed>"
+
+
+def called(name: str, value: _T) -> _T:
+    """Something that can be called.
+
+    Raises:
+        ArgumentTypeError: it cannot.
+    """
+    if not callable(value):
+        raise ArgumentTypeError(f"{name} must be something that can be called, not {shown(value)}")
+    return value
 
 
 def instance(name: str, value: object, cls: type[_T]) -> _T:
@@ -84,11 +95,15 @@ def mapping(name: str, value: object) -> dict[Any, Any]:
 
 
 def items(name: str, values: Any, kind: str) -> list[Any]:
-    """What can be iterated over, as a list.
+    """What can be iterated over, as a list: no text, whose letters nobody means, and no mapping.
 
     Raises:
-        ArgumentTypeError: it cannot.
+        ArgumentTypeError: it cannot, or is text or a mapping.
     """
+    if isinstance(values, str | bytes | bytearray | Mapping):
+        raise ArgumentTypeError(
+            f"{name} must be a sequence of {kind}, not {shown(values)}: write [...] around one"  # pyright: ignore[reportUnknownArgumentType]
+        )
     try:
         each = iter(values)
     except TypeError:

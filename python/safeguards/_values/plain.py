@@ -43,5 +43,8 @@ def _plain_many(value: Any) -> Any:
         return {str(key): plain(value[key]) for key in list(value)}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if isinstance(value, list | tuple | AbstractSet):
         return [plain(each) for each in value]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    to_list = getattr(value, "tolist", None)
+    if callable(to_list) and not isinstance(value, type):  # an array of numpy, or one of its scalars
+        return plain(to_list())
     to_dict = getattr(value, "to_dict", None)
     return to_dict() if callable(to_dict) and not isinstance(value, type) else str(value)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from safeguards._native import check_local_time_zone, time_zone_name, time_zone_rules
 from safeguards._values.arguments import shown
 from safeguards.exceptions import ConfigurationError
 
-__all__ = ["TimeZone", "as_utc", "check_local", "read"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["TimeZone", "as_utc", "check_local", "check_past", "read"]
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d\d)(?::?([0-5]\d)(?::?([0-5]\d))?)?", re.IGNORECASE | re.ASCII)
 _FORMS = (
@@ -91,6 +94,26 @@ def as_utc(at: datetime, zone: tzinfo | None = None) -> datetime:
         return at.astimezone(UTC)
     except (OverflowError, ValueError):
         return _LAST if at.year > 1970 else _FIRST  # noqa: PLR2004 - either end
+
+
+def check_past(argument: str, times: Iterable[datetime], now: datetime) -> None:
+    """Refuses usage that is later than now: it would say that all before it is known.
+
+    Args:
+        argument: what the times are called.
+        times: when usage was, aware.
+        now: the time of the coordinator's clock.
+
+    Raises:
+        ConfigurationError: one of them is later; says which is the first, and by how much.
+    """
+    for place, at in enumerate(times):
+        if at > now:
+            raise ConfigurationError(
+                f"{argument}[{place}] ({at:%Y-%m-%d %H:%M:%S} UTC) is {at - now} later than now "
+                f"({now:%Y-%m-%d %H:%M:%S} UTC): usage is known when it is past. Nothing was loaded; leave "
+                "it out, or set right the clock that was wrong"
+            )
 
 
 def _from_text(text: str, argument: str) -> TimeZone:

@@ -14,11 +14,10 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from safeguards._values.arguments import instance, shown, told
+from safeguards._values.arguments import instance, told
 from safeguards._values.numbers import number, whole
 from safeguards.core._cell import Cell, snapshot
 from safeguards.core._threads import start_thread
-from safeguards.exceptions import ConfigurationError
 from safeguards.types.alerts import Alert
 
 if TYPE_CHECKING:
@@ -277,12 +276,6 @@ class _Worker:
                 waiting.set()
             elif waiting is not None:
                 self._drop(waiting, "the sink was closed before")
-
-
-def check_callable(name: str, value: object) -> None:
-    """Refuses what cannot be called."""
-    if value is not None and not callable(value):
-        raise ConfigurationError(f"{name} must be something that can be called, not {shown(value)}")
 
 
 _sinks: weakref.WeakSet[QueuedSink] = weakref.WeakSet()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from safeguards import __version__
-from safeguards._values.arguments import instance, mapping, shown, text
+from safeguards._values.arguments import called, instance, mapping, shown, text
 from safeguards._values.numbers import number
-from safeguards.alerts._queue import QueuedSink, TryAgain, check_callable
+from safeguards.alerts._queue import QueuedSink, TryAgain
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 from safeguards.types.enums import AlertSeverity
 
@@ -129,7 +129,8 @@ class WebhookSink(QueuedSink):
         }
         self._timeout = number("timeout_seconds", timeout_seconds, 0, 600, above=True)
         for name, value in (("transport", transport), ("wait", wait), ("random", random)):
-            check_callable(name, value)
+            if value is not None:
+                called(name, value)
         self._transport = _post if transport is None else transport
         super().__init__(max_queued, max_attempts, wait, random)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from safeguards import _native
-from safeguards._values.arguments import flag, instance, shown, text
+from safeguards._values.arguments import flag, instance, items, shown, text
 from safeguards._values.numbers import MAX_AGENTS, MAX_SEED, real, whole
 from safeguards.allocation.strategies import Strategy
-from safeguards.exceptions import ArgumentTypeError, ConfigurationError
+from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,9 +63,8 @@ class ResourceSelector:
         max_agents: int = 1_000_000,
         seed: int = 0,
     ) -> None:
-        if isinstance(resources, str):
-            raise ArgumentTypeError(f"resources must be names, not {shown(resources)}")
-        self._resources = tuple(text("a name of resources", name) for name in resources)
+        names = items("resources", resources, "names")
+        self._resources = tuple(text("a name of resources", name) for name in names)
         self._strategy = instance("strategy", strategy, Strategy)  # type: ignore[type-abstract]
         self._index = {name: n for n, name in enumerate(self._resources)}
         if len(self._index) < len(self._resources):

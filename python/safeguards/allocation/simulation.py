@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safeguards import _native
-from safeguards._values.arguments import flag, shown
+from safeguards._values.arguments import called, flag, shown
 from safeguards._values.arrays import floats
 from safeguards._values.numbers import MAX_AGENTS, MAX_SEED, real, whole
 from safeguards.allocation._capacities import named
@@ -215,8 +215,8 @@ def simulate(
         Deviation from capacity, mean loads, and the loads of every trial if they are kept.
 
     Raises:
-        ConfigurationError: an argument makes no sense, or there is not the memory for it; raised before any
-            work and naming the argument.
+        ConfigurationError: an argument is out of its range, or there is not the memory for it; raised before
+            any work and naming the argument.
         TypeError: an argument of the wrong type.
         ThreadStartError: the system started not one thread; where it starts a few, these do the work.
 
@@ -266,8 +266,8 @@ def trials_after(
     """As `simulate`, with the deviations of trials without their first steps."""
     if not isinstance(strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ArgumentTypeError(f"strategy must be a Strategy such as FlowStrategy(), not {shown(strategy)}")
-    if progress is not None and not callable(progress):
-        raise ArgumentTypeError(f"progress must be callable, not {shown(progress)}")
+    if progress is not None:
+        called("progress", progress)
     values, resources = named(capacities)
     warm_up = whole("warm_up", warm_up, 0, max(len(values) - 1, 0))
     run = _Run(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import called, shown
 from safeguards.allocation.simulation import trials_after
 from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
@@ -102,7 +102,7 @@ def sweep(
         One row for each pair. It is the same wherever it ran.
 
     Raises:
-        ConfigurationError: an argument makes no sense, a name is given twice, or there is nothing to
+        ConfigurationError: an argument is out of its range, a name is given twice, or there is nothing to
             simulate.
 
     Example:
@@ -113,11 +113,11 @@ def sweep(
         >>> table["1", "flow"].average_deviation < 2 < table["2", "random"].average_deviation
         True
     """
+    _check(strategies, executor, progress)
     settings = capacities if isinstance(capacities, Mapping) else {"capacities": capacities}
     named = strategies if isinstance(strategies, Mapping) else _by_repr(strategies)
     if not settings or not named:
         raise ConfigurationError("capacities and strategies must not be empty: there is nothing to simulate")
-    _check(strategies, executor)
     pairs = [(setting, strategy) for setting in settings for strategy in named]
     options |= {"threads": 1 if threads is None and executor is not None else threads}
     jobs = [(settings[setting], named[strategy], warm_up, options) for setting, strategy in pairs]
@@ -143,7 +143,9 @@ def _within(
     return lambda now, steps: progress(done * _PARTS + now * _PARTS // steps, in_all * _PARTS)
 
 
-def _check(strategies: object, executor: object) -> None:
+def _check(strategies: object, executor: object, progress: object) -> None:
+    if progress is not None:
+        called("progress", progress)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise ArgumentTypeError(f"executor must be a concurrent.futures.Executor, not {shown(executor)}")
     if not isinstance(strategies, Mapping | Sequence) or isinstance(strategies, str | bytes):

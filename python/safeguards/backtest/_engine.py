@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from safeguards._native import ManualClock
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import called, shown
 from safeguards._values.arrays import floats
 from safeguards._values.decimals import PLACES, of_float, of_units
 from safeguards.core.budget_coordination import BudgetCoordinator
@@ -143,6 +143,7 @@ def telling(
     """Progress of one run as part of all."""
     if progress is None:
         return None
+    called("progress", progress)
     return lambda hour, hours: progress(place * hours + hour, runs * hours, name)
 
 

@@ -77,7 +77,7 @@ class ForecastBacktest(Backtest[ForecastRow]):
         horizon: hours of a window.
         lead: hours between what was known and the window.
         level: share of windows that the interval was to hold.
-        margin: the confidence was that of need of at most `margin` times the forecast.
+        margin: the confidence was that of need of at most `margin` times the forecast; above 0.
         rows: one for each policy, the best first.
         comparison: the policies by `mase`.
         notes: what was left out, and what was assumed.
@@ -170,21 +170,23 @@ def backtest_forecast(
 
     Args:
         demand: what agents needed.
-        horizon: hours of a window.
-        lead: hours between what is known and the window.
-        window_days: days of history that each forecast may use.
-        min_activity: only agents that need something in more than this share of the hours of each half: the
-            error of one that hardly ever does means nothing in units of its usual change. 0.3 if not given,
-            but if nobody is so active, all take part that ever need something.
-        level: share of windows that the interval is to hold.
+        horizon: hours of a window, from 1 on.
+        lead: hours between what is known and the window, from 0 on.
+        window_days: days of history that each forecast may use, from 1 on.
+        min_activity: only agents that need something in more than this share (0 to 1) of the hours of each
+            half: the error of one that hardly ever does means nothing in units of its usual change. 0.3 if
+            not given, but if nobody is so active, all take part that ever need something.
+        level: share of windows that the interval is to hold, between 0 and 1.
         margin: confidence is that of need of at most `margin` times the forecast.
-        threads: threads of the forecasts; 0 for one per core. The result does not depend on it.
+        threads: threads of the forecasts; 0 for one per core, at most 4,096. The result does not depend on
+            it.
         seed: of the resamples of the verdict.
         policies: your own by name: `policy(past, ahead)` is given the hours before, (agents, hours), and
             which hours are asked for, from 0 for the next one; it returns (agents, len(ahead)).
 
     Raises:
-        ConfigurationError: there are too few hours or agents, or an argument makes no sense.
+        ConfigurationError: there are too few hours or agents, or an argument is out of the range that is told
+            with it.
     """
     import numpy as np
 

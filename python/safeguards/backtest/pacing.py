@@ -146,12 +146,13 @@ def backtest_pacing(
         slots_per_day: slots of a day; 24 for a `Demand`, 144 for an array if not given.
         warm_up_days: days that are learnt from, but not scored: a week, or half of a shorter record, if not
             given.
-        min_activity: agents with demand in no more than this share of the hours, in or after the warm-up, are
-            left out: 0.3 if not given, but if nobody is so active, all take part that ever want something.
+        min_activity: agents with demand in no more than this share (0 to 1) of the hours, in or after the
+            warm-up, are left out: 0.3 if not given, but if nobody is so active, all take part that ever want
+            something.
         seed: of the resamples of the verdict.
 
     Raises:
-        ConfigurationError: an argument makes no sense, or no agent is left.
+        ConfigurationError: an argument is out of the range that is told with it, or no agent is left.
 
     Example:
         >>> import numpy as np

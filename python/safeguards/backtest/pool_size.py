@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from safeguards._native import NextHour
-from safeguards._values.arguments import instance
+from safeguards._values.arguments import called, instance
 from safeguards._values.numbers import MAX_SEED, number, whole
 from safeguards.backtest._base import Backtest
 from safeguards.backtest._compare import Comparison as Verdict
@@ -175,12 +175,13 @@ def backtest_pool_size(
 
     Args:
         demand: what was wanted.
-        target: as `utilization_target` of `AdaptivePoolSizer.configure_pool`.
+        target: as `utilization_target` of `AdaptivePoolSizer.configure_pool`, at most 1.
         growth_rate: likewise.
         shrink_rate: likewise.
         warm_up_hours: hours that are seen, but not scored: a week, or half of a shorter record, if not given.
-        min_activity: agents with demand in no more than this share of the hours, in or after the warm-up, are
-            left out: 0.3 if not given, but if nobody is so active, all take part that ever want something.
+        min_activity: agents with demand in no more than this share (0 to 1) of the hours, in or after the
+            warm-up, are left out: 0.3 if not given, but if nobody is so active, all take part that ever want
+            something.
         seed: of the resamples of the verdict.
         policies: your own by name. Each runs on a real ledger, where each pool has a period of an hour and is
             called as its agent: it is called with the `BudgetCoordinator`, and makes controllers, or a
@@ -188,7 +189,7 @@ def backtest_pool_size(
         progress: called now and then with (done, in all, policy at work).
 
     Raises:
-        ConfigurationError: an argument makes no sense, or no agent is left.
+        ConfigurationError: an argument is out of the range that is told with it, or no agent is left.
 
     Example:
         >>> import numpy as np
@@ -210,7 +211,7 @@ def backtest_pool_size(
     part = take_part(demand.cost, warm_up, min_activity)
     pools = Demand(named(demand.agents, part.is_in), demand.cost[part.is_in])
     if progress is not None:
-        progress(0, 1 + len(policies or ()), "policies of the package")
+        called("progress", progress)(0, 1 + len(policies or ()), "policies of the package")
     sizes = _sizes(pools.cost, rule, warm_up)
     for place, (name, policy) in enumerate(own_policies(policies, tuple(sizes)).items(), start=1):
         told = telling(progress, place, 1 + len(policies or ()), name)

@@ -168,15 +168,16 @@ def backtest_reallocation(
         priority_weights: how much each priority counts; 4, 2, 1 and 0.5 for 10, 8, 5 and 3 if not given.
         priorities: by agent, or one for each agent, or "random" to draw them from the keys of
             `priority_weights`. Those of the record if not given; an agent without one has 5.
-        target: the pool is granted the mean demand divided by it.
-        min_budget_percentage: as of `PriorityBasedReallocator.configure`, of an equal part of the pool.
-        reserve: as `reserve_percentage` of `PriorityBasedReallocator.configure`.
-        emergency_percentage: the emergency threshold, as a share of an equal part of the pool.
-        interval: seconds from one run of the reallocator to the next.
+        target: the pool is granted the mean demand divided by it; 0.000001 to 1,000.
+        min_budget_percentage: as of `PriorityBasedReallocator.configure`, of an equal part of the pool; 0 to
+            1.
+        reserve: as `reserve_percentage` of `PriorityBasedReallocator.configure`; 0 to 1.
+        emergency_percentage: the emergency threshold, as a share of an equal part of the pool; 0 to 1.
+        interval: seconds from one run of the reallocator to the next: from one step to a day.
         min_activity: agents that want something in no more than this share of the hours, before or after the
-            warm-up, are left out; 0 takes all that ever want something.
+            warm-up, are left out; 0 to 1, where 0 takes all that ever want something.
         warm_up_hours: hours that are seen, but not scored: a week, or half of a shorter record, if not given.
-        steps_per_hour: debits by which an agent spends an hour's demand.
+        steps_per_hour: debits by which an agent spends an hour's demand, from 1 on.
         order: "as it comes": all agents spend side by side, as on a busy platform; "by priority": within an
             hour agents of a higher priority spend first, and of equal ones those that want less, the order in
             which a reserve is meant to be granted. That takes ten times as long.
@@ -186,7 +187,8 @@ def backtest_reallocation(
         progress: called now and then with (done, in all, policy at work).
 
     Raises:
-        ConfigurationError: an argument makes no sense, or nothing was wanted after the warm-up.
+        ConfigurationError: an argument is out of the range that is told with it, or nothing was wanted after
+            the warm-up.
 
     Example:
         >>> import numpy as np

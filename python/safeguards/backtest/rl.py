@@ -141,16 +141,17 @@ def backtest_rl(
     Args:
         demand: what was wanted.
         reward: what is good; the guide's reward if not given.
-        max_change: the most that a budget changes at a time, as a share of it.
-        discount_factor: what the next hour's reward is worth while learning.
+        max_change: the most that a budget changes at a time, as a share of it, 0 to 1.
+        discount_factor: what the next hour's reward is worth while learning, from 0 to below 1.
         training_hours: hours that are learned from, at least 96: a week, or half of a shorter record, if not
             given.
-        min_activity: agents with demand in a smaller share of the hours, while learning or after it, are left
-            out: 0.3 if not given, but if nobody is so active, all take part that ever want something.
+        min_activity: agents with demand in a smaller share (0 to 1) of the hours, while learning or after it,
+            are left out: 0.3 if not given, but if nobody is so active, all take part that ever want
+            something.
         seed: of the situations that are looked at in training, and of the resamples of the verdict.
 
     Raises:
-        ConfigurationError: an argument makes no sense, or no agent is left.
+        ConfigurationError: an argument is out of the range that is told with it, or no agent is left.
 
     Example:
         >>> import numpy as np

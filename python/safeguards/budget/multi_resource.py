@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 from safeguards import _native
 from safeguards._native import FairAllocation, ResourceBudgets, ResourceReceipt, ResourceReservation
 from safeguards._values.arguments import shown
 from safeguards._values.arrays import floats
+from safeguards._values.copies import not_copied
 from safeguards._values.decimals import NOTHING
 from safeguards._values.frames import Tabular
 from safeguards.exceptions import ConfigurationError, UnknownResourceError
@@ -168,6 +169,11 @@ class MultiResourceBudget(ResourceBudgets):
         """Divides capacities fairly among agents, as the function `fair_shares`. Changes no budget."""
         return fair_shares(demands, capacities, weights, caps=caps)
 
+    def __reduce__(self) -> NoReturn:
+        not_copied(
+            self, "it belongs to a coordinator of this process; make one of a coordinator where it is used"
+        )
+
     def __repr__(self) -> str:
         return f"MultiResourceBudget({self.coordinator!r})"
 
@@ -221,7 +227,8 @@ def fair_shares(
         A. Ghodsi, M. Zaharia, B. Hindman, A. Konwinski, S. Shenker, I. Stoica: "Dominant Resource Fairness:
         Fair Allocation of Multiple Resource Types", NSDI 2011, sections 4.1 and 4.3.
     """
-    return FairShares(list(demands), FairAllocation(demands, capacities, weights, caps))
+    allocation = FairAllocation(demands, capacities, weights, caps)
+    return FairShares(list(demands), allocation)
 
 
 class FairShares(Mapping[str, FairShare], Tabular):

@@ -153,8 +153,8 @@ class BudgetPatternLearner(Controller[datetime]):
         """Reads what the agents have used so far, and from now on what they use, each quarter of an hour.
 
         Nothing is counted twice and nothing is lost, whoever joins and leaves; only of an agent that joins
-        and leaves between two readings nothing is seen. A second start does nothing, but that a collection
-        which `start` began outlives `stop`.
+        and leaves between two readings nothing is seen. A second start does nothing. `stop_collection` ends
+        it, and so does `stop`, which ends all that the learner does.
 
         Raises:
             ThreadStartError: there is no thread to read in. Nothing is collected; a later start can succeed.
@@ -182,8 +182,8 @@ class BudgetPatternLearner(Controller[datetime]):
         if left_over is not None:
             self._cancel(left_over)
         if collection is not mine:
-            if spell is None and collection is not None:
-                collection.spell = None
+            if spell is not None and collection is not None:
+                collection.spell = spell  # it ends with it
             return
         try:
             self._read()
@@ -216,12 +216,19 @@ class BudgetPatternLearner(Controller[datetime]):
         super().start()
 
     def stop(self) -> None:
-        """Sets budgets no more, and ends the collection that `start` began; one begun before goes on.
+        """Sets budgets no more, and reads usage no more, however that began. What is known stays known.
 
         Raises:
             ControllerBusyError: as `Controller.stop`.
         """
         super().stop()
+        # One that a start began meanwhile, in another thread, goes on.
+        collection = self._collection.exchange_by(
+            lambda now: None if now is not None and now.spell is None else now
+        )
+        if collection is not None and collection.spell is None:
+            self._cancel(collection)
+            self._read()
 
     def begin(self, spell: Spell) -> None:
         """Begins to collect as well. As `Controller.begin`."""
@@ -255,16 +262,20 @@ class BudgetPatternLearner(Controller[datetime]):
                 here, floats are welcome. They never reach a budget but through a prediction.
 
         Raises:
-            ConfigurationError: the lengths differ, or a number is negative or not finite.
+            ConfigurationError: the lengths differ, a number is negative or not finite, or a timestamp is
+                later than now: it says which is the first, and by how much.
             InvalidAmountError: one of the amounts is none.
         """
         text("agent_id", agent_id)
-        at = [self._micros(timestamp) for timestamp in instants("timestamps", timestamps)]
+        given, now = instants("timestamps", timestamps), self.now()
+        times = [self._aware("timestamps", timestamp) for timestamp in given]
+        time_zones.check_past("timestamps", times, now)
+        at = [(time - _EPOCH) // timedelta(microseconds=1) for time in times]
         if is_column(amounts):
             amounts = floats("amounts", amounts, 1)
         else:
             amounts = items("amounts", amounts, "amounts")
-        self._usage.load(agent_id, at, amounts, self.now())
+        self._usage.load(agent_id, at, amounts, now)
 
     # Looking.
 
@@ -281,10 +292,11 @@ class BudgetPatternLearner(Controller[datetime]):
             it. Empty, and false, if nothing is known.
 
         Raises:
+            UnknownAgentError: no agent of this id is registered, and nothing is known of one.
             ConfigurationError: `time_bucket_minutes` is no such length.
         """
-        text("agent_id", agent_id)
         minutes = _check_bucket(time_bucket_minutes)
+        self._check_agent(agent_id)
         self._catch_up()
         return find_patterns(agent_id, self._usage.usage(agent_id), minutes, self._zone)
 
@@ -310,11 +322,12 @@ class BudgetPatternLearner(Controller[datetime]):
             before, or if what is known ends more than that before `future_time`.
 
         Raises:
+            UnknownAgentError: no agent of this id is registered, and nothing is known of one.
             ConfigurationError: the window is not a number of hours, or ends more than a year ahead.
         """
-        text("agent_id", agent_id)
         hours = _whole("prediction_window_hours", prediction_window_hours, _MOST_DAYS * 24)
-        start = self._aware(future_time)
+        start = self._aware("future_time", future_time)
+        self._check_agent(agent_id)
         self._catch_up()
         found = self._usage.predict(agent_id, start, hours, self.prediction_confidence, float(SAFETY_MARGIN))
         return None if found is None else self._prediction(agent_id, hours, found)
@@ -323,6 +336,11 @@ class BudgetPatternLearner(Controller[datetime]):
         """Ids of the agents of which any usage is known, sorted."""
         self._catch_up()
         return self._usage.agents()
+
+    def _check_agent(self, agent_id: str) -> None:
+        """Refuses an id that is neither an agent's nor that of one of which something is known: a typo."""
+        if self._usage.bytes(text("agent_id", agent_id)) is None:
+            self.budget_coordinator.handle(agent_id)
 
     # What a controller is made of.
 
@@ -419,14 +437,11 @@ class BudgetPatternLearner(Controller[datetime]):
             data_points=points,
         )
 
-    def _aware(self, time: object) -> datetime:
+    def _aware(self, argument: str, time: object) -> datetime:
         """A time in UTC; a naive one is in the learner's time zone."""
         if not isinstance(time, datetime):
-            raise TypeError(f"a time must be a datetime or a numpy.datetime64, not {shown(time)}")
+            raise TypeError(f"{argument} must be a datetime or a numpy.datetime64, not {shown(time)}")
         return time_zones.as_utc(time, self._zone)
-
-    def _micros(self, time: object) -> int:
-        return (self._aware(time) - _EPOCH) // timedelta(microseconds=1)
 
 
 def _quarter(time: datetime) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from safeguards._native import RateLimiter
+from safeguards._values.copies import not_copied
 from safeguards.types.metrics import RateLimit
 
 if TYPE_CHECKING:
@@ -97,6 +98,11 @@ class BudgetRateLimiter(RateLimiter):
             RateLimit(limit, timedelta(seconds=seconds), spent)
             for seconds, limit, spent in self._windows(agent_id)
         ]
+
+    def __reduce__(self) -> NoReturn:
+        not_copied(
+            self, "it belongs to a coordinator of this process; make one of a coordinator where it is used"
+        )
 
     def __repr__(self) -> str:
         return f"BudgetRateLimiter({self.coordinator!r})"

@@ -120,7 +120,7 @@ class BudgetRLOptimizer(Controller[_View]):
         history_size: as in `Controller`.
 
     Raises:
-        ConfigurationError: an argument makes no sense, or a feature is unknown.
+        ConfigurationError: an argument is out of the range that is told with it, or a feature is unknown.
 
     Example:
         >>> from safeguards import BudgetCoordinator
@@ -202,7 +202,8 @@ class BudgetRLOptimizer(Controller[_View]):
                 `action["budget_change_percentage"]` is a share of the budget. It is called once for each
                 transition that is looked at, in one batch for each training. `RewardWeights()`, which is the
                 guide's reward and the default, needs no calls.
-            training_episodes: sweeps of Q-iteration, at most; it ends when nothing changes any more.
+            training_episodes: sweeps of Q-iteration, at most, 1 to 10^9; it ends when nothing changes any
+                more.
             max_budget_change_percentage: the most that a budget changes at a time, above 0 and at most 1. The
                 step rule is bound by it, too.
             update_interval_minutes: minutes from one run to the next, a millisecond to a hundred years. What
@@ -210,7 +211,7 @@ class BudgetRLOptimizer(Controller[_View]):
             vectorized: the function takes dictionaries of arrays and returns an array.
 
         Raises:
-            ConfigurationError: an argument makes no sense. Nothing was changed.
+            ConfigurationError: an argument is out of the range that is told with it. Nothing was changed.
         """
         reward = Reward(
             RewardWeights() if reward_function is None else reward_function, vectorized=vectorized
@@ -259,10 +260,12 @@ class BudgetRLOptimizer(Controller[_View]):
 
         Raises:
             UnknownAgentError: the agent is not registered.
-            ConfigurationError: lengths that differ, or amounts that are no finite number from 0 on.
+            ConfigurationError: lengths that differ, amounts that are no finite number from 0 on, or a
+                timestamp that is later than now: it says which is the first, and by how much.
         """
         self.budget_coordinator.get_agent_priority(agent_id)  # raises for an id that is unknown
         points = loaded_points(timestamps, amounts)
+        time_zones.check_past("timestamps", (at for at, _ in points), self.now())
         with self.between_runs():
             self._past.load(agent_id, points)
             self._due = self.budget_coordinator.clock.monotonic()

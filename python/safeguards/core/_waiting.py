@@ -25,7 +25,15 @@ async def obtain(pending: PendingReservation | PendingDebit) -> Any:
         if not done.done():
             done.set_result(None)
 
-    waiter: Any = pending._begin(lambda: loop.call_soon_threadsafe(ring))  # noqa: SLF001 - one library
+    def wake() -> None:
+        # In the middle of a task of this loop its next round is sure to come. A signal handler may run while
+        # the loop sleeps, and other threads have to wake it anyway.
+        if asyncio._get_running_loop() is loop and asyncio.current_task(loop) is not None:  # noqa: SLF001
+            loop.call_soon(ring)
+        else:
+            loop.call_soon_threadsafe(ring)
+
+    waiter: Any = pending._begin(wake)  # noqa: SLF001 - one library
     if isinstance(waiter, (Reservation, Receipt)):
         return waiter
     seconds = waiter._seconds_left  # noqa: SLF001

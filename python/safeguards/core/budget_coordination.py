@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, final
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, final
 from weakref import WeakSet
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import items, shown
+from safeguards._values.copies import not_copied
 from safeguards.core import _report
 from safeguards.core._agents import agent_row
 from safeguards.core._observer import AlertObserver
@@ -278,7 +279,8 @@ class BudgetCoordinator(Ledger):
             InvalidAmountError: a budget is not an amount.
             UnknownPoolError: no pool of this id exists.
             ConfigurationError: as `register_agent`; or an id comes twice, or an agent has no pool.
-            ArgumentTypeError: an agent is given as none of the three.
+            ArgumentTypeError: an agent is given as none of the three, or `agents` is text or a mapping: that
+                would be one agent.
 
         Example:
             >>> coordinator = BudgetCoordinator()
@@ -290,7 +292,7 @@ class BudgetCoordinator(Ledger):
             (8, Decimal('0.5'))
         """
         common = {"pool_id": pool_id, "priority": priority, "initial_budget": initial_budget}
-        rows = [agent_row(agent, common) for agent in agents]
+        rows = [agent_row(agent, common) for agent in items("agents", agents, "agents")]
         self._register_agents(rows, exist_ok=exist_ok)
         return [row[0] for row in rows]
 
@@ -565,6 +567,13 @@ class BudgetCoordinator(Ledger):
     @property
     def _low_listeners(self) -> tuple[Callable[[str], None], ...]:
         return self._observer.listeners
+
+    def __reduce__(self) -> NoReturn:
+        not_copied(
+            self,
+            "it owns budgets, which a copy would spend again. One that is made in another process is a "
+            "budget of its own: N processes are N budgets; pass ids, and let one process own them",
+        )
 
     def __repr__(self) -> str:
         return _report.line(self)

@@ -8,12 +8,13 @@ import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, Self, TypeVar
 
 from safeguards._native import Turn
 from safeguards._values.arguments import instance, shown, told
+from safeguards._values.copies import not_copied
 from safeguards._values.decimals import ROUND_DOWN, add, of_float, plain, rounded, subtract, times
-from safeguards._values.numbers import number, seconds, whole
+from safeguards._values.numbers import LONGEST, number, seconds, whole
 
 # `execute` wants it: loaded now, as a run must not fail for want of open files.
 from safeguards.core import _execution  # noqa: F401 # pyright: ignore[reportUnusedImport]
@@ -199,6 +200,9 @@ class Controller(ABC, Generic[_View]):
     ) -> None:
         self.stop()
 
+    def __reduce__(self) -> NoReturn:
+        not_copied(self, "it steers the budgets of this process; make one where those are")
+
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
         return f"{self._name}({state}, every {self.interval_seconds:g} s, {len(self._history)} decisions)"
@@ -289,11 +293,20 @@ class Controller(ABC, Generic[_View]):
             self._carry_out_all(None, self._prepared(decisions, self.now()), spell, done)
         return done
 
-    def hasten(self) -> None:
-        """Lets the next run come when `next_delay` says, if it was to come later."""
+    def hasten(self, delay_seconds: float | None = None) -> None:
+        """Lets the next run come earlier, if it was to come later.
+
+        Args:
+            delay_seconds: when at the latest, from 0 on; what `next_delay` says if not given.
+
+        Raises:
+            ConfigurationError: `delay_seconds` is out of range.
+        """
+        if delay_seconds is not None:
+            delay_seconds = number("delay_seconds", delay_seconds, 0, LONGEST)
         job = self._job
         if job is not None and self.running:
-            delay = self._delay()
+            delay = self._delay() if delay_seconds is None else delay_seconds
             ticker_of(self.budget_coordinator.clock).hasten(job, delay)
 
     def tell_failure(self, what: str, error: BaseException) -> None:

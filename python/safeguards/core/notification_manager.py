@@ -8,9 +8,10 @@ import sys
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from safeguards._values.arguments import shown
+from safeguards._values.copies import not_copied
 from safeguards._values.numbers import number, whole
 from safeguards.core._cell import Cell, snapshot
 from safeguards.core._handlers import Entry
@@ -130,7 +131,7 @@ class NotificationManager:
                 on; or it is a generator function, of which a call does nothing.
             ArgumentTypeError: `loop` is no event loop.
         """
-        entry = Entry(handler, _severity(min_severity), loop)
+        entry = Entry(handler, _severity("min_severity", min_severity), loop)
         self._handlers.update(lambda entries: (*entries, entry))
 
     def remove_handler(self, handler: Handler) -> None:
@@ -168,7 +169,7 @@ class NotificationManager:
             BaseException: what a handler raised that is no `Exception`, after the others have run.
         """
         if isinstance(alert, str):
-            alert = Alert(alert, message, _severity(severity), time, account, details)
+            alert = Alert(alert, message, _severity("severity", severity), time, account, details)
         elif not isinstance(alert, Alert):
             raise TypeError(f"an alert is an Alert or the title of one, not {shown(alert)}")
         if alert.time is None:
@@ -217,8 +218,8 @@ class NotificationManager:
             min_severity: only those of at least this severity.
             account: only those about this agent or pool.
         """
-        least = AlertSeverity.INFO if min_severity is None else _severity(min_severity)
-        only = None if severity is None else _severity(severity)
+        least = AlertSeverity.INFO if min_severity is None else _severity("min_severity", min_severity)
+        only = None if severity is None else _severity("severity", severity)
         return [
             alert
             for alert in snapshot(self._alerts)
@@ -229,6 +230,9 @@ class NotificationManager:
     def failures(self) -> list[HandlerFailure]:
         """Handlers that raised, oldest first."""
         return snapshot(self._failures)
+
+    def __reduce__(self) -> NoReturn:
+        not_copied(self, "its handlers are those of this process; make one where it is used")
 
     def __repr__(self) -> str:
         return f"NotificationManager({len(self._alerts)} alerts, {len(self._handlers.value)} handlers)"
@@ -248,9 +252,11 @@ def _shares(thresholds: Iterable[float]) -> tuple[float, ...]:
     return tuple(number("thresholds", share, _LEAST_SHARE, 1, hint="for 80 % write 0.8") for share in shares)
 
 
-def _severity(value: AlertSeverity | int) -> AlertSeverity:
+def _severity(argument: str, value: AlertSeverity | int) -> AlertSeverity:
     try:
         return AlertSeverity(value)
     except (ValueError, ArithmeticError, TypeError):
         names = ", ".join(AlertSeverity.__members__)
-        raise ConfigurationError(f"a severity is an AlertSeverity ({names}), not {shown(value)}") from None
+        raise ConfigurationError(
+            f"{argument} must be an AlertSeverity ({names}), not {shown(value)}"
+        ) from None

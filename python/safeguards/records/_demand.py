@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from safeguards._values.arguments import items
 from safeguards._values.arrays import floats
 from safeguards._values.decimals import NOTHING, add
 from safeguards._values.frames import frame
@@ -58,6 +59,7 @@ class Demand:
         import numpy as np
 
         cost = np.array(floats("cost", self.cost))
+        object.__setattr__(self, "agents", tuple(items("agents", self.agents, "names")))
         if cost.ndim != 2 or len(cost) != len(self.agents):  # noqa: PLR2004 - agents and hours
             raise ConfigurationError(
                 f"cost must be of shape (agents, hours) with {len(self.agents)} agents, not {cost.shape}"
@@ -101,7 +103,7 @@ class Demand:
 
         Raises:
             TraceError: the source cannot be read; says in which line, and why.
-            ConfigurationError: an argument makes no sense.
+            ConfigurationError: `unknown` is none of the three, or a column is none of `read`.
 
         Example:
             >>> times = ["2026-03-02T09:10:00Z", "2026-03-02T10:50:00Z"]

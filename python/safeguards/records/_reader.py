@@ -70,7 +70,7 @@ def read(
 
     Raises:
         TraceError: the file cannot be read, a column is missing, or a row is bad; says where and why.
-        ConfigurationError: an argument makes no sense.
+        ConfigurationError: `preset` is none of the five, `agents` is below 1, or `timezone` is no zone.
 
     Example:
         >>> records = read({"time": ["2026-03-02T10:59:00Z", "2026-03-02T10:01:00Z"], "agent": ["a", "b"],

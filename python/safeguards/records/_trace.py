@@ -188,7 +188,8 @@ class Trace:
 
         Raises:
             TraceError: the source cannot be read; it says where and why.
-            ConfigurationError: an argument makes no sense.
+            ConfigurationError: `agents` is below 1, `unknown` is none of the three, or a column is none of
+                `read`.
         """
         from safeguards.records._reader import read
 

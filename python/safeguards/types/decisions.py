@@ -276,7 +276,7 @@ class Decision:
             ("reason", self.reason),
             ("controller", self.controller),
         ):
-            if type(value) is not str:
+            if type(value) is not str or not value.isascii():
                 text(name, value)
         _finite("old", self.old)
         _finite("new", self.new)

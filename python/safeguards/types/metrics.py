@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from safeguards._values.copies import Plain
 from safeguards._values.decimals import add, of_units, ratio
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ EventKind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetMetrics:
+class BudgetMetrics(Plain):
     """The books of an agent or a pool at one instant: `granted == remaining + reserved + spent`.
 
     Attributes:
@@ -119,7 +120,7 @@ class BudgetMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusalCount:
+class RefusalCount(Plain):
     """How often an account has refused an agent one kind of operation, for one reason.
 
     Attributes:
@@ -143,7 +144,7 @@ class RefusalCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountInfo:
+class AccountInfo(Plain):
     """What an account is bound by, and when it is granted its budget.
 
     Attributes:
@@ -221,7 +222,7 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AmountColumn:
+class AmountColumn(Plain):
     """One amount of each account: exact in two columns, and rounded in a third.
 
     Attributes:
@@ -244,7 +245,7 @@ class AmountColumn:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MetricsTable:
+class MetricsTable(Plain):
     """The books of all accounts, one row for each: agents first, then pools by id.
 
     Each row is of one instant. `BudgetMetrics` says what its columns are.
@@ -301,7 +302,7 @@ class MetricsTable:
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceMetrics:
+class ResourceMetrics(Plain):
     """The books of a resource at one instant: `granted == remaining + reserved + spent`.
 
     Attributes:
@@ -336,7 +337,7 @@ def _utilization(metrics: BudgetMetrics | ResourceMetrics) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageEvent:
+class UsageEvent(Plain):
     """Spending of one agent: one charge, or the sum of an hour that lies further back.
 
     Attributes:
@@ -355,7 +356,7 @@ class UsageEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetEvent:
+class BudgetEvent(Plain):
     """One thing that happened to an account.
 
     Attributes:
@@ -378,7 +379,7 @@ class BudgetEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(Plain):
     """A sliding window of an agent.
 
     Attributes:

@@ -236,3 +236,80 @@ fn all_agents_at_once_are_predicted_as_one_by_one() {
     }
     assert_eq!(learner.predict("nobody", &question).unwrap(), None);
 }
+
+/// Spends and reads by the hour, for some days; the clock is wrong by so much for two quarter-hours of one of them, with
+/// a reading in each.
+fn days_of_habits(wrong_by: Option<i64>) -> World {
+    const DAYS: u64 = 20;
+    let mut world = World::new(16, 512);
+    for hour in 0..DAYS * 24 {
+        world.spend("bot", u32::try_from(hour % 24 + 1).unwrap(), false, 0);
+        world.clock.advance(Duration::from_mins(30));
+        if hour == (DAYS - 3) * 24
+            && let Some(by) = wrong_by
+        {
+            world.clock.set_wall(Wall(world.clock.wall().0 + by));
+            for _ in 0..2 {
+                world.spend("bot", 1_000, false, 0);
+                world.read();
+                world.clock.advance(Duration::from_mins(15));
+            }
+            world.clock.set_wall(Wall(world.clock.wall().0 - by));
+        } else {
+            world.clock.advance(Duration::from_mins(30));
+        }
+        world.read();
+    }
+    world
+}
+
+#[test]
+fn a_clock_that_was_wrong_for_a_while_changes_nothing_that_is_learned() {
+    let right = days_of_habits(None);
+    let usage = right.learner.usage("bot").unwrap();
+    assert_eq!(usage.quarters.len(), 14 * 96);
+    for days in [-10_000, -400, -30, 30, 400, 10_000] {
+        let mut world = days_of_habits(Some(days * 24 * common::HOUR));
+        assert_eq!(world.learner.usage("bot").unwrap().quarters, usage.quarters, "{days} days");
+        let question = Question { start: right.clock.wall(), hours: 24, level: 0.8, margin: 1.2 };
+        let prediction = world.learner.predict("bot", &question).unwrap().unwrap();
+        assert_eq!((prediction.hours, prediction.known_until), (14 * 24, question.start));
+        assert!((prediction.forecast.median - 300.0).abs() < 1.0, "{days} days: {prediction:?}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_wrong_forgets_nobody_who_has_left_or_was_loaded() {
+    let mut world = World::new(64, 512);
+    let now = world.clock.wall();
+    world.learner.load("loaded", &[(Wall(now.0 - common::HOUR), 1.0)], now).unwrap();
+    world.spend("left", 1, false, 0);
+    world.leave("left");
+    for by in [400, -400] {
+        world.clock.set_wall(Wall(now.0 + by * 24 * common::HOUR));
+        world.read();
+    }
+    world.clock.set_wall(now);
+    world.clock.advance(Duration::from_hours(13 * 24));
+    world.read();
+    assert_eq!(world.learner.agents(), ["left".into(), "loaded".into()]);
+    world.clock.advance(Duration::from_hours(24));
+    world.read();
+    assert!(world.learner.agents().is_empty());
+}
+
+#[test]
+fn what_is_dated_after_now_counts_when_its_time_comes() {
+    let mut world = World::new(64, 512);
+    world.spend("bot", 1, false, 0);
+    world.clock.set_wall(Wall(START.0 + 24 * common::HOUR));
+    world.spend("bot", 5, false, 0);
+    world.clock.set_wall(START);
+    world.clock.advance(Duration::from_hours(1));
+    world.read();
+    let known = |world: &World| world.learner.usage("bot").unwrap().quarters.iter().sum::<f64>();
+    assert!((known(&world) - 1.0).abs() < f64::EPSILON);
+    world.clock.advance(Duration::from_hours(24));
+    world.read();
+    assert!((known(&world) - 6.0).abs() < f64::EPSILON);
+}

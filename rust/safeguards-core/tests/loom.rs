@@ -16,7 +16,7 @@ use safeguards_core::amount::Amount;
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
     Account, Balance, Bundle, EventKind, Execution, Kind, Ledger, LedgerError, OperationId, Order, Overage,
-    Request, Reservation, ReservationState,
+    Path, Request, Reservation, ReservationState, Served, Wait, Waiter, Wake,
 };
 use safeguards_core::window::Precision;
 
@@ -32,7 +32,21 @@ fn explore<A: 'static, B: 'static, S: 'static>(
     other: fn(&World, &S) -> B,
     verify: fn(&World, &S, A, B),
 ) {
-    loom::model(move || {
+    explore_within(None, setup, one, other, verify);
+}
+
+/// The same, with at most so many switches between threads that could go on: where there are too many locks to explore
+/// every order.
+fn explore_within<A: 'static, B: 'static, S: 'static>(
+    switches: Option<usize>,
+    setup: fn() -> (Arc<World>, S),
+    one: fn(&World, &S) -> A,
+    other: fn(&World, &S) -> B,
+    verify: fn(&World, &S, A, B),
+) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = model.preemption_bound.or(switches);
+    model.check(move || {
         let (world, scene) = shared(setup());
         let (theirs, shown) = (Arc::clone(&world), Arc::clone(&scene));
         let thread = thread::spawn(move || one(&theirs, &shown));
@@ -40,7 +54,7 @@ fn explore<A: 'static, B: 'static, S: 'static>(
         verify(&world, &scene, thread.join().unwrap(), answer);
         world.assert_sound();
     });
-    loom::model(move || {
+    model.check(move || {
         let (world, scene) = shared(setup());
         let (theirs, shown) = (Arc::clone(&world), Arc::clone(&scene));
         let thread = thread::spawn(move || other(&theirs, &shown));
@@ -488,6 +502,142 @@ fn a_settlement_of_resources_meets_the_end_of_its_time() {
         |w, _, expired, ()| {
             assert!(expired <= 1);
             assert_eq!(resources(w), [[1, 0, 1], [0, 0, 1]]);
+        },
+    );
+}
+
+/// Counts how often it rings.
+#[derive(Debug, Clone, Default)]
+struct Bell(Arc<std::sync::atomic::AtomicUsize>);
+
+impl Wake for Bell {
+    fn wake(&self) -> bool {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        true
+    }
+}
+
+const FOR_EVER: Wait<'_> = Wait { key: None, is_debit: false, timeout_nanos: None, patience_nanos: 1_000 };
+
+fn wait(world: &World, wholes: i128) -> (Arc<Waiter>, Bell) {
+    let bell = Bell::default();
+    let path = Path::of(&world.ann);
+    (world.ledger.wait(path, &request(wholes), &FOR_EVER, Box::new(bell.clone())).unwrap(), bell)
+}
+
+fn rings(bell: &Bell) -> usize {
+    bell.0.load(std::sync::atomic::Ordering::SeqCst)
+}
+
+/// What a waiter got, and whether it was woken: once if it slept, and never otherwise.
+fn reserved(waiter: &Waiter) -> Option<Reservation> {
+    match waiter.outcome()?.unwrap() {
+        Served::Reserved(reservation) => Some(reservation),
+        Served::Charged(receipt) => panic!("{receipt:?}"),
+    }
+}
+
+#[test]
+fn whoever_begins_to_wait_meets_what_comes_back() {
+    explore(
+        || {
+            let world = World::new(10);
+            let held = world.reserve(9);
+            (world, held)
+        },
+        |w, held| w.ledger.release(held).unwrap(),
+        |w, _| wait(w, 8),
+        |w, _, (), (waiter, bell)| {
+            let reservation = reserved(&waiter).expect("no wake-up is lost");
+            assert!(rings(&bell) <= 1);
+            assert_eq!((w.ledger.waiting_count(), on_path(w)), (0, [(2, 8, 0); 2]));
+            assert_eq!(reservation.what(), &whole(8));
+        },
+    );
+}
+
+#[test]
+fn whoever_waits_no_more_meets_what_comes_back() {
+    explore_within(
+        Some(3),
+        || {
+            let world = World::new(10);
+            let held = world.reserve(9);
+            let waiting = wait(&world, 8);
+            (world, (held, waiting))
+        },
+        |w, (held, _)| w.ledger.release(held).unwrap(),
+        |w, (_, (waiter, _))| w.ledger.withdraw(waiter),
+        |w, (_, (waiter, bell)), (), ()| {
+            assert!(reserved(waiter).is_none() && rings(bell) <= 1);
+            assert_eq!(
+                (w.ledger.waiting_count(), on_path(w)),
+                (0, [(10, 0, 0); 2]),
+                "nothing is left behind"
+            );
+        },
+    );
+}
+
+#[test]
+fn two_give_back_what_one_waits_for() {
+    explore_within(
+        Some(3),
+        || {
+            let world = World::new(10);
+            let holds = [world.reserve(5), world.reserve(5)];
+            let waiting = wait(&world, 8);
+            (world, (holds, waiting))
+        },
+        |w, (holds, _)| w.ledger.release(&holds[0]).unwrap(),
+        |w, (holds, _)| w.ledger.release(&holds[1]).unwrap(),
+        |w, (_, (waiter, bell)), (), ()| {
+            assert_eq!(rings(bell), 1);
+            assert_eq!((w.ledger.waiting_count(), on_path(w)), (0, [(2, 8, 0); 2]));
+            assert!(reserved(waiter).is_some());
+        },
+    );
+}
+
+#[test]
+fn time_is_over_for_one_that_is_served() {
+    explore(
+        || {
+            let world = World::new(10);
+            let held = world.reserve(9);
+            let waiting = wait(&world, 8);
+            (world, (held, waiting))
+        },
+        |w, (held, _)| w.ledger.release(held).unwrap(),
+        |w, (_, (waiter, _))| w.ledger.end_wait(waiter),
+        |w, (_, (waiter, bell)), (), ()| {
+            assert_eq!(rings(bell), 1);
+            let reserved = match waiter.outcome().expect("it has an outcome").ok() {
+                Some(Served::Reserved(_)) => 8,
+                _ => 0,
+            };
+            assert_eq!((w.ledger.waiting_count(), on_path(w)), (0, [(10 - reserved, reserved, 0); 2]));
+        },
+    );
+}
+
+#[test]
+fn a_debit_takes_nothing_that_is_kept() {
+    explore(
+        || {
+            let world = World::new(10);
+            let holds = [world.reserve(4), world.reserve(5)];
+            let waiting = wait(&world, 10);
+            world.clock.advance(Duration::from_micros(1));
+            world.ledger.tend_waiting();
+            (world, (holds, waiting))
+        },
+        |w, (holds, _)| holds.iter().for_each(|held| w.ledger.release(held).unwrap()),
+        |w, _| w.debit(&w.ann, 2),
+        |w, (_, (waiter, _)), (), debited| {
+            assert!(!debited, "one was free, all else is kept");
+            assert!(reserved(waiter).is_some());
+            assert_eq!(on_path(w), [(0, 10, 0); 2]);
         },
     );
 }

@@ -7,7 +7,9 @@ use pyo3::prelude::*;
 use safeguards_core::ledger::{Account, LedgerError};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::{Asked, AskedLeaving, maybe_also, operation, optional_text, text, ttl_seconds};
+use crate::arguments::{
+    Asked, AskedLeaving, maybe_also, not_copied, operation, optional_text, text, ttl_seconds,
+};
 use crate::handle::Holder;
 use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 use crate::patience::patiently;
@@ -103,8 +105,8 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReceipt> {
         let (py, this) = (amount.py(), self.ledger.get());
@@ -146,8 +148,8 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (py, this) = (amount.py(), self.ledger.get());
         this.core(py)?;
@@ -222,9 +224,9 @@ impl PyAccount {
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
@@ -274,9 +276,9 @@ impl PyAccount {
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
@@ -322,8 +324,8 @@ impl PyAccount {
         &self,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyPendingDebit> {
         let (py, this) = (amount.py(), self.ledger.get());
@@ -359,9 +361,9 @@ impl PyAccount {
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
@@ -386,6 +388,13 @@ impl PyAccount {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.ledger)
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_copied(
+            "Account",
+            "it charges the books of this process; pass its id, and ask account(id) of a coordinator",
+        ))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -257,7 +257,7 @@ impl PySelector {
     }
 
     /// The agent's resource in this step.
-    fn choose(&self, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<u16> {
+    fn choose(&self, #[pyo3(from_py_with = text::agent_id)] agent_id: &str) -> PyResult<u16> {
         let _inside = self.gate.enter()?;
         self.selector.choose(agent_id).map_err(refuse)
     }
@@ -266,7 +266,7 @@ impl PySelector {
     fn report(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         resource: u16,
         overloaded: bool,
     ) -> PyResult<bool> {
@@ -287,7 +287,7 @@ impl PySelector {
     }
 
     /// Makes room for another agent.
-    fn forget(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<()> {
+    fn forget(&self, py: Python<'_>, #[pyo3(from_py_with = text::agent_id)] agent_id: &str) -> PyResult<()> {
         let _inside = self.gate.enter()?;
         if self.selector.forget(agent_id) { Ok(()) } else { Err(unknown(py, agent_id)) }
     }

@@ -8,7 +8,7 @@ use safeguards_core::ledger::{Account, Bundle, Ledger, LedgerError};
 use smallvec::SmallVec;
 
 use crate::amount::{charge, grant, to_decimal};
-use crate::arguments::{self, quoted};
+use crate::arguments::{quoted, read_text};
 
 /// Amounts by resource type. The names belong to the items that they were read from.
 pub(crate) struct Amounts<'a>(SmallVec<[(&'a str, Amount); 4]>);
@@ -19,7 +19,7 @@ impl<'a> Amounts<'a> {
         let mut amounts = SmallVec::new();
         for (name, given) in items {
             let amount = grant(given, argument).or_else(|_| grant(given, &place(argument, name)))?;
-            amounts.push((arguments::text(name.as_any())?, amount));
+            amounts.push((read_text(name.as_any(), argument)?, amount));
         }
         Ok(Self(amounts))
     }
@@ -51,7 +51,7 @@ impl<'a> Given<'a> {
         for (name, given) in items {
             // The place is put into words only for the error.
             let amount = charge(given, argument).or_else(|_| charge(given, &place(argument, name)))?;
-            let name = arguments::text(name.as_any())?;
+            let name = read_text(name.as_any(), argument)?;
             match names.find(name) {
                 Some(resource) => self.bundle.set(resource, amount),
                 None => self.unknown = self.unknown.or(Some(name)),

@@ -1,11 +1,11 @@
 //! Arguments other than amounts, checked before anything is done.
 
-use pyo3::exceptions::{PyBaseException, PyOverflowError, PyTypeError, PyUnicodeEncodeError};
+use pyo3::exceptions::{PyBaseException, PyOverflowError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDelta, PyFloat, PyInt, PyTuple, PyType};
+use pyo3::types::{PyBool, PyDateTime, PyDelta, PyFloat, PyInt, PyString, PyTuple, PyType};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{MAX_PATH, OperationId, Overage, Period, Request};
 
@@ -215,25 +215,107 @@ pub(crate) fn check_priority(py: Python<'_>, priority: i64) -> PyResult<u8> {
     })
 }
 
-/// Text, for ids and names. What has no form in UTF-8 is of no type that is taken: PyO3 names the argument.
+/// Text, for ids and names, which has a form in UTF-8.
 #[inline]
-pub(crate) fn text<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    value.extract::<&str>().map_err(|error| not_text(value, error))
+pub(crate) fn read_text<'a>(value: &'a Bound<'_, PyAny>, argument: &str) -> PyResult<&'a str> {
+    value.extract::<&str>().map_err(|_| not_text(value, argument, ""))
 }
 
-/// Text, or `None`.
 #[inline]
-pub(crate) fn optional_text<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Option<&'a str>> {
-    if value.is_none() { Ok(None) } else { text(value).map(Some) }
+fn read_optional_text<'a>(value: &'a Bound<'_, PyAny>, argument: &str) -> PyResult<Option<&'a str>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    value.extract::<&str>().map(Some).map_err(|_| not_text(value, argument, " or None"))
 }
 
 #[cold]
-fn not_text(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
-    if !error.is_instance_of::<PyUnicodeEncodeError>(value.py()) {
-        return error;
+fn not_text(value: &Bound<'_, PyAny>, argument: &str, or_none: &str) -> PyErr {
+    if value.is_instance_of::<PyString>() {
+        let text = format!("{argument} must be Unicode, not {}: half of a surrogate pair", shown(value));
+        return PyTypeError::new_err(text);
     }
-    PyTypeError::new_err(format!("half of a surrogate pair is no Unicode: got {}", shown(value)))
+    wrong_type(value, argument, &format!("a str{or_none}"))
 }
+
+/// `agent_id must be a str, not int`
+#[cold]
+pub(crate) fn wrong_type(value: &Bound<'_, PyAny>, argument: &str, wanted: &str) -> PyErr {
+    let got = value.get_type().name().map_or_else(|_| "this".into(), |name| name.to_string());
+    let got = if value.is_none() { "None" } else { &got };
+    PyTypeError::new_err(format!("{argument} must be {wanted}, not {got}"))
+}
+
+/// The text object itself, for who returns it.
+fn read_string<'py>(value: &Bound<'py, PyAny>, argument: &str) -> PyResult<Bound<'py, PyString>> {
+    read_text(value, argument)?;
+    Ok(value.cast::<PyString>()?.clone())
+}
+
+fn read_flag(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<bool> {
+    value.extract::<bool>().map_err(|_| wrong_type(value, argument, "True or False"))
+}
+
+fn read_number(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<f64> {
+    real(value).map_err(|error| naming(value, argument, error))
+}
+
+fn read_whole(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<i64> {
+    whole(value).map_err(|error| naming(value, argument, error))
+}
+
+fn read_optional_whole(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<Option<i64>> {
+    if value.is_none() { Ok(None) } else { read_whole(value, argument).map(Some) }
+}
+
+/// A coordinator, for what is built on one.
+pub(crate) fn read_coordinator(value: &Bound<'_, PyAny>, argument: &str) -> PyResult<Py<PyLedger>> {
+    let coordinator =
+        value.cast::<PyLedger>().map_err(|_| wrong_type(value, argument, "a BudgetCoordinator"));
+    coordinator.map(|coordinator| coordinator.clone().unbind())
+}
+
+fn read_datetime<'py>(value: &Bound<'py, PyAny>, argument: &str) -> PyResult<Bound<'py, PyDateTime>> {
+    let datetime = value.cast::<PyDateTime>().map_err(|_| wrong_type(value, argument, "a datetime"));
+    datetime.cloned()
+}
+
+fn read_optional_datetime<'py>(
+    value: &Bound<'py, PyAny>,
+    argument: &str,
+) -> PyResult<Option<Bound<'py, PyDateTime>>> {
+    if value.is_none() { Ok(None) } else { read_datetime(value, argument).map(Some) }
+}
+
+/// Conversions of arguments, each by the name of its argument: PyO3 says which type a value is not of, and not of which
+/// argument it is the value.
+macro_rules! named {
+    ($kind:ident: $read:ident, $result:ty; $($name:ident),*) => {
+        pub(crate) mod $kind {
+            #![allow(clippy::wildcard_imports, reason = "what each of them is made of")]
+            #![allow(clippy::elidable_lifetime_names, reason = "some of the results name them")]
+            use super::*;
+
+            $(
+                #[inline]
+                pub(crate) fn $name<'a, 'py>(value: &'a Bound<'py, PyAny>) -> PyResult<$result> {
+                    $read(value, stringify!($name))
+                }
+            )*
+        }
+    };
+}
+
+named! { text: read_text, &'a str; account, account_id, actor, agent_id, currency, from_agent_id, overage, pool_id, reason, reservation_id, resource_type, to_agent_id }
+named! { optional_text: read_optional_text, Option<&'a str>; account_id, agent_id, idempotency_key, name, operation_type, parent_id }
+named! { string: read_string, Bound<'py, PyString>; agent_id }
+named! { flag: read_flag, bool; exact, exist_ok, is_pinned }
+named! { named_whole: read_whole, i64; history_events, history_sums }
+named! { optional_whole: read_optional_whole, Option<i64>; refusals_per_minute }
+named! { number: read_number, f64; patience }
+named! { coordinator: read_coordinator, Py<PyLedger>; budget_coordinator, coordinator }
+named! { datetime: read_datetime, Bound<'py, PyDateTime>; start_time, end_time, to }
+named! { optional_datetime: read_optional_datetime, Option<Bound<'py, PyDateTime>>; start }
 
 /// A value as messages show it: its repr, shortened.
 #[cold]
@@ -361,4 +443,10 @@ pub(crate) fn period(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Period
     let text =
         "budget_period must be 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', 'yearly' or a timedelta";
     Err(configuration_error(value.py(), format!("{text}, not {}", shown(value))))
+}
+
+/// Refuses to pickle or copy what owns something, or stands for it.
+#[cold]
+pub(crate) fn not_copied(what: &str, instead: &str) -> PyErr {
+    PyTypeError::new_err(format!("cannot pickle or copy a {what}: {instead}"))
 }

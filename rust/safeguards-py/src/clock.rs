@@ -10,7 +10,7 @@ use pyo3::types::{PyDateTime, PyDelta, PyTzInfo};
 use pyo3::{PyTraverseError, PyVisit};
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 
-use crate::arguments::real;
+use crate::arguments::{datetime, not_copied, optional_datetime, real};
 use crate::error::{configuration_error, seconds};
 
 /// The operating system's clocks.
@@ -72,9 +72,11 @@ pub(crate) struct PyManualClock {
 impl PyManualClock {
     #[new]
     #[pyo3(signature = (start=None))]
-    fn new(start: Option<&Bound<'_, PyDateTime>>) -> PyResult<Self> {
+    fn new(
+        #[pyo3(from_py_with = optional_datetime::start)] start: Option<Bound<'_, PyDateTime>>,
+    ) -> PyResult<Self> {
         // 2026-01-01T00:00:00Z: a test without a date of its own has one that it can compute with.
-        let start = start.map_or(Ok(Wall(1_767_225_600_000_000_000)), shown)?;
+        let start = start.map_or(Ok(Wall(1_767_225_600_000_000_000)), |start| shown(&start))?;
         Ok(Self { clock: Arc::new(ManualClock::new(start)), ticker: OnceLock::new() })
     }
 
@@ -131,8 +133,8 @@ impl PyManualClock {
     ///     >>> clock.set_wall(datetime(2026, 7, 1, tzinfo=UTC))
     ///     >>> clock.now(), clock.monotonic()
     ///     (datetime.datetime(2026, 7, 1, 0, 0, tzinfo=datetime.timezone.utc), 0.0)
-    fn set_wall(&self, to: &Bound<'_, PyDateTime>) -> PyResult<()> {
-        self.clock.set_wall(shown(to)?);
+    fn set_wall(&self, #[pyo3(from_py_with = datetime::to)] to: Bound<'_, PyDateTime>) -> PyResult<()> {
+        self.clock.set_wall(shown(&to)?);
         Ok(())
     }
 
@@ -144,6 +146,10 @@ impl PyManualClock {
     /// The wall time, aware, in UTC.
     fn now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_datetime(py, self.clock.wall())
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_copied("ManualClock", "whoever reads it reads one time; make one where it is used"))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

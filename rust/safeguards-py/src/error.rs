@@ -52,27 +52,26 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) ->
     let (name, message) = match error {
         LedgerError::UnknownAgent(id) => {
             fields.set_item("account", &*id)?;
-            (
-                "UnknownAgentError",
-                format!("no agent {} is registered: call register_agent first", quoted(&id)),
-            )
+            ("UnknownAgentError", unknown_agent(ledger, &id))
         }
         LedgerError::UnknownPool(id) => {
             fields.set_item("account", &*id)?;
-            ("UnknownPoolError", format!("no pool {} exists: call create_budget_pool first", quoted(&id)))
+            ("UnknownPoolError", unknown_pool(ledger, &id))
         }
         LedgerError::UnknownAlso(id) => {
             fields.set_item("account", &*id)?;
-            let text =
-                format!("also= names {}, which is neither an agent nor a pool: make it first", quoted(&id));
+            let meant = meant(ledger, &id, &[Kind::Agent, Kind::Pool]);
+            let text = format!(
+                "also= names {}, which is neither an agent nor a pool: {meant}make it first",
+                quoted(&id)
+            );
             ("UnknownAgentError", text)
         }
         LedgerError::UnknownAccount(id) => {
             fields.set_item("account", &*id)?;
-            (
-                "UnknownAgentError",
-                format!("there is neither an agent nor a pool {}: make it first", quoted(&id)),
-            )
+            let meant = meant(ledger, &id, &[Kind::Agent, Kind::Pool]);
+            let text = format!("there is neither an agent nor a pool {}: {meant}make it first", quoted(&id));
+            ("UnknownAgentError", text)
         }
         LedgerError::UnknownHandle(handle) => (
             "UnknownAgentError",
@@ -139,6 +138,36 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) ->
         }
     };
     Ok(exception(py, name, message, &fields))
+}
+
+fn unknown_agent(ledger: &Ledger, id: &str) -> String {
+    let name = quoted(id);
+    if ledger.has_pool(id) {
+        return format!(
+            "no agent {name} is registered: {name} is a pool. Name an agent below it (get_pool_agents lists \
+             them), or use what is for pools, such as get_pool_budget"
+        );
+    }
+    let meant = meant(ledger, id, &[Kind::Agent]);
+    format!("no agent {name} is registered: {meant}call register_agent first")
+}
+
+fn unknown_pool(ledger: &Ledger, id: &str) -> String {
+    let name = quoted(id);
+    if ledger.with_agent(id, |_| Ok(())).is_ok() {
+        return format!(
+            "no pool {name} exists: {name} is an agent. Name the pool above it, or use what is for agents, \
+             such as get_budget"
+        );
+    }
+    let meant = meant(ledger, id, &[Kind::Pool]);
+    format!("no pool {name} exists: {meant}call create_budget_pool first")
+}
+
+/// What somebody may have meant by an id, as a part of a sentence.
+fn meant(ledger: &Ledger, id: &str, kinds: &[Kind]) -> String {
+    let nearest = kinds.iter().find_map(|kind| ledger.nearest(id, *kind));
+    nearest.map_or_else(String::new, |nearest| format!("did you mean {}? Else ", quoted(&nearest)))
 }
 
 /// Whether the amounts of an error are money.

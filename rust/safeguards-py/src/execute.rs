@@ -19,12 +19,12 @@ pub(crate) fn execute_decision<'py>(
     py: Python<'py>,
     ledger: &Bound<'py, PyLedger>,
     is_pool: bool,
-    #[pyo3(from_py_with = text)] account: &str,
+    #[pyo3(from_py_with = text::account)] account: &str,
     budget: Option<&Bound<'py, PyAny>>,
     by: &Bound<'py, PyAny>,
     later_periods: &Bound<'py, PyAny>,
-    #[pyo3(from_py_with = text)] actor: &str,
-    #[pyo3(from_py_with = text)] reason: &str,
+    #[pyo3(from_py_with = text::actor)] actor: &str,
+    #[pyo3(from_py_with = text::reason)] reason: &str,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let order = match budget {
         Some(budget) => Order::Set(grant(budget, "budget")?),

@@ -14,7 +14,7 @@ use safeguards_core::sharing::filling::{Claims, Limit, SharingError, fill};
 
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Items, by_resource, items, place, to_dict};
-use crate::arguments::{quoted, real, text};
+use crate::arguments::{quoted, read_text, real};
 use crate::array::{column, matrix};
 use crate::error::{configuration_error, exception};
 
@@ -101,7 +101,7 @@ impl<'a, 'py> Names<'a, 'py> {
         if self.items.get(guess).is_some_and(|(known, _)| known.is(name)) {
             return Ok(Some(guess));
         }
-        Ok(self.places()?.get(text(name.as_any())?).copied())
+        Ok(self.places()?.get(read_text(name.as_any(), "a resource type")?).copied())
     }
 
     fn places(&self) -> PyResult<&Places<'a>> {
@@ -109,8 +109,9 @@ impl<'a, 'py> Names<'a, 'py> {
             return Ok(places);
         }
         let names = self.items.iter().enumerate();
-        let places =
-            names.map(|(place, (name, _))| Ok((text(name.as_any())?, place))).collect::<PyResult<_>>()?;
+        let places = names
+            .map(|(place, (name, _))| Ok((read_text(name.as_any(), "a resource type")?, place)))
+            .collect::<PyResult<_>>()?;
         Ok(self.places.get_or_init(|| places))
     }
 }

@@ -88,7 +88,7 @@ impl PyUsageLearner {
     fn load(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         at: Vec<i64>,
         amounts: &Bound<'_, PyAny>,
         now: &Bound<'_, PyDateTime>,
@@ -108,7 +108,7 @@ impl PyUsageLearner {
     fn usage<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let known = self.0.with(py, |learner| learner.usage(agent_id))?;
         let tuple = |known: core::KnownUsage| {
@@ -122,7 +122,7 @@ impl PyUsageLearner {
     fn predict<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         start: &Bound<'py, PyDateTime>,
         hours: usize,
         level: f64,
@@ -155,7 +155,11 @@ impl PyUsageLearner {
     }
 
     /// Memory of an agent.
-    fn bytes(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<Option<usize>> {
+    fn bytes(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+    ) -> PyResult<Option<usize>> {
         self.0.with(py, |learner| learner.bytes(agent_id))
     }
 }

@@ -74,7 +74,9 @@ fn refusal(py: Python<'_>, made_in: u32) -> PyErr {
     configuration_error(
         py,
         "this coordinator was made before a fork and works only in the process that made it: a copied budget would \
-         be spent twice. Make it after the fork, or start workers with the 'spawn' method",
+         be spent twice. One that is made in each worker, after the fork or by the 'spawn' method, is a budget for \
+         each: N processes are N budgets. Let one process own the budgets and the others ask it, or give each \
+         worker its part of the money",
     )
 }
 

@@ -6,7 +6,7 @@ use safeguards_core::ledger::LedgerError;
 use safeguards_core::window::{MAX_LIMIT_UNITS, Precision};
 
 use crate::amount::{charge, grant, to_decimal};
-use crate::arguments::{operation, optional_text, text, timedelta_nanos};
+use crate::arguments::{coordinator, flag, operation, optional_text, text, timedelta_nanos};
 use crate::error::{configuration_error, seconds};
 use crate::ledger::{PyLedger, admitted, answer_told, tell_alarms};
 
@@ -38,7 +38,7 @@ impl PyRateLimiter {
 #[pymethods]
 impl PyRateLimiter {
     #[new]
-    fn new(coordinator: Py<PyLedger>) -> Self {
+    fn new(#[pyo3(from_py_with = coordinator::coordinator)] coordinator: Py<PyLedger>) -> Self {
         Self { ledger: coordinator }
     }
 
@@ -49,10 +49,10 @@ impl PyRateLimiter {
     fn _set_rate_limit(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         max_budget: &Bound<'_, PyAny>,
         time_window: &Bound<'_, PyAny>,
-        exact: bool,
+        #[pyo3(from_py_with = flag::exact)] exact: bool,
     ) -> PyResult<()> {
         let this = self.ledger.get();
         let limit = grant(max_budget, "max_budget")?;
@@ -71,7 +71,7 @@ impl PyRateLimiter {
     fn _remove_rate_limit(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         time_window: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let this = self.ledger.get();
@@ -93,7 +93,7 @@ impl PyRateLimiter {
     fn check_rate_limit(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
@@ -123,9 +123,9 @@ impl PyRateLimiter {
     fn record_usage(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
     ) -> PyResult<()> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
         let operation = operation(this, py, operation_type)?;
@@ -148,7 +148,7 @@ impl PyRateLimiter {
     fn acquire(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
@@ -167,7 +167,7 @@ impl PyRateLimiter {
     fn try_acquire(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let (this, amount) = (self.ledger.get(), charge(amount, "amount")?);
@@ -200,7 +200,7 @@ impl PyRateLimiter {
     fn get_retry_after(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<f64> {
         let this = self.ledger.get();
@@ -212,7 +212,7 @@ impl PyRateLimiter {
     fn _windows<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Vec<WindowTuple<'py>>> {
         let this = self.ledger.get();
         let windows = this.answer(py, this.ask(py, |core| core.windows(agent_id))?)?;

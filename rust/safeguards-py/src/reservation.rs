@@ -5,7 +5,7 @@ use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{Once, Reservation};
 
 use crate::amount::{charge, to_decimal};
-use crate::arguments::ttl_seconds;
+use crate::arguments::{not_copied, ttl_seconds};
 use crate::handle::{Handle, Holder, Leaving, Ready};
 use crate::ledger::PyLedger;
 use crate::receipt::PyReceipt;
@@ -196,6 +196,13 @@ impl PyReservation {
 
     fn __hash__(&self) -> usize {
         self.0.hash()
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_copied(
+            "Reservation",
+            "it holds money of this process; pass its id, and ask reservation(id) of the coordinator",
+        ))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

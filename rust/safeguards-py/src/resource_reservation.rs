@@ -5,7 +5,7 @@ use pyo3::types::PyDict;
 use safeguards_core::ledger::{Bundle, Once, Reservation};
 
 use crate::amounts::{Given, bundle_to_dict, by_resource};
-use crate::arguments::ttl_seconds;
+use crate::arguments::{not_copied, ttl_seconds};
 use crate::handle::{Handle, Holder, Leaving, Ready, Reservable};
 use crate::ledger::PyLedger;
 use crate::resource_receipt::PyResourceReceipt;
@@ -198,6 +198,13 @@ impl PyResourceReservation {
 
     fn __hash__(&self) -> usize {
         self.0.hash()
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_copied(
+            "ResourceReservation",
+            "it holds resources of this process; pass its id, and ask reservation(id) of the coordinator",
+        ))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -12,7 +12,8 @@ use safeguards_core::ledger::{
 use crate::amount::{charge, grant, to_decimal};
 use crate::amounts::{Amounts, Given, by_resource, to_dict};
 use crate::arguments::{
-    AskedLeaving, check_id, leaving_fault, operation, optional_text, terms, text, ttl_seconds,
+    AskedLeaving, check_id, coordinator, datetime, flag, leaving_fault, operation, optional_text, terms,
+    text, ttl_seconds,
 };
 use crate::clock::from_datetime;
 use crate::handle::{Holder, Leaving};
@@ -120,7 +121,7 @@ fn check_leaving(
 #[pymethods]
 impl PyResourceBudgets {
     #[new]
-    fn new(budget_coordinator: Py<PyLedger>) -> Self {
+    fn new(#[pyo3(from_py_with = coordinator::budget_coordinator)] budget_coordinator: Py<PyLedger>) -> Self {
         Self { ledger: budget_coordinator }
     }
 
@@ -152,9 +153,9 @@ impl PyResourceBudgets {
     fn initialize_budgets(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         budgets: &Bound<'_, PyAny>,
-        exist_ok: bool,
+        #[pyo3(from_py_with = flag::exist_ok)] exist_ok: bool,
     ) -> PyResult<()> {
         let items = by_resource(budgets, "budgets")?;
         let amounts = Amounts::granted(&items, "budgets")?;
@@ -192,8 +193,8 @@ impl PyResourceBudgets {
     fn update_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
         budget: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (this, budget) = (self.ledger.get(), grant(budget, "budget")?);
@@ -212,8 +213,8 @@ impl PyResourceBudgets {
     fn get_budget<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         to_decimal(
             py,
@@ -232,7 +233,7 @@ impl PyResourceBudgets {
     fn get_budgets<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let resources = self.of_agent(py, agent_id, |core, agent| core.resources(agent))?;
         to_dict(py, resources.iter().map(|found| (&*found.resource, found.balance.remaining)))
@@ -249,7 +250,7 @@ impl PyResourceBudgets {
     fn get_resource_types(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Vec<String>> {
         let resources = self.of_agent(py, agent_id, |core, agent| core.resources(agent))?;
         Ok(resources.iter().map(|found| found.resource.to_string()).collect())
@@ -273,8 +274,8 @@ impl PyResourceBudgets {
     fn has_sufficient_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let amount = charge(amount, "amount")?;
@@ -322,10 +323,10 @@ impl PyResourceBudgets {
     fn debit(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
     ) -> PyResult<PyResourceReceipt> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
         let (core, mut given) = (this.core(py)?, Given::default());
@@ -363,10 +364,10 @@ impl PyResourceBudgets {
     fn try_debit(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (this, items) = (self.ledger.get(), by_resource(amounts, "amounts")?);
         let (core, mut given) = (this.core(py)?, Given::default());
@@ -429,12 +430,12 @@ impl PyResourceBudgets {
     fn reserve(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
@@ -468,12 +469,12 @@ impl PyResourceBudgets {
     fn try_reserve(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amounts: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
@@ -513,7 +514,7 @@ impl PyResourceBudgets {
     fn set_capacity(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
         capacity: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (this, capacity) = (self.ledger.get(), grant(capacity, "capacity")?);
@@ -534,7 +535,7 @@ impl PyResourceBudgets {
     fn remove_capacity(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<bool> {
         let core = self.ledger.get().core(py)?;
         self.ledger.get().answer(py, at_length(py, core, || core.remove_capacity(resource_type)))
@@ -551,7 +552,7 @@ impl PyResourceBudgets {
     fn get_capacity<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let found = self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
         found.map(|found| to_decimal(py, found.balance.remaining)).transpose()
@@ -562,8 +563,8 @@ impl PyResourceBudgets {
     fn _metrics<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let found = self.of_agent(py, agent_id, |core, agent| core.resource(agent, resource_type))?;
         reports::resource(py, &found)
@@ -572,7 +573,7 @@ impl PyResourceBudgets {
     fn _all_metrics<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for found in self.of_agent(py, agent_id, |core, agent| core.resources(agent))? {
@@ -584,7 +585,7 @@ impl PyResourceBudgets {
     fn _capacity_metrics<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let found: Option<ResourceSnapshot> =
             self.ledger.get().ask(py, |core| core.capacity(resource_type))?;
@@ -594,12 +595,12 @@ impl PyResourceBudgets {
     fn _usage<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
-        start: &Bound<'py, PyDateTime>,
-        end: &Bound<'py, PyDateTime>,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
+        #[pyo3(from_py_with = datetime::start_time)] start_time: Bound<'py, PyDateTime>,
+        #[pyo3(from_py_with = datetime::end_time)] end_time: Bound<'py, PyDateTime>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let (start, end) = (from_datetime(start)?, from_datetime(end)?);
+        let (start, end) = (from_datetime(&start_time)?, from_datetime(&end_time)?);
         let usage =
             self.of_agent(py, agent_id, |core, agent| core.resource_usage(agent, resource_type, start, end))?;
         usage.iter().map(|usage| reports::usage(py, &self.ledger.get().ledger, usage)).collect()
@@ -608,8 +609,8 @@ impl PyResourceBudgets {
     fn _events<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] resource_type: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let events = self.of_agent(py, agent_id, |core, agent| core.resource_events(agent, resource_type))?;
         let ledger = &self.ledger.get().ledger;

@@ -54,7 +54,7 @@ fn situations((classes, shares, budgets): &Places<'_>) -> PyResult<Vec<core::Sit
 ///     values: of shape (classes, shares, budgets, actions); zeros if not given.
 ///
 /// Raises:
-///     ConfigurationError: a size or a shape that makes no sense.
+///     ConfigurationError: a size below its least, or a shape that is not the one above.
 ///
 /// Example:
 ///     >>> table = QTable(1, np.array([0.0, 1.0]), np.array([0.0, 1.0, 2.0]), 3)
@@ -233,7 +233,7 @@ impl PyQTable {
 ///     The budget of each agent in each step, of the shape of `demand`.
 ///
 /// Raises:
-///     ConfigurationError: a shape or a value that makes no sense.
+///     ConfigurationError: shapes that differ, levels that do not rise, or a value that is no finite number.
 ///     ThreadStartError: the system started no thread.
 ///
 /// Example:

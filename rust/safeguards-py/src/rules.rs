@@ -9,7 +9,7 @@ use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{Anchor, Enforcement, Overdraft, Periods, Rollover, Rules};
 
 use crate::amount::{grant, to_decimal};
-use crate::arguments::{naming, period, shown, text, whole};
+use crate::arguments::{naming, period, read_text, shown, whole};
 use crate::error::configuration_error;
 use crate::time_zones::{self, Zone};
 
@@ -111,7 +111,7 @@ fn zone(value: &Bound<'_, PyAny>) -> PyResult<Zone> {
 }
 
 fn rollover(value: &Bound<'_, PyAny>) -> PyResult<Rollover> {
-    match text(value) {
+    match read_text(value, "rollover") {
         Ok("none") => Ok(Rollover::Nothing),
         Ok("all") => Ok(Rollover::All),
         _ => grant(value, "rollover").map(Rollover::AtMost).map_err(|error| {
@@ -125,7 +125,7 @@ fn rollover(value: &Bound<'_, PyAny>) -> PyResult<Rollover> {
 }
 
 fn overdraft(value: &Bound<'_, PyAny>) -> PyResult<Overdraft> {
-    match text(value) {
+    match read_text(value, "overdraft") {
         Ok("carry") => Ok(Overdraft::Carry),
         Ok("forgive") => Ok(Overdraft::Forgive),
         _ => {
@@ -137,7 +137,7 @@ fn overdraft(value: &Bound<'_, PyAny>) -> PyResult<Overdraft> {
 
 /// What an account does where it cannot pay.
 pub(crate) fn enforcement(value: &Bound<'_, PyAny>) -> PyResult<Enforcement> {
-    match text(value) {
+    match read_text(value, "enforcement") {
         Ok("enforce") => Ok(Enforcement::Enforce),
         Ok("warn") => Ok(Enforcement::Warn),
         Ok("shadow") => Ok(Enforcement::Shadow),

@@ -117,7 +117,7 @@ impl PyMembers {
     fn new(
         py: Python<'_>,
         ledger: &Bound<'_, PyLedger>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
     ) -> PyResult<Self> {
         let core = ledger.get().core(py)?;
         let members = at_length(py, core, || core.pool_members(pool_id));

@@ -155,7 +155,7 @@ pub(crate) const fn debit_request(what: Amount, operation: OperationId) -> Reque
 pub(crate) fn get(ledger: &Bound<'_, PyLedger>, want: &Want<'_>, timeout: Timeout) -> PyResult<Got> {
     let (this, py) = (ledger.get(), ledger.py());
     let core = this.core(py)?;
-    if timeout.is_nothing() {
+    if timeout.is_nothing() || want.request.what.is_zero() {
         let once = patiently(py, core, || want.once(this));
         return answer_told(ledger, once).map_err(|error| having_waited(py, error, 0));
     }
@@ -363,7 +363,8 @@ pub(crate) fn begin<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (this, py) = (ledger.get(), ledger.py());
     let core = this.core(py)?;
-    let Some(timeout) = timeout.filter(|timeout| !timeout.is_nothing()) else {
+    let waits = |timeout: &Timeout| !timeout.is_nothing() && !want.request.what.is_zero();
+    let Some(timeout) = timeout.filter(waits) else {
         let once = answer_told(ledger, patiently(py, core, || want.once(this)));
         let got =
             once.map_err(|error| if timeout.is_some() { having_waited(py, error, 0) } else { error })?;

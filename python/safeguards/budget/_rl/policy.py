@@ -14,7 +14,7 @@ from safeguards._native import QTable
 from safeguards._values.arguments import shown
 from safeguards._values.arrays import floats
 from safeguards._values.numbers import number, share, whole
-from safeguards.exceptions import ConfigurationError
+from safeguards.exceptions import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -249,7 +249,7 @@ class BudgetPolicy:
     @classmethod
     def _read(cls, given: Mapping[str, Any]) -> Self:
         if not isinstance(given, Mapping):
-            raise ConfigurationError(f"not a policy: {shown(given)}")
+            raise ArgumentTypeError(f"plain must be a mapping that to_dict made, not {shown(given)}")
         plain = dict(given)
         if plain["format"] != FORMAT:
             raise ConfigurationError(

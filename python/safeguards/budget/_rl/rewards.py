@@ -87,7 +87,7 @@ class Reward:
     def __init__(self, function: RewardFunction, *, vectorized: bool = False) -> None:
         if not callable(function):
             raise ConfigurationError(
-                f"a reward function takes state, action and next state: {shown(function)} cannot be called"
+                f"reward_function must take state, action and next state: {shown(function)} cannot be called"
             )
         self.function = function
         self.is_vectorized = flag("vectorized", vectorized) or isinstance(function, RewardWeights)

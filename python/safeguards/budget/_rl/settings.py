@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import items, shown
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def feature_names(names: Sequence[str], custom: Mapping[str, CustomFeature]) -> 
     Raises:
         ConfigurationError: a name is unknown, or a custom feature cannot be used.
     """
-    if isinstance(names, str):
-        raise ConfigurationError(f"state_features is a list of names, not {shown(names)}")
+    names = items("state_features", names, "names")
     unknown = [name for name in names if name not in FEATURES and name not in custom]
     if unknown:
         raise ConfigurationError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from safeguards._native import amount_units, split_budget
 from safeguards._values.arguments import instance, shown, text
+from safeguards._values.copies import not_copied
 from safeguards._values.numbers import MAX_SEED, fraction, number, share, whole
 from safeguards.budget.cost_benefit._allocation import Allocation, Columns, Terms
 from safeguards.budget.cost_benefit._effectiveness import Log, Outcome, checked_metric, evaluate
@@ -93,6 +94,11 @@ class CostBenefitAllocator:
         self._agents: dict[str, dict[str, Operation]] = {}
         self._latest: Allocation | None = None
 
+    def __reduce__(self) -> NoReturn:
+        not_copied(
+            self, "it belongs to a coordinator of this process; make one of a coordinator where it is used"
+        )
+
     def __repr__(self) -> str:
         operations = sum(map(len, snapshot(self._agents.values())))
         return f"CostBenefitAllocator({len(self._agents)} agents, {operations} operations)"
@@ -159,7 +165,7 @@ class CostBenefitAllocator:
         self._coordinator.handle(agent_id)  # raises for an id that is unknown
         cost_units = amount_units(cost, round_up=True, argument="cost")
         benefit_units = amount_units(benefit, round_up=False, argument="benefit")
-        operation = self._agents.get(agent_id, {}).get(operation_type)
+        operation = self._agents.get(agent_id, {}).get(text("operation_type", operation_type))
         if operation is None:
             raise ConfigurationError(
                 f"operation {shown(operation_type)} of {agent_id!r} is unknown: "
@@ -172,6 +178,8 @@ class CostBenefitAllocator:
 
     def get_operations(self, agent_id: str | None = None) -> list[OperationEstimate]:
         """What is known of the operations of an agent, or of all, in the order of registration."""
+        if agent_id is not None:
+            self._coordinator.handle(agent_id)  # raises for an id that is unknown
         wanted = snapshot(self._agents.values()) if agent_id is None else [self._agents.get(agent_id, {})]
         return [operation.estimate() for own in wanted for operation in snapshot(own.values())]
 

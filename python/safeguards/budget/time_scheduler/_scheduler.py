@@ -182,7 +182,8 @@ class BudgetTimeScheduler(Controller[datetime]):
         """Adds profiles to the schedule of a pool. One of the same name is replaced. All of them or none.
 
         Nothing is granted by this: the next run does, or `apply_current_profile`. A scheduler that is running
-        runs at the first change of the new schedule, whenever its next run was to come.
+        runs at once if a profile is in force now, else at the first change of the new schedule, whenever its
+        next run was to come.
 
         Args:
             pool_id: the pool.
@@ -211,8 +212,8 @@ class BudgetTimeScheduler(Controller[datetime]):
             profiles = added if old is None else old.profiles | added
             return {**plans, pool_id: self._plan(pool_id, profiles.values(), settings, old)}
 
-        self._schedules.update(add)
-        self.hasten()
+        plan = self._schedules.update(add).get(pool_id)
+        self.hasten(0.0 if plan is not None and self._grants_due([plan], self.now()) else None)
 
     def remove_time_profile(self, pool_id: str, name: str | None = None) -> None:
         """Removes a profile from the schedule of a pool, or the whole schedule. The pool keeps what it has.
@@ -225,6 +226,8 @@ class BudgetTimeScheduler(Controller[datetime]):
             UnknownPoolError: no pool of this id exists.
             ConfigurationError: the pool has no schedule, or no such profile.
         """
+        if name is not None:
+            text("name", name)
 
         def remove(plans: dict[str, _Plan]) -> dict[str, _Plan]:
             old = self._plan_in(plans, pool_id)

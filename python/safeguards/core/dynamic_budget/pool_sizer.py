@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from safeguards._values.amounts import amount
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import shown, text
 from safeguards._values.decimals import MAX_AMOUNT, NOTHING, add, of_float, plain, rounded, subtract, times
-from safeguards._values.numbers import share, whole
+from safeguards._values.numbers import seconds, share, whole
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._pool_demand import DemandTracker, Look
 from safeguards.core.dynamic_budget._pool_rules import SizingRule
@@ -90,7 +90,8 @@ class AdaptivePoolSizer(Controller[_View]):
         history_size: as in `Controller`.
 
     Raises:
-        ConfigurationError: an argument makes no sense.
+        ConfigurationError: the interval is not from a millisecond to a hundred years, or `max_change` or
+            `history_size` is out of the range of `Controller`.
         InvalidAmountError: a bound is not an amount.
 
     Example:
@@ -123,7 +124,7 @@ class AdaptivePoolSizer(Controller[_View]):
     ) -> None:
         super().__init__(
             budget_coordinator,
-            adjustment_interval_seconds,
+            seconds("adjustment_interval_seconds", adjustment_interval_seconds),
             max_change=max_change,
             history_size=history_size,
         )
@@ -330,7 +331,7 @@ class AdaptivePoolSizer(Controller[_View]):
         return plain(min(max(rounded(size), self.min_pool_budget), largest))
 
     def _rule_of(self, pool_id: str) -> SizingRule:
-        pool = self._pools.get(pool_id)
+        pool = self._pools.get(text("pool_id", pool_id))
         if pool is None:
             raise UnknownPoolError(
                 f"pool {shown(pool_id)} is not sized: call configure_pool first", account=pool_id

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 from safeguards._native import PoolMembers
 from safeguards._values.amounts import amount
-from safeguards._values.arguments import shown
+from safeguards._values.arguments import items, shown, text
 from safeguards._values.decimals import NOTHING, add, plain, subtract
+from safeguards._values.numbers import seconds
 from safeguards.core.controller import Controller
 from safeguards.core.dynamic_budget._agent_demand import AgentDemand
 from safeguards.core.dynamic_budget._division import (
@@ -22,7 +23,7 @@ from safeguards.core.dynamic_budget._division import (
     boundless,
 )
 from safeguards.core.dynamic_budget._reserve import Reserve
-from safeguards.exceptions import ConfigurationError, UnknownAgentError, UnknownPoolError
+from safeguards.exceptions import UnknownAgentError, UnknownPoolError
 from safeguards.types.decisions import Deal, Decision, Draw
 from safeguards.types.enums import AlertSeverity
 
@@ -99,7 +100,8 @@ class PriorityBasedReallocator(Controller[_View]):
         history_size: as in `Controller`.
 
     Raises:
-        ConfigurationError: an argument makes no sense.
+        ConfigurationError: the interval is not from a millisecond to a hundred years, or `max_change` or
+            `history_size` is out of the range of `Controller`.
         InvalidAmountError: `emergency_threshold` is not an amount.
         UnknownPoolError: there is no pool of one of the `pool_ids`.
 
@@ -133,7 +135,7 @@ class PriorityBasedReallocator(Controller[_View]):
     ) -> None:
         super().__init__(
             budget_coordinator,
-            reallocation_interval_seconds,
+            seconds("reallocation_interval_seconds", reallocation_interval_seconds),
             max_change=max_change,
             history_size=history_size,
         )
@@ -222,8 +224,11 @@ class PriorityBasedReallocator(Controller[_View]):
         Raises:
             UnknownPoolError: the pool is not reallocated here.
         """
-        if not isinstance(pool_id, str) or pool_id not in self._pools():
-            raise UnknownPoolError(f"pool {shown(pool_id)} is not reallocated here", account=pool_id)
+        if text("pool_id", pool_id) not in self._pools():
+            self.budget_coordinator.get_pool_budget(pool_id)  # raises for an id that is unknown
+            raise UnknownPoolError(
+                f"pool {shown(pool_id)} is not reallocated here: name it in pool_ids", account=pool_id
+            )
         return self._reserve_of(pool_id).left
 
     # One run.
@@ -476,9 +481,7 @@ def _add(room: dict[str, Decimal], part: Deal, sign: int = 1) -> None:
 
 
 def _known_pools(coordinator: BudgetCoordinator, pool_ids: Iterable[str]) -> list[str]:
-    if isinstance(pool_ids, str):
-        raise ConfigurationError(f"pool_ids must be a list of ids: write [{shown(pool_ids)}]")
-    known = sorted(set(pool_ids))
+    known = sorted({text("pool_ids", pool_id) for pool_id in items("pool_ids", pool_ids, "ids of pools")})
     for pool_id in known:
         coordinator.get_pool_budget(pool_id)
     return known

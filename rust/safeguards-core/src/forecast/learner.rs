@@ -14,7 +14,7 @@ use super::local_time::{LocalHours, Window, hour_of};
 use super::panel::sample;
 use super::quarters::{PER_HOUR, Quarter, Quarters};
 use super::{Forecast, ForecastError, Pool, Request, Track, is_usage, number};
-use crate::clock::Wall;
+use crate::clock::{Monotonic, Wall};
 use crate::ledger::{Account, Ledger, Usage, UsageLog};
 use crate::workers::{Stop, on_threads};
 
@@ -53,6 +53,8 @@ struct Agent {
     usage: Quarters,
     /// Where its account was read to, while it has one.
     seen: Option<Seen>,
+    /// When it was found to have none. Not on the wall clock: one that was wrong for a while forgets nobody.
+    gone: Option<Monotonic>,
 }
 
 /// Up to where an account was read.
@@ -131,22 +133,22 @@ impl Learner {
         }
     }
 
-    /// Takes note of data points from elsewhere: usage and when it was. Older than is learned from is left out.
+    /// Takes note of data points from elsewhere: usage and when it was. Older than is learned from says nothing, and
+    /// nothing says what is later than now, until its time comes.
     pub fn load(&mut self, agent: &str, points: &[(Wall, f64)], now: Wall) -> Result<(), ForecastError> {
         let wrong = points.iter().position(|(_, amount)| !is_usage(*amount));
         if let Some(hour) = wrong {
             return Err(ForecastError::NotUsage { agent: 0, hour, value: points[hour].1 });
         }
         let Some(newest) = points.iter().map(|(at, _)| quarter(*at)).max() else { return Ok(()) };
-        let days = self.learning.days.into();
+        let (days, now) = (self.learning.days.into(), quarter(now));
         let agent = self.agents.entry(agent.into()).or_default();
         for (at, amount) in points {
-            agent.usage.add(quarter(*at), *amount, 1, days);
+            agent.usage.add(quarter(*at), *amount, 1, days, now);
         }
+        agent.gone = None;
         // Points stand for their hours. Only the hour under way is not over.
-        let (hour, now) = (hour_of(newest, &self.learning.zone), quarter(now));
-        let is_under_way = (hour..hour + PER_HOUR).contains(&now);
-        agent.usage.know_until(if is_under_way { now } else { hour + PER_HOUR });
+        agent.usage.know_until(hour_of(newest, &self.learning.zone) + PER_HOUR, now);
         self.loads += 1;
         if self.loads * 8 > self.agents.len() {
             self.revise();
@@ -167,14 +169,15 @@ impl Learner {
             if let Some(agent) = self.agents.get_mut(account.id()) {
                 agent.seen = None;
                 // Nothing comes after the end, so the quarter-hour under way is over for it.
-                agent.usage.know_until(quarter(now) + 1);
+                let end = quarter(now) + 1;
+                agent.usage.know_until(end, end);
             }
         }
         for account in &present {
             news += usize::from(self.read_account(ledger, account, now));
         }
         self.present = present;
-        self.forget_old(now);
+        self.forget_old(ledger.clock().monotonic_coarse());
         self.revise();
         news
     }
@@ -199,10 +202,13 @@ impl Learner {
         false
     }
 
-    /// Drops agents that have left and of which nothing recent is known.
-    fn forget_old(&mut self, now: Wall) {
-        let oldest = quarter(now) - i64::from(self.learning.days) * 24 * PER_HOUR;
-        self.agents.retain(|_, agent| agent.seen.is_some() || agent.usage.until() >= oldest);
+    /// Drops agents that have left, as soon as nothing is learned from them any more.
+    fn forget_old(&mut self, now: Monotonic) {
+        let nanos = i64::from(self.learning.days) * 24 * PER_HOUR * QUARTER_NANOS;
+        self.agents.retain(|_, agent| {
+            agent.gone = agent.seen.is_none().then(|| agent.gone.unwrap_or(now));
+            agent.gone.is_none_or(|gone| now.since(gone) < nanos)
+        });
     }
 
     fn revise(&mut self) {
@@ -284,7 +290,7 @@ impl Learner {
     pub fn usage(&self, agent: &str) -> Option<KnownUsage> {
         let usage = &self.agents.get(agent)?.usage;
         let most = i64::from(self.learning.days) * 24 * PER_HOUR;
-        let first = usage.first().max(usage.until() - most);
+        let first = usage.first(usage.until(), most)?.max(usage.until() - most);
         let quarters: Vec<f64> = (first..usage.until()).map(|at| usage.amount(at)).collect();
         let points = usage.points(first, usage.until());
         (!quarters.is_empty()).then_some(KnownUsage { start: wall(first), quarters, points })
@@ -307,7 +313,7 @@ impl Agent {
     /// Nothing happened until now.
     fn pause(&mut self, seen: Seen, now: Wall) {
         self.seen = Some(Seen { at: now, ..seen });
-        self.usage.know_until(quarter(now));
+        self.usage.know_until(quarter(now), quarter(now));
     }
 
     /// Takes what is newer than what was seen; whether that is any usage.
@@ -315,15 +321,16 @@ impl Agent {
         let units: i128 = log.sums.iter().chain(&log.recent).map(|usage| usage.units).sum();
         let mut rest = Rest { units: units - seen.units, points: log.count - seen.count };
         let is_news = rest.points > 0;
-        let mut until = now;
+        // A clock that was ahead, then or meanwhile, says nothing of when the sums end or begin.
+        let (mut until, since) = (now, if seen.at <= now { seen.at } else { Wall(i64::MIN) });
         for usage in log.recent.iter().rev().take_while(|usage| usage.sequence > seen.sequence) {
-            self.usage.add(quarter(usage.start), amount(usage.units), 1, days);
+            self.usage.add(quarter(usage.start), amount(usage.units), 1, days, quarter(now));
             rest.take(usage.units, 1);
-            until = usage.start;
+            until = until.min(usage.start);
         }
         let sums = log.sums.iter().filter(|sum| sum.sequence > seen.sequence);
-        self.usage.add_sums(sums.rev(), rest, seen.at..until, days);
-        self.usage.know_until(quarter(now));
+        self.usage.add_sums(sums.rev(), rest, since..until, (days, quarter(now)));
+        self.usage.know_until(quarter(now), quarter(now));
         self.seen = Some(Seen { sequence: log.sequence, count: log.count, units, at: now });
         is_news
     }
@@ -344,14 +351,14 @@ impl Rest {
 }
 
 impl Quarters {
-    /// Adds what is new in sums, newest first. The new part of a sum came after the old one, so hours are all
+    /// Adds what is new in sums, newest first, of which the days that are `kept` before now stay. The new part of a sum came after the old one, so hours are all
     /// new from the newest backwards, until the rest is used up in the hour of the last reading.
     fn add_sums<'a>(
         &mut self,
         sums: impl Iterator<Item = &'a Usage>,
         mut rest: Rest,
         span: Range<Wall>,
-        days: i64,
+        kept: (i64, Quarter),
     ) {
         let all = rest;
         for sum in sums {
@@ -364,20 +371,21 @@ impl Quarters {
             rest.take(units, points);
             let hour = quarter(sum.start);
             let last = (hour + PER_HOUR - 1).min(quarter(span.end)).max(hour);
-            self.spread(quarter(span.start).clamp(hour, last), last, amount(units), points, days);
+            self.spread(quarter(span.start).clamp(hour, last), last, amount(units), points, kept);
         }
         // Only a clock that was set back leaves anything.
-        self.spread(quarter(span.end), quarter(span.end), amount(rest.units), rest.points, days);
+        self.spread(quarter(span.end), quarter(span.end), amount(rest.units), rest.points, kept);
     }
 
     /// Adds usage evenly to the quarter-hours from `first` to `last`.
-    fn spread(&mut self, first: Quarter, last: Quarter, amount: f64, points: u64, days: i64) {
+    fn spread(&mut self, first: Quarter, last: Quarter, amount: f64, points: u64, kept: (i64, Quarter)) {
         if amount <= 0.0 {
             return;
         }
+        let (days, now) = kept;
         let count = usize::try_from(last - first + 1).unwrap_or(1);
         for at in first..=last {
-            self.add(at, amount / number(count), if at == last { points } else { 0 }, days);
+            self.add(at, amount / number(count), if at == last { points } else { 0 }, days, now);
         }
     }
 }

@@ -40,7 +40,7 @@ impl Window {
     pub(super) fn history(&self, usage: &Quarters, zone: &TimeZone) -> Option<LocalHours> {
         let origin = self.origin(usage);
         let most = self.learning_days * 24;
-        let count = ((origin - usage.first()) / PER_HOUR).min(most);
+        let count = ((origin - usage.first(origin, most * PER_HOUR)?) / PER_HOUR).min(most);
         let gap = (self.start - origin) / PER_HOUR;
         if count < 1 || gap > most {
             return None;
@@ -128,9 +128,10 @@ mod tests {
         for hour in 0..days * 24 {
             let at = first + hour * PER_HOUR;
             let local = timestamp(at).unwrap().to_zoned(zone.clone()).hour();
-            usage.add(at, f64::from(local), 1, days);
+            usage.add(at, f64::from(local), 1, days, at);
         }
-        usage.know_until(first + days * 24 * PER_HOUR);
+        let end = first + days * 24 * PER_HOUR;
+        usage.know_until(end, end);
         usage
     }
 

@@ -118,7 +118,7 @@ pub enum ForecastError {
 }
 
 impl Request {
-    /// Refuses what makes no sense.
+    /// Refuses what is out of its range.
     pub fn check(&self) -> Result<(), ForecastError> {
         let horizon = self.lead.saturating_add(self.length);
         if self.length == 0 || horizon > MAX_HORIZON {

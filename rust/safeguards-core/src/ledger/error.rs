@@ -114,7 +114,7 @@ pub enum LedgerError {
     /// Controllers are to leave this budget alone.
     #[error("{0:?} is pinned")]
     Pinned(Arc<str>),
-    /// An argument makes no sense.
+    /// An argument is out of its range, or does not go with others.
     #[error("{0}")]
     Configuration(String),
     /// An idempotency key was used for another operation.

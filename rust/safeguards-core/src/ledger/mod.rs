@@ -35,6 +35,7 @@ mod life;
 mod members;
 mod money;
 mod moving;
+mod nearest;
 mod operation;
 mod path;
 mod period;

@@ -1,7 +1,6 @@
 //! Accounts that come and go.
 
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyString};
 use safeguards_core::amount::Amount;
 use safeguards_core::ledger::{NewAgent, NewPool};
@@ -9,7 +8,7 @@ use safeguards_core::ledger::{NewAgent, NewPool};
 use super::PyLedger;
 use crate::account::PyAccount;
 use crate::amount::grant;
-use crate::arguments::{check_id, check_priority, optional_text, priority, text};
+use crate::arguments::{check_id, check_priority, flag, optional_text, priority, read_text, string, text};
 use crate::patience::{at_length, patiently};
 use crate::rules;
 
@@ -23,7 +22,7 @@ impl PyLedger {
 
 /// Id, pool, priority, budget and rules, if there are any.
 type AgentRow<'py> =
-    (PyBackedStr, PyBackedStr, Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyDict>>);
+    (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyDict>>);
 
 #[pymethods]
 impl PyLedger {
@@ -32,12 +31,12 @@ impl PyLedger {
     fn _create_pool(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
         initial_budget: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = priority)] priority: i64,
-        #[pyo3(from_py_with = optional_text)] parent_id: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] name: Option<&str>,
-        exist_ok: bool,
+        #[pyo3(from_py_with = optional_text::parent_id)] parent_id: Option<&str>,
+        #[pyo3(from_py_with = optional_text::name)] name: Option<&str>,
+        #[pyo3(from_py_with = flag::exist_ok)] exist_ok: bool,
         rules: &Bound<'_, PyDict>,
     ) -> PyResult<()> {
         let budget = grant(initial_budget, "initial_budget")?;
@@ -88,16 +87,16 @@ impl PyLedger {
     )]
     fn register_agent<'py>(
         &self,
-        agent_id: Bound<'py, PyString>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = string::agent_id)] agent_id: Bound<'py, PyString>,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
         #[pyo3(from_py_with = priority)] priority: i64,
         initial_budget: Option<&Bound<'py, PyAny>>,
-        exist_ok: bool,
+        #[pyo3(from_py_with = flag::exist_ok)] exist_ok: bool,
         rules: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         let py = agent_id.py();
         let budget = initial_budget.map_or(Ok(Amount::ZERO), |budget| grant(budget, "initial_budget"))?;
-        let id = text(agent_id.as_any())?;
+        let id = read_text(agent_id.as_any(), "agent_id")?;
         check_id(py, "agent_id", id)?;
         let priority = check_priority(py, priority)?;
         let rules = rules::read(py, rules, self.core(py)?.clock().wall())?;
@@ -106,9 +105,15 @@ impl PyLedger {
     }
 
     /// Agents as rows of id, pool, priority, budget and rules.
-    fn _register_agents(&self, py: Python<'_>, rows: Vec<AgentRow<'_>>, exist_ok: bool) -> PyResult<()> {
+    fn _register_agents(
+        &self,
+        py: Python<'_>,
+        rows: Vec<AgentRow<'_>>,
+        #[pyo3(from_py_with = flag::exist_ok)] exist_ok: bool,
+    ) -> PyResult<()> {
         let (mut new, now) = (Vec::with_capacity(rows.len()), self.core(py)?.clock().wall());
-        for (id, pool, asked_priority, asked_budget, asked_rules) in &rows {
+        for (asked_id, asked_pool, asked_priority, asked_budget, asked_rules) in &rows {
+            let (id, pool) = (read_text(asked_id, "agent_id")?, read_text(asked_pool, "pool_id")?);
             check_id(py, "agent_id", id)?;
             let budget = grant(asked_budget, "initial_budget")?;
             let priority = check_priority(py, priority(asked_priority)?)?;
@@ -128,7 +133,11 @@ impl PyLedger {
     ///     >>> coordinator.unregister_agent("bot")
     ///     >>> coordinator.get_all_agent_ids()
     ///     []
-    fn unregister_agent(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<()> {
+    fn unregister_agent(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+    ) -> PyResult<()> {
         self.answer(py, self.ask(py, |core| core.unregister_agent(agent_id))?)
     }
 
@@ -141,7 +150,10 @@ impl PyLedger {
     ///     >>> account = coordinator.account("bot")
     ///     >>> account.try_debit("0.10"), account.budget
     ///     (True, Decimal('0.9'))
-    fn account(slf: &Bound<'_, Self>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<PyAccount> {
+    fn account(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+    ) -> PyResult<PyAccount> {
         let (this, py) = (slf.get(), slf.py());
         Ok(PyAccount::new(slf, this.answer(py, this.ask(py, |core| core.agent(agent_id))?)?))
     }
@@ -154,7 +166,7 @@ impl PyLedger {
     /// Example:
     ///     >>> coordinator.handle("bot")
     ///     0
-    fn handle(&self, py: Python<'_>, #[pyo3(from_py_with = text)] agent_id: &str) -> PyResult<u32> {
+    fn handle(&self, py: Python<'_>, #[pyo3(from_py_with = text::agent_id)] agent_id: &str) -> PyResult<u32> {
         self.answer(py, self.ask(py, |core| core.handle(agent_id))?)
     }
 }

@@ -45,7 +45,7 @@ impl PyLedger {
         slf: &Bound<'py, Self>,
         handles: &Bound<'py, PyAny>,
         units: &Bound<'py, PyAny>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let operation = operation(slf.get(), slf.py(), operation_type)?;
         let (handles, units) = (column(handles, "handles")?, column(units, "units")?);
@@ -99,8 +99,8 @@ impl PyLedger {
         handles: &Bound<'py, PyAny>,
         units: &Bound<'py, PyAny>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
     ) -> PyResult<Bound<'py, PyArray1<u64>>> {
         let (this, py) = (slf.get(), slf.py());
         let (ttl_nanos, overage) = terms(py, ttl_seconds, overage)?;

@@ -20,7 +20,7 @@ impl PyLedger {
     fn get_budget<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(
@@ -44,7 +44,7 @@ impl PyLedger {
     fn get_available<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(
@@ -73,7 +73,7 @@ impl PyLedger {
     fn update_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         budget: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
@@ -103,7 +103,7 @@ impl PyLedger {
     fn adjust_budget<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         change: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let change = signed(change, "change")?;
@@ -121,7 +121,7 @@ impl PyLedger {
     fn get_pool_budget<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core(py)?;
         to_decimal(
@@ -148,7 +148,7 @@ impl PyLedger {
     fn update_pool_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
         budget: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;
@@ -178,7 +178,7 @@ impl PyLedger {
     fn adjust_pool_budget<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
         change: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let change = signed(change, "change")?;
@@ -204,7 +204,7 @@ impl PyLedger {
     fn update_period_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] account_id: &str,
+        #[pyo3(from_py_with = text::account_id)] account_id: &str,
         budget: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let budget = grant(budget, "budget")?;

@@ -49,9 +49,9 @@ impl PyLedger {
     fn suspend(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] account_id: &str,
-        #[pyo3(from_py_with = text)] actor: &str,
-        #[pyo3(from_py_with = text)] reason: &str,
+        #[pyo3(from_py_with = text::account_id)] account_id: &str,
+        #[pyo3(from_py_with = text::actor)] actor: &str,
+        #[pyo3(from_py_with = text::reason)] reason: &str,
     ) -> PyResult<()> {
         self.decide(py, |core| core.suspend(account_id, true, Why { actor, reason }))
     }
@@ -72,9 +72,9 @@ impl PyLedger {
     fn resume(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] account_id: &str,
-        #[pyo3(from_py_with = text)] actor: &str,
-        #[pyo3(from_py_with = text)] reason: &str,
+        #[pyo3(from_py_with = text::account_id)] account_id: &str,
+        #[pyo3(from_py_with = text::actor)] actor: &str,
+        #[pyo3(from_py_with = text::reason)] reason: &str,
     ) -> PyResult<()> {
         self.decide(py, |core| core.suspend(account_id, false, Why { actor, reason }))
     }
@@ -103,10 +103,10 @@ impl PyLedger {
     fn set_enforcement(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] account_id: &str,
+        #[pyo3(from_py_with = text::account_id)] account_id: &str,
         enforcement: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = text)] actor: &str,
-        #[pyo3(from_py_with = text)] reason: &str,
+        #[pyo3(from_py_with = text::actor)] actor: &str,
+        #[pyo3(from_py_with = text::reason)] reason: &str,
     ) -> PyResult<()> {
         let enforcement = rules::enforcement(enforcement)?;
         self.decide(py, |core| core.set_enforcement(account_id, enforcement, Why { actor, reason }))
@@ -132,10 +132,10 @@ impl PyLedger {
     fn set_priority(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] account_id: &str,
+        #[pyo3(from_py_with = text::account_id)] account_id: &str,
         #[pyo3(from_py_with = priority)] priority: i64,
-        #[pyo3(from_py_with = text)] actor: &str,
-        #[pyo3(from_py_with = text)] reason: &str,
+        #[pyo3(from_py_with = text::actor)] actor: &str,
+        #[pyo3(from_py_with = text::reason)] reason: &str,
     ) -> PyResult<()> {
         let priority = check_priority(py, priority)?;
         self.decide(py, |core| core.set_priority(account_id, priority, Why { actor, reason }))
@@ -166,10 +166,10 @@ impl PyLedger {
     fn set_max_budget(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         max_budget: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = text)] actor: &str,
-        #[pyo3(from_py_with = text)] reason: &str,
+        #[pyo3(from_py_with = text::actor)] actor: &str,
+        #[pyo3(from_py_with = text::reason)] reason: &str,
     ) -> PyResult<()> {
         let max = maybe_grant(max_budget, "max_budget")?;
         self.decide(py, |core| core.set_max_budget(agent_id, max, Why { actor, reason }))
@@ -200,10 +200,10 @@ impl PyLedger {
     fn set_overdraft_limit(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] account_id: &str,
+        #[pyo3(from_py_with = text::account_id)] account_id: &str,
         limit: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = text)] actor: &str,
-        #[pyo3(from_py_with = text)] reason: &str,
+        #[pyo3(from_py_with = text::actor)] actor: &str,
+        #[pyo3(from_py_with = text::reason)] reason: &str,
     ) -> PyResult<()> {
         let limit = maybe_grant(limit, "limit")?;
         self.decide(py, |core| core.set_overdraft_limit(account_id, limit, Why { actor, reason }))
@@ -234,10 +234,10 @@ impl PyLedger {
     fn move_agent(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        #[pyo3(from_py_with = text)] pool_id: &str,
-        #[pyo3(from_py_with = text)] actor: &str,
-        #[pyo3(from_py_with = text)] reason: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
+        #[pyo3(from_py_with = text::actor)] actor: &str,
+        #[pyo3(from_py_with = text::reason)] reason: &str,
     ) -> PyResult<()> {
         let why = Why { actor, reason };
         self.decide(py, |core| core.move_account(Kind::Agent, agent_id, Some(pool_id), why))
@@ -266,10 +266,10 @@ impl PyLedger {
     fn move_pool(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
-        #[pyo3(from_py_with = optional_text)] parent_id: Option<&str>,
-        #[pyo3(from_py_with = text)] actor: &str,
-        #[pyo3(from_py_with = text)] reason: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
+        #[pyo3(from_py_with = optional_text::parent_id)] parent_id: Option<&str>,
+        #[pyo3(from_py_with = text::actor)] actor: &str,
+        #[pyo3(from_py_with = text::reason)] reason: &str,
     ) -> PyResult<()> {
         let why = Why { actor, reason };
         self.decide(py, |core| core.move_account(Kind::Pool, pool_id, parent_id, why))
@@ -289,7 +289,11 @@ impl PyLedger {
     ///     >>> coordinator.close_pool("trial")
     ///     >>> coordinator.get_pool_ids()
     ///     ['team']
-    fn close_pool(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<()> {
+    fn close_pool(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
+    ) -> PyResult<()> {
         self.decide(py, |core| core.close_pool(pool_id))
     }
 }

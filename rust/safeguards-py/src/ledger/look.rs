@@ -6,7 +6,7 @@ use safeguards_core::ledger::{Kind, Ledger};
 
 use super::PyLedger;
 use crate::amount::grant;
-use crate::arguments::{optional_text, text};
+use crate::arguments::{datetime, flag, optional_text, text};
 use crate::clock::from_datetime;
 use crate::patience::{at_length, patiently, until_interrupted};
 use crate::reports;
@@ -24,7 +24,7 @@ impl PyLedger {
     fn get_agent_priority(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<u8> {
         let core = self.core(py)?;
         let snapshot = patiently(py, core, || core.with_agent(agent_id, |agent| core.snapshot(agent)));
@@ -42,7 +42,7 @@ impl PyLedger {
     fn get_pool_agents(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
     ) -> PyResult<Vec<String>> {
         Ok(reports::strings(self.answer(py, self.ask(py, |core| core.members(pool_id, Kind::Agent))?)?))
     }
@@ -65,20 +65,28 @@ impl PyLedger {
         Ok(reports::strings(self.ask(py, Ledger::pool_ids)?))
     }
 
-    fn _has_pool(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<bool> {
+    fn _has_pool(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
+    ) -> PyResult<bool> {
         Ok(self.core(py)?.has_pool(pool_id))
     }
 
     fn _pin(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] account_id: &str,
-        is_pinned: bool,
+        #[pyo3(from_py_with = text::account_id)] account_id: &str,
+        #[pyo3(from_py_with = flag::is_pinned)] is_pinned: bool,
     ) -> PyResult<()> {
         self.answer(py, self.ask(py, |core| core.pin(account_id, is_pinned))?)
     }
 
-    fn _is_pinned(&self, py: Python<'_>, #[pyo3(from_py_with = text)] account_id: &str) -> PyResult<bool> {
+    fn _is_pinned(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text::account_id)] account_id: &str,
+    ) -> PyResult<bool> {
         Ok(self.core(py)?.is_pinned(account_id))
     }
 
@@ -86,18 +94,26 @@ impl PyLedger {
         Ok(reports::strings(self.core(py)?.pinned()))
     }
 
-    fn _agents_below(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<usize> {
+    fn _agents_below(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
+    ) -> PyResult<usize> {
         self.answer(py, self.ask(py, |core| core.agents_below(pool_id))?)
     }
 
-    fn _pool_refusals(&self, py: Python<'_>, #[pyo3(from_py_with = text)] pool_id: &str) -> PyResult<u64> {
+    fn _pool_refusals(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
+    ) -> PyResult<u64> {
         self.answer(py, self.ask(py, |core| core.refusals(pool_id))?)
     }
 
     fn _pool_renewal<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let renewal = self.answer(py, self.ask(py, |core| core.renewal(pool_id))?)?;
         renewal.map(|renewal| reports::renewal(py, &renewal)).transpose()
@@ -107,7 +123,7 @@ impl PyLedger {
     fn _refusals<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = optional_text)] account_id: Option<&str>,
+        #[pyo3(from_py_with = optional_text::account_id)] account_id: Option<&str>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
         let counts = self.answer(py, at_length(py, core, || core.refusal_counts(account_id)))?;
@@ -123,7 +139,7 @@ impl PyLedger {
     fn _pool_info<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         reports::pool_info(py, &self.answer(py, self.ask(py, |core| core.pool_info(pool_id))?)?)
     }
@@ -131,7 +147,7 @@ impl PyLedger {
     fn _agent_info<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         reports::agent_info(py, &self.answer(py, self.ask(py, |core| core.agent_info(agent_id))?)?)
     }
@@ -139,7 +155,7 @@ impl PyLedger {
     fn _watch_low(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
         low: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let low = low.map(|low| grant(low, "low")).transpose()?;
@@ -150,7 +166,7 @@ impl PyLedger {
     fn _agent_snapshot<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let core = self.core(py)?;
         reports::snapshot(
@@ -165,7 +181,7 @@ impl PyLedger {
     fn _agent_activity<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let core = self.core(py)?;
         reports::activity(
@@ -180,7 +196,7 @@ impl PyLedger {
     fn _pool_snapshot<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let core = self.core(py)?;
         reports::snapshot(
@@ -196,11 +212,11 @@ impl PyLedger {
     fn _usage<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
-        start: &Bound<'py, PyDateTime>,
-        end: &Bound<'py, PyDateTime>,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
+        #[pyo3(from_py_with = datetime::start_time)] start_time: Bound<'py, PyDateTime>,
+        #[pyo3(from_py_with = datetime::end_time)] end_time: Bound<'py, PyDateTime>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let (core, start, end) = (self.core(py)?, from_datetime(start)?, from_datetime(end)?);
+        let (core, start, end) = (self.core(py)?, from_datetime(&start_time)?, from_datetime(&end_time)?);
         let usage = self.answer(
             py,
             patiently(py, core, || core.with_agent(agent_id, |agent| core.usage(agent, start, end))),
@@ -211,7 +227,7 @@ impl PyLedger {
     fn _agent_events<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
         let events = self.answer(
@@ -224,7 +240,7 @@ impl PyLedger {
     fn _pool_events<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = text)] pool_id: &str,
+        #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
         let events = self.answer(

@@ -27,7 +27,7 @@ use safeguards_core::ledger::{
     Threshold,
 };
 
-use crate::arguments::{Also, Asked, count, quoted, real, text, whole};
+use crate::arguments::{Also, Asked, count, named_whole, number, optional_whole, quoted, real, text};
 use crate::clock;
 use crate::error::{configuration_error, seconds, to_py};
 use crate::fork::Process;
@@ -258,12 +258,12 @@ impl PyLedger {
         py: Python<'_>,
         clock: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = shares)] thresholds: Vec<f64>,
-        #[pyo3(from_py_with = whole)] history_events: i64,
-        #[pyo3(from_py_with = whole)] history_sums: i64,
+        #[pyo3(from_py_with = named_whole::history_events)] history_events: i64,
+        #[pyo3(from_py_with = named_whole::history_sums)] history_sums: i64,
         observer: Option<Py<PyAny>>,
-        #[pyo3(from_py_with = text)] currency: &str,
-        #[pyo3(from_py_with = maybe_whole)] refusals_per_minute: Option<i64>,
-        #[pyo3(from_py_with = real)] patience: f64,
+        #[pyo3(from_py_with = text::currency)] currency: &str,
+        #[pyo3(from_py_with = optional_whole::refusals_per_minute)] refusals_per_minute: Option<i64>,
+        #[pyo3(from_py_with = number::patience)] patience: f64,
     ) -> PyResult<Self> {
         let events = count(py, "history_events", history_events)?;
         let limits = HistoryLimits { events, sums: count(py, "history_sums", history_sums)? };
@@ -340,10 +340,6 @@ fn check_patience(py: Python<'_>, patience: f64) -> PyResult<i64> {
 /// Another number for each ledger, in this process and in others: drawn as the seeds of hash tables are.
 fn incarnation() -> u64 {
     std::hash::RandomState::new().hash_one(0)
-}
-
-fn maybe_whole(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
-    if value.is_none() { Ok(None) } else { whole(value).map(Some) }
 }
 
 fn refusal_rate(py: Python<'_>, per_minute: Option<i64>) -> PyResult<Option<u32>> {

@@ -30,7 +30,7 @@ impl PyLedger {
     ///     (Decimal('0.8'), 'settled')
     fn reservation<'py>(
         slf: &Bound<'py, Self>,
-        #[pyo3(from_py_with = text)] reservation_id: &str,
+        #[pyo3(from_py_with = text::reservation_id)] reservation_id: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (this, py) = (slf.get(), slf.py());
         this.core(py)?;
@@ -57,7 +57,7 @@ impl PyLedger {
     #[pyo3(signature = (agent_id=None))]
     fn reservations<'py>(
         slf: &Bound<'py, Self>,
-        #[pyo3(from_py_with = optional_text)] agent_id: Option<&str>,
+        #[pyo3(from_py_with = optional_text::agent_id)] agent_id: Option<&str>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let (this, py) = (slf.get(), slf.py());
         let found = this.ask(py, |core| match agent_id {

@@ -53,11 +53,11 @@ impl PyLedger {
     #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None, timeout=None))]
     fn debit(
         slf: &Bound<'_, Self>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyReceipt> {
         let (this, py) = (slf.get(), slf.py());
@@ -95,11 +95,11 @@ impl PyLedger {
     #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None))]
     fn try_debit(
         slf: &Bound<'_, Self>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
     ) -> PyResult<bool> {
         let (this, py) = (slf.get(), slf.py());
         let (core, amount) = (this.core(py)?, charge(amount, "amount")?);
@@ -170,13 +170,13 @@ impl PyLedger {
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve(
         slf: &Bound<'_, Self>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
@@ -218,13 +218,13 @@ impl PyLedger {
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn try_reserve(
         slf: &Bound<'_, Self>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
@@ -263,11 +263,11 @@ impl PyLedger {
     #[pyo3(signature = (agent_id, amount, *, also=None, operation_type=None, idempotency_key=None, timeout=None))]
     fn debit_async(
         slf: &Bound<'_, Self>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyPendingDebit> {
         let (this, py) = (slf.get(), slf.py());
@@ -301,13 +301,13 @@ impl PyLedger {
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn reserve_async(
         slf: &Bound<'_, Self>,
-        #[pyo3(from_py_with = text)] agent_id: &str,
+        #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
         amount: &Bound<'_, PyAny>,
         also: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = ttl_seconds)] ttl_seconds: f64,
-        #[pyo3(from_py_with = text)] overage: &str,
-        #[pyo3(from_py_with = optional_text)] operation_type: Option<&str>,
-        #[pyo3(from_py_with = optional_text)] idempotency_key: Option<&str>,
+        #[pyo3(from_py_with = text::overage)] overage: &str,
+        #[pyo3(from_py_with = optional_text::operation_type)] operation_type: Option<&str>,
+        #[pyo3(from_py_with = optional_text::idempotency_key)] idempotency_key: Option<&str>,
         on_cancel: Option<&Bound<'_, PyAny>>,
         on_error: Option<&Bound<'_, PyAny>>,
         cut_off: Option<&Bound<'_, PyAny>>,
@@ -343,8 +343,8 @@ impl PyLedger {
     fn transfer(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = text)] from_agent_id: &str,
-        #[pyo3(from_py_with = text)] to_agent_id: &str,
+        #[pyo3(from_py_with = text::from_agent_id)] from_agent_id: &str,
+        #[pyo3(from_py_with = text::to_agent_id)] to_agent_id: &str,
         amount: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let amount = grant(amount, "amount")?;

@@ -10,6 +10,9 @@ pub(super) struct Rank(u64);
 const TICKET_BITS: u32 = 56;
 
 impl Rank {
+    /// Before all others.
+    pub(super) const FIRST: Self = Self(0);
+
     /// Of a call by an agent of this priority, which was the `ticket`th to wait.
     pub(super) const fn new(priority: u8, ticket: u64) -> Self {
         Self(((u8::MAX - priority) as u64) << TICKET_BITS | ticket & ((1 << TICKET_BITS) - 1))

@@ -9,26 +9,26 @@
 mod kept;
 mod lane;
 mod queue;
+mod registry;
 mod returns;
 mod waiter;
 mod world;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-
-use foldhash::quality::RandomState;
 
 use super::account::Account;
 use super::path::{Path, line};
 use super::{Ledger, LedgerError, Number, Once, Receipt, Request, Reservation};
 use crate::clock::Monotonic;
-use crate::sync::{AtomicBool, AtomicI64, Mutex, MutexGuard, Ordering};
+use crate::sync::{Mutex, Ordering};
 
 pub(super) use kept::{Asks, Kept};
 use lane::Rank;
 pub(super) use queue::Lack;
-use queue::Queue;
+pub(super) use registry::Waiting;
+use registry::{Cell, Shared, root};
 use waiter::Fate;
 pub use waiter::{Served, Wait, Waiter, Wake};
 use world::Accounts;
@@ -39,175 +39,14 @@ pub trait Tender: Send + Sync + Debug {
     fn tend_in(&self, nanos: i64);
 }
 
-/// Everybody who waits.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    /// How many wait.
-    count: AtomicI64,
-    /// How many ever came to wait.
-    tickets: AtomicI64,
-    has_signals: AtomicBool,
-    signals: Mutex<Vec<Signal>>,
-    /// By the topmost pools of their trees.
-    queues: Mutex<HashMap<Number, Arc<Shared>, RandomState>>,
-    is_closed: AtomicBool,
-    tender: Option<Box<dyn Tender>>,
-    /// When the tender comes at the latest.
-    tended_at: Mutex<Monotonic>,
-}
-
-/// Something may have come back to an account.
-#[derive(Clone, Copy, Debug)]
-struct Signal {
-    root: Number,
-    account: Number,
-    is_raise: bool,
-}
-
-/// The queue of a tree, or of several.
-#[derive(Debug)]
-struct Shared {
-    cell: Mutex<Cell>,
-    /// When it is to be tended.
-    next: AtomicI64,
-}
-
-#[derive(Debug, Default)]
-struct Cell {
-    queue: Queue<Arc<Waiter>, Arc<Account>>,
-    roots: Vec<Number>,
-    /// Another one has taken its place, or nobody waits.
-    is_retired: bool,
-}
-
 /// Waiters that are tried before the others of the process get their turn at the queue.
 const TRIES: usize = 64;
 
+/// When the tender comes, while it is there.
+const TENDED_NOW: Monotonic = Monotonic(i64::MIN);
+
 /// How soon the tender comes at the earliest: a tick of a coarse clock.
 const TICK_NANOS: i64 = 1_000_000;
-
-impl Waiting {
-    pub(super) fn new() -> Self {
-        Self {
-            count: AtomicI64::new(0),
-            tickets: AtomicI64::new(0),
-            has_signals: AtomicBool::new(false),
-            signals: Mutex::default(),
-            queues: Mutex::default(),
-            is_closed: AtomicBool::new(false),
-            tender: None,
-            tended_at: Mutex::new(Monotonic::NEVER),
-        }
-    }
-
-    /// Whether anybody waits. One load: who gives something back holds, or has held, the lock of an account that it
-    /// came back to, and a waiter was counted before it looked under that lock.
-    #[inline]
-    pub(super) fn is_any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) != 0
-    }
-
-    /// To be called when something has come back to an account, whose lock may be held.
-    #[inline]
-    pub(super) fn signal(&self, account: &Account, is_raise: bool) {
-        if self.is_any() {
-            self.note(account, is_raise);
-        }
-    }
-
-    /// The same, of all accounts of a path.
-    #[inline]
-    pub(super) fn signal_path(&self, path: Path<'_>) {
-        if self.is_any() {
-            path.accounts().for_each(|account| self.note(account, false));
-        }
-    }
-
-    #[cold]
-    fn note(&self, account: &Account, is_raise: bool) {
-        let signal = Signal { root: root(account), account: account.number, is_raise };
-        let mut signals = self.signals.lock();
-        signals.push(signal);
-        self.has_signals.store(true, Ordering::Release);
-    }
-
-    /// To be called when the next reservation expires at a time, so that who waits for it is served in time.
-    #[inline]
-    pub(super) fn expire_at(&self, at: Monotonic) {
-        if self.is_any() && at < *self.tended_at.lock() {
-            self.has_signals.store(true, Ordering::Release);
-        }
-    }
-
-    fn take_signals(&self) -> Vec<Signal> {
-        let mut signals = self.signals.lock();
-        self.has_signals.store(false, Ordering::Release);
-        std::mem::take(&mut *signals)
-    }
-
-    fn find(&self, root: Number) -> Option<Arc<Shared>> {
-        self.queues.lock().get(&root).cloned()
-    }
-
-    fn all(&self) -> Vec<Arc<Shared>> {
-        let mut all: Vec<_> = self.queues.lock().values().cloned().collect();
-        all.sort_unstable_by_key(|shared| Arc::as_ptr(shared).addr());
-        all.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        all
-    }
-
-    /// The queue of trees that somebody wants at once: those that they had become one.
-    fn join(&self, roots: &[Number], ledger: &Ledger) -> Arc<Shared> {
-        let mut queues = self.queues.lock();
-        let mut found: Vec<_> = roots.iter().filter_map(|root| queues.get(root).cloned()).collect();
-        found.sort_unstable_by_key(|shared| Arc::as_ptr(shared).addr());
-        found.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        let joined = found.pop().unwrap_or_else(|| {
-            Arc::new(Shared { cell: Mutex::default(), next: AtomicI64::new(Monotonic::NEVER.0) })
-        });
-        let mut cell = joined.cell.lock();
-        for other in found {
-            let mut other = other.cell.lock();
-            other.is_retired = true;
-            cell.queue.absorb(std::mem::take(&mut other.queue), &mut Accounts::new(ledger));
-            cell.roots.append(&mut other.roots);
-        }
-        cell.roots.extend(roots);
-        cell.roots.sort_unstable();
-        cell.roots.dedup();
-        for root in &cell.roots {
-            queues.insert(*root, Arc::clone(&joined));
-        }
-        drop(cell);
-        joined
-    }
-
-    /// Forgets a queue that nobody waits in.
-    fn retire(&self, shared: &Arc<Shared>) {
-        let mut queues = self.queues.lock();
-        let mut cell = shared.cell.lock();
-        if cell.queue.is_empty() && !cell.is_retired {
-            cell.is_retired = true;
-            for root in std::mem::take(&mut cell.roots) {
-                queues.remove(&root);
-            }
-        }
-    }
-}
-
-/// The topmost pool above an account.
-fn root(account: &Account) -> Number {
-    let above = std::iter::successors(account.parent.as_deref(), |pool| pool.parent.as_deref());
-    above.last().unwrap_or(account).number
-}
-
-impl Shared {
-    /// Locks it, unless another one has taken its place.
-    fn lock(&self) -> Option<MutexGuard<'_, Cell>> {
-        let cell = self.cell.lock();
-        (!cell.is_retired).then_some(cell)
-    }
-}
 
 impl Ledger {
     /// The same ledger, which asks somebody to [tend](Self::tend_waiting) those who wait.
@@ -304,6 +143,7 @@ impl Ledger {
                     return;
                 }
                 let Waiter { rank, patient_until, deadline, .. } = **waiter;
+                cell.keyed.extend(waiter.key.clone().map(|key| (key, rank)));
                 cell.queue.add(rank, Arc::clone(waiter), patient_until, deadline);
             });
             if is_in {
@@ -324,6 +164,7 @@ impl Ledger {
                 act(&mut cell, &mut world);
             }
             is_more = cell.queue.serve(self.clock.monotonic(), &mut world, TRIES);
+            is_more |= cell.forget_keys(&world.keys);
             let (next, is_empty) = (cell.queue.next(), cell.queue.is_empty());
             shared.next.store(next.0, Ordering::Release);
             drop(cell);
@@ -408,20 +249,21 @@ impl Ledger {
     /// Asks to be tended at a time, or when the next reservation expires, unless that happens earlier anyway.
     fn tend_at(&self, at: Monotonic) {
         let Some(tender) = self.waiting.tender.as_deref().filter(|_| self.waiting.is_any()) else { return };
-        let at = at.min(self.timers.next());
+        let (at, now) = (at.min(self.timers.next()), self.clock.monotonic());
         let mut tended_at = self.waiting.tended_at.lock();
-        if at >= *tended_at {
+        // One that should have come by now is asked again: it may have had no thread to come in.
+        if *tended_at == TENDED_NOW || at >= *tended_at && *tended_at >= now {
             return;
         }
         *tended_at = at;
         drop(tended_at);
-        tender.tend_in(at.since(self.clock.monotonic()).max(0));
+        tender.tend_in(at.since(now).max(0));
     }
 
     /// Does for those who wait what time alone does: reservations expire, periods begin, windows have room again, and
     /// the time of some is over. Returns in how many nanoseconds it is to be called again; `None` if nobody waits.
     pub fn tend_waiting(&self) -> Option<i64> {
-        *self.waiting.tended_at.lock() = Monotonic(i64::MIN); // this call comes before all others
+        *self.waiting.tended_at.lock() = TENDED_NOW;
         self.expire_due();
         for shared in self.waiting.all() {
             let now = self.clock.monotonic();
@@ -454,8 +296,7 @@ impl Ledger {
         let now = self.clock.monotonic();
         self.with_queue(root(&waiter.agent), |cell, world| {
             if cell.queue.withdraw(waiter.rank, now, world) {
-                world.ended += 1;
-                *waiter.fate.lock() = Fate::Gone;
+                world.withdraw(waiter);
             }
         });
         self.give_up(waiter);
@@ -493,6 +334,9 @@ impl Ledger {
     ) -> Result<Once<Receipt>, LedgerError> {
         let Some(key) = key else { return self.settle(reservation, reservation.what()).map(Once::first) };
         let charged = self.charge_keyed(reservation, key);
+        self.with_queue(root(reservation.path().agent), |cell, _| {
+            cell.retry_key(key);
+        });
         // Another call with this key was faster, or nothing can be written down: what is set aside goes back.
         drop(self.release_quietly(reservation));
         self.serve_waiting();

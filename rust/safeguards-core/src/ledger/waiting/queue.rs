@@ -178,6 +178,11 @@ impl<W, A> Queue<W, A> {
         true
     }
 
+    /// One is tried again; false if it does not wait.
+    pub(super) fn retry(&mut self, rank: Rank) -> bool {
+        self.waiters.contains_key(&rank) && self.fresh.insert(rank)
+    }
+
     /// Everybody is tried again.
     pub(super) fn retry_all(&mut self) {
         self.fresh = self.waiters.keys().copied().collect();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::kept::Asks;
+use super::lane::Rank;
 use super::queue::{Attempt, Lack, Lacking, Room, World};
-use super::waiter::{Served, Waiter, lacking};
+use super::waiter::{Fate, Served, Waiter, lacking};
 use crate::clock::{Monotonic, Wall};
 use crate::ledger::account::Account;
 use crate::ledger::state::State;
@@ -18,18 +19,31 @@ pub(super) struct Accounts<'a> {
     pub(super) woken: Vec<Arc<Waiter>>,
     /// How many wait no more.
     pub(super) ended: i64,
+    /// Their keys.
+    pub(super) keys: Vec<(Box<str>, Rank)>,
 }
 
 impl<'a> Accounts<'a> {
     pub(super) const fn new(ledger: &'a Ledger) -> Self {
-        Self { ledger, woken: Vec::new(), ended: 0 }
+        Self { ledger, woken: Vec::new(), ended: 0, keys: Vec::new() }
     }
 
     pub(super) fn end(&mut self, waiter: &Arc<Waiter>, outcome: Result<Served, LedgerError>) {
-        self.ended += 1;
+        self.count_out(waiter);
         if waiter.end(outcome) {
             self.woken.push(Arc::clone(waiter));
         }
+    }
+
+    /// Lets a waiter go without an outcome.
+    pub(super) fn withdraw(&mut self, waiter: &Waiter) {
+        self.count_out(waiter);
+        *waiter.fate.lock() = Fate::Gone;
+    }
+
+    fn count_out(&mut self, waiter: &Waiter) {
+        self.ended += 1;
+        self.keys.extend(waiter.key.clone().map(|key| (key, waiter.rank)));
     }
 
     fn lock<'b>(&self, account: &'b Account) -> MutexGuard<'b, State> {
@@ -80,6 +94,9 @@ impl World for Accounts<'_> {
             && !self.lock(&lacking.account).never_holds(lacking.place.1, lacking.needs)
         {
             return Attempt::Lacks(lacking);
+        }
+        if let Err(refused) = &outcome {
+            self.ledger.observe(refused);
         }
         self.end(waiter, outcome);
         Attempt::Over

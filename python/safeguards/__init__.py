@@ -13,6 +13,7 @@ from safeguards.budget.rate_limiter import BudgetRateLimiter
 from safeguards.core.budget_coordination import Account, BudgetCoordinator, Receipt, Reservation
 from safeguards.core.notification_manager import NotificationManager
 from safeguards.exceptions import (
+    AccountSuspendedError,
     ArgumentTypeError,
     BooksError,
     BudgetError,
@@ -28,6 +29,7 @@ from safeguards.exceptions import (
     MissingExtraError,
     PinnedError,
     RateLimitExceededError,
+    RefundError,
     ReservationError,
     RewardError,
     SafeguardsError,
@@ -49,6 +51,7 @@ from safeguards.types import (
     MetricsTable,
     PoolInfo,
     RateLimit,
+    Refund,
     RefusalCount,
     ResourceMetrics,
     UsageEvent,
@@ -125,6 +128,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "AccountInfo",
+    "AccountSuspendedError",
     "AdaptivePoolSizer",
     "Adjust",
     "AgentInfo",
@@ -178,6 +182,8 @@ __all__ = [
     "RateLimit",
     "RateLimitExceededError",
     "Receipt",
+    "Refund",
+    "RefundError",
     "RefusalCount",
     "Reservation",
     "ReservationError",

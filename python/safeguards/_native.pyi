@@ -20,12 +20,14 @@ _T_co = TypeVar("_T_co", covariant=True)
 __version__: Final[str]
 
 Amount: TypeAlias = Decimal | int | str
+_Event: TypeAlias = tuple[datetime, Any, Decimal, str | None, int, str | None, str | None]
+_Enforcement: TypeAlias = Literal["enforce", "warn", "shadow"]
 _CutOff: TypeAlias = type[BaseException] | tuple[type[BaseException], ...] | None
 Clock: TypeAlias = ManualClock | SystemClock
 _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
 _Snapshot: TypeAlias = dict[str, Any]  # what BudgetMetrics takes
 _ResourceSnapshot: TypeAlias = dict[str, Any]  # what ResourceMetrics takes
-_Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded"], int]
+_Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded", "unpaid"], int]
 
 _Prediction: TypeAlias = tuple[
     Decimal, Decimal, Decimal, float, list[float], list[tuple[str, float]], datetime, datetime, int, int
@@ -533,6 +535,8 @@ class Ledger:
         rollover: str | Amount = "none",
         overdraft: str = "carry",
         overdraft_limit: Amount | None = None,
+        max_budget: Amount | None = None,
+        enforcement: _Enforcement = "enforce",
     ) -> str:
         """Registers an agent below a pool. Takes nothing from the pool: the budgets below may add up to more.
 
@@ -549,6 +553,8 @@ class Ledger:
             rollover: how much of what a period leaves goes into the next one.
             overdraft: what becomes of what is missing.
             overdraft_limit: how far below zero facts may take it.
+            max_budget: the most that it may have in a period, see `set_max_budget`; None: no bound.
+            enforcement: as of `set_enforcement`.
 
         Returns:
             `agent_id`.
@@ -701,6 +707,194 @@ class Ledger:
             >>> coordinator.adjust_pool_budget("team", "2.50"), coordinator.get_pool_budget("team")
             (Decimal('2.5'), Decimal('12.5'))
         """
+    def suspend(self, account_id: str, *, actor: str = "", reason: str = "") -> None:
+        """Lets no work begin on an account, and on all below it, until `resume`.
+
+        Debits and reservations are refused with an `AccountSuspendedError`, a `BudgetExceededError` as well;
+        the `try_` forms refuse. What is set aside by then can be settled.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+
+        Example:
+            >>> coordinator.suspend("team", actor="ann", reason="it loops")
+            >>> coordinator.try_debit("bot", "0.10"), coordinator.get_available("bot")
+            (False, Decimal('0'))
+            >>> coordinator.resume("team")
+            >>> coordinator.try_debit("bot", "0.10")
+            True
+        """
+    def resume(self, account_id: str, *, actor: str = "", reason: str = "") -> None:
+        """Lets work begin again on an account that was suspended. One that was not is no error.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+
+        Example:
+            >>> coordinator.resume("bot")
+        """
+    def set_enforcement(
+        self, account_id: str, enforcement: _Enforcement, *, actor: str = "", reason: str = ""
+    ) -> None:
+        """What an account does from now on where it cannot pay, or where a window of its is full.
+
+        Args: account_id: of a pool or an agent; of the pool where both have this id. enforcement:
+            `"enforce"`: it refuses. `"warn"`: it is charged in full, below zero if need be, and never
+                a reason to refuse; what it would have refused is a `would_refuse` event, counted in its
+                metrics and alerted. `"shadow"`: the same without alerts. The other accounts of a path decide
+                alone.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            ConfigurationError: `enforcement` is none of the three.
+
+        Example:
+            >>> coordinator.set_enforcement("bot", "shadow")
+            >>> coordinator.try_debit("bot", 3), coordinator.try_debit("bot", 8)
+            (True, False)
+            >>> coordinator.get_budget("bot"), coordinator.get_agent_metrics("bot").would_refuse
+            (Decimal('-2'), 1)
+        """
+    def set_priority(self, account_id: str, priority: int, *, actor: str = "", reason: str = "") -> None:
+        """Changes whose need comes first.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            priority: 1 to 10.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            ConfigurationError: `priority` is out of range.
+
+        Example:
+            >>> coordinator.set_priority("bot", 8, reason="it answers customers")
+            >>> coordinator.get_agent_priority("bot")
+            8
+        """
+    def set_max_budget(
+        self, agent_id: str, max_budget: Amount | None, *, actor: str = "", reason: str = ""
+    ) -> None:
+        """Bounds what an agent may have in a period: spent, reserved and remaining.
+
+        The period is the agent's own, else that of the nearest pool above it that has one, else since its
+        budget was set. Controllers never grant beyond it; `update_budget`, `adjust_budget` and `transfer` are
+        refused where they would. What the agent has stays.
+
+        Args:
+            agent_id: the agent.
+            max_budget: the bound; None for none.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            InvalidAmountError: `max_budget` is not an amount.
+            UnknownAgentError: no agent of this id is registered.
+
+        Example:
+            >>> coordinator.set_max_budget("bot", 2)
+            >>> coordinator.update_budget("bot", 3)
+            Traceback (most recent call last):
+            safeguards.exceptions.ConfigurationError: agent "bot" may have 2 in a period (max_budget)...
+        """
+    def set_overdraft_limit(
+        self, account_id: str, limit: Amount | None, *, actor: str = "", reason: str = ""
+    ) -> None:
+        """Bounds how far below zero settlements may take an account from now on.
+
+        What a settlement costs beyond the least headroom on its path is charged nowhere: the receipt, the
+        metrics and the usage history tell it as unpaid, and an alert does. One that is further below stays
+        there.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            limit: the bound; None for none.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            InvalidAmountError: `limit` is not an amount.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+
+        Example:
+            >>> coordinator.set_overdraft_limit("team", "0.50")
+            >>> receipt = coordinator.reserve("bot", "0.10").settle(500)
+            >>> receipt.amount, receipt.unpaid, coordinator.get_pool_metrics("team").unpaid
+            (Decimal('10.5'), Decimal('489.5'), Decimal('489.5'))
+        """
+    def move_agent(self, agent_id: str, pool_id: str, *, actor: str = "", reason: str = "") -> None:
+        """Puts an agent below another pool.
+
+        What it has spent stays in the books of the pools that paid for it, and a refund of it goes there;
+        what it has left goes along.
+
+        Args:
+            agent_id: the agent.
+            pool_id: the pool that is to stand right above it. Where it does already nothing happens.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: it has active reservations.
+
+        Example:
+            >>> other = coordinator.create_budget_pool("other", 5)
+            >>> coordinator.move_agent("bot", other, reason="it changed teams")
+            >>> coordinator.get_pool_agents(other)
+            ['bot']
+        """
+    def move_pool(self, pool_id: str, parent_id: str | None, *, actor: str = "", reason: str = "") -> None:
+        """Puts a pool, with all that stands below it, below another pool, or at the top.
+
+        What was spent in it stays in the books of the pools that paid for it, and a refund of it goes there.
+
+        Args: pool_id: the pool. parent_id: the pool that is to stand right above it; None for the top. Where
+            it does already nothing
+                happens.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises: UnknownPoolError: one of the two does not exist. ConfigurationError: something below it has
+            active reservations, the new parent stands below it, or it
+                would be more than 32 pools deep.
+
+        Example:
+            >>> other = coordinator.create_budget_pool("company", 50)
+            >>> coordinator.move_pool("team", other)
+            >>> coordinator.get_pool_info("team").parent_id
+            'company'
+        """
+    def close_pool(self, pool_id: str) -> None:
+        """Closes a pool below which nothing stands any more.
+
+        What it has left lapses; what was spent in it stays in the books of the pools above.
+
+        Raises:
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: agents or pools stand below it, or something of it is reserved.
+
+        Example:
+            >>> coordinator.create_budget_pool("trial", 5)
+            'trial'
+            >>> coordinator.close_pool("trial")
+            >>> coordinator.get_pool_ids()
+            ['team']
+        """
     def update_period_budget(self, account_id: str, budget: Amount) -> None:
         """Sets what later periods of an account begin with. The current period stays as it is.
 
@@ -784,6 +978,7 @@ class Ledger:
     def _refusals(
         self, account_id: str | None
     ) -> list[tuple[bool, str, str | None, str | None, str, int]]: ...
+    def _refund(self, of: Receipt | str, amount: Amount | None) -> tuple[Decimal, Decimal, Decimal, int]: ...
     def _pool_info(self, pool_id: str) -> dict[str, Any]: ...
     def _agent_info(self, agent_id: str) -> dict[str, Any]: ...
     def _has_pool(self, pool_id: str) -> bool: ...
@@ -799,8 +994,8 @@ class Ledger:
     def _pool_snapshot(self, pool_id: str) -> _Snapshot: ...
     def _usage(self, agent_id: str, start_time: datetime, end_time: datetime) -> list[_Usage]: ...
     # The kind is one of `safeguards.types.metrics.EventKind`, which stands above this module.
-    def _agent_events(self, agent_id: str) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
-    def _pool_events(self, pool_id: str) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
+    def _agent_events(self, agent_id: str) -> list[_Event]: ...
+    def _pool_events(self, pool_id: str) -> list[_Event]: ...
     def _violations(self) -> list[tuple[str, str]]: ...
 
 @final
@@ -1164,7 +1359,7 @@ class Reservation:
 class Receipt:
     """What a debit or a settlement has done. Amounts become `Decimal`s when somebody looks.
 
-    Equal to another with the same three values; hashable.
+    Equal to another of the same amounts and sequence; hashable. `BudgetCoordinator.refund` takes it.
 
     Example:
         >>> receipt = coordinator.debit("bot", "0.25")
@@ -1183,6 +1378,15 @@ class Receipt:
     @property
     def is_repeat(self) -> bool:
         """Whether it was charged before, by the first operation under the same idempotency key."""
+    @property
+    def unpaid(self) -> Decimal:
+        """What a settlement cost beyond the overdraft limits of its path: charged nowhere."""
+    @property
+    def id(self) -> str:
+        """What tells this charge from all others, for records of your own."""
+    @property
+    def refunded(self) -> Decimal:
+        """What of it was given back by now, as far as that is remembered: for 24 hours."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -1574,9 +1778,7 @@ class ResourceBudgets:
     def _usage(
         self, agent_id: str, resource_type: str, start_time: datetime, end_time: datetime
     ) -> list[_Usage]: ...
-    def _events(
-        self, agent_id: str, resource_type: str
-    ) -> list[tuple[datetime, Any, Decimal, str | None, int]]: ...
+    def _events(self, agent_id: str, resource_type: str) -> list[_Event]: ...
 
 @final
 class ResourceReservation:

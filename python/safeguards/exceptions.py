@@ -7,8 +7,10 @@
     ├── ThreadStartError                 the system started no thread; also a RuntimeError
     └── BudgetError
         ├── BudgetExceededError          an account on the path cannot pay
+        │   └── AccountSuspendedError    somebody has suspended it: no work may begin
         ├── RateLimitExceededError       a window of the agent is full
         ├── ReservationError             settled or released before, with another outcome
+        ├── RefundError                  a charge cannot be given back, or not so much of it
         ├── UnknownAgentError            also a KeyError
         ├── UnknownPoolError             also a KeyError
         ├── UnknownResourceError         also a KeyError
@@ -39,6 +41,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 __all__ = [
+    "AccountSuspendedError",
     "ArgumentTypeError",
     "BooksError",
     "BudgetError",
@@ -54,6 +57,7 @@ __all__ = [
     "MissingExtraError",
     "PinnedError",
     "RateLimitExceededError",
+    "RefundError",
     "ReservationError",
     "RewardError",
     "SafeguardsError",
@@ -209,6 +213,10 @@ class BudgetExceededError(BudgetError):
     waited: float | None
 
 
+class AccountSuspendedError(BudgetExceededError):
+    """An account on the path was suspended: no work may begin until `resume`. Nothing was changed."""
+
+
 class RateLimitExceededError(BudgetError):
     """A window of the agent is full. Nothing was changed; `retry_after` says when it will fit.
 
@@ -253,6 +261,20 @@ class ReservationError(BudgetError):
 
     reservation: int | None
     state: str | None
+
+
+class RefundError(BudgetError):
+    """A charge cannot be given back, or not so much of it. Nothing was changed.
+
+    Attributes:
+        charged: what was charged, where that is known.
+        refunded: what of it was given back before.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = (*BudgetError.fields, "charged", "refunded")
+
+    charged: Decimal | None
+    refunded: Decimal | None
 
 
 class UnknownAgentError(BudgetError, KeyError):

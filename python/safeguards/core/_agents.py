@@ -22,6 +22,8 @@ _RULES = (
     "rollover",
     "overdraft",
     "overdraft_limit",
+    "max_budget",
+    "enforcement",
 )
 
 

@@ -73,6 +73,36 @@ class AlertObserver:
             operation_type=operation_type,
         )
 
+    def on_would_refuse(self, *, kind: str, account: str, requested: Decimal, available: Decimal) -> None:
+        """An account that warns would have refused: one alert, until it admits again."""
+        self.manager.send_alert(
+            f"{kind} {account!r} would have refused {requested}",
+            f"{available} was left; it is charged all the same, because it only warns. Raise its budget, "
+            f"or let it refuse with set_enforcement({account!r}, 'enforce').",
+            AlertSeverity.WARNING,
+            account=account,
+            time=self.clock.now(),
+            kind=kind,
+            requested=requested,
+            available=available,
+        )
+
+    def on_unpaid(
+        self, *, account: str, charged: Decimal, unpaid: Decimal, operation_type: str | None
+    ) -> None:
+        """A settlement cost more than overdraft limits let it charge: one alert each."""
+        self.manager.send_alert(
+            f"agent {account!r} has cost {unpaid} more than may be charged",
+            f"A settlement charged {charged}; {unpaid} beyond the overdraft limits of its path is in no "
+            "budget. Reserve the most that the work can cost, or raise the budgets.",
+            AlertSeverity.ERROR,
+            account=account,
+            time=self.clock.now(),
+            charged=charged,
+            unpaid=unpaid,
+            operation_type=operation_type,
+        )
+
     def on_low(self, agent_id: str) -> None:
         """An agent runs low: everybody who listens is called, whatever others raise."""
         ended: BaseException | None = None

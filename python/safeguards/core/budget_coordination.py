@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn, Self, final
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, final
 from weakref import WeakSet
 
 from safeguards._native import Account, Ledger, Receipt, Reservation, SystemClock
@@ -22,6 +22,7 @@ from safeguards.types.metrics import (
     BudgetMetrics,
     MetricsTable,
     PoolInfo,
+    Refund,
     RefusalCount,
     UsageEvent,
 )
@@ -143,6 +144,42 @@ class BudgetCoordinator(Ledger):
     settle_many = Ledger.settle_many
     release_many = Ledger.release_many
 
+    def refund(self, of: Receipt | str, amount: Amount | None = None) -> Refund:
+        """Gives part of a charge back, or all that is left of it: what would still be there without it.
+
+        Each account that the charge passed gets it back, if the period in which it was charged still runs
+        there; where a period has begun since, by the calendar or because the budget was set, what was left
+        has lapsed, and the account gets nothing. Its `spent` falls all the same, in the period of the charge.
+        A window gets it back while the charge is in it.
+
+        A charge can be given back for 24 hours. A key whose charge was given back whole has no effect any
+        more: the next operation under it is decided anew.
+
+        Args:
+            of: the receipt of a debit or of a settlement; or the idempotency key, or the id of the
+                reservation, that it was made under (a key that looks like an id is taken for a key).
+            amount: how much, more than 9 decimal places are rounded down; all that is left if not given.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            RefundError: the charge is unknown, too old, of resources, or less is left of it; or nothing was
+                charged for the reservation. Facts (`record_usage`) and batches cannot be given back.
+
+        Example:
+            >>> coordinator = BudgetCoordinator()
+            >>> team = coordinator.create_budget_pool("team", 10)
+            >>> bot = coordinator.register_agent("bot", team, initial_budget=5)
+            >>> receipt = coordinator.debit(bot, 2)
+            >>> coordinator.refund(receipt, "0.50").remaining
+            Decimal('3.5')
+            >>> receipt.refunded, coordinator.get_agent_metrics(bot).spent
+            (Decimal('0.5'), Decimal('1.5'))
+            >>> coordinator.refund(receipt, 2)
+            Traceback (most recent call last):
+            safeguards.exceptions.RefundError: 2 cannot be given back of 2, of which 0.5...
+        """
+        return Refund(*self._refund(of, amount))
+
     # Accounts that come and go.
 
     def create_budget_pool(
@@ -161,6 +198,7 @@ class BudgetCoordinator(Ledger):
         rollover: str | Amount = "none",
         overdraft: str = "carry",
         overdraft_limit: Amount | None = None,
+        enforcement: Literal["enforce", "warn", "shadow"] = "enforce",
     ) -> str:
         """Makes a pool.
 
@@ -186,6 +224,7 @@ class BudgetCoordinator(Ledger):
             overdraft: `"carry"`: the next period pays for an overdraft; `"forgive"`: it begins without.
             overdraft_limit: how far below zero facts may take the pool: what a settlement costs beyond that
                 is charged nowhere on its path, and told as unpaid. None: no bound.
+            enforcement: `"enforce"`, `"warn"` or `"shadow"`, see `set_enforcement`.
 
         Returns:
             The pool's id.
@@ -206,6 +245,7 @@ class BudgetCoordinator(Ledger):
             "rollover": rollover,
             "overdraft": overdraft,
             "overdraft_limit": overdraft_limit,
+            "enforcement": enforcement,
         }
         self._create_pool(chosen, initial_budget, priority, parent_id, name, exist_ok, rules)
         return chosen
@@ -257,6 +297,18 @@ class BudgetCoordinator(Ledger):
         return [row[0] for row in rows]
 
     unregister_agent = Ledger.unregister_agent
+    close_pool = Ledger.close_pool
+    move_agent = Ledger.move_agent
+    move_pool = Ledger.move_pool
+
+    # What people decide while they live.
+
+    suspend = Ledger.suspend
+    resume = Ledger.resume
+    set_enforcement = Ledger.set_enforcement
+    set_priority = Ledger.set_priority
+    set_max_budget = Ledger.set_max_budget
+    set_overdraft_limit = Ledger.set_overdraft_limit
 
     def close(self) -> None:
         """Stops the controllers; from then on every method raises `ClosedError`. Closing again does nothing.

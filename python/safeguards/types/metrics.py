@@ -25,6 +25,7 @@ __all__ = [
     "MetricsTable",
     "PoolInfo",
     "RateLimit",
+    "Refund",
     "RefusalCount",
     "ResourceMetrics",
     "UsageEvent",
@@ -46,7 +47,17 @@ EventKind = Literal[
     "lower",
     "transfer_out",
     "transfer_in",
+    "suspend",
+    "resume",
+    "enforcement",
+    "priority",
+    "move",
+    "max_budget",
+    "would_refuse",
+    "overdraft_limit",
     "recorded",
+    "unpaid",
+    "refund",
 ]
 
 
@@ -65,6 +76,12 @@ class BudgetMetrics(Plain):
         period_spent: charged in the current period.
         priority: 1 to 10.
         active_reservations: how many reservations an agent has; 0 for a pool.
+        unpaid: what settlements cost beyond the overdraft limits of their paths: charged nowhere, and no part
+            of `spent`.
+        refunded: charges that were given back; no part of `spent` any more.
+        suspended: whether somebody has suspended it.
+        enforcement: what it does where it cannot pay: `"enforce"`, `"warn"` or `"shadow"`.
+        would_refuse: how often it would have refused, and did not enforce.
         budget_refusals: how often this budget has refused: calls, each counted once.
         window_refusals: how often one of its windows has.
         refusals: how often it has for whatever reason; `BudgetCoordinator.get_refusals` says to whom, and
@@ -82,6 +99,11 @@ class BudgetMetrics(Plain):
     period_spent: Decimal
     priority: int
     active_reservations: int
+    unpaid: Decimal
+    refunded: Decimal
+    suspended: bool = False
+    enforcement: str = "enforce"
+    would_refuse: int = field(default=0, compare=False)
     budget_refusals: int = field(default=0, compare=False)  # a refusal changes nothing
     window_refusals: int = field(default=0, compare=False)
     refusals: int = field(default=0, compare=False)
@@ -134,6 +156,8 @@ class AccountInfo(Plain):
         rollover: how much of what a period leaves goes into the next one: `"none"`, `"all"`, or an amount.
         overdraft: what becomes of what is missing: `"carry"` or `"forgive"`.
         overdraft_limit: how far below zero facts may take it; None without a bound.
+        max_budget: the most that it may have in a period; None without a bound.
+        enforcement: what it does where it cannot pay: `"enforce"`, `"warn"` or `"shadow"`.
         renews_at: when the next period begins, aware, in UTC; None if none does.
         period_budget: what periods begin with; None without periods.
     """
@@ -146,6 +170,8 @@ class AccountInfo(Plain):
     rollover: str | Decimal
     overdraft: str
     overdraft_limit: Decimal | None
+    max_budget: Decimal | None
+    enforcement: str
     renews_at: datetime | None
     period_budget: Decimal | None
 
@@ -176,6 +202,23 @@ class AgentInfo(AccountInfo):
     """
 
     pool_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """What a refund has done.
+
+    Attributes:
+        amount: what was given back.
+        refunded: all that was given back of the charge by then.
+        remaining: what the agent has left.
+        sequence: position of the event in the agent's history.
+    """
+
+    amount: Decimal
+    refunded: Decimal
+    remaining: Decimal
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -308,7 +351,7 @@ class UsageEvent(Plain):
     start: datetime
     amount: Decimal
     operation_type: str | None
-    source: Literal["ledger", "recorded"]
+    source: Literal["ledger", "recorded", "unpaid"]
     sequence: int
 
 
@@ -322,6 +365,8 @@ class BudgetEvent(Plain):
         amount: how much moved; for `"update"` and `"renew"`, how much remained afterwards.
         operation_type: what for, if it was told.
         sequence: position in the account's history: 1, 2, 3 and so on, without gaps.
+        actor: who caused it, of the newest that people and controllers have caused; None of all others.
+        reason: why.
     """
 
     time: datetime
@@ -329,6 +374,8 @@ class BudgetEvent(Plain):
     amount: Decimal
     operation_type: str | None
     sequence: int
+    actor: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

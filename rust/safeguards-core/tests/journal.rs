@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
-    Account, AccountChange, AnyReservation, Bundle, Change, EventKind, Execution, Instant, Kind, Ledger,
-    LedgerError, Moved, NewPool, OperationId, Order, Overage, Path, Period, Periods, Posted, Request,
-    Reservation, ReservationState, Rules, Schedule,
+    Account, AccountChange, AnyReservation, Bundle, Change, ChargeId, EventKind, Execution, Instant, Kind,
+    Ledger, LedgerError, Moved, NewPool, OperationId, Order, Overage, Path, Period, Periods, Posted, Receipt,
+    Request, Reservation, ReservationState, Rules, Schedule, Why,
 };
 use safeguards_core::window::Precision;
 
@@ -162,6 +162,9 @@ fn attempts(world: &World) -> Vec<(&'static str, Result<(), LedgerError>)> {
         ("adjust", ledger.adjust_budget("ann", 1).map(drop)),
         ("adjust of a pool", ledger.adjust_pool_budget("team", -1).map(drop)),
         ("transfer", ledger.transfer("ann", "bob", one)),
+        ("move", ledger.move_account(Kind::Agent, "bob", Some("root"), Why { actor: "ann", reason: "" })),
+        ("suspend", ledger.suspend("team", true, Why { actor: "ann", reason: "" })),
+        ("refund", ledger.refund(ChargeId::Key("charged"), None).map(drop)),
         ("execute", execute(ledger, "ann", Order::Adjust { by: 1, later_periods: 0 }).map(drop)),
         ("execute on a pool", execute(ledger, "team", Order::Set(one)).map(drop)),
         ("set window", ledger.set_rate_limit("ann", one, 1_000, Precision::Exact)),
@@ -197,6 +200,7 @@ fn what_cannot_be_written_does_not_happen() {
     world.ledger.register_agent("bob", "team", 5, whole(10)).unwrap();
     world.ledger.initialize_resources("ann", &[("gpu", whole(10))]).unwrap();
     world.ledger.set_capacity("gpu", whole(20)).unwrap();
+    world.ledger.debit_keyed(&world.ann, &whole(1), NONE, "charged").unwrap();
     world.ledger.set_rate_limit("ann", whole(9), TTL, Precision::Exact).unwrap();
     let held = world.ledger.reserve(&world.ann, &request(2)).unwrap();
     let before = world.ledger.state_lines(now(&world.ledger));
@@ -402,11 +406,13 @@ enum Step {
     Expire(u64),
     Update(usize, i128),
     Window(usize, i128),
+    Refund(usize, i128),
+    Move(usize, usize),
 }
 
 /// The accounts of a path as a set, each with all above it.
-fn closure(agent: usize, also: &[usize]) -> BTreeSet<usize> {
-    let up = |i: usize| std::iter::successors(Some(i), |i| PARENTS[*i]);
+fn closure(parents: &[Option<usize>; 7], agent: usize, also: &[usize]) -> BTreeSet<usize> {
+    let up = |i: usize| std::iter::successors(Some(i), |i| parents[*i]);
     std::iter::once(agent).chain(also.iter().copied()).flat_map(up).collect()
 }
 
@@ -414,6 +420,11 @@ fn closure(agent: usize, also: &[usize]) -> BTreeSet<usize> {
 struct Naive {
     books: [[i128; 3]; 7],
     held: Vec<Option<(BTreeSet<usize>, i128, u64)>>,
+    parents: [Option<usize>; 7],
+    /// How often each budget was set.
+    set: [usize; 7],
+    /// What was debited and is not given back, of which accounts, and how often their budgets had been set.
+    debits: Vec<(BTreeSet<usize>, i128, [usize; 7])>,
 }
 
 impl Naive {
@@ -427,6 +438,37 @@ impl Naive {
 
     fn admits(&self, path: &BTreeSet<usize>, x: i128) -> bool {
         x == 0 || path.iter().all(|i| self.books[*i][0] >= x)
+    }
+
+    /// Whether an account may move below another one, with all below it.
+    fn moves(&mut self, i: usize, to: usize) -> bool {
+        let is_below = |account: usize, top: usize| closure(&self.parents, account, &[]).contains(&top);
+        let below: Vec<_> = (0..7).filter(|account| is_below(*account, i)).collect();
+        let holds = |(path, ..): &(BTreeSet<usize>, i128, u64)| below.iter().any(|it| path.contains(it));
+        if self.parents[i] == Some(to) {
+            return true;
+        }
+        if is_below(to, i) || self.held.iter().flatten().any(holds) {
+            return false;
+        }
+        self.parents[i] = Some(to);
+        true
+    }
+
+    /// Gives back at most what is left of a debit: to those accounts whose budgets are still the ones it was paid from.
+    fn refund(&mut self, d: usize, x: i128) -> bool {
+        let (path, left, set) = &mut self.debits[d];
+        if *left < x {
+            return false;
+        }
+        *left -= x;
+        for i in path.iter() {
+            self.books[*i][2] -= x;
+            if set[*i] == self.set[*i] {
+                self.books[*i][0] += x;
+            }
+        }
+        true
     }
 
     fn close(&mut self, r: usize, charged: i128) -> bool {
@@ -449,12 +491,18 @@ fn step() -> impl Strategy<Value = Step> {
     let also = || prop::collection::vec(0..7_usize, 0..4);
     prop_oneof![
         4 => (agent(), also(), 0..9_i128).prop_map(|(a, also, x)| Step::Debit(a, also, x)),
-        4 => (agent(), also(), 0..9_i128, 1..9_i64).prop_map(|(a, also, x, ttl)| Step::Reserve(a, also, x, ttl)),
+        4 => (agent(), also(), 0..9_i128, 1..9_i64).prop_map(|(a, also, x, ttl)| {
+            // What holds nothing keeps nobody from moving, and cannot be settled on who has moved.
+            let x = if also.is_empty() { x } else { x.max(1) };
+            Step::Reserve(a, also, x, ttl)
+        }),
         3 => (0..20_usize, 0..12_i128).prop_map(|(r, x)| Step::Settle(r, x)),
         1 => (0..20_usize).prop_map(Step::Release),
         2 => (1..5_u64).prop_map(Step::Expire),
         1 => (0..7_usize, 0..40_i128).prop_map(|(i, x)| Step::Update(i, x)),
         1 => (agent(), 0..9_i128).prop_map(|(a, x)| Step::Window(a, x)),
+        2 => (0..20_usize, 0..6_i128).prop_map(|(d, x)| Step::Refund(d, x)),
+        1 => (prop::sample::select(vec![1, 2, 4, 5, 6]), 0..5_usize).prop_map(|(i, to)| Step::Move(i, to)),
     ]
 }
 
@@ -463,13 +511,16 @@ struct Both {
     trees: Trees,
     naive: Naive,
     handles: Vec<Reservation>,
+    receipts: Vec<Receipt>,
     now: u64,
 }
 
 impl Both {
     fn new(budgets: [i128; 7]) -> Self {
         let (trees, books) = (Trees::new(budgets), budgets.map(|budget| [budget, 0, 0]));
-        Self { trees, naive: Naive { books, held: Vec::new() }, handles: Vec::new(), now: 0 }
+        let (parents, set) = (PARENTS, [0; 7]);
+        let naive = Naive { books, held: Vec::new(), parents, set, debits: Vec::new() };
+        Self { trees, naive, handles: Vec::new(), receipts: Vec::new(), now: 0 }
     }
 
     fn joint(&self, agent: usize, also: &[usize]) -> Option<Arc<safeguards_core::ledger::Joint>> {
@@ -482,18 +533,20 @@ impl Both {
             Step::Debit(agent, also, x) => {
                 let joint = self.joint(*agent, also);
                 let path = Path::with(&self.trees.accounts[*agent], joint.as_ref());
-                let done = self.trees.ledger.debit(path, &whole(*x), NONE).is_ok();
-                let accounts = closure(*agent, also);
-                assert_eq!(done, self.naive.admits(&accounts, *x));
-                if done {
+                let done = self.trees.ledger.debit(path, &whole(*x), NONE);
+                let accounts = closure(&self.naive.parents, *agent, also);
+                assert_eq!(done.is_ok(), self.naive.admits(&accounts, *x));
+                if let Ok(receipt) = done {
                     self.naive.shift(&accounts, [-x, 0, *x]);
+                    self.naive.debits.push((accounts, *x, self.naive.set));
+                    self.receipts.push(receipt);
                 }
             }
             Step::Reserve(agent, also, x, ttl) => {
                 let joint = self.joint(*agent, also);
                 let path = Path::with(&self.trees.accounts[*agent], joint.as_ref());
                 let made = self.trees.ledger.reserve(path, &Request { ttl_nanos: *ttl, ..request(*x) });
-                let accounts = closure(*agent, also);
+                let accounts = closure(&self.naive.parents, *agent, also);
                 assert_eq!(made.is_ok(), self.naive.admits(&accounts, *x));
                 if let Ok(made) = made {
                     self.naive.shift(&accounts, [-x, *x, 0]);
@@ -519,12 +572,26 @@ impl Both {
                 let update = if *i < 5 { Ledger::update_pool_budget } else { Ledger::update_budget };
                 update(&self.trees.ledger, IDS[*i], whole(*x)).unwrap();
                 self.naive.books[*i][0] = *x;
+                self.naive.set[*i] += 1;
+            }
+            Step::Move(i, to) => {
+                let kind = if *i < 5 { Kind::Pool } else { Kind::Agent };
+                let why = Why { actor: "model", reason: "to see" };
+                let done = self.trees.ledger.move_account(kind, IDS[*i], Some(IDS[*to]), why);
+                assert_eq!(done.is_ok(), self.naive.moves(*i, *to), "{done:?}");
+                for (account, id) in self.trees.accounts.iter_mut().zip(IDS) {
+                    *account = self.trees.ledger.account_by_id(id).unwrap();
+                }
+            }
+            Step::Refund(d, x) if *d < self.receipts.len() => {
+                let refund = self.trees.ledger.refund(ChargeId::Receipt(&self.receipts[*d]), Some(whole(*x)));
+                assert_eq!(refund.is_ok(), self.naive.refund(*d, *x), "{refund:?}");
             }
             Step::Window(agent, x) => {
                 let limit = whole(x + 1_000);
                 self.trees.ledger.set_rate_limit(IDS[*agent], limit, TTL, Precision::Bucketed).unwrap();
             }
-            Step::Settle(..) | Step::Release(_) => {}
+            Step::Settle(..) | Step::Release(_) | Step::Refund(..) => {}
         }
     }
 

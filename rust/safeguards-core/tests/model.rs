@@ -17,9 +17,9 @@ use proptest::prelude::*;
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::{ManualClock, Wall};
 use safeguards_core::ledger::{
-    Account, AnyReservation, Balance, Execution, Kind, Ledger, LedgerError, NewAgent, NewPool, OperationId,
-    Order, Overage, Overdraft, Period, Periods, Request, Reservation, ReservationState, Rollover, Rules,
-    Schedule,
+    Account, AnyReservation, Balance, ChargeId, Enforcement, Execution, Kind, Ledger, LedgerError, NewAgent,
+    NewPool, OperationId, Order, Overage, Overdraft, Period, Periods, Receipt, RefundFault, Request,
+    Reservation, ReservationState, Rollover, Rules, Schedule, Why,
 };
 use safeguards_core::window::Precision;
 
@@ -41,6 +41,7 @@ enum No {
     Closed,
     Conflict,
     InProgress,
+    TooMuch,
 }
 
 impl From<LedgerError> for No {
@@ -52,6 +53,7 @@ impl From<LedgerError> for No {
             LedgerError::ReservationClosed { .. } => Self::Closed,
             LedgerError::IdempotencyConflict(_) => Self::Conflict,
             LedgerError::IdempotencyInProgress(_) => Self::InProgress,
+            LedgerError::Refund(fault) if matches!(*fault, RefundFault::TooMuch { .. }) => Self::TooMuch,
             other => panic!("unexpected: {other}"),
         }
     }
@@ -69,6 +71,13 @@ struct ModelAccount {
     terms: PeriodTerms,
     /// Which periods were granted, counted from the first.
     granted: Vec<i64>,
+    /// How often a period has begun, by the calendar or by hand.
+    begun: usize,
+    /// How far below zero facts may take it.
+    overdraft_limit: Option<i128>,
+    /// It refuses nothing.
+    is_lenient: bool,
+    is_suspended: bool,
     /// Length and limit.
     windows: Vec<(i64, i128)>,
     /// Everything that windows of any length may have to count: when, and how much.
@@ -98,6 +107,18 @@ struct ModelReservation {
     deadline: Option<i64>,
     overage: Overage,
     stage: Stage,
+    /// What it was charged, once it was.
+    charge: Option<usize>,
+}
+
+/// Something that was charged, with the periods that its accounts were in.
+#[derive(Clone, Debug)]
+struct ModelCharge {
+    agent: usize,
+    amount: i128,
+    refunded: i128,
+    at: i64,
+    periods: Vec<(usize, usize)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +130,8 @@ struct Payload {
 
 #[derive(Clone, Copy, Debug)]
 enum Remembered {
-    Debit,
+    /// What was charged, if anything was.
+    Debit(Option<usize>),
     Reservation(usize),
 }
 
@@ -121,6 +143,7 @@ struct Model {
     pools: usize,
     accounts: Vec<ModelAccount>,
     reservations: Vec<ModelReservation>,
+    charges: Vec<ModelCharge>,
     keys: HashMap<u8, (Payload, Remembered)>,
 }
 
@@ -136,6 +159,12 @@ impl Model {
             books.reserved += reserved;
             books.spent += spent;
         }
+    }
+
+    /// Begins a period with so much.
+    fn begin(&mut self, account: usize, x: i128) {
+        self.set(account, x);
+        self.accounts[account].begun += 1;
     }
 
     fn set(&mut self, account: usize, x: i128) {
@@ -186,27 +215,74 @@ impl Model {
     }
 
     /// Agent first, then its windows; but a pool that refuses is told before a window.
-    fn admit(&self, agent: usize, needs: i128, in_windows: i128) -> Result<(), No> {
-        let refusing = self.path(agent).into_iter().find(|i| self.accounts[*i].books.remaining < needs);
-        match refusing {
+    fn admit(&self, agent: usize, needs: i128, in_windows: i128, begins: bool) -> Result<(), No> {
+        let refuses = |i: &usize| {
+            let account = &self.accounts[*i];
+            begins && account.is_suspended || !account.is_lenient && account.books.remaining < needs
+        };
+        let is_lenient = self.accounts[agent].is_lenient;
+        match self.path(agent).into_iter().find(refuses) {
             Some(i) => Err(No::Budget(self.accounts[i].id.clone())),
-            None if !self.fits_windows(agent, in_windows, self.now) => Err(No::Window),
+            None if !is_lenient && !self.fits_windows(agent, in_windows, self.now) => Err(No::Window),
             None => Ok(()),
         }
     }
 
-    fn debit(&mut self, agent: usize, x: i128) -> Result<(), No> {
-        if x > 0 {
-            self.admit(agent, x, x)?;
-            self.shift(agent, -x, 0, x);
-            self.charge_windows(agent, x);
+    fn debit(&mut self, agent: usize, x: i128) -> Result<Option<usize>, No> {
+        if x == 0 {
+            return Ok(None);
+        }
+        self.admit(agent, x, x, true)?;
+        self.shift(agent, -x, 0, x);
+        self.charge_windows(agent, x);
+        Ok(Some(self.note_charge(agent, x)))
+    }
+
+    fn note_charge(&mut self, agent: usize, amount: i128) -> usize {
+        let periods = self.path(agent).into_iter().map(|i| (i, self.accounts[i].begun)).collect();
+        self.charges.push(ModelCharge { agent, amount, refunded: 0, at: self.now, periods });
+        self.charges.len() - 1
+    }
+
+    /// What would be there if so much of a charge had not been made.
+    fn refund(&mut self, c: usize, x: Option<i128>) -> Result<(), No> {
+        let ModelCharge { agent, amount, refunded, at, periods } = self.charges[c].clone();
+        let x = x.unwrap_or(amount - refunded);
+        if x > amount - refunded {
+            return Err(No::TooMuch);
+        }
+        self.charges[c].refunded += x;
+        for (i, begun) in periods {
+            let ModelAccount { books, begun: now, .. } = &mut self.accounts[i];
+            books.spent -= x;
+            if *now == begun {
+                books.remaining += x;
+            } else {
+                books.granted -= x;
+            }
+        }
+        let now = self.now;
+        let account = &mut self.accounts[agent];
+        for (length, _) in account.windows.clone() {
+            let mut rest = x;
+            let there = account.charges.iter_mut().filter(|(when, _, l)| {
+                *when == at && *l == usize::try_from(length).unwrap() && when + length > now
+            });
+            for (_, charged, _) in there {
+                let taken = rest.min(*charged);
+                (*charged, rest) = (*charged - taken, rest - taken);
+            }
         }
         Ok(())
     }
 
+    fn is_undone(&self, c: Option<usize>) -> bool {
+        c.is_some_and(|c| self.charges[c].amount > 0 && self.charges[c].refunded == self.charges[c].amount)
+    }
+
     fn reserve(&mut self, agent: usize, x: i128, ttl: i64, overage: Overage) -> Result<usize, No> {
         // Nothing is always admitted, even below zero.
-        self.admit(agent, if x > 0 { x } else { i128::MIN }, x)?;
+        self.admit(agent, if x > 0 { x } else { i128::MIN }, x, true)?;
         self.shift(agent, -x, x, 0);
         let deadline = Some(self.now + ttl);
         self.reservations.push(ModelReservation {
@@ -215,14 +291,17 @@ impl Model {
             deadline,
             overage,
             stage: Stage::Active,
+            charge: None,
         });
         Ok(self.reservations.len() - 1)
     }
 
     fn once(&self, key: Option<u8>, payload: &Payload) -> Result<Option<Remembered>, No> {
         match key.and_then(|key| self.keys.get(&key)) {
+            Some((_, Remembered::Debit(c))) if self.is_undone(*c) => Ok(None),
             Some((_, Remembered::Reservation(r)))
-                if matches!(self.reservations[*r].stage, Stage::Released | Stage::Expired) =>
+                if matches!(self.reservations[*r].stage, Stage::Released | Stage::Expired)
+                    || self.is_undone(self.reservations[*r].charge) =>
             {
                 Ok(None)
             }
@@ -253,11 +332,19 @@ impl Model {
         if overage != Overage::AllowWithOverdraft {
             // What gives back, or charges nothing that was not set aside, cannot be refused.
             let needs = if beyond > 0 { beyond } else { i128::MIN };
-            self.admit(agent, needs, beyond)?;
+            self.admit(agent, needs, beyond, false)?;
         }
-        self.shift(agent, reserved - x, -reserved, x);
+        let limits = self.path(agent).into_iter().filter_map(|i| {
+            let ModelAccount { books, overdraft_limit, is_lenient, .. } = &self.accounts[i];
+            overdraft_limit.filter(|_| !is_lenient).map(|limit| (books.remaining + limit).max(0))
+        });
+        let is_bounded = overage == Overage::AllowWithOverdraft;
+        let most = limits.min().filter(|_| is_bounded).unwrap_or(i128::MAX);
+        let charged = x - beyond + beyond.min(most);
+        self.shift(agent, reserved - charged, -reserved, charged);
         self.reservations[r].stage = Stage::Settled(x);
         self.charge_windows(agent, x);
+        self.reservations[r].charge = Some(self.note_charge(agent, charged));
         Ok(())
     }
 
@@ -314,8 +401,9 @@ impl Model {
             let period = (self.now + self.ahead).div_euclid(length);
             if !granted.contains(&period) {
                 let left = (books.remaining.max(0) + books.reserved).min(terms.rollover);
-                let missing = if terms.carries { (-books.remaining).max(0) } else { 0 };
-                self.set(i, budget + left - books.reserved - missing);
+                let most = self.accounts[i].overdraft_limit.unwrap_or(i128::MAX);
+                let missing = if terms.carries { (-books.remaining).clamp(0, most) } else { 0 };
+                self.begin(i, budget + left - books.reserved - missing);
                 self.accounts[i].granted.push(period);
                 if self.accounts[i].granted.len() > 64 {
                     self.accounts[i].granted.remove(0);
@@ -432,17 +520,32 @@ enum Step {
     MoveWall {
         ticks: i64,
     },
+    Suspend {
+        account: usize,
+        is_suspended: bool,
+    },
+    /// Part of a charge, or all that is left of it.
+    Refund {
+        c: usize,
+        x: Option<i128>,
+    },
     Expire,
 }
 
 /// A pool or an agent: its parent as a number below its own, its budget, its periods.
-type Plan = [Vec<(usize, i128, Option<PeriodPlan>)>; 2];
+type Plan = [Vec<(usize, i128, RulesPlan)>; 2];
+
+/// Periods, an overdraft limit, and whether it refuses nothing.
+type RulesPlan = (Option<PeriodPlan>, Option<i128>, bool);
 
 /// Ticks of a period, at most how much of what is left goes into the next, and whether what is missing does.
 type PeriodPlan = (i64, i128, bool);
 
-fn rules(plan: Option<PeriodPlan>) -> Rules {
-    let Some((ticks, rollover, carries)) = plan else { return Rules::default() };
+fn rules((plan, overdraft_limit, is_lenient): RulesPlan) -> Rules {
+    let overdraft_limit = overdraft_limit.map(units);
+    let enforcement = if is_lenient { Enforcement::Warn } else { Enforcement::Enforce };
+    let rules = Rules { overdraft_limit, enforcement, ..Rules::default() };
+    let Some((ticks, rollover, carries)) = plan else { return rules };
     let schedule = Schedule::new(Period::Every(ticks * TICK), TimeZone::UTC, Wall(0));
     let rollover = match rollover {
         0 => Rollover::Nothing,
@@ -450,7 +553,13 @@ fn rules(plan: Option<PeriodPlan>) -> Rules {
         most => Rollover::AtMost(units(most)),
     };
     let overdraft = if carries { Overdraft::Carry } else { Overdraft::Forgive };
-    Periods { schedule, rollover, overdraft }.into()
+    Rules { periods: Some(Periods { schedule, rollover, overdraft }), ..rules }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Name {
+    Receipt(Receipt),
+    Reservation(usize),
 }
 
 struct Twins {
@@ -460,6 +569,10 @@ struct Twins {
     recorder: Recorder,
     accounts: Vec<Arc<Account>>,
     reservations: Vec<Reservation>,
+    /// How the ledger calls what was charged: batches tell no receipts.
+    names: Vec<Option<Name>>,
+    /// Of the last debit.
+    receipt: Option<Receipt>,
     agents: usize,
 }
 
@@ -474,6 +587,8 @@ impl Twins {
             recorder,
             accounts: vec![],
             reservations: vec![],
+            names: vec![],
+            receipt: None,
             agents: agents.len(),
         };
         for (i, (above, budget, period)) in pools.iter().enumerate() {
@@ -497,13 +612,31 @@ impl Twins {
         twins
     }
 
-    fn add(&mut self, id: String, parent: Option<usize>, budget: i128, plan: Option<PeriodPlan>) {
+    fn add(
+        &mut self,
+        id: String,
+        parent: Option<usize>,
+        budget: i128,
+        (plan, overdraft_limit, is_lenient): RulesPlan,
+    ) {
         let books = Balance { granted: budget, remaining: budget, ..Balance::default() };
         let period = plan.map(|(ticks, ..)| (ticks, budget));
         let (_, rollover, carries) = plan.unwrap_or((0, 0, false));
         let (terms, granted) = (PeriodTerms { rollover, carries }, vec![0]);
-        let (windows, charges) = (vec![], vec![]);
-        let account = ModelAccount { id, parent, books, period, terms, granted, windows, charges };
+        let account = ModelAccount {
+            id,
+            parent,
+            books,
+            period,
+            terms,
+            granted,
+            begun: 0,
+            overdraft_limit,
+            is_lenient,
+            is_suspended: false,
+            windows: vec![],
+            charges: vec![],
+        };
         self.model.accounts.push(account);
     }
 
@@ -514,7 +647,18 @@ impl Twins {
 
     /// Does the step in both and returns both answers.
     fn step(&mut self, step: &Step) -> (Result<(), No>, Result<(), No>) {
+        self.receipt = None;
+        let answers = self.act(step);
+        for c in self.names.len()..self.model.charges.len() {
+            let settled = self.model.reservations.iter().position(|r| r.charge == Some(c));
+            self.names.push(settled.map(Name::Reservation).or(self.receipt.map(Name::Receipt)));
+        }
+        answers
+    }
+
+    fn act(&mut self, step: &Step) -> (Result<(), No>, Result<(), No>) {
         match step.clone() {
+            Step::Refund { c, x } => self.refund(c, x),
             Step::Debit { agent, x, key } => self.debit(self.agent(agent), x, key),
             Step::DebitMany { items } => self.debit_many(&items),
             Step::ReserveMany { items, ttl, overage } => self.reserve_many(&items, ttl, KINDS[overage % 3]),
@@ -531,13 +675,13 @@ impl Twins {
             Step::Transfer { from, to, x } => self.transfer(self.agent(from), self.agent(to), x),
             Step::UpdateAgent { agent, x } => {
                 let i = self.agent(agent);
-                self.model.set(i, x);
+                self.model.begin(i, x);
                 self.ledger.update_budget(self.accounts[i].id(), units(x)).unwrap();
                 (Ok(()), Ok(()))
             }
             Step::UpdatePool { pool, x } => {
                 let i = pool % self.model.pools;
-                self.model.set(i, x);
+                self.model.begin(i, x);
                 self.ledger.update_pool_budget(self.accounts[i].id(), units(x)).unwrap();
                 (Ok(()), Ok(()))
             }
@@ -568,7 +712,8 @@ impl Twins {
             }
             Step::Acquire { agent, x } => {
                 let i = self.agent(agent);
-                let fits = self.model.fits_windows(i, x, self.model.now);
+                let is_lenient = self.model.accounts[i].is_lenient;
+                let fits = is_lenient || self.model.fits_windows(i, x, self.model.now);
                 if fits {
                     self.model.charge_windows(i, x);
                 }
@@ -584,6 +729,12 @@ impl Twins {
                 self.model.pass_time(ticks);
                 self.clock.advance(Duration::from_nanos((ticks * TICK).unsigned_abs()));
             }
+            Step::Suspend { account, is_suspended } => {
+                let i = account % self.accounts.len();
+                self.model.accounts[i].is_suspended = is_suspended;
+                let why = Why { actor: "model", reason: "to see" };
+                self.ledger.suspend(self.accounts[i].id(), is_suspended, why).unwrap();
+            }
             Step::MoveWall { ticks } => {
                 self.model.move_wall(ticks);
                 self.clock.set_wall(Wall(self.clock.wall().0 + ticks * TICK));
@@ -596,12 +747,13 @@ impl Twins {
     fn debit(&mut self, i: usize, x: i128, key: Option<u8>) -> (Result<(), No>, Result<(), No>) {
         let payload = Payload { agent: i, amount: x, terms: None };
         let expected = match self.model.once(key, &payload) {
-            Ok(Some(_)) => Ok(()),
+            Ok(Some(Remembered::Debit(charge))) => Ok(charge),
+            Ok(Some(Remembered::Reservation(_))) => unreachable!("another payload"),
             Ok(None) => self.model.debit(i, x),
             Err(no) => Err(no),
         };
-        if let (Some(key), Ok(())) = (key, &expected) {
-            self.model.keys.insert(key, (payload, Remembered::Debit));
+        if let (Some(key), Ok(charge)) = (key, &expected) {
+            self.model.keys.insert(key, (payload, Remembered::Debit(*charge)));
         }
         let agent = &self.accounts[i];
         let answer = match key {
@@ -610,7 +762,23 @@ impl Twins {
             }
             None => common::debit(&self.ledger, agent.id(), units(x)),
         };
-        (expected, answer.map(drop_receipt).map_err(No::from))
+        self.receipt = answer.as_ref().ok().copied();
+        (expected.map(drop), answer.map(drop_receipt).map_err(No::from))
+    }
+
+    fn refund(&mut self, c: usize, x: Option<i128>) -> (Result<(), No>, Result<(), No>) {
+        let c = c % self.names.len().max(1);
+        let Some(Some(name)) = self.names.get(c).copied() else { return (Ok(()), Ok(())) };
+        let of = match &name {
+            Name::Receipt(receipt) => ChargeId::Receipt(receipt),
+            Name::Reservation(r) => ChargeId::Reservation(self.reservations[*r].id()),
+        };
+        let answer = self.ledger.refund(of, x.map(units));
+        let expected = self.model.refund(c, x);
+        if let Ok(refund) = &answer {
+            assert_eq!(refund.refunded.units(), self.model.charges[c].refunded);
+        }
+        (expected, answer.map(drop).map_err(No::from))
     }
 
     fn debit_many(&mut self, items: &[(usize, i64)]) -> (Result<(), No>, Result<(), No>) {
@@ -703,7 +871,7 @@ impl Twins {
         let known = self.model.once(key, &payload);
         let expected = match known {
             Ok(Some(Remembered::Reservation(r))) => Ok(r),
-            Ok(Some(Remembered::Debit)) => unreachable!("another payload"),
+            Ok(Some(Remembered::Debit(_))) => unreachable!("another payload"),
             Ok(None) => self.model.reserve(i, x, ttl, overage),
             Err(no) => Err(no),
         };
@@ -786,14 +954,21 @@ impl Twins {
                 ReservationState::Expired => Stage::Expired,
                 ReservationState::Released => Stage::Released,
                 ReservationState::Settled => {
-                    Stage::Settled(self.ledger.settlement(reservation).unwrap().amount.units())
+                    let receipt = self.ledger.settlement(reservation).unwrap();
+                    Stage::Settled(receipt.amount.units() + receipt.unpaid.units())
                 }
             };
             prop_assert_eq!(stage, expected.stage);
         }
         for i in self.model.pools..self.accounts.len() {
             self.compare_windows(i)?;
-            let least = self.model.path(i).iter().map(|i| self.model.accounts[*i].books.remaining).min();
+            let available = |i: &usize| match &self.model.accounts[*i] {
+                ModelAccount { is_suspended: true, is_lenient: false, books, .. } => books.remaining.min(0),
+                ModelAccount { is_suspended: true, .. } => 0,
+                ModelAccount { is_lenient: true, .. } => Amount::MAX.units(),
+                ModelAccount { books, .. } => books.remaining,
+            };
+            let least = self.model.path(i).iter().map(available).min();
             prop_assert_eq!(Some(self.ledger.available(&self.accounts[i]).unwrap()), least);
         }
         prop_assert_eq!(self.ledger.verify(), []);
@@ -806,7 +981,8 @@ impl Twins {
         for x in [0, 1, 4, 15] {
             let id = self.accounts[i].id();
             let fits = self.ledger.check_rate_limit(id, units(x)).is_ok();
-            prop_assert_eq!(fits, self.model.fits_windows(i, x, self.model.now));
+            let is_lenient = self.model.accounts[i].is_lenient;
+            prop_assert_eq!(fits, is_lenient || self.model.fits_windows(i, x, self.model.now));
             // When work that is kept alive ends is anybody's guess.
             if !self.model.reservations.iter().any(kept_alive) {
                 let after = self.ledger.retry_after(id, Some(units(x))).unwrap();
@@ -826,7 +1002,8 @@ fn plan() -> impl Strategy<Value = Plan> {
     let most = || prop_oneof![Just(0), Just(i128::MAX), 1..40_i128];
     let period = move || {
         let some = (5..20_i64, most(), any::<bool>()).prop_map(Some);
-        prop_oneof![8 => Just(None), 1 => some]
+        let limit = prop_oneof![8 => Just(None), 1 => (0..20_i128).prop_map(Some)];
+        (prop_oneof![8 => Just(None), 1 => some], limit, prop::bool::weighted(0.1))
     };
     let pools = prop::collection::vec((0..100_usize, 0..60_i128, period()), 1..6);
     let agents = prop::collection::vec((0..100_usize, 0..30_i128, period()), 1..5);
@@ -863,6 +1040,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (agent(), x()).prop_map(|(agent, x)| Step::Record { agent, x }),
         4 => (1..8_i64).prop_map(|ticks| Step::PassTime { ticks }),
         1 => (-40..40_i64).prop_map(|ticks| Step::MoveWall { ticks }),
+        1 => (0..9_usize, prop::bool::weighted(0.3))
+            .prop_map(|(account, is_suspended)| Step::Suspend { account, is_suspended }),
+        3 => (r(), prop_oneof![Just(None), (0..8_i128).prop_map(Some)])
+            .prop_map(|(c, x)| Step::Refund { c, x }),
         1 => Just(Step::Expire),
     ]
 }
@@ -876,7 +1057,7 @@ proptest! {
         steps in prop::collection::vec((step(), prop::bool::weighted(0.4)), 1..80),
     ) {
         let mut twins = Twins::new(&plan);
-        let has_periods = plan.iter().flatten().any(|(_, _, period)| period.is_some());
+        let has_periods = plan.iter().flatten().any(|(_, _, (period, ..))| period.is_some());
         for (step, look) in &steps {
             let (expected, answer) = twins.step(step);
             prop_assert_eq!(answer, expected, "{:?}", step);

@@ -35,7 +35,7 @@ fn refused_by<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> (String, i1
 
 fn closed_as<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> Closed {
     match answer {
-        Err(LedgerError::ReservationClosed { closed, .. }) => closed,
+        Err(LedgerError::ReservationClosed { closed, .. }) => *closed,
         other => panic!("expected a closed reservation, got {other:?}"),
     }
 }

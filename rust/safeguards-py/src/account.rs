@@ -51,22 +51,30 @@ impl PyAccount {
 
     /// Id of the pool right above it.
     #[getter]
-    fn pool_id(&self) -> Option<&str> {
-        self.account.parent().map(|pool| &**pool.id())
+    fn pool_id(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let parent = |agent: &Arc<Account>| agent.parent().map(|pool| pool.id().to_string());
+        let now = self.ledger.get().ask(py, |core| core.moved(&self.account))?;
+        Ok(parent(now.as_ref().unwrap_or(&self.account)))
     }
 
     /// What the agent has left: its own remaining budget, negative only after an overdraft.
     #[getter]
     fn budget<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let this = self.ledger.get();
-        to_decimal(py, this.answer(py, this.ask(py, |core| core.remaining(&self.account))?)?)
+        to_decimal(
+            py,
+            this.answer(py, this.ask(py, |core| core.follow(&self.account, |agent| core.remaining(agent)))?)?,
+        )
     }
 
     /// The least that remains on the path from the agent to its topmost pool.
     #[getter]
     fn available<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let this = self.ledger.get();
-        to_decimal(py, this.answer(py, this.ask(py, |core| core.available(&self.account))?)?)
+        to_decimal(
+            py,
+            this.answer(py, this.ask(py, |core| core.follow(&self.account, |agent| core.available(agent)))?)?,
+        )
     }
 
     /// Charges the agent and every pool above it, all of them or none, as `BudgetCoordinator.debit` does.
@@ -110,11 +118,15 @@ impl PyAccount {
             let want = Want::of_debit(&self.account, joint.as_ref(), amount, operation, idempotency_key);
             return waiting::receipt(ledger, waiting::get(ledger, &want, timeout)?);
         }
-        let debit = || this.debit_account(&self.account, also.as_ref(), amount, operation, idempotency_key);
+        let debit = || {
+            this.ledger.follow(&self.account, |agent| {
+                this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
+            })
+        };
         let outcome = patiently(py, &this.ledger, debit);
         let receipt = answer_told(self.ledger.bind(py), outcome)?;
         tell_alarms(self.ledger.bind(py))?;
-        Ok(PyReceipt::new(receipt))
+        Ok(PyReceipt::new(this.books(), receipt))
     }
 
     /// As `debit`, but tells with a bool whether it was admitted: the fastest form of all.
@@ -143,7 +155,11 @@ impl PyAccount {
         this.core(py)?;
         let (amount, operation) = (charge(amount, "amount")?, operation(this, py, operation_type)?);
         let also = maybe_also(also)?;
-        let debit = || this.debit_account(&self.account, also.as_ref(), amount, operation, idempotency_key);
+        let debit = || {
+            this.ledger.follow(&self.account, |agent| {
+                this.debit_account(agent, also.as_ref(), amount, operation, idempotency_key)
+            })
+        };
         let outcome = patiently(py, &this.ledger, debit);
         let done = answer_told(self.ledger.bind(py), admitted(outcome))?;
         tell_alarms(self.ledger.bind(py))?;
@@ -229,8 +245,12 @@ impl PyAccount {
             return waiting::reservation(ledger, got, asked.leaving, asked.key);
         }
         let ledger = self.ledger.bind(py);
-        let reservation =
-            answer_told(ledger, patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked)))?;
+        let reservation = answer_told(
+            ledger,
+            patiently(py, &this.ledger, || {
+                this.ledger.follow(&self.account, |agent| this.reserve_account(agent, &asked))
+            }),
+        )?;
         PyReservation::new(ledger, reservation, asked.leaving, Holder::of_key(asked.key))?
             .once_told(py, tell_alarms(ledger))
     }
@@ -271,7 +291,9 @@ impl PyAccount {
         let ledger = self.ledger.bind(py);
         let reservation = answer_told(
             ledger,
-            admitted(patiently(py, &this.ledger, || this.reserve_account(&self.account, &asked))),
+            admitted(patiently(py, &this.ledger, || {
+                this.ledger.follow(&self.account, |agent| this.reserve_account(agent, &asked))
+            })),
         )?;
         let told = tell_alarms(ledger);
         let Some(made) = reservation else { return told.map(|()| None) };
@@ -357,11 +379,11 @@ impl PyAccount {
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.account, &other.account)
+        self.ledger.is(&other.ledger) && self.account.number() == other.account.number()
     }
 
     fn __hash__(&self) -> usize {
-        Arc::as_ptr(&self.account).addr() >> 4
+        self.account.number().0 as usize
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -379,7 +401,7 @@ impl PyAccount {
         if self.ledger.get().is_closed() {
             return Ok(format!("Account({:?}, of a coordinator that is closed)", self.id()));
         }
-        match self.ledger.get().ask(py, |core| core.remaining(&self.account))? {
+        match self.ledger.get().ask(py, |core| core.follow(&self.account, |agent| core.remaining(agent)))? {
             Ok(units) => Ok(format!("Account({:?}, budget={})", self.id(), to_decimal(py, units)?)),
             Err(LedgerError::UnknownAgent(id)) => Ok(format!("Account({id:?}, unregistered)")),
             Err(error) => self.ledger.get().answer(py, Err(error)),

@@ -8,7 +8,7 @@ use pyo3::types::PyDict;
 use safeguards_core::amount::{Amount, Units};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
-    Asked, BudgetRefusal, Closed, Kind, Ledger, LedgerError, Settlement, WindowRefusal,
+    Asked, BudgetRefusal, Closed, Kind, Ledger, LedgerError, RefundFault, Settlement, WindowRefusal,
 };
 
 use crate::amount::to_decimal;
@@ -112,12 +112,22 @@ fn build(py: Python<'_>, error: LedgerError, ledger: &Ledger, currency: &str) ->
         LedgerError::UnknownReservation(id) => {
             ("ReservationError", unknown_reservation(&fields, &id.to_string())?)
         }
+        LedgerError::BudgetExceeded(refusal) if refusal.has_moved => {
+            fields.set_item("account", &*refusal.account)?;
+            let text = "has moved since it was found: nothing was charged; try again";
+            ("BudgetExceededError", format!("{} {text}", quoted(&refusal.account)))
+        }
+        LedgerError::BudgetExceeded(refusal) if refusal.is_suspended => {
+            ("AccountSuspendedError", refused_suspended(&fields, &refusal)?)
+        }
         LedgerError::BudgetExceeded(refusal) => {
             ("BudgetExceededError", refused_budget(&fields, &refusal, ledger)?)
         }
         LedgerError::OverReserved { refusal, reserved } => {
             ("BudgetExceededError", over_reserved(&fields, &refusal, reserved)?)
         }
+        LedgerError::Refund(fault) => ("RefundError", told_refund(&fields, &fault)?),
+        LedgerError::BeyondOverdraftLimit(_) => ("BudgetError", error.to_string()),
         LedgerError::Unwritten(unwritten) => {
             fields.set_item("reason", &*unwritten.reason)?;
             let text = "nothing was changed, because the change cannot be written down";
@@ -166,7 +176,7 @@ fn is_of_money(error: &LedgerError) -> bool {
         LedgerError::BudgetExceeded(refusal) | LedgerError::OverReserved { refusal, .. } => {
             refusal.resource.is_none()
         }
-        LedgerError::RateLimitExceeded(_) => true,
+        LedgerError::RateLimitExceeded(_) | LedgerError::Refund(_) => true,
         _ => false,
     }
 }
@@ -186,6 +196,39 @@ fn unknown_resource(
         format!("it has {}", known.iter().take(10).map(|name| quoted(name)).collect::<Vec<_>>().join(", "))
     };
     Ok(format!("agent {account:?} has no budget for resource {}: {advice}", quoted(resource)))
+}
+
+/// A charge that is not given back.
+pub(crate) fn refused_refund(py: Python<'_>, fault: &RefundFault) -> PyErr {
+    let fields = PyDict::new(py);
+    let message = told_refund(&fields, fault);
+    message.map_or_else(|error| error, |message| exception(py, "RefundError", message, &fields))
+}
+
+fn told_refund(fields: &Bound<'_, PyDict>, fault: &RefundFault) -> PyResult<String> {
+    let py = fields.py();
+    Ok(match fault {
+        RefundFault::Unknown => {
+            "no charge of this coordinator is known by that, or it is forgotten: a refund takes the Receipt of a \
+             debit or a settlement, the idempotency key or the id of the reservation that it was made under"
+        }
+        RefundFault::Resources => "charges of resources are not given back: raise the budget with update_budget",
+        RefundFault::NotCharged => "nothing was charged for that reservation: settle or release it instead",
+        RefundFault::TooOld => {
+            "the charge is more than 24 hours ago, or too many refunds: raise the budget instead, with adjust_budget"
+        }
+        RefundFault::TooMuch { charged, refunded, requested } => {
+            fields.set_item("charged", to_decimal(py, charged.units())?)?;
+            fields.set_item("refunded", to_decimal(py, refunded.units())?)?;
+            fields.set_item("requested", to_decimal(py, requested.units())?)?;
+            let left = charged.saturating_sub(*refunded);
+            return Ok(format!(
+                "{requested} cannot be given back of {charged}, of which {refunded} were given back before: give \
+                 back at most {left}"
+            ));
+        }
+    }
+    .into())
 }
 
 /// A text that names no reservation which these books know.
@@ -317,6 +360,17 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, ledger: &
         Units(limit),
         Units(spent),
         Units(balance.reserved),
+    ))
+}
+
+fn refused_suspended(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal) -> PyResult<String> {
+    let BudgetRefusal { account, kind, balance, .. } = refusal;
+    set_books(fields, refusal, balance.reserved)?;
+    fields.set_item("available", to_decimal(fields.py(), 0)?)?;
+    let who = if *kind == Kind::Pool { "pool" } else { "agent" };
+    let asker = asker(refusal.asked.as_ref(), *kind, account);
+    Ok(format!(
+        "{who} {account:?} is suspended and begins nothing{asker}: call resume when work may begin again"
     ))
 }
 

@@ -250,8 +250,8 @@ impl<Q: Reservable> Handle<Q> {
             Holder::Maker | Holder::Finder => core.keep_alive(&self.reservation),
         })?;
         match kept {
-            Err(LedgerError::ReservationClosed { closed: Closed::Settled(_), .. })
-                if self.holder.has_key() =>
+            Err(LedgerError::ReservationClosed { closed, .. })
+                if self.holder.has_key() && matches!(*closed, Closed::Settled(_)) =>
             {
                 Ok(())
             }

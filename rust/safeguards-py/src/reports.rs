@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use safeguards_core::clock::Wall;
 use safeguards_core::ledger::{
-    AccountInfo, Activity, Balance, Columns, Event, EventKind, Kind, Ledger, Money, Period, PoolInfo,
+    AccountInfo, Activity, Balance, Columns, Event, EventKind, Kind, Ledger, Money, Note, Period, PoolInfo,
     RefusalCount, Refusals, Renewal, ResourceSnapshot, Schedule, Snapshot, Source, Usage,
 };
 
@@ -33,6 +33,11 @@ pub(crate) fn snapshot<'py>(
     named.set_item(intern!(py, "period_spent"), to_decimal(py, snapshot.period_spent)?)?;
     named.set_item(intern!(py, "priority"), snapshot.priority)?;
     named.set_item(intern!(py, "active_reservations"), snapshot.reservations)?;
+    named.set_item(intern!(py, "unpaid"), to_decimal(py, snapshot.unpaid)?)?;
+    named.set_item(intern!(py, "refunded"), to_decimal(py, snapshot.refunded)?)?;
+    named.set_item(intern!(py, "suspended"), snapshot.is_suspended)?;
+    named.set_item(intern!(py, "enforcement"), rules::enforcement_name(snapshot.enforcement))?;
+    named.set_item(intern!(py, "would_refuse"), snapshot.would_refuse)?;
     named.set_item(intern!(py, "budget_refusals"), refusals.budget)?;
     named.set_item(intern!(py, "window_refusals"), refusals.window)?;
     named.set_item(intern!(py, "refusals"), refusals.all)?;
@@ -153,6 +158,7 @@ pub(crate) fn usage<'py>(py: Python<'py>, ledger: &Ledger, usage: &Usage) -> PyR
     let source = match usage.source {
         Source::Ledger => "ledger",
         Source::Recorded => "recorded",
+        Source::Unpaid => "unpaid",
     };
     let operation = ledger.operation_name(usage.operation);
     let (start, amount) = (to_datetime(py, usage.start)?, to_decimal(py, usage.units)?);
@@ -160,10 +166,15 @@ pub(crate) fn usage<'py>(py: Python<'py>, ledger: &Ledger, usage: &Usage) -> PyR
 }
 
 /// time, kind, amount, operation type, sequence.
-pub(crate) fn event<'py>(py: Python<'py>, ledger: &Ledger, event: &Event) -> PyResult<Bound<'py, PyTuple>> {
+pub(crate) fn event<'py>(
+    py: Python<'py>,
+    ledger: &Ledger,
+    (event, note): &(Event, Option<Note>),
+) -> PyResult<Bound<'py, PyTuple>> {
     let operation = ledger.operation_name(event.operation);
     let (at, amount) = (to_datetime(py, event.at)?, to_decimal(py, event.amount.units())?);
-    (at, kind(event.kind), amount, operation.as_deref(), event.sequence).into_pyobject(py)
+    let (actor, reason) = note.as_ref().map(|note| (&*note.actor, &*note.reason)).unzip();
+    (at, kind(event.kind), amount, operation.as_deref(), event.sequence, actor, reason).into_pyobject(py)
 }
 
 const fn kind(kind: EventKind) -> &'static str {
@@ -183,6 +194,16 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::TransferOut => "transfer_out",
         EventKind::TransferIn => "transfer_in",
         EventKind::Recorded => "recorded",
+        EventKind::Suspend => "suspend",
+        EventKind::Resume => "resume",
+        EventKind::Enforcement => "enforcement",
+        EventKind::Priority => "priority",
+        EventKind::Move => "move",
+        EventKind::MaxBudget => "max_budget",
+        EventKind::WouldRefuse => "would_refuse",
+        EventKind::OverdraftLimit => "overdraft_limit",
+        EventKind::Unpaid => "unpaid",
+        EventKind::Refund => "refund",
     }
 }
 

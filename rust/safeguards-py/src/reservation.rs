@@ -91,7 +91,7 @@ impl PyReservation {
     /// What it was settled for; None if it was not.
     #[getter]
     fn receipt(&self, py: Python<'_>) -> PyResult<Option<PyReceipt>> {
-        Ok(self.0.receipt(py)?.map(|receipt| PyReceipt::new(Once::first(receipt))))
+        Ok(self.0.receipt(py)?.map(|receipt| PyReceipt::new(self.0.books(), Once::first(receipt))))
     }
 
     /// Charges what the work has cost and gives the rest back.
@@ -121,7 +121,7 @@ impl PyReservation {
     ///     safeguards.exceptions.ReservationError: reservation 1 of agent "bot" was settled for 0.2 before...
     fn settle(&self, amount: &Bound<'_, PyAny>) -> PyResult<PyReceipt> {
         let receipt = self.0.settle(amount.py(), &charge(amount, "amount")?)?;
-        Ok(PyReceipt::new(Once::first(receipt)))
+        Ok(PyReceipt::new(self.0.books(), Once::first(receipt)))
     }
 
     /// Gives back all that was set aside. A repetition, or one that has expired, changes nothing.

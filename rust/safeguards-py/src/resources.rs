@@ -96,7 +96,7 @@ impl PyResourceBudgets {
         &self,
         py: Python<'_>,
         agent_id: &str,
-        ask: impl FnOnce(&Ledger, &Arc<Account>) -> Result<R, LedgerError> + Send,
+        mut ask: impl FnMut(&Ledger, &Arc<Account>) -> Result<R, LedgerError> + Send,
     ) -> PyResult<R> {
         let (this, core) = (self.ledger.get(), self.ledger.get().core(py)?);
         this.answer(py, patiently(py, core, || core.with_agent(agent_id, |agent| ask(core, agent))))
@@ -613,6 +613,7 @@ impl PyResourceBudgets {
         #[pyo3(from_py_with = text::resource_type)] resource_type: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let events = self.of_agent(py, agent_id, |core, agent| core.resource_events(agent, resource_type))?;
-        events.iter().map(|event| reports::event(py, &self.ledger.get().ledger, event)).collect()
+        let ledger = &self.ledger.get().ledger;
+        events.into_iter().map(|event| reports::event(py, ledger, &(event, None))).collect()
     }
 }

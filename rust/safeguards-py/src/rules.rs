@@ -6,7 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::Wall;
-use safeguards_core::ledger::{Anchor, Overdraft, Periods, Rollover, Rules};
+use safeguards_core::ledger::{Anchor, Enforcement, Overdraft, Periods, Rollover, Rules};
 
 use crate::amount::{grant, to_decimal};
 use crate::arguments::{naming, period, read_text, shown, whole};
@@ -31,6 +31,8 @@ struct Asked<'py> {
     rollover: Rollover,
     overdraft: Overdraft,
     overdraft_limit: Option<Amount>,
+    max_budget: Option<Amount>,
+    enforcement: Enforcement,
     /// Names of arguments that make sense with periods alone, where they are not as they stand by default.
     of_periods: Option<&'static str>,
 }
@@ -44,6 +46,8 @@ impl Default for Asked<'_> {
             rollover: Rollover::default(),
             overdraft: Overdraft::default(),
             overdraft_limit: None,
+            max_budget: None,
+            enforcement: Enforcement::default(),
             of_periods: None,
         }
     }
@@ -60,6 +64,9 @@ impl<'py> Asked<'py> {
             "overdraft" => self.overdraft = overdraft(&value)?,
             "overdraft_limit" if value.is_none() => self.overdraft_limit = None,
             "overdraft_limit" => self.overdraft_limit = Some(grant(&value, "overdraft_limit")?),
+            "max_budget" if value.is_none() => self.max_budget = None,
+            "max_budget" => self.max_budget = Some(grant(&value, "max_budget")?),
+            "enforcement" => self.enforcement = enforcement(&value)?,
             _ => return Err(PyTypeError::new_err(format!("got an unexpected keyword argument '{name}'"))),
         }
         self.of_periods = self.of_periods.or(match name {
@@ -73,7 +80,8 @@ impl<'py> Asked<'py> {
     }
 
     fn rules(self, py: Python<'_>, now: Wall) -> PyResult<Rules> {
-        let Self { budget_period, timezone, anchor, rollover, overdraft, overdraft_limit, of_periods } = self;
+        let Self { budget_period, timezone, anchor, rollover, overdraft, overdraft_limit, .. } = self;
+        let (max_budget, enforcement, of_periods) = (self.max_budget, self.enforcement, self.of_periods);
         let zone = timezone.as_ref().map(zone).transpose()?;
         let schedule = time_zones::schedule(py, period(budget_period.as_ref())?, zone, now)?;
         if let (None, Some(name)) = (&schedule, of_periods) {
@@ -82,7 +90,7 @@ impl<'py> Asked<'py> {
         }
         let periods =
             schedule.map(|schedule| Periods { schedule: schedule.anchored(anchor), rollover, overdraft });
-        Ok(Rules { periods, overdraft_limit })
+        Ok(Rules { periods, overdraft_limit, max_budget, enforcement })
     }
 }
 
@@ -127,6 +135,29 @@ fn overdraft(value: &Bound<'_, PyAny>) -> PyResult<Overdraft> {
     }
 }
 
+/// What an account does where it cannot pay.
+pub(crate) fn enforcement(value: &Bound<'_, PyAny>) -> PyResult<Enforcement> {
+    match read_text(value, "enforcement") {
+        Ok("enforce") => Ok(Enforcement::Enforce),
+        Ok("warn") => Ok(Enforcement::Warn),
+        Ok("shadow") => Ok(Enforcement::Shadow),
+        _ => {
+            let text =
+                format!("enforcement must be \"enforce\", \"warn\" or \"shadow\", not {}", shown(value));
+            Err(configuration_error(value.py(), text))
+        }
+    }
+}
+
+/// In the words of the argument.
+pub(crate) const fn enforcement_name(enforcement: Enforcement) -> &'static str {
+    match enforcement {
+        Enforcement::Enforce => "enforce",
+        Enforcement::Warn => "warn",
+        Enforcement::Shadow => "shadow",
+    }
+}
+
 /// Rules in the words of the arguments.
 pub(crate) fn tell(named: &Bound<'_, PyDict>, rules: &Rules) -> PyResult<()> {
     let (py, periods) = (named.py(), rules.periods.as_ref());
@@ -145,5 +176,8 @@ pub(crate) fn tell(named: &Bound<'_, PyDict>, rules: &Rules) -> PyResult<()> {
     };
     named.set_item("overdraft", overdraft)?;
     let limit = rules.overdraft_limit.map(|limit| to_decimal(py, limit.units())).transpose()?;
-    named.set_item("overdraft_limit", limit)
+    named.set_item("overdraft_limit", limit)?;
+    let max = rules.max_budget.map(|max| to_decimal(py, max.units())).transpose()?;
+    named.set_item("max_budget", max)?;
+    named.set_item("enforcement", enforcement_name(rules.enforcement))
 }

@@ -104,27 +104,44 @@ impl<'a> Want<'a> {
         self.leaving.map(|leaving| leaving.clone_ref(py)).unwrap_or_default()
     }
 
-    pub(crate) const fn path(&self) -> Path<'a> {
-        Path::with(self.agent, self.joint)
-    }
-
     fn at_once(&self, ledger: &PyLedger) -> Result<Option<Got>, LedgerError> {
         let (core, what, operation) = (&ledger.ledger, self.request.what, self.request.operation);
-        if self.is_debit {
-            return Ok(core.debit_at_once(self.path(), what, operation, self.key)?.map(Got::Receipt));
-        }
-        Ok(core.reserve_at_once(self.path(), &self.request, self.key)?.map(Got::Reservation))
+        core.follow(self.agent, |agent| {
+            let path = Path::with(agent, self.joint);
+            if self.is_debit {
+                return Ok(core.debit_at_once(path, what, operation, self.key)?.map(Got::Receipt));
+            }
+            Ok(core.reserve_at_once(path, &self.request, self.key)?.map(Got::Reservation))
+        })
     }
 
     /// As a call does that does not wait.
     fn once(&self, ledger: &PyLedger) -> Result<Got, LedgerError> {
-        let (core, what, operation) = (&ledger.ledger, &self.request.what, self.request.operation);
-        match (self.is_debit, self.key) {
-            (true, None) => core.debit(self.path(), what, operation).map(Once::first).map(Got::Receipt),
-            (true, Some(key)) => core.debit_keyed(self.path(), what, operation, key).map(Got::Receipt),
-            (false, None) => core.reserve(self.path(), &self.request).map(Once::first).map(Got::Reservation),
-            (false, Some(key)) => core.reserve_keyed(self.path(), &self.request, key).map(Got::Reservation),
-        }
+        let (core, request) = (&ledger.ledger, &self.request);
+        let (what, operation) = (&request.what, request.operation);
+        core.follow(self.agent, |agent| {
+            let path = Path::with(agent, self.joint);
+            match (self.is_debit, self.key) {
+                (true, None) => core.debit(path, what, operation).map(Once::first).map(Got::Receipt),
+                (true, Some(key)) => core.debit_keyed(path, what, operation, key).map(Got::Receipt),
+                (false, None) => core.reserve(path, request).map(Once::first).map(Got::Reservation),
+                (false, Some(key)) => core.reserve_keyed(path, request, key).map(Got::Reservation),
+            }
+        })
+    }
+
+    /// Lets the call wait.
+    fn wait(
+        &self,
+        ledger: &PyLedger,
+        terms: &Wait<'_>,
+        wake: &Arc<Py<PyAny>>,
+    ) -> Result<Arc<Waiter>, LedgerError> {
+        let core = &ledger.ledger;
+        core.follow(self.agent, |agent| {
+            let bell = Box::new(Bell(Arc::clone(wake)));
+            core.wait(Path::with(agent, self.joint), &self.request, terms, bell)
+        })
     }
 }
 
@@ -172,7 +189,7 @@ pub(crate) fn reservation(
 pub(crate) fn receipt(ledger: &Bound<'_, PyLedger>, got: Got) -> PyResult<PyReceipt> {
     tell_alarms(ledger)?;
     match got {
-        Got::Receipt(receipt) => Ok(PyReceipt::new(receipt)),
+        Got::Receipt(receipt) => Ok(PyReceipt::new(ledger.get().books(), receipt)),
         Got::Reservation(_) => Err(PyRuntimeError::new_err("a debit was asked for")),
     }
 }
@@ -189,7 +206,7 @@ fn having_waited(py: Python<'_>, error: PyErr, nanos: i64) -> PyErr {
 }
 
 /// What is called when a call waits no more.
-struct Bell(Py<PyAny>);
+struct Bell(Arc<Py<PyAny>>);
 
 impl Debug for Bell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -230,8 +247,8 @@ impl PyWaiter {
             timeout_nanos: timeout.0,
             patience_nanos: this.patience_nanos,
         };
-        let bell = Box::new(Bell(wake));
-        let waiter = patiently(py, core, || core.wait(want.path(), &want.request, &terms, bell));
+        let wake = Arc::new(wake);
+        let waiter = patiently(py, core, || want.wait(this, &terms, &wake));
         let waiter = answer_told(ledger, waiter).map_err(|error| having_waited(py, error, 0))?;
         Ok(Self {
             ledger: ledger.clone().unbind(),

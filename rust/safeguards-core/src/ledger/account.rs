@@ -55,6 +55,12 @@ impl Account {
         Self { id, handle, number, parent, state: Mutex::new(State::new(priority)) }
     }
 
+    /// The same account below another pool, with its state.
+    pub(super) fn below(&self, parent: Option<Arc<Self>>, state: State) -> Self {
+        let (id, state) = (Arc::clone(&self.id), Mutex::new(state));
+        Self { id, handle: self.handle, number: self.number, parent, state }
+    }
+
     /// What it is: agents have handles.
     #[inline]
     pub(super) const fn kind(&self) -> Kind {
@@ -141,13 +147,13 @@ impl Account {
         write: &impl Fn() -> bool,
     ) -> bool {
         let mut state = self.lock_renewed(ledger, now);
-        let is_passed = state.admits_budget(movement)
+        let is_passed = state.admits_movement(movement)
             && match &self.parent {
                 Some(pool) => pool.pass(movement, ledger, now, write),
                 None => write(),
             };
         if is_passed {
-            state.shift(movement, self, ledger);
+            state.shift(movement, self, now, ledger);
         }
         is_passed
     }
@@ -158,7 +164,7 @@ impl Account {
         state: &mut State,
         movement: &Movement,
     ) -> Result<(), Box<BudgetRefusal>> {
-        if state.admits_budget(movement) {
+        if state.admits_movement(movement) {
             return Ok(());
         }
         Err(self.refusal(state, movement.needs()))
@@ -176,6 +182,8 @@ impl Account {
             kept: state.kept(),
             requested,
             asked: None,
+            is_suspended: state.mode.is_suspended() && !state.closed,
+            has_moved: state.mode.has_moved(),
         })
     }
 }

@@ -11,6 +11,7 @@ use super::balance::Balance;
 use super::books::{Books, Rung};
 use super::change::AccountChange;
 use super::error::LedgerError;
+use super::operation::OperationId;
 use super::refusals::Refusing;
 use crate::amount::Amount;
 use crate::sync::Ordering;
@@ -35,6 +36,10 @@ pub enum Alarm {
     Crossing(Crossing),
     /// An account refuses more often than it should be quiet about.
     Refusing(Refusing),
+    /// An account that warns would have refused: told once, until it admits again.
+    WouldRefuse(Warning),
+    /// A settlement cost more than the overdraft limits of its path let it charge.
+    Unpaid(Unpaid),
     /// An agent has less left than it was [watched](Ledger::watch_low) for.
     Low {
         /// The agent's id.
@@ -42,6 +47,32 @@ pub enum Alarm {
         /// What remains, in units.
         remaining: i128,
     },
+}
+
+/// An account that does not enforce would have refused.
+#[derive(Clone, Debug)]
+pub struct Warning {
+    /// The account's id.
+    pub account: Arc<str>,
+    /// Agent or pool.
+    pub kind: Kind,
+    /// The books before the charge.
+    pub balance: Balance,
+    /// What it would have refused.
+    pub requested: Amount,
+}
+
+/// What a settlement cost beyond the overdraft limits of its path.
+#[derive(Clone, Debug)]
+pub struct Unpaid {
+    /// Whose settlement it was.
+    pub agent: Arc<str>,
+    /// What was charged.
+    pub charged: Amount,
+    /// What was not.
+    pub unpaid: Amount,
+    /// What for.
+    pub operation: OperationId,
 }
 
 /// A budget was spent by more than a share of what its period was granted.

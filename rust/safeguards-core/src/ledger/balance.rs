@@ -42,6 +42,12 @@ pub(super) struct Movement {
     remaining: i128,
     reserved: i128,
     spent: i128,
+    /// Work that begins, which an account may refuse whatever it has left: a debit or a reservation.
+    begins: bool,
+    /// A fact of more than was set aside: accounts may bound how far below zero it takes them.
+    overdraws: bool,
+    /// Units that it cost beyond what is charged.
+    unpaid: i128,
     asks: Asks,
 }
 
@@ -50,14 +56,32 @@ impl Movement {
     #[inline]
     pub(super) const fn debit(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: needs(x, is_fact), remaining: -x, reserved: 0, spent: x, asks: Asks::Once }
+        Self {
+            needs: needs(x, is_fact),
+            remaining: -x,
+            reserved: 0,
+            spent: x,
+            begins: false,
+            overdraws: is_fact && x > 0,
+            unpaid: 0,
+            asks: Asks::Once,
+        }
     }
 
     /// Sets `amount` aside if it remains, or whatever remains if it is a fact.
     #[inline]
     pub(super) const fn reserve(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self { needs: needs(x, is_fact), remaining: -x, reserved: x, spent: 0, asks: Asks::Once }
+        Self {
+            needs: needs(x, is_fact),
+            remaining: -x,
+            reserved: x,
+            spent: 0,
+            begins: false,
+            overdraws: false,
+            unpaid: 0,
+            asks: Asks::Once,
+        }
     }
 
     /// Charges `charged` out of `reserved` and gives the rest back. What is charged beyond `reserved` must
@@ -65,11 +89,15 @@ impl Movement {
     #[inline]
     pub(super) const fn settle(reserved: Amount, charged: Amount, is_fact: bool) -> Self {
         let (r, c) = (reserved.units(), charged.units());
+        let overdraws = is_fact && c > r;
         Self {
             needs: needs(c - r, is_fact || c <= r),
             remaining: r - c,
             reserved: -r,
             spent: c,
+            begins: false,
+            overdraws,
+            unpaid: 0,
             asks: Asks::Once,
         }
     }
@@ -78,6 +106,52 @@ impl Movement {
     #[inline]
     pub(super) const fn release(reserved: Amount) -> Self {
         Self::settle(reserved, Amount::ZERO, true)
+    }
+
+    /// Gives `amount` back that was charged before.
+    pub(super) const fn refund(amount: Amount) -> Self {
+        let x = amount.units();
+        Self {
+            needs: i128::MIN,
+            remaining: x,
+            reserved: 0,
+            spent: -x,
+            begins: false,
+            overdraws: false,
+            unpaid: 0,
+            asks: Asks::Once,
+        }
+    }
+
+    /// The same of work that begins.
+    #[inline]
+    pub(super) const fn beginning(mut self) -> Self {
+        self.begins = true;
+        self
+    }
+
+    /// Whether it is of work that begins.
+    pub(super) const fn begins(&self) -> bool {
+        self.begins
+    }
+
+    /// The same, which has cost so much more.
+    #[inline]
+    pub(super) const fn with_unpaid(mut self, unpaid: Amount) -> Self {
+        self.unpaid = unpaid.units();
+        self
+    }
+
+    /// Units that it cost beyond what is charged.
+    #[inline]
+    pub(super) const fn unpaid(&self) -> i128 {
+        self.unpaid
+    }
+
+    /// Whether it is a fact of more than was set aside.
+    #[inline]
+    pub(super) const fn overdraws(&self) -> bool {
+        self.overdraws
     }
 
     #[inline]

@@ -2,6 +2,7 @@
 
 use super::alarm::Threshold;
 use super::balance::{Balance, Movement};
+use crate::amount::Amount;
 
 /// The books of one budget. In the order in which a debit needs them.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Books {
     is_low: bool,
     /// Thresholds that the share spent has crossed and not fallen below again.
     alarms: u32,
+    /// Of the periods of all accounts, which one the current one was.
+    begun: u64,
 }
 
 /// The alarms that a movement has set off.
@@ -40,7 +43,16 @@ impl Default for Books {
 impl Books {
     pub(super) const fn new(balance: Balance) -> Self {
         let (spent_before, initial) = (0, 0);
-        Self { balance, spent_before, initial, look_at: i128::MIN, low: i128::MIN, is_low: false, alarms: 0 }
+        Self {
+            balance,
+            spent_before,
+            initial,
+            look_at: i128::MIN,
+            low: i128::MIN,
+            is_low: false,
+            alarms: 0,
+            begun: 0,
+        }
     }
 
     /// What was granted in the current period.
@@ -54,11 +66,26 @@ impl Books {
     }
 
     /// Makes `units` remain and begins a period.
-    pub(super) fn begin_period(&mut self, units: i128, thresholds: &[Threshold]) {
+    pub(super) fn begin_period(&mut self, units: i128, era: u64, thresholds: &[Threshold]) {
         self.balance.set_remaining(units);
         self.spent_before = self.balance.spent;
         self.initial = self.period_granted();
         self.alarms = 0;
+        self.begun = era;
+        self.arm(thresholds);
+    }
+
+    /// Gives part of a charge back that was made in an era: in the current period it remains; in an earlier one, which
+    /// is over, it was never spent, and has lapsed with the rest.
+    pub(super) fn refund(&mut self, amount: Amount, era: u64, thresholds: &[Threshold]) {
+        let units = amount.units();
+        self.balance.spent -= units;
+        if self.begun <= era {
+            self.balance.remaining += units;
+        } else {
+            self.balance.granted -= units;
+            self.spent_before -= units;
+        }
         self.arm(thresholds);
     }
 
@@ -169,12 +196,12 @@ mod tests {
         ) {
             let thresholds: Vec<_> = shares.into_iter().map(Threshold).collect();
             let (mut books, mut naive) = (Books::default(), Naive::default());
-            books.begin_period(100, &thresholds);
+            books.begin_period(100, 1, &thresholds);
             for (kind, units) in steps {
                 let reserved = units.min(books.balance.reserved);
                 let movement = match kind {
                     0 => {
-                        books.begin_period(units, &thresholds);
+                        books.begin_period(units, 1, &thresholds);
                         naive.told.clear();
                         continue;
                     }

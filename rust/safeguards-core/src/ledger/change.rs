@@ -10,7 +10,9 @@
 
 use std::sync::Arc;
 
+use super::debit::Charge;
 use super::event::EventKind;
+use super::life::Enforcement;
 use super::operation::OperationId;
 use super::period::Span;
 use super::renewal::Rules;
@@ -56,6 +58,10 @@ pub enum Change {
     AgentsRegistered(Box<[AgentRegistered]>),
     /// An agent has left.
     AgentClosed(Number),
+    /// A pool was closed: nothing stands below it.
+    PoolClosed(Number),
+    /// An account was put below another pool, with all that stands below it.
+    Moved(Moved),
     /// These accounts were charged at once for the first time, and are from now on called by the number.
     PathNamed {
         /// The number.
@@ -65,6 +71,8 @@ pub enum Change {
     },
     /// Money or resources moved on every account of a path.
     Posted(Posted),
+    /// Part of a charge was given back.
+    Refunded(Refunded),
     /// Budget moved from one agent to another.
     Transferred {
         /// Who has less.
@@ -101,7 +109,20 @@ pub enum Change {
     CapacityRemoved(ResourceId),
 }
 
-/// A decision that was carried out: all of it, in one account.
+/// An account that was put below another pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moved {
+    /// Which one. The line from it upwards, and that of all below it, is another one from now on.
+    pub account: Number,
+    /// The pool right above it; `None` at the top.
+    pub to: Option<Number>,
+    /// Who decided it.
+    pub actor: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// What somebody decided about one account, and was carried out: all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Executed {
     /// Which one.
@@ -133,6 +154,8 @@ pub struct PoolCreated {
     pub rules: Rules,
     /// The period that it begins in.
     pub span: Span,
+    /// Of the periods of all accounts, which one that is.
+    pub era: u64,
 }
 
 /// An agent that was registered.
@@ -154,6 +177,8 @@ pub struct AgentRegistered {
     pub rules: Rules,
     /// The period that it begins in.
     pub span: Span,
+    /// Of the periods of all accounts, which one that is.
+    pub era: u64,
 }
 
 /// Money or resources that moved on every account of a path.
@@ -167,12 +192,29 @@ pub struct Posted {
     pub kind: EventKind,
     /// What was charged, set aside or given back.
     pub what: Quantities,
+    /// What it cost beyond that, and is charged nowhere.
+    pub unpaid: Amount,
+    /// A fact, which nothing could have refused.
+    pub is_fact: bool,
     /// What for.
     pub operation: OperationId,
     /// The reservation that it makes or ends.
     pub reservation: Option<Reserved>,
     /// The key that it was done under.
     pub key: Option<Arc<str>>,
+}
+
+/// Part of a charge that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refunded {
+    /// The accounts that were charged.
+    pub path: Number,
+    /// Whose charge it was.
+    pub agent: Number,
+    /// Which one.
+    pub charge: Charge,
+    /// How much of it.
+    pub amount: Amount,
 }
 
 /// An amount of money, or of several resources.
@@ -208,18 +250,35 @@ pub struct Terms {
 #[derive(Clone, Debug, PartialEq)]
 pub enum AccountChange {
     /// So much remains, and a period begins with it.
-    Granted(Amount),
+    Granted {
+        /// How much.
+        budget: Amount,
+        /// Of the periods of all accounts, which one.
+        era: u64,
+    },
     /// A period begins.
     Renewed {
         /// What remains, in units.
         remaining: i128,
         /// From when to when it lasts.
         span: Span,
+        /// Of the periods of all accounts, which one.
+        era: u64,
     },
     /// What was granted moved within the period, by so many units.
     Adjusted(i128),
     /// Later periods begin with so much.
     PeriodBudgetSet(Amount),
+    /// Facts may take the account so far below zero; `None` without a bound.
+    OverdraftLimitSet(Option<Amount>),
+    /// Whether work may begin.
+    Suspended(bool),
+    /// What the account does where it cannot pay.
+    EnforcementSet(Enforcement),
+    /// 1 to 10.
+    PrioritySet(u8),
+    /// What the account may be granted in a period; `None` without a bound.
+    MaxBudgetSet(Option<Amount>),
     /// The agents right below a pool are told when less than this remains.
     LowWatched(Option<Amount>),
     /// A window admits at most so much.

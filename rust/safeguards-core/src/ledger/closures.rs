@@ -12,7 +12,7 @@ use foldhash::fast::FixedState;
 use super::Number;
 use super::account::Account;
 use super::change::Quantities;
-use super::debit::Receipt;
+use super::debit::{Charge, Receipt};
 use super::error::{Closed, Settlement};
 use super::holds::Held;
 use super::idempotency::SHARDS;
@@ -20,6 +20,7 @@ use super::operation::OperationId;
 use super::path::Joint;
 use super::reservation::Overage;
 use crate::amount::Amount;
+use crate::clock::Monotonic;
 use crate::sync::Mutex;
 
 /// Ended reservations that are remembered at least: of these, the newest.
@@ -30,7 +31,7 @@ const MAX_SHARD: usize = MAX_CLOSURES / SHARDS + MAX_CLOSURES / SHARDS / 10;
 
 pub(super) struct Closures([Mutex<VecDeque<Closure>>; SHARDS]);
 
-/// How one reservation ended, in 40 bytes: every settlement writes one down.
+/// How one reservation ended, in 64 bytes: every settlement writes one down.
 #[derive(Clone)]
 struct Closure {
     agent: Number,
@@ -45,7 +46,12 @@ enum End {
         reserved: i64,
         amount: i64,
         remaining: i64,
+        at: Monotonic,
+        handle: u32,
+        path: Number,
         sequence: u32,
+        era: u32,
+        operation: OperationId,
     },
     Released {
         reserved: i64,
@@ -167,22 +173,34 @@ impl End {
         let Quantities::Money(reserved) = what else { return None };
         let reserved = reserved.units().try_into().ok()?;
         match closed {
-            Closed::Settled(Settlement::Money(receipt)) => Some(Self::Settled {
-                reserved,
-                amount: receipt.amount.units().try_into().ok()?,
-                remaining: receipt.remaining.try_into().ok()?,
-                sequence: receipt.sequence.try_into().ok()?,
-            }),
+            Closed::Settled(Settlement::Money(receipt)) if receipt.unpaid.is_zero() => {
+                let Charge { handle, sequence, path, operation, at, era } = receipt.charge;
+                Some(Self::Settled {
+                    reserved,
+                    amount: receipt.amount.units().try_into().ok()?,
+                    remaining: receipt.remaining.try_into().ok()?,
+                    at,
+                    handle,
+                    path,
+                    sequence: sequence.try_into().ok()?,
+                    era: era.try_into().ok()?,
+                    operation,
+                })
+            }
             Closed::Released => Some(Self::Released { reserved }),
-            Closed::Settled(Settlement::Resources(_)) | Closed::Expired => None,
+            Closed::Settled(_) | Closed::Expired => None,
         }
     }
 
     fn closed(&self) -> Closed {
         match self {
-            Self::Settled { amount, remaining, sequence, .. } => {
-                let (remaining, sequence) = ((*remaining).into(), (*sequence).into());
-                Closed::Settled(Settlement::Money(Receipt { amount: money(*amount), remaining, sequence }))
+            Self::Settled { amount, remaining, at, handle, path, sequence, era, operation, .. } => {
+                let (handle, path, operation, at) = (*handle, *path, *operation, *at);
+                let (sequence, era) = ((*sequence).into(), (*era).into());
+                let charge = Charge { handle, sequence, path, operation, at, era };
+                let (amount, remaining) = (money(*amount), (*remaining).into());
+                let receipt = Receipt { amount, unpaid: Amount::ZERO, remaining, charge };
+                Closed::Settled(Settlement::Money(receipt))
             }
             Self::Released { .. } => Closed::Released,
             Self::Other(ended) => ended.closed.clone(),
@@ -211,17 +229,19 @@ fn money(units: i64) -> Amount {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::clock::Monotonic;
 
     #[test]
     fn ends_come_back_as_they_were_and_most_are_small() {
-        assert_eq!(size_of::<Closure>(), 40);
-        let receipt = |amount, remaining, sequence| {
-            Closed::Settled(Settlement::Money(Receipt { amount, remaining, sequence }))
+        assert_eq!(size_of::<Closure>(), 64);
+        let receipt = |amount, remaining, sequence, unpaid| {
+            let (handle, path, operation, at) = (7, Number(9), OperationId(3), Monotonic(5));
+            let charge = Charge { handle, sequence, path, operation, at, era: 11 };
+            Closed::Settled(Settlement::Money(Receipt { amount, unpaid, remaining, charge }))
         };
         let ends = [
-            receipt(Amount::ZERO, -1, 1),
-            receipt(Amount::MAX, i128::MIN, u64::MAX),
+            receipt(Amount::ZERO, -1, 1, Amount::ZERO),
+            receipt(Amount::ZERO, -1, 1, Amount::MAX),
+            receipt(Amount::MAX, i128::MIN, u64::MAX, Amount::ZERO),
             Closed::Released,
             Closed::Expired,
         ];

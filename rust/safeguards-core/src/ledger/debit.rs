@@ -2,31 +2,60 @@
 
 #![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::Ledger;
 use super::account::Account;
 use super::balance::Movement;
+use super::change::Number;
 use super::error::LedgerError;
 use super::idempotency::{Effect, Once, Payload};
 use super::operation::OperationId;
 use super::path::{Agents, Path};
-use super::quantity::{Quantity, Transaction};
+use super::quantity::{Quantity, Transaction, UNTIMED};
 use super::reservation::unless_passing;
 use super::state::State;
 use super::waiting::Asks;
 use crate::amount::Amount;
-use crate::clock::{Monotonic, Wall};
+use crate::clock::Monotonic;
 
 /// What a debit has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// What was charged.
     pub amount: Amount,
+    /// What it cost beyond that, where an overdraft limit kept the rest out of the books.
+    pub unpaid: Amount,
     /// Units that the agent has left.
     pub remaining: i128,
+    /// Which charge it was.
+    pub charge: Charge,
+}
+
+/// What tells a charge from all others of a ledger, and what a refund asks about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// The agent, as batches name it.
+    pub handle: u32,
     /// The event in the agent's history.
     pub sequence: u64,
+    /// The accounts that were charged.
+    pub path: Number,
+    /// What for.
+    pub operation: OperationId,
+    /// When, for windows and for its age.
+    pub at: Monotonic,
+    /// Periods of all accounts that had begun by then.
+    pub era: u64,
+}
+
+impl fmt::Debug for Charge {
+    /// Without the era, whose number means nothing beside another: a begin that could not be written leaves a gap.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { handle, sequence, path, operation, at, .. } = self;
+        write!(f, "Charge {handle} {sequence} on {} for {} at {}", path.0, operation.0, at.0)
+    }
 }
 
 impl Ledger {
@@ -38,7 +67,8 @@ impl Ledger {
         what: &Q,
         operation: OperationId,
     ) -> Result<Q::Receipt, LedgerError> {
-        self.debit_at(path.into(), what, operation, self.clock.wall(), None, Q::receipt)
+        let wall = self.clock.wall();
+        self.charge(&Transaction::debit(path.into(), what, operation, wall, None).told(), Q::receipt)
     }
 
     /// As [`debit`](Self::debit), without a receipt: the form for hot loops.
@@ -49,7 +79,8 @@ impl Ledger {
         what: &Q,
         operation: OperationId,
     ) -> Result<(), LedgerError> {
-        self.debit_at(path.into(), what, operation, self.clock.wall(), None, |_, _, _| ())
+        let wall = self.clock.wall();
+        self.charge(&Transaction::debit(path.into(), what, operation, wall, None), |_, _, _, _| ())
     }
 
     /// As [`debit`](Self::debit), once for each key: a repetition has no effect and the same receipt.
@@ -78,8 +109,8 @@ impl Ledger {
         let wall = self.clock.wall();
         unless_passing(key.map_or_else(
             || {
-                self.debit_asking(path, &what, operation, wall, None, Asks::Again, Amount::receipt)
-                    .map(Once::first)
+                let debit = Transaction::debit(path, &what, operation, wall, None).told();
+                self.charge_asking(&debit, Asks::Again, Amount::receipt).map(Once::first)
             },
             |key| self.debit_keyed_asking(path, &what, operation, key, Asks::Again),
         ))
@@ -96,7 +127,8 @@ impl Ledger {
         let payload = Payload::of_debit(path, what, operation);
         let debit = || {
             let wall = self.clock.wall();
-            let receipt = self.debit_asking(path, what, operation, wall, Some(key), asks, Q::receipt)?;
+            let debit = Transaction::debit(path, what, operation, wall, Some(key));
+            let receipt = self.charge_asking(&debit.told(), asks, Q::receipt)?;
             Ok(Effect::Charged(Q::settlement(receipt)))
         };
         let stands = |effect: &Effect| self.stands::<Q>(key, effect);
@@ -109,42 +141,38 @@ impl Ledger {
         Ok(Once { value: receipt.ok_or_else(conflict)?, is_repeat })
     }
 
+    /// Makes a debit, and tells of it while its agents are locked.
     #[inline(always)]
-    pub(super) fn debit_at<Q: Quantity, R>(
+    pub(super) fn charge<Q: Quantity, R>(
         &self,
-        path: Path<'_>,
-        what: &Q,
-        operation: OperationId,
-        wall: Wall,
-        key: Option<&str>,
-        tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, &Self) -> R,
+        debit: &Transaction<'_, Q>,
+        tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, Monotonic, &Self) -> R,
     ) -> Result<R, LedgerError> {
-        self.debit_asking(path, what, operation, wall, key, Asks::Once, tell)
+        self.charge_asking(debit, Asks::Once, tell)
     }
 
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "two of them are constants wherever it is called")]
-    fn debit_asking<Q: Quantity, R>(
+    fn charge_asking<Q: Quantity, R>(
         &self,
-        path: Path<'_>,
-        what: &Q,
-        operation: OperationId,
-        wall: Wall,
-        key: Option<&str>,
+        debit: &Transaction<'_, Q>,
         asks: Asks,
-        tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, &Self) -> R,
+        tell: impl Fn(&Transaction<'_, Q>, &Agents<'_>, Monotonic, &Self) -> R,
     ) -> Result<R, LedgerError> {
-        let transaction = Transaction::debit(path, what, operation, wall, key);
+        let Transaction { path, what, key, wall, .. } = *debit;
         self.retry_unless_held(key.is_none(), asks, || {
             let mut agents = path.lock().asking(asks);
             agents.check_open()?;
             agents.renew(self, wall);
-            if !what.is_nothing() {
-                Q::pass(&transaction, &mut agents, self)?;
+            let at = if !what.is_nothing() {
+                Q::pass(debit, &mut agents, self)?
             } else if key.is_some() {
-                transaction.write(None, self)?; // The key is remembered, and so it has to come back.
-            }
-            Ok(tell(&transaction, &agents, self))
+                let at = self.clock.monotonic_coarse();
+                debit.write(Some(at), self)?; // The key is remembered, and so it has to come back.
+                at
+            } else {
+                UNTIMED
+            };
+            Ok(tell(debit, &agents, at, self))
         })
     }
 
@@ -217,16 +245,13 @@ impl State {
     /// Whether this agent's budget and, for an amount that `must_fit`, its windows admit a movement.
     #[inline]
     pub(super) fn admits(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
-        self.admits_budget(movement)
-            && must_fit.is_none_or(|(at, amount)| self.fits(at, amount, movement.asks()))
+        self.admits_movement(movement)
+            && must_fit
+                .is_none_or(|(at, amount)| self.fits(at, amount, movement.asks()) || self.mode.is_lenient())
     }
 
     #[inline]
     pub(super) fn check_open(&self, account: &Account) -> Result<(), LedgerError> {
         if self.closed { Err(LedgerError::UnknownAgent(Arc::clone(&account.id))) } else { Ok(()) }
-    }
-
-    pub(super) fn receipt(&self, amount: Amount) -> Receipt {
-        Receipt { amount, remaining: self.books.balance.remaining, sequence: self.history.sequence() }
     }
 }

@@ -57,7 +57,7 @@ impl Ledger {
         let mut keys: Vec<_> = self.keys.all(now).into_iter().chain(self.resource_keys.all(now)).collect();
         keys.sort_by(|(one, ..), (other, ..)| one.cmp(other));
         let keys = keys.iter().map(|(key, payload, effect)| format!("key {key:?} {payload:?} {effect:?}"));
-        keys.chain(self.closures.lines()).collect()
+        keys.chain(self.closures.lines()).chain(self.refunds.lines(now)).collect()
     }
 }
 
@@ -67,6 +67,8 @@ fn account_lines(account: &Arc<Account>, state: &mut State, now: Monotonic, line
     let _ = write!(line, " below {parent} slot {} priority {}", account.slot(), state.priority);
     let _ = write!(line, " closed {} events {}", state.closed, state.history.sequence());
     let _ = write!(line, " {:?} {:?} {:?}", state.books, state.pool(), state.renewals());
+    let _ = write!(line, " unpaid {} refunded {} {:?}", state.unpaid(), state.refunded(), state.mode);
+    let _ = write!(line, " limits {:?} {:?}", state.overdraft_limit(), state.max_budget());
     lines.push(line);
     for budget in state.budgets() {
         let capacity = budget.capacity.is_some();

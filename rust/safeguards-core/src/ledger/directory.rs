@@ -9,7 +9,7 @@ use papaya::HashMap;
 use parking_lot::{RwLock, RwLockReadGuard};
 use smol_str::SmolStr;
 
-use super::account::Account;
+use super::account::{Account, Kind};
 use super::change::Number;
 use super::error::LedgerError;
 
@@ -115,7 +115,48 @@ impl Slots {
     }
 }
 
+/// The right to change who stands where: nobody makes or registers an account meanwhile.
+pub(super) struct Registry<'a>(parking_lot::RwLockWriteGuard<'a, Slots>);
+
+impl Registry<'_> {
+    /// An account and all below it, in the order of their locks.
+    pub(super) fn subtree(&self, top: &Arc<Account>, directory: &Directory) -> Vec<Arc<Account>> {
+        let (mut found, mut next) = (vec![Arc::clone(top)], 0);
+        while let Some(account) = found.get(next) {
+            let state = account.lock();
+            let (agents, pools): (Vec<_>, Vec<_>) = state
+                .pool()
+                .map(|pool| (pool.agents.iter().copied().collect(), pool.pools.clone()))
+                .unwrap_or_default();
+            drop(state);
+            found.extend(agents.into_iter().filter_map(|slot| self.0.agent(slot).cloned()));
+            found.extend(pools.iter().filter_map(|id| directory.pool(id).ok()));
+            next += 1;
+        }
+        found.sort_unstable_by_key(|account| account.lock_order());
+        found
+    }
+
+    /// Lets ids and handles name these accounts instead of those that they take the place of.
+    pub(super) fn replace(&mut self, accounts: &[Arc<Account>], directory: &Directory) {
+        for account in accounts {
+            let id = SmolStr::from(Arc::clone(&account.id));
+            if account.kind() == Kind::Pool {
+                directory.pools.pin().insert(id, Arc::clone(account));
+            } else {
+                self.0.slots[account.slot() as usize].account = Some(Arc::clone(account));
+                directory.agents.pin().insert(id, Arc::clone(account));
+            }
+        }
+    }
+}
+
 impl Directory {
+    /// Waits for the right to change who stands where.
+    pub(super) fn registry(&self) -> Registry<'_> {
+        Registry(self.slots.write())
+    }
+
     pub(super) fn new() -> Self {
         let (agents, pools) = (ById::default(), ById::default());
         Self { agents, pools, slots: RwLock::default(), numbers: AtomicU32::new(0) }
@@ -126,12 +167,25 @@ impl Directory {
     pub(super) fn with_agent<R>(
         &self,
         id: &str,
-        use_it: impl FnOnce(&Arc<Account>) -> Result<R, LedgerError>,
+        mut use_it: impl FnMut(&Arc<Account>) -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
         match self.agents.pin().get(id) {
-            Some(account) => use_it(account),
+            Some(account) => match use_it(account) {
+                Err(LedgerError::UnknownAgent(id)) => match self.moved(account) {
+                    Some(moved) => use_it(&moved),
+                    None => Err(LedgerError::UnknownAgent(id)),
+                },
+                outcome => outcome,
+            },
             None => Err(LedgerError::UnknownAgent(id.into())),
         }
+    }
+
+    /// What has taken the place of an agent that has moved.
+    #[cold]
+    pub(super) fn moved(&self, agent: &Arc<Account>) -> Option<Arc<Account>> {
+        let current = self.slots.read().get(agent.handle).ok().cloned()?;
+        (!Arc::ptr_eq(&current, agent)).then_some(current)
     }
 
     pub(super) fn pool(&self, id: &str) -> Result<Arc<Account>, LedgerError> {
@@ -255,6 +309,18 @@ impl Directory {
             slots.free.push(account.slot());
         }
         agents.remove(id);
+        Ok(())
+    }
+
+    /// Removes a pool that `close` has closed, while nobody else can make or register an account.
+    pub(super) fn remove_pool(
+        &self,
+        id: &str,
+        close: impl FnOnce(&Arc<Account>) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let _registry = self.slots.write();
+        close(&self.pool(id)?)?;
+        self.pools.pin().remove(id);
         Ok(())
     }
 

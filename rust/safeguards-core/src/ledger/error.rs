@@ -6,6 +6,7 @@ use super::account::Kind;
 use super::balance::Balance;
 use super::debit::Receipt;
 use super::journal::Unwritten;
+use super::refund::RefundFault;
 use super::refusals::Asked;
 use super::reservation_id::ReservationId;
 use super::resources::ResourceReceipt;
@@ -33,6 +34,10 @@ pub struct BudgetRefusal {
     pub requested: i128,
     /// Whose operation it was; `None` where nothing was to be charged or set aside.
     pub asked: Option<Asked>,
+    /// It is suspended: no work may begin, whatever remains.
+    pub is_suspended: bool,
+    /// It has moved below another pool since it was found.
+    pub has_moved: bool,
 }
 
 /// A window of the agent is full.
@@ -126,7 +131,7 @@ pub enum LedgerError {
         /// Number of the reservation.
         number: u64,
         /// How it was closed.
-        closed: Closed,
+        closed: Box<Closed>,
     },
     /// A reservation that this ledger does not know, or no more: how it ended was forgotten.
     #[error("reservation {number} of {account:?} is unknown or forgotten")]
@@ -153,6 +158,13 @@ pub enum LedgerError {
     /// A window of the agent is full.
     #[error("a window of {:?} is full", .0.account)]
     RateLimitExceeded(Box<WindowRefusal>),
+    /// A settlement beyond the overdraft limits of its path, which leave so many units more than what was set aside. Told
+    /// to settlements alone, which charge no more than that.
+    #[error("overdraft limits leave {0} units")]
+    BeyondOverdraftLimit(i128),
+    /// A charge that cannot be given back, or not so much of it.
+    #[error("{0}")]
+    Refund(Box<RefundFault>),
     /// The change cannot be written down, and so it was not made.
     #[error("nothing was changed, because it cannot be written down: {0}")]
     Unwritten(Unwritten),

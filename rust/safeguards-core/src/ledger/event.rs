@@ -34,12 +34,32 @@ pub enum EventKind {
     Lower,
     /// What later periods begin with was set.
     PeriodBudget,
+    /// Work may no longer begin.
+    Suspend,
+    /// Work may begin again.
+    Resume,
+    /// What is done where the account cannot pay was set.
+    Enforcement,
+    /// Its priority was set.
+    Priority,
+    /// It was put below another pool.
+    Move,
+    /// What it may be granted in a period was set; 0 where that is not bounded any more.
+    MaxBudget,
+    /// It would have refused, and does not enforce.
+    WouldRefuse,
+    /// How far below zero facts may take the account was set; 0 where that is not bounded any more.
+    OverdraftLimit,
     /// Budget left for another agent.
     TransferOut,
     /// Budget came from another agent.
     TransferIn,
     /// Spending that did not pass the ledger, stated as a fact.
     Recorded,
+    /// What a settlement cost beyond an overdraft limit: charged nowhere, and a fact all the same.
+    Unpaid,
+    /// Part of a charge was given back.
+    Refund,
 }
 
 /// Where a usage came from.
@@ -49,6 +69,8 @@ pub enum Source {
     Ledger,
     /// Stated, not charged.
     Recorded,
+    /// Cost beyond an overdraft limit: not charged.
+    Unpaid,
 }
 
 impl EventKind {
@@ -64,6 +86,7 @@ impl EventKind {
         match self {
             Self::Debit | Self::Settle | Self::DefaultSettle | Self::LateSettle => Some(Source::Ledger),
             Self::Recorded => Some(Source::Recorded),
+            Self::Unpaid => Some(Source::Unpaid),
             _ => None,
         }
     }

@@ -67,39 +67,42 @@ impl Ledger {
         let at = self.instant();
         let mut state = account.lock_renewed(self, at.wall);
         state.check_open(&account)?;
-        let (changes, moved) = follow(&account, &state, execution.order)?;
+        let (changes, moved) = follow(self, &account, &state, execution.order, at)?;
         if !changes.is_empty() {
-            self.write(|| (at, Change::Executed(executed(&account, &changes, execution))))?;
-            self.make(&mut state, &changes, at);
+            let executed = executed(&account, changes, execution);
+            self.write(|| (at, Change::Executed(executed.clone())))?;
+            self.carry_out(&account, &mut state, &executed, at);
             self.waiting.signal(&account, true);
         }
         drop((state, pins));
         self.serve_waiting();
         Ok(moved)
     }
-
-    /// Makes the changes of an execution.
-    pub(super) fn make(&self, state: &mut State, changes: &[AccountChange], at: Instant) {
-        for change in changes {
-            state.apply(change, at, self);
-        }
-    }
 }
 
 /// What follows from an order: the changes, and what they change.
 fn follow(
+    ledger: &Ledger,
     account: &Account,
     state: &State,
     order: Order,
+    at: Instant,
 ) -> Result<(Vec<AccountChange>, Moved), LedgerError> {
     let before = state.books.balance.remaining;
+    // What a person bounds, no controller exceeds.
+    let most = account.grantable(state, ledger, at.wall);
     match order {
         Order::Set(budget) => {
+            let by = (budget.units() - before).min(most);
+            let budget = Amount::from_units((before + by).max(0)).unwrap_or_default();
             let by = budget.units() - before;
-            Ok((vec![AccountChange::Granted(budget)], Moved { before, by, later_periods: 0 }))
+            Ok((
+                vec![AccountChange::Granted { budget, era: ledger.eras.begin() }],
+                Moved { before, by, later_periods: 0 },
+            ))
         }
         Order::Adjust { by, later_periods } => {
-            let by = account.adjustable(state, by)?;
+            let by = account.adjustable(state, by.min(most))?;
             let later = (later_periods != 0).then(|| later(account, state, later_periods)).transpose()?;
             let mut changes = Vec::with_capacity(2);
             if by != 0 {
@@ -120,11 +123,12 @@ fn later(account: &Account, state: &State, units: i128) -> Result<(Amount, Amoun
     let Some(old) = state.renewals().map(|renewals| renewals.budget) else {
         return Err(LedgerError::Configuration(no_periods(account)));
     };
-    let new = old.units().saturating_add(units).clamp(0, Amount::MAX.units());
+    let most = state.max_budget().unwrap_or(Amount::MAX);
+    let new = old.units().saturating_add(units).clamp(0, most.units());
     Ok((old, Amount::from_units(new).unwrap_or(old)))
 }
 
-fn executed(account: &Account, changes: &[AccountChange], execution: &Execution<'_>) -> Executed {
+fn executed(account: &Account, changes: Vec<AccountChange>, execution: &Execution<'_>) -> Executed {
     Executed {
         account: account.number,
         changes: changes.into(),

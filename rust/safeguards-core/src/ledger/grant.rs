@@ -20,7 +20,8 @@ impl Ledger {
         self.directory.with_agent(agent, |agent| {
             let mut state = agent.lock_renewed(self, at.wall);
             state.check_open(agent)?;
-            self.change(agent, &mut state, &AccountChange::Granted(budget), at)
+            agent.check_max(&state, budget.units() - state.books.balance.remaining, self, at.wall)?;
+            self.change(agent, &mut state, &AccountChange::Granted { budget, era: self.eras.begin() }, at)
         })?;
         self.serve_waiting();
         Ok(())
@@ -30,7 +31,9 @@ impl Ledger {
     pub fn update_pool_budget(&self, pool: &str, budget: Amount) -> Result<(), LedgerError> {
         self.expire_due();
         let (pool, at) = (self.directory.pool(pool)?, self.instant());
-        self.change(&pool, &mut pool.lock_renewed(self, at.wall), &AccountChange::Granted(budget), at)?;
+        let mut state = pool.lock_renewed(self, at.wall);
+        self.change(&pool, &mut state, &AccountChange::Granted { budget, era: self.eras.begin() }, at)?;
+        drop(state);
         self.serve_waiting();
         Ok(())
     }
@@ -68,6 +71,7 @@ impl Ledger {
         at: Instant,
     ) -> Result<i128, LedgerError> {
         let change = account.adjustable(state, change)?;
+        account.check_max(state, change, self, at.wall)?;
         if change != 0 {
             self.change(account, state, &AccountChange::Adjusted(change), at)?;
         }
@@ -130,6 +134,7 @@ impl Ledger {
         if giver.books.balance.remaining - giver.kept() < units {
             return Err(from.refusal(&giver, units).into());
         }
+        to.check_max(&taker, units, self, at.wall)?;
         if !taker.has_room(units) {
             return Err(to.overfull(&taker, units));
         }

@@ -188,6 +188,13 @@ impl Keys {
         shard.keep(key, payload, effect, at);
     }
 
+    /// What was done under a key, if that is remembered.
+    pub(super) fn known(&self, key: &str, now: Monotonic) -> Option<Effect> {
+        let mut shard = self.shard(key).lock();
+        shard.forget_old(now);
+        shard.effects.get(key).map(|entry| entry.effect.clone())
+    }
+
     /// Every key that is remembered at a time, with its payload and effect, in no order.
     pub(super) fn all(&self, now: Monotonic) -> Vec<(Arc<str>, Payload, Effect)> {
         let mut all = Vec::new();

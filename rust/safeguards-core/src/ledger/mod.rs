@@ -31,8 +31,10 @@ mod grant;
 mod holds;
 mod idempotency;
 mod journal;
+mod life;
 mod members;
 mod money;
+mod moving;
 mod nearest;
 mod operation;
 mod path;
@@ -40,6 +42,7 @@ mod period;
 mod quantity;
 mod rate_limit;
 mod read;
+mod refund;
 mod refusals;
 mod registry;
 mod renewal;
@@ -59,21 +62,22 @@ use crate::clock::{Clock, Monotonic, Wall};
 use crate::sync::{AtomicBool, AtomicI64, Mutex, Ordering};
 
 pub use account::{Account, Kind, MAX_DEPTH};
-pub use alarm::{Alarm, Crossing, Threshold};
+pub use alarm::{Alarm, Crossing, Threshold, Unpaid, Warning};
 pub use balance::Balance;
 pub use batch::BatchError;
 pub use change::{
     AccountChange, AgentRegistered, Change, Executed, Instant, Number, PoolCreated, Posted, Quantities,
-    Reserved, Terms,
+    Refunded, Reserved, Terms,
 };
 pub use closures::MAX_CLOSURES;
 pub use columns::{Columns, Money};
-pub use debit::Receipt;
+pub use debit::{Charge, Receipt};
 pub use error::{BudgetRefusal, Closed, LedgerError, Settlement, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
 pub use execute::{Execution, Moved, Order};
 pub use idempotency::{MAX_KEY_AGE_NANOS, MAX_KEY_BYTES, MAX_KEYS, Once};
 pub use journal::{Journal, Unwritten};
+pub use life::{Enforcement, Why};
 pub use members::Members;
 pub use operation::{MAX_OPERATIONS, OperationId};
 pub use path::{Joint, MAX_PATH, Path};
@@ -81,6 +85,7 @@ pub use period::{Anchor, Period, Schedule, Span};
 pub use quantity::Quantity;
 pub use rate_limit::{MAX_WINDOWS, WindowSnapshot};
 pub use read::{AccountInfo, Activity, PoolInfo, Refusals, Renewal, Snapshot};
+pub use refund::{ChargeId, Refund, RefundFault};
 pub use refusals::{Asked, MAX_REFUSED, Reason, RefusalCount, Refusing};
 pub use registry::{NewAgent, NewPool};
 pub use renewal::{Overdraft, Periods, Rollover, Rules};
@@ -90,6 +95,7 @@ pub use reservation_id::{AnyReservation, NoReservationId, ReservationId};
 pub use resources::{
     Bundle, MAX_RESOURCES, ResourceId, ResourceLine, ResourceNames, ResourceReceipt, ResourceSnapshot,
 };
+pub use state::Note;
 pub use verify::Violation;
 pub use waiting::{Served, Tender, Wait, Waiter, Wake};
 
@@ -110,11 +116,15 @@ pub struct Ledger {
     resource_types: resources::ResourceTypes,
     resource_keys: idempotency::Keys,
     closures: closures::Closures,
+    refunds: refund::Refunds,
+    eras: refund::Eras,
     journal: Option<Box<dyn Journal>>,
     /// Tells ledgers apart, so that none settles what another one has reserved.
     incarnation: u64,
     /// Refusals of an account in a minute from which on they are told.
     refusal_rate: Option<u32>,
+    /// Pools that are suspended: whoever charges resources passes none of them.
+    suspended_pools: AtomicI64,
     alarms: Mutex<Vec<Alarm>>,
     has_alarms: AtomicBool,
     long_calls: AtomicI64,
@@ -159,9 +169,12 @@ impl Ledger {
             resource_types: resources::ResourceTypes::new(),
             resource_keys: idempotency::Keys::new(),
             closures: closures::Closures::new(),
+            refunds: refund::Refunds::default(),
+            eras: refund::Eras::default(),
             journal: None,
             incarnation: LEDGERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             refusal_rate: None,
+            suspended_pools: AtomicI64::new(0),
             alarms: Mutex::new(Vec::new()),
             has_alarms: AtomicBool::new(false),
             long_calls: AtomicI64::new(0),
@@ -208,6 +221,12 @@ impl Ledger {
     pub const fn with_incarnation(mut self, incarnation: u64) -> Self {
         self.incarnation = incarnation;
         self
+    }
+
+    /// What tells its reservations and charges from those of other ledgers.
+    #[must_use]
+    pub const fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     /// Now, on both lines of time.

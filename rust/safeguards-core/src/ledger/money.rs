@@ -10,13 +10,13 @@ use super::Ledger;
 use super::account::Account;
 use super::balance::Movement;
 use super::change::Quantities;
-use super::debit::Receipt;
+use super::debit::{Charge, Receipt};
 use super::error::{LedgerError, Settlement};
 use super::event::EventKind;
 use super::idempotency::Keys;
 use super::journal::Unwritten;
 use super::path::{Agents, Joint, Path};
-use super::quantity::{Quantity, Transaction};
+use super::quantity::{Quantity, Transaction, UNTIMED};
 use super::state::{Posting, State};
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
@@ -38,19 +38,28 @@ impl Quantity for Amount {
     }
 
     #[inline(always)]
-    fn pass(t: &Transaction<'_, Self>, agents: &mut Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError> {
+    fn pass(
+        t: &Transaction<'_, Self>,
+        agents: &mut Agents<'_>,
+        ledger: &Ledger,
+    ) -> Result<Monotonic, LedgerError> {
         let movement = t.movement(*t.what, t.held.copied().unwrap_or_default()).asking(agents.asks);
         let windows_at = agents.windows_at(ledger);
+        let needed = || t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
+        let at = windows_at.or_else(needed);
         let must_fit = windows_at.map(|at| (at, t.beyond()));
         let unwritten = Cell::new(None);
-        let write = || t.write(windows_at, ledger).map_err(|error| unwritten.set(Some(error))).is_ok();
+        let write = || t.write(at, ledger).map_err(|error| unwritten.set(Some(error))).is_ok();
         loop {
             if agents.admit(&movement, must_fit) && t.path.pass_pools(&movement, ledger, t.wall, &write) {
-                agents.post(&movement, &t.posting(windows_at), ledger);
-                return Ok(());
+                agents.post(&movement, &t.posting(must_fit), ledger);
+                return Ok(at.unwrap_or(UNTIMED));
             }
             if let Some(error) = unwritten.take() {
                 return Err(Unwritten::into(error));
+            }
+            if movement.overdraws() {
+                return Err(LedgerError::BeyondOverdraftLimit(agents.headroom(t.path, ledger, t.wall)));
             }
             // Who refuses is looked for only now. If nobody does any more, a pool has got money since.
             let refusal = agents.find_refusal(t.path, &movement, must_fit, t.wall, ledger);
@@ -65,14 +74,22 @@ impl Quantity for Amount {
         ledger: &Ledger,
     ) -> Result<(), LedgerError> {
         let movement = t.movement(*t.what, t.held.copied().unwrap_or_default());
-        t.path.shift_pools(&movement, ledger);
-        agents.post(&movement, &t.posting(Some(at)), ledger);
+        t.path.shift_pools(&movement, t.wall, ledger);
+        agents.post(&movement, &t.posting(Some((at, t.beyond()))), ledger);
         Ok(())
     }
 
     #[inline]
-    fn receipt(t: &Transaction<'_, Self>, agents: &Agents<'_>, _: &Ledger) -> Receipt {
-        agents.state.receipt(*t.what)
+    fn receipt(t: &Transaction<'_, Self>, agents: &Agents<'_>, at: Monotonic, ledger: &Ledger) -> Receipt {
+        let charge = Charge {
+            handle: agents.agent.handle,
+            sequence: agents.state.history.sequence(),
+            path: t.path.number(),
+            operation: t.operation,
+            at,
+            era: ledger.eras.now(),
+        };
+        Receipt { amount: *t.what, unpaid: t.unpaid, remaining: agents.state.books.balance.remaining, charge }
     }
 
     fn check_within(&self, reserved: &Self, agents: &Agents<'_>, _: &Ledger) -> Result<(), LedgerError> {
@@ -84,7 +101,13 @@ impl Quantity for Amount {
     }
 
     fn is_charged_by(&self, receipt: &Receipt) -> bool {
-        receipt.amount == *self
+        receipt.amount.units() + receipt.unpaid.units() == self.units()
+    }
+
+    fn beyond(&self, held: Option<&Self>, headroom: i128) -> Option<(Self, Amount)> {
+        let reserved = held.copied().unwrap_or_default();
+        let most = Self::from_units(reserved.units().saturating_add(headroom.max(0)))?;
+        (*self > most).then(|| (most, self.saturating_sub(most)))
     }
 
     fn settlement(receipt: Receipt) -> Settlement {
@@ -120,35 +143,38 @@ impl Transaction<'_, Amount> {
     }
 
     #[inline(always)]
-    pub(super) const fn posting(&self, windows_at: Option<Monotonic>) -> Posting {
-        let Self { kind, operation, wall, .. } = *self;
-        Posting { kind, amount: *self.what, operation, windows_at, wall }
+    pub(super) const fn posting(&self, windows: Option<(Monotonic, Amount)>) -> Posting {
+        let Self { kind, operation, wall, unpaid, .. } = *self;
+        Posting { kind, amount: *self.what, unpaid, windows, operation, wall }
     }
 }
 
 impl Transaction<'_, Amount> {
-    /// As [`pass`](Quantity::pass), below pools that are locked already: false, with nothing changed, if anything
-    /// refuses.
+    /// As [`pass`](Quantity::pass), below pools that are locked already: `None`, with nothing changed, if anything
+    /// refuses. `at` is when it is, unless windows ask for the exact time.
     #[inline(always)]
     pub(super) fn pass_below(
         &self,
         agents: &mut Agents<'_>,
         pools: &mut [(&Account, MutexGuard<'_, State>)],
+        at: Monotonic,
         ledger: &Ledger,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Option<Monotonic>, LedgerError> {
         let movement = self.movement(*self.what, self.held.copied().unwrap_or_default());
         let windows_at = agents.windows_at(ledger);
+        let at = windows_at.unwrap_or(at);
         let must_fit = windows_at.map(|at| (at, self.beyond()));
-        if !agents.admit(&movement, must_fit) || !pools.iter().all(|(_, pool)| pool.admits_budget(&movement))
+        if !agents.admit(&movement, must_fit)
+            || !pools.iter().all(|(_, pool)| pool.admits_movement(&movement))
         {
-            return Ok(false);
+            return Ok(None);
         }
-        self.write(windows_at, ledger)?;
+        self.write(Some(at), ledger)?;
         for (pool, state) in pools {
-            state.shift(&movement, pool, ledger);
+            state.shift(&movement, pool, self.wall, ledger);
         }
-        agents.post(&movement, &self.posting(windows_at), ledger);
-        Ok(true)
+        agents.post(&movement, &self.posting(must_fit), ledger);
+        Ok(Some(at))
     }
 }
 
@@ -169,11 +195,28 @@ impl Agents<'_> {
 
     #[inline(always)]
     fn post(&mut self, movement: &Movement, posting: &Posting, ledger: &Ledger) {
+        if !posting.unpaid.is_zero() {
+            ledger.tell_unpaid(self.agent, posting);
+        }
         post(self.agent, &mut self.state, movement, posting, ledger);
         for (agent, state) in &mut self.others {
             state.hold_for_another(movement);
             post(agent, state, movement, posting, ledger);
         }
+    }
+
+    /// How many units more than what is set aside can be charged on the whole path, before an account is further below
+    /// zero than it may be.
+    #[cold]
+    fn headroom(&self, path: Path<'_>, ledger: &Ledger, now: Wall) -> i128 {
+        let agents = std::iter::once(&self.state).chain(self.others.iter().map(|(_, state)| state));
+        let mut least = agents.map(|state| state.headroom()).min().unwrap_or(i128::MAX);
+        let mut rest = path.pools();
+        while let Some((pool, above)) = rest.split() {
+            least = least.min(pool.lock_renewed(ledger, now).headroom());
+            rest = above;
+        }
+        least
     }
 
     /// Who refuses a movement. A window is told only if no budget refuses: time does not help against those.
@@ -202,7 +245,10 @@ impl Agents<'_> {
 
 #[inline(always)]
 fn post(agent: &Account, state: &mut State, movement: &Movement, posting: &Posting, ledger: &Ledger) {
-    state.shift(movement, agent, ledger);
+    if state.mode.is_lenient() {
+        state.look_at_leniency(agent, movement, posting, ledger);
+    }
+    state.shift(movement, agent, posting.wall, ledger);
     if movement.gives_back() {
         state.rearm(ledger);
     }
@@ -221,14 +267,14 @@ impl Path<'_> {
     }
 
     /// Moves money in the pools of the path, whatever they say.
-    fn shift_pools(self, movement: &Movement, ledger: &Ledger) {
+    fn shift_pools(self, movement: &Movement, wall: Wall, ledger: &Ledger) {
         if let Some(joint) = self.joint {
             let mut pools: Vec<_> = joint.pools.iter().map(|pool| pool.lock()).collect();
-            joint.shift(&mut pools, movement, ledger);
+            joint.shift(&mut pools, movement, wall, ledger);
             return;
         }
         for pool in std::iter::successors(self.agent.parent.as_ref(), |pool| pool.parent.as_ref()) {
-            pool.lock().shift(movement, pool, ledger);
+            pool.lock().shift(movement, pool, wall, ledger);
         }
     }
 
@@ -247,16 +293,16 @@ impl Joint {
     fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall, write: &impl Fn() -> bool) -> bool {
         let mut pools: SmallVec<[_; 8]> =
             self.pools.iter().map(|pool| pool.lock_renewed(ledger, now)).collect();
-        let is_passed = pools.iter().all(|pool| pool.admits_budget(movement)) && write();
+        let is_passed = pools.iter().all(|pool| pool.admits_movement(movement)) && write();
         if is_passed {
-            self.shift(&mut pools, movement, ledger);
+            self.shift(&mut pools, movement, now, ledger);
         }
         is_passed
     }
 
-    fn shift(&self, pools: &mut [MutexGuard<'_, State>], movement: &Movement, ledger: &Ledger) {
+    fn shift(&self, pools: &mut [MutexGuard<'_, State>], movement: &Movement, wall: Wall, ledger: &Ledger) {
         for ((pool, state), children) in self.pools.iter().zip(pools).zip(&self.children) {
-            state.shift(movement, pool, ledger);
+            state.shift(movement, pool, wall, ledger);
             if *children != 1 {
                 state.move_beyond(movement, 1 - i128::from(*children));
             }

@@ -229,6 +229,20 @@ impl Joints {
         Ok(joint)
     }
 
+    /// A set by its number, unless it is forgotten.
+    pub(super) fn find(&self, number: Number) -> Option<Arc<Joint>> {
+        self.0.lock().values().find(|joint| joint.number == number).cloned()
+    }
+
+    /// Lets sets name these accounts instead of those that they take the place of.
+    pub(super) fn follow(&self, accounts: &[Arc<Account>]) {
+        for joint in self.0.lock().values_mut() {
+            if accounts.iter().any(|account| joint.numbers.contains(&account.number)) {
+                *joint = Arc::new(joint.with(accounts));
+            }
+        }
+    }
+
     /// Keeps a set that was named before.
     pub(super) fn keep(&self, joint: &Arc<Joint>) {
         self.0.lock().insert(Arc::clone(&joint.numbers), Arc::clone(joint));
@@ -236,6 +250,17 @@ impl Joints {
 }
 
 impl Joint {
+    /// The same set, of which some accounts have moved.
+    pub(super) fn with(&self, moved: &[Arc<Account>]) -> Self {
+        let now = |account: &Arc<Account>| {
+            let found = moved.iter().find(|made| made.number == account.number);
+            Arc::clone(found.unwrap_or(account))
+        };
+        let mut accounts: Vec<_> = self.agents.iter().chain(&self.pools).map(now).collect();
+        accounts.sort_unstable_by_key(|account| account.lock_order());
+        Self::new(self.number, Arc::clone(&self.numbers), accounts)
+    }
+
     /// `accounts` in the order of the locks.
     pub(super) fn new(number: Number, numbers: Arc<[Number]>, accounts: Vec<Arc<Account>>) -> Self {
         let below = |pool: &Arc<Account>| {

@@ -40,9 +40,14 @@ pub trait Quantity: Clone + PartialEq + std::fmt::Debug + Send + Sync + Sized {
     /// Whether a debit of it has nothing to do.
     #[doc(hidden)]
     fn is_nothing(&self) -> bool;
-    /// Checks every account, writes the change down and makes it; or refuses, and nothing has happened.
+    /// Checks every account, writes the change down and makes it; or refuses, and nothing has happened. Returns when
+    /// that was, where anybody has to know: see [`needs_time`](Transaction::needs_time).
     #[doc(hidden)]
-    fn pass(t: &Transaction<'_, Self>, agents: &mut Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError>;
+    fn pass(
+        t: &Transaction<'_, Self>,
+        agents: &mut Agents<'_>,
+        ledger: &Ledger,
+    ) -> Result<Monotonic, LedgerError>;
     /// Makes a change that was checked when it was written down.
     #[doc(hidden)]
     fn replay(
@@ -53,7 +58,16 @@ pub trait Quantity: Clone + PartialEq + std::fmt::Debug + Send + Sync + Sized {
     ) -> Result<(), LedgerError>;
     /// What the agent has left after it.
     #[doc(hidden)]
-    fn receipt(t: &Transaction<'_, Self>, agents: &Agents<'_>, ledger: &Ledger) -> Self::Receipt;
+    fn receipt(
+        t: &Transaction<'_, Self>,
+        agents: &Agents<'_>,
+        at: Monotonic,
+        ledger: &Ledger,
+    ) -> Self::Receipt;
+    /// What can be charged of it where `headroom` is all that overdraft limits leave beyond what was set aside, and the
+    /// rest; `None` if all can.
+    #[doc(hidden)]
+    fn beyond(&self, held: Option<&Self>, headroom: i128) -> Option<(Self, Amount)>;
     /// Refuses a settlement of more than was set aside.
     #[doc(hidden)]
     fn check_within(&self, reserved: &Self, agents: &Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError>;
@@ -75,6 +89,9 @@ pub trait Quantity: Clone + PartialEq + std::fmt::Debug + Send + Sync + Sized {
     }
 }
 
+/// When something was done of which nobody has to know when it was.
+pub(super) const UNTIMED: Monotonic = Monotonic(0);
+
 /// One operation on the accounts of a path: what moves, and what is said of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transaction<'a, Q> {
@@ -82,6 +99,10 @@ pub(super) struct Transaction<'a, Q> {
     pub(super) kind: EventKind,
     /// What is charged, set aside or given back.
     pub(super) what: &'a Q,
+    /// What it cost beyond that, and is charged nowhere.
+    pub(super) unpaid: Amount,
+    /// Whether somebody is told of the charge, and when it was.
+    pub(super) is_told: bool,
     /// What a settlement is charged out of, or what is given back.
     pub(super) held: Option<&'a Q>,
     /// A fact, which no account and no window can refuse.
@@ -103,7 +124,15 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
         key: Option<&'a str>,
     ) -> Self {
         let (kind, held, reserved, is_fact) = (EventKind::Debit, None, None, false);
-        Self { path, kind, what, held, is_fact, operation, reserved, key, wall }
+        let (unpaid, is_told) = (Amount::ZERO, false);
+        Self { path, kind, what, unpaid, is_told, held, is_fact, operation, reserved, key, wall }
+    }
+
+    /// The same, of which somebody is told.
+    #[inline(always)]
+    pub(super) const fn told(mut self) -> Self {
+        self.is_told = true;
+        self
     }
 
     /// What is set aside under this number.
@@ -134,7 +163,8 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
         let kind = if held.is_some() { EventKind::Settle } else { EventKind::LateSettle };
         let is_fact = matches!(overage, Overage::AllowWithOverdraft);
         let reserved = Some(Reserved { number, terms: None });
-        Self { kind, held, is_fact, reserved, ..Self::debit(path, charged, operation, wall, None) }
+        let debit = Self::debit(path, charged, operation, wall, None);
+        Self { kind, held, is_fact, reserved, ..debit.told() }
     }
 
     /// The same, and who told what it has cost.
@@ -161,21 +191,34 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
         Self { kind, held: Some(held), is_fact: true, reserved, ..debit }
     }
 
+    /// Whether it is of work that begins.
+    pub(super) const fn begins(&self) -> bool {
+        matches!(self.kind, EventKind::Debit | EventKind::Reserve)
+    }
+
+    /// Whether it has to be known when it was done. Otherwise nobody reads the clock.
+    #[inline(always)]
+    pub(super) const fn needs_time(&self, ledger: &Ledger) -> bool {
+        self.is_told || ledger.journal.is_some()
+    }
+
     /// How an amount moves, of which so much was set aside. Nothing is admitted even below zero.
     #[inline(always)]
     pub(super) const fn movement(&self, amount: Amount, held: Amount) -> Movement {
-        match self.kind {
-            EventKind::Reserve => Movement::reserve(amount, amount.is_zero()),
+        let movement = match self.kind {
+            EventKind::Reserve => Movement::reserve(amount, amount.is_zero()).beginning(),
+            EventKind::Debit => Movement::debit(amount, self.is_fact || amount.is_zero()).beginning(),
             EventKind::Release | EventKind::Expire => Movement::release(held),
             EventKind::Settle | EventKind::DefaultSettle => Movement::settle(held, amount, self.is_fact),
             _ => Movement::debit(amount, self.is_fact || amount.is_zero()),
-        }
+        };
+        movement.with_unpaid(self.unpaid)
     }
 
     /// Writes the change down, where there is a journal.
     #[inline(always)]
-    pub(super) fn write(&self, windows_at: Option<Monotonic>, ledger: &Ledger) -> Result<(), Unwritten> {
-        ledger.write(|| (ledger.instant_at(self.wall, windows_at), Change::Posted(self.posted())))
+    pub(super) fn write(&self, at: Option<Monotonic>, ledger: &Ledger) -> Result<(), Unwritten> {
+        ledger.write(|| (ledger.instant_at(self.wall, at), Change::Posted(self.posted())))
     }
 
     #[cold]
@@ -185,6 +228,8 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
             agent: self.path.agent.number,
             kind: self.kind,
             what: self.what.to_quantities(),
+            unpaid: self.unpaid,
+            is_fact: self.is_fact,
             operation: self.operation,
             reservation: self.reserved,
             key: self.key.map(Into::into),
@@ -193,7 +238,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
 
     /// Opens or closes the reservation that the operation is about.
     #[inline]
-    pub(super) fn hold(&self, agents: &mut Agents<'_>, ledger: &Ledger) {
+    pub(super) fn hold(&self, agents: &mut Agents<'_>, at: Monotonic, ledger: &Ledger) {
         let Some(Reserved { number, terms }) = self.reserved else { return };
         let state = &mut agents.state;
         if let Some(Terms { time_over, overage, .. }) = terms {
@@ -204,25 +249,25 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
         } else {
             let held = state.close_hold(number);
             ledger.waiting.signal_path(self.path);
-            self.close(number, held, agents, ledger);
+            self.close(number, held, agents, at, ledger);
         }
     }
 
     /// Remembers how a reservation ended.
     #[inline]
-    fn close(&self, number: u64, held: Option<Held>, agents: &Agents<'_>, ledger: &Ledger) {
+    fn close(&self, number: u64, held: Option<Held>, agents: &Agents<'_>, at: Monotonic, ledger: &Ledger) {
         let (agent, closures) = (self.path.agent, &ledger.closures);
-        match (self.outcome(agents, ledger), held) {
+        match (self.outcome(agents, at, ledger), held) {
             (Some(closed), Some(held)) => closures.remember(agent, number, closed, held),
             (Some(closed), None) => closures.replace(agent, number, closed),
             (None, _) => {}
         }
     }
 
-    fn outcome(&self, agents: &Agents<'_>, ledger: &Ledger) -> Option<Closed> {
+    fn outcome(&self, agents: &Agents<'_>, at: Monotonic, ledger: &Ledger) -> Option<Closed> {
         match self.kind {
             EventKind::Settle | EventKind::DefaultSettle | EventKind::LateSettle => {
-                Some(Closed::Settled(Q::settlement(Q::receipt(self, agents, ledger))))
+                Some(Closed::Settled(Q::settlement(Q::receipt(self, agents, at, ledger))))
             }
             EventKind::Release => Some(Closed::Released),
             EventKind::Expire => Some(Closed::Expired),

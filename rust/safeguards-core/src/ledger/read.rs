@@ -7,9 +7,10 @@ use super::account::{Account, Kind};
 use super::balance::Balance;
 use super::error::LedgerError;
 use super::event::{Event, Usage, UsageLog};
+use super::life::Enforcement;
 use super::refusals::Reason;
 use super::renewal::Rules;
-use super::state::{Inner, State};
+use super::state::{Inner, Note, State};
 use crate::amount::Amount;
 use crate::clock::Wall;
 use crate::sync::MutexGuard;
@@ -31,6 +32,16 @@ pub struct Snapshot {
     pub priority: u8,
     /// Active reservations of an agent.
     pub reservations: usize,
+    /// Units that settlements cost beyond the overdraft limits of their paths: charged nowhere.
+    pub unpaid: i128,
+    /// Units of charges that were given back.
+    pub refunded: i128,
+    /// Whether no work may begin.
+    pub is_suspended: bool,
+    /// What it does where it cannot pay.
+    pub enforcement: Enforcement,
+    /// How often it would have refused, and did not enforce.
+    pub would_refuse: u32,
 }
 
 /// What an account has refused, ever. It decides nothing, and is no part of the state.
@@ -103,9 +114,32 @@ impl Ledger {
     pub fn with_agent<R>(
         &self,
         id: &str,
-        use_it: impl FnOnce(&Arc<Account>) -> Result<R, LedgerError>,
+        use_it: impl FnMut(&Arc<Account>) -> Result<R, LedgerError>,
     ) -> Result<R, LedgerError> {
         self.directory.with_agent(id, use_it)
+    }
+
+    /// What has taken the place of an agent, if it has moved below another pool since it was found.
+    #[must_use]
+    pub fn moved(&self, agent: &Arc<Account>) -> Option<Arc<Account>> {
+        self.directory.moved(agent)
+    }
+
+    /// Calls `use_it` with an agent that was found before, or with what has taken its place, if it has moved below another
+    /// pool since.
+    #[inline]
+    pub fn follow<R>(
+        &self,
+        agent: &Arc<Account>,
+        mut use_it: impl FnMut(&Arc<Account>) -> Result<R, LedgerError>,
+    ) -> Result<R, LedgerError> {
+        match use_it(agent) {
+            Err(LedgerError::UnknownAgent(id)) => match self.directory.moved(agent) {
+                Some(moved) => use_it(&moved),
+                None => Err(LedgerError::UnknownAgent(id)),
+            },
+            outcome => outcome,
+        }
     }
 
     /// A pool by its id.
@@ -165,13 +199,21 @@ impl Ledger {
         Ok(self.read(account)?.books.balance.remaining)
     }
 
-    /// The least that remains on the path from an agent to its topmost pool, in units, beside what is kept for calls that
-    /// wait.
+    /// The least that remains on the path from an agent to its topmost pool, in units: what would be admitted now. Accounts
+    /// that do not enforce are passed over; where none does, that is the most that can be asked for. Where one is
+    /// suspended it is nothing.
     pub fn available(&self, agent: &Account) -> Result<i128, LedgerError> {
-        let above = agent.parent.as_ref().map(|parent| self.available(parent)).transpose()?;
-        let state = self.read(agent)?;
-        let own = state.books.balance.remaining - state.kept();
-        Ok(above.map_or(own, |above| own.min(above)))
+        let mut least = Amount::MAX.units();
+        for account in std::iter::once(agent).chain(above(agent)) {
+            let state = self.read(account)?;
+            if state.mode.is_suspended() {
+                least = least.min(0);
+            }
+            if !state.mode.is_lenient() {
+                least = least.min(state.books.balance.remaining - state.kept());
+            }
+        }
+        Ok(least)
     }
 
     /// Usage of an agent in `start..end`, by time.
@@ -196,6 +238,13 @@ impl Ledger {
     /// The newest events of an account, oldest first.
     pub fn events(&self, account: &Account) -> Result<Vec<Event>, LedgerError> {
         Ok(self.read(account)?.history.events().collect())
+    }
+
+    /// The same; of the newest that people and controllers have caused, with who it was and why.
+    pub fn events_with_notes(&self, account: &Account) -> Result<Vec<(Event, Option<Note>)>, LedgerError> {
+        let state = self.read(account)?;
+        let note = |event: &Event| state.notes().find(|note| note.sequence == event.sequence).cloned();
+        Ok(state.history.events().map(|event| (event, note(&event))).collect())
     }
 
     /// Ids of the agents or pools right below a pool, in the order in which they came (an agent that takes the
@@ -258,6 +307,11 @@ impl Ledger {
     }
 }
 
+/// All accounts above one.
+fn above(account: &Account) -> impl Iterator<Item = &Account> {
+    std::iter::successors(account.parent.as_deref(), |pool| pool.parent.as_deref())
+}
+
 impl Inner {
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -268,6 +322,11 @@ impl Inner {
             kept: self.kept(),
             priority: self.priority,
             reservations: self.holds.as_ref().map_or(0, |holds| holds.len()),
+            unpaid: self.unpaid(),
+            refunded: self.refunded(),
+            is_suspended: self.mode.is_suspended(),
+            enforcement: self.mode.enforcement(),
+            would_refuse: self.would_refuse(),
         }
     }
 

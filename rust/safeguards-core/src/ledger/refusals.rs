@@ -26,13 +26,15 @@ pub enum Reason {
     Window,
     /// Its budget of a resource.
     Resource,
+    /// Somebody has suspended it.
+    Suspended,
     /// What all agents together may spend of a resource. It belongs to no account, and is counted with the asking agent.
     Capacity,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Budget, Self::Window, Self::Resource, Self::Capacity];
+    pub const ALL: [Self; 5] = [Self::Budget, Self::Window, Self::Resource, Self::Suspended, Self::Capacity];
 
     /// What it is called.
     #[must_use]
@@ -41,6 +43,7 @@ impl Reason {
             Self::Budget => "budget",
             Self::Window => "window",
             Self::Resource => "resource",
+            Self::Suspended => "suspended",
             Self::Capacity => "capacity",
         }
     }
@@ -166,6 +169,7 @@ impl fmt::Debug for Asked {
 impl BudgetRefusal {
     const fn reason(&self) -> Reason {
         match (&self.resource, self.kind) {
+            _ if self.is_suspended => Reason::Suspended,
             (None, _) => Reason::Budget,
             (Some(_), Kind::Agent) => Reason::Resource,
             (Some(_), Kind::Pool) => Reason::Capacity,

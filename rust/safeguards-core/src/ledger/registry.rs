@@ -84,6 +84,7 @@ impl Ledger {
                 budget: new.budget,
                 priority: new.priority,
                 span: new.rules.span_at(at.wall),
+                era: self.eras.begin(),
                 rules: new.rules,
             };
             self.write(|| (at, Change::PoolCreated(created.clone())))?;
@@ -98,14 +99,14 @@ impl Ledger {
         parent: Option<Arc<Account>>,
         at: Instant,
     ) -> Arc<Account> {
-        let PoolCreated { number, id, name, budget, priority, rules, span, .. } = created;
+        let PoolCreated { number, id, name, budget, priority, rules, span, era, .. } = created;
         let pool = Arc::new(Account::new(Arc::clone(id), NO_HANDLE, *number, parent, *priority));
         let mut state = pool.lock();
         state.set_rules(rules, *budget, *span);
         if let Some(name) = name {
             state.set_name(name);
         }
-        state.grant(budget.units(), EventKind::Update, at.wall, self);
+        state.grant(budget.units(), EventKind::Update, *era, at.wall, self);
         drop(state);
         enter_parent(&pool);
         pool
@@ -150,6 +151,7 @@ impl Ledger {
         let ids: Vec<_> = new.iter().map(|new| new.id).collect();
         let existing = |index: usize, agent: &Account| existing(agent, &parents[index], &new[index].rules);
         self.directory.add_agents(&ids, existing, |places| {
+            let era = self.eras.begin();
             let registered: Box<[_]> = places
                 .iter()
                 .map(|Place { index, number, handle }| {
@@ -163,6 +165,7 @@ impl Ledger {
                         priority,
                         budget,
                         span: rules.span_at(at.wall),
+                        era,
                         rules,
                     }
                 })
@@ -182,12 +185,12 @@ impl Ledger {
         parent: Arc<Account>,
         at: Instant,
     ) -> Arc<Account> {
-        let AgentRegistered { number, id, handle, priority, budget, rules, span, .. } = registered;
+        let AgentRegistered { number, id, handle, priority, budget, rules, span, era, .. } = registered;
         let agent = Arc::new(Account::new(Arc::clone(id), *handle, *number, Some(parent), *priority));
         let low = enter_parent(&agent);
         let mut state = agent.lock();
         state.set_rules(rules, *budget, *span);
-        state.grant(budget.units(), EventKind::Update, at.wall, self);
+        state.grant(budget.units(), EventKind::Update, *era, at.wall, self);
         state.watch_low(low, self);
         drop(state);
         agent

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::account::Account;
 use super::balance::Balance;
 use super::change::AccountChange;
+use super::life::Enforcement;
 use super::period::{Schedule, Span};
 use super::state::State;
 use super::{Ledger, LedgerError};
@@ -51,6 +52,10 @@ pub struct Rules {
     pub periods: Option<Periods>,
     /// How far below zero facts may take it; `None` without a bound.
     pub overdraft_limit: Option<Amount>,
+    /// The most that it may have in a period, spent or not; `None` without a bound.
+    pub max_budget: Option<Amount>,
+    /// What it does where it cannot pay.
+    pub enforcement: Enforcement,
 }
 
 /// Granted periods that are remembered.
@@ -153,7 +158,7 @@ impl Account {
             return;
         }
         let remaining = renewals.begin(&state.books.balance, state.overdraft_limit());
-        let change = AccountChange::Renewed { remaining, span };
+        let change = AccountChange::Renewed { remaining, span, era: ledger.eras.begin() };
         let at = ledger.instant_at(now, None);
         drop(ledger.change(self, state, &change, at));
     }

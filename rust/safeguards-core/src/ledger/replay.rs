@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::Account;
 use super::change::{
-    AccountChange, AgentRegistered, Change, Instant, Number, PoolCreated, Posted, Quantities, Reserved,
+    AccountChange, AgentRegistered, Change, Instant, Moved, Number, PoolCreated, Posted, Quantities,
+    Refunded, Reserved,
 };
 use super::directory::Place;
 use super::error::LedgerError;
@@ -17,8 +18,10 @@ use super::event::EventKind;
 use super::grant::lock_two;
 use super::holds::Held;
 use super::idempotency::{Effect, Payload};
+use super::moving::with_ends;
 use super::path::{Joint, Path};
 use super::quantity::{Quantity, Transaction};
+use super::refund::former_line;
 use super::registry::taken_agent;
 
 /// Why a change cannot be made again: it does not follow from those before it.
@@ -65,11 +68,14 @@ impl Replay {
             Change::PoolCreated(created) => self.create_pool(created, at),
             Change::AgentsRegistered(registered) => self.register_agents(registered, at),
             Change::AgentClosed(agent) => self.close_agent(*agent),
+            Change::PoolClosed(pool) => self.close_pool(*pool),
+            Change::Moved(moved) => self.move_account(moved, at),
             Change::PathNamed { path, accounts } => self.name_path(*path, accounts),
             Change::Posted(posted) => match &posted.what {
                 Quantities::Money(amount) => self.post(posted, amount, at),
                 Quantities::Resources(bundle) => self.post(posted, &**bundle, at),
             },
+            Change::Refunded(refunded) => self.refund(refunded, at),
             Change::Transferred { from, to, amount } => {
                 let (from, to) = (self.account(*from)?, self.account(*to)?);
                 let (mut giver, mut taker) = lock_two(from, to);
@@ -79,7 +85,7 @@ impl Replay {
             Change::Account { account, change } => self.change_account(*account, change, at),
             Change::Executed(executed) => {
                 let account = self.account(executed.account)?;
-                self.ledger.make(&mut account.lock(), &executed.changes, at);
+                self.ledger.carry_out(account, &mut account.lock(), executed, at);
                 Ok(())
             }
             Change::Pinned { id, is_pinned } => {
@@ -147,6 +153,36 @@ impl Replay {
         self.ledger.directory.remove_agent(&agent.id, close).map_err(refused)
     }
 
+    fn move_account(&mut self, moved: &Moved, at: Instant) -> Result<(), ReplayError> {
+        let top = Arc::clone(self.account(moved.account)?);
+        let to = moved.to.map(|pool| self.account(pool).cloned()).transpose()?;
+        let mut registry = self.ledger.directory.registry();
+        let accounts = with_ends(registry.subtree(&top, &self.ledger.directory), &top, to.as_ref());
+        let mut locked: Vec<_> = accounts.iter().map(|account| (account, account.lock())).collect();
+        let new = self.ledger.put_below(&top, &mut locked, to.as_ref(), moved, at);
+        drop(locked);
+        registry.replace(&new, &self.ledger.directory);
+        drop(registry);
+        self.ledger.joints.follow(&new);
+        for joint in self.joints.values_mut() {
+            if new.iter().any(|account| joint.numbers.contains(&account.number)) {
+                *joint = Arc::new(joint.with(&new));
+            }
+        }
+        self.accounts.extend(new.into_iter().map(|account| (account.number, account)));
+        Ok(())
+    }
+
+    fn close_pool(&mut self, number: Number) -> Result<(), ReplayError> {
+        let pool = Arc::clone(self.account(number)?);
+        let close = |pool: &Arc<Account>| {
+            let mut pins = self.ledger.pins.lock();
+            self.ledger.shut_pool(pool, &mut pool.lock(), &mut pins);
+            Ok(())
+        };
+        self.ledger.directory.remove_pool(&pool.id, close).map_err(refused)
+    }
+
     fn name_path(&mut self, path: Number, accounts: &Arc<[Number]>) -> Result<(), ReplayError> {
         let members = accounts.iter().map(|number| self.account(*number).cloned());
         let members = members.collect::<Result<Vec<_>, _>>()?;
@@ -157,21 +193,42 @@ impl Replay {
         Ok(())
     }
 
+    fn refund(&self, refunded: &Refunded, at: Instant) -> Result<(), ReplayError> {
+        let agent = self.account(refunded.agent)?;
+        let former = (refunded.path == agent.number)
+            .then(|| former_line(agent, &refunded.charge, &self.ledger))
+            .flatten();
+        let path = match &former {
+            Some(line) => Path::with(agent, Some(line)),
+            None => self.path(agent, refunded.path)?,
+        };
+        self.ledger.give_back_charge(path, &mut path.lock(), refunded, at);
+        Ok(())
+    }
+
+    /// The accounts of a path, of which the agent is one.
+    fn path<'a>(&'a self, agent: &'a Arc<Account>, path: Number) -> Result<Path<'a>, ReplayError> {
+        if path == agent.number {
+            return Ok(Path::of(agent));
+        }
+        let joint = self.joints.get(&path);
+        let joint = joint.ok_or_else(|| ReplayError(format!("there is no path {}", path.0)))?;
+        Ok(Path::with(agent, Some(joint)))
+    }
+
     fn post<Q: Quantity>(&self, posted: &Posted, what: &Q, at: Instant) -> Result<(), ReplayError> {
         let agent = self.account(posted.agent)?;
-        let joint = (posted.path != posted.agent).then(|| {
-            let unknown = || ReplayError(format!("there is no path {}", posted.path.0));
-            self.joints.get(&posted.path).ok_or_else(unknown)
-        });
-        let path = Path { agent, joint: joint.transpose()? };
+        let path = self.path(agent, posted.path)?;
         let mut agents = path.lock();
         let held = Self::held(posted, agents.state.hold(posted.reservation.map_or(0, |r| r.number)))?;
         let transaction = Transaction {
             path,
             kind: posted.kind,
             what,
+            unpaid: posted.unpaid,
+            is_told: true,
             held: held.as_ref().and_then(Q::of),
-            is_fact: true,
+            is_fact: posted.is_fact,
             operation: posted.operation,
             reserved: posted.reservation,
             key: posted.key.as_deref(),
@@ -180,7 +237,7 @@ impl Replay {
         if posted.kind != EventKind::Debit || !what.is_nothing() {
             Q::replay(&transaction, &mut agents, at.monotonic, &self.ledger).map_err(refused)?;
         }
-        transaction.hold(&mut agents, &self.ledger);
+        transaction.hold(&mut agents, at.monotonic, &self.ledger);
         if let Some(Reserved { terms: Some(terms), .. }) = posted.reservation {
             self.ledger.wake(&mut agents, terms.time_over);
         }
@@ -191,7 +248,7 @@ impl Replay {
                 let terms = Some((terms.ttl_nanos, terms.overage));
                 (Payload { terms, ..payload }, Effect::Reserved { handle: agent.handle, number })
             } else {
-                let receipt = Q::receipt(&transaction, &agents, &self.ledger);
+                let receipt = Q::receipt(&transaction, &agents, at.monotonic, &self.ledger);
                 (payload, Effect::Charged(Q::settlement(receipt)))
             };
             Q::keys(&self.ledger).keep(key, payload, effect, at.monotonic);

@@ -118,6 +118,7 @@ impl<Q> Reservation<Q> {
     }
 
     fn closed(&self, closed: Closed) -> LedgerError {
+        let closed = Box::new(closed);
         LedgerError::ReservationClosed { account: Arc::clone(&self.agent.id), number: self.number, closed }
     }
 
@@ -201,7 +202,10 @@ impl Ledger {
 
     /// Whether what was done under a key has an effect. One that is at work in a `with` block is in progress.
     pub(super) fn stands<Q: Quantity>(&self, key: &str, effect: &Effect) -> Result<bool, LedgerError> {
-        let Effect::Reserved { handle, number } = *effect else { return Ok(true) };
+        let (handle, number) = match effect {
+            Effect::Charged(settlement) => return Ok(!self.is_undone(settlement)),
+            Effect::Reserved { handle, number } => (*handle, *number),
+        };
         // What an agent did that has left cannot be told any more: it may have been charged.
         let Ok(agent) = self.directory.slots().get(handle).cloned() else { return Ok(true) };
         if let Some(reservation) = self.find_open::<Q>(&agent, number) {
@@ -215,7 +219,7 @@ impl Ledger {
             }
         }
         match self.closures.find(&agent, number) {
-            Some(Closed::Settled(_)) => Ok(true),
+            Some(Closed::Settled(settlement)) => Ok(!self.is_undone(&settlement)),
             Some(Closed::Released | Closed::Expired) => Ok(false),
             None => Err(LedgerError::ReservationForgotten { account: Arc::clone(&agent.id), number }),
         }
@@ -256,8 +260,8 @@ impl Ledger {
             let Request { ref what, ttl_nanos, overage, operation } = *request;
             let terms = Terms { time_over, ttl_nanos, overage };
             let transaction = Transaction::reserve(path, what, operation, wall, key, (number, terms));
-            Q::pass(&transaction, &mut agents, self)?;
-            transaction.hold(&mut agents, self);
+            let at = Q::pass(&transaction, &mut agents, self)?;
+            transaction.hold(&mut agents, at, self);
             self.wake(&mut agents, time_over);
             Ok(self.handle_of(path, request, number))
         })
@@ -363,11 +367,22 @@ impl Ledger {
         }
         let (path, held) = (reservation.path(), is_active.then_some(&reservation.what));
         let Reservation { operation, number, overage, .. } = *reservation;
-        let transaction = Transaction::settle(path, charged, operation, wall, number, held, overage);
-        let transaction = Transaction { key, ..transaction.by(by) };
-        Q::pass(&transaction, &mut agents, self)?;
-        transaction.hold(&mut agents, self);
-        Ok(Q::receipt(&transaction, &agents, self))
+        let mut bounded: Option<(Q, Amount)> = None;
+        loop {
+            let last = bounded.take();
+            let (what, unpaid) = last.as_ref().map_or((charged, Amount::ZERO), |(what, rest)| (what, *rest));
+            let settle = Transaction::settle(path, what, operation, wall, number, held, overage);
+            let transaction = Transaction { unpaid, key, ..settle.by(by) };
+            match Q::pass(&transaction, &mut agents, self) {
+                Ok(at) => {
+                    transaction.hold(&mut agents, at, self);
+                    return Ok(Q::receipt(&transaction, &agents, at, self));
+                }
+                // The least headroom on the path bounds the charge on the whole path.
+                Err(LedgerError::BeyondOverdraftLimit(headroom)) => bounded = charged.beyond(held, headroom),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The receipt of a settlement that is repeated; `None` if a reservation has expired and can be settled late.
@@ -525,8 +540,8 @@ impl Ledger {
         let Reservation { what, operation, number, .. } = reservation;
         let path = reservation.path();
         let transaction = Transaction::give_back(path, kind, what, *operation, wall, *number);
-        Q::pass(&transaction, agents, self)?;
-        transaction.hold(agents, self);
+        let at = Q::pass(&transaction, agents, self)?;
+        transaction.hold(agents, at, self);
         Ok(())
     }
 
@@ -554,7 +569,7 @@ impl Ledger {
             return self.settle_quietly(&reservation, &charged, SettledBy::Caller).map(|_| true);
         }
         let closed = self.closures.find(agent, number);
-        Ok(closed.and_then(|closed| Amount::receipt_of(&closed)).is_some_and(|it| it.amount == charged))
+        Ok(closed.and_then(|closed| Amount::receipt_of(&closed)).is_some_and(|it| charged.is_charged_by(&it)))
     }
 
     /// As [`release`](Self::release), of an agent's reservation of this number: whether it is known to be given back.

@@ -9,7 +9,7 @@
 
 #![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -17,9 +17,10 @@ use super::Ledger;
 use super::account::{Account, Kind};
 use super::balance::Movement;
 use super::books::Books;
-use super::change::{AccountChange, Instant};
+use super::change::{AccountChange, Instant, Refunded};
 use super::event::{EventKind, History};
 use super::holds::{Held, Holds};
+use super::life::{Enforcement, Mode};
 use super::operation::OperationId;
 use super::period::Span;
 use super::refusals::Refused;
@@ -41,6 +42,8 @@ pub(super) struct State(Inner);
 pub(super) struct Inner {
     /// No longer registered: nothing new is admitted.
     pub(super) closed: bool,
+    /// Whether it may refuse, or must.
+    pub(super) mode: Mode,
     pub(super) priority: u8,
     /// Something is kept for a call that waits.
     pub(super) keeps: bool,
@@ -64,9 +67,37 @@ struct Seldom {
     overdraft_limit: Option<Amount>,
     /// What it has refused. No part of the state.
     refused: Option<Box<Refused>>,
+    /// Units that settlements cost beyond that: charged nowhere.
+    unpaid: i128,
+    /// Units of charges that were given back.
+    refunded: i128,
+    /// The most that it may have in a period, spent or not.
+    max_budget: Option<Amount>,
+    /// How often it would have refused; no part of the state.
+    would_refuse: u32,
+    /// That it would refuse was told, and it has not admitted anything since; no part of the state.
+    is_warned: bool,
+    /// The line that the account stood in up to an event, for each time that it moved.
+    former: Vec<(u64, Vec<Arc<Account>>)>,
+    /// Who made the newest changes that people and controllers make, and why; no part of the state.
+    notes: VecDeque<Note>,
     /// What is kept for a call that waits. No part of the state.
     kept: Option<Kept>,
 }
+
+/// Who made a change, and why.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// The event that it left.
+    pub sequence: u64,
+    /// Who made it.
+    pub actor: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// Notes that are kept of an account.
+const MAX_NOTES: usize = 8;
 
 /// The sliding windows of an agent.
 #[derive(Debug, Default)]
@@ -106,9 +137,11 @@ pub(super) struct Posting {
     pub(super) kind: EventKind,
     /// What its event says.
     pub(super) amount: Amount,
+    /// What it cost beyond that, and is charged nowhere.
+    pub(super) unpaid: Amount,
     pub(super) operation: OperationId,
-    /// For the windows, where there are any.
-    pub(super) windows_at: Option<Monotonic>,
+    /// For the windows, where there are any: when it is, and what must fit.
+    pub(super) windows: Option<(Monotonic, Amount)>,
     pub(super) wall: Wall,
 }
 
@@ -153,10 +186,76 @@ impl Inner {
         self.seldom()?.overdraft_limit
     }
 
+    /// How many units facts may still charge; below zero where they have gone further before the limit was set.
+    pub(super) fn headroom(&self) -> i128 {
+        if self.mode.has_moved() {
+            return 0;
+        }
+        if self.mode.is_lenient() {
+            return i128::MAX;
+        }
+        let limit = self.overdraft_limit().map_or(i128::MAX, Amount::units);
+        limit.saturating_add(self.books.balance.remaining)
+    }
+
+    /// Whether the account admits a movement.
+    #[inline(always)]
+    pub(super) fn admits_movement(&self, movement: &Movement) -> bool {
+        let is_plain = self.mode.is_plain() && !self.keeps && !movement.overdraws();
+        if is_plain { movement.is_admitted_by(&self.books.balance) } else { self.admits_specially(movement) }
+    }
+
+    /// As [`admits_movement`](Self::admits_movement), of an account that is suspended, does not enforce or keeps something
+    /// for a call that waits, or of a fact that may go beyond its limit.
+    #[cold]
+    fn admits_specially(&self, movement: &Movement) -> bool {
+        if self.mode.has_moved() || self.mode.is_suspended() && movement.begins() {
+            return false;
+        }
+        self.mode.is_lenient() || self.can_pay(movement)
+    }
+
+    /// Whether the budget can pay for a movement, within its overdraft limit.
+    fn can_pay(&self, movement: &Movement) -> bool {
+        movement.is_admitted_by(&self.books.balance)
+            && (!self.keeps || self.leaves_kept(movement))
+            && (!movement.overdraws() || self.headroom().saturating_add(movement.remaining()) >= 0)
+    }
+
+    /// The most that the account may have in a period, spent or not.
+    pub(super) fn max_budget(&self) -> Option<Amount> {
+        self.seldom()?.max_budget
+    }
+
+    /// How often it would have refused.
+    pub(super) fn would_refuse(&self) -> u32 {
+        self.seldom().map_or(0, |seldom| seldom.would_refuse)
+    }
+
+    /// Who made its newest changes, and why.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.seldom().into_iter().flat_map(|seldom| &seldom.notes)
+    }
+
+    /// Units that settlements cost beyond the overdraft limits of their paths.
+    pub(super) fn unpaid(&self) -> i128 {
+        self.seldom().map_or(0, |seldom| seldom.unpaid)
+    }
+
+    /// Units of charges that were given back.
+    pub(super) fn refunded(&self) -> i128 {
+        self.seldom().map_or(0, |seldom| seldom.refunded)
+    }
+
     /// What the account is bound by.
     pub(super) fn rules(&self) -> Rules {
         let periods = self.renewals().map(|renewals| renewals.periods.clone());
-        Rules { periods, overdraft_limit: self.overdraft_limit() }
+        Rules {
+            periods,
+            overdraft_limit: self.overdraft_limit(),
+            max_budget: self.max_budget(),
+            enforcement: self.mode.enforcement(),
+        }
     }
 }
 
@@ -164,6 +263,7 @@ impl State {
     pub(super) fn new(priority: u8) -> Self {
         Self(Inner {
             closed: false,
+            mode: Mode::default(),
             priority,
             keeps: false,
             limits: None,
@@ -175,17 +275,22 @@ impl State {
         })
     }
 
-    /// Whether the budget admits a movement, beside what is kept for somebody else.
-    #[inline(always)]
-    pub(super) fn admits_budget(&self, movement: &Movement) -> bool {
-        movement.is_admitted_by(&self.0.books.balance) && (!self.0.keeps || self.0.leaves_kept(movement))
-    }
-
     // A movement on a path.
 
     /// Moves money in the books.
     #[inline(always)]
-    pub(super) fn shift(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
+    pub(super) fn shift(&mut self, movement: &Movement, account: &Account, wall: Wall, ledger: &Ledger) {
+        if self.mode.is_lenient() && account.kind() == Kind::Pool {
+            if self.can_pay(movement) {
+                self.seldom_mut().is_warned = false;
+            } else {
+                self.note_would_refuse(movement.needs(), OperationId::NONE, account, wall, ledger);
+            }
+        }
+        if movement.unpaid() != 0 && account.kind() == Kind::Pool {
+            let unpaid = Amount::from_units(movement.unpaid()).unwrap_or_default();
+            self.note_unpaid(unpaid, OperationId::NONE, wall, ledger);
+        }
         if let Some(crossing) = self.0.books.apply(movement, &ledger.thresholds) {
             ledger.report(&account.id, account.kind(), None, &self.0.books, crossing);
         }
@@ -215,11 +320,40 @@ impl State {
     /// Says what a movement was: in the agent's history and, if it was usage, in its windows; always in both.
     #[inline(always)]
     pub(super) fn note(&mut self, posting: &Posting, ledger: &Ledger) {
-        let Posting { kind, amount, operation, windows_at, wall } = *posting;
+        let Posting { kind, amount, unpaid, windows, operation, wall } = *posting;
+        let windows_at = windows.map(|(at, _)| at);
         if kind.usage().is_some() {
             self.charge_windows(windows_at, amount);
         }
+        if !unpaid.is_zero() {
+            self.charge_windows(windows_at, unpaid);
+            self.note_unpaid(unpaid, operation, wall, ledger);
+        }
         self.0.history.record(wall, kind, amount, operation, ledger.history_limits);
+    }
+
+    /// What was not charged is told all the same.
+    #[cold]
+    pub(super) fn note_unpaid(
+        &mut self,
+        unpaid: Amount,
+        operation: OperationId,
+        wall: Wall,
+        ledger: &Ledger,
+    ) {
+        self.seldom_mut().unpaid += unpaid.units();
+        self.0.history.record(wall, EventKind::Unpaid, unpaid, operation, ledger.history_limits);
+    }
+
+    /// Gives part of a charge back.
+    pub(super) fn refund(&mut self, refunded: &Refunded, at: Instant, ledger: &Ledger) {
+        let Refunded { charge, amount, .. } = refunded;
+        self.0.books.refund(*amount, charge.era, &ledger.thresholds);
+        self.seldom_mut().refunded += amount.units();
+        for window in self.0.limits.iter_mut().flat_map(|limits| &mut limits.windows) {
+            window.refund(at.monotonic, charge.at, *amount);
+        }
+        self.0.history.record(at.wall, EventKind::Refund, *amount, charge.operation, ledger.history_limits);
     }
 
     /// Who has enough again, now that something was given back, is told the next time.
@@ -282,19 +416,39 @@ impl State {
     /// Makes a change.
     pub(super) fn apply(&mut self, change: &AccountChange, at: Instant, ledger: &Ledger) {
         match change {
-            AccountChange::Granted(budget) => self.grant(budget.units(), EventKind::Update, at.wall, ledger),
-            AccountChange::Renewed { remaining, span } => {
+            AccountChange::Granted { budget, era } => {
+                self.grant(budget.units(), EventKind::Update, *era, at.wall, ledger);
+            }
+            AccountChange::Renewed { remaining, span, era } => {
                 self.show_period(*span);
                 if let Some(renewals) = self.renewals_mut() {
                     renewals.grant(*span);
                 }
-                self.grant(*remaining, EventKind::Renew, at.wall, ledger);
+                self.grant(*remaining, EventKind::Renew, *era, at.wall, ledger);
             }
             AccountChange::Adjusted(units) => {
                 let kind = if *units > 0 { EventKind::Raise } else { EventKind::Lower };
                 self.adjust(*units, kind, at.wall, ledger);
             }
             AccountChange::PeriodBudgetSet(budget) => self.set_period_budget(*budget, at.wall, ledger),
+            AccountChange::Suspended(is_suspended) => {
+                self.0.mode = self.0.mode.suspended(*is_suspended);
+                let kind = if *is_suspended { EventKind::Suspend } else { EventKind::Resume };
+                self.tell(kind, Amount::ZERO, at.wall, ledger);
+            }
+            AccountChange::EnforcementSet(enforcement) => {
+                self.0.mode = self.0.mode.enforcing(*enforcement);
+                self.tell(EventKind::Enforcement, Amount::ZERO, at.wall, ledger);
+            }
+            AccountChange::PrioritySet(priority) => {
+                self.0.priority = *priority;
+                self.tell(EventKind::Priority, Amount::ZERO, at.wall, ledger);
+            }
+            AccountChange::MaxBudgetSet(max) => {
+                self.seldom_mut().max_budget = *max;
+                self.tell(EventKind::MaxBudget, max.unwrap_or_default(), at.wall, ledger);
+            }
+            AccountChange::OverdraftLimitSet(limit) => self.set_overdraft_limit(*limit, at.wall, ledger),
             AccountChange::LowWatched(low) => self.pool_mut().low = *low,
             AccountChange::Prolonged { number, to, time_over, .. } => {
                 if let Some(holds) = self.0.holds.as_deref_mut() {
@@ -333,17 +487,19 @@ impl State {
             }
             AccountChange::Acquired(amount) => self.charge_windows(Some(at.monotonic), amount),
             AccountChange::Recorded { amount, operation } => {
-                let (kind, wall, windows_at) = (EventKind::Recorded, at.wall, Some(at.monotonic));
-                self.note(&Posting { kind, amount, operation, windows_at, wall }, ledger);
+                let (kind, wall, unpaid) = (EventKind::Recorded, at.wall, Amount::ZERO);
+                let windows = Some((at.monotonic, Amount::ZERO));
+                self.note(&Posting { kind, amount, unpaid, operation, windows, wall }, ledger);
             }
             _ => {}
         }
     }
 
     /// Makes `units` remain, with which a period begins.
-    pub(super) fn grant(&mut self, units: i128, kind: EventKind, wall: Wall, ledger: &Ledger) {
+    pub(super) fn grant(&mut self, units: i128, kind: EventKind, era: u64, wall: Wall, ledger: &Ledger) {
+        ledger.eras.skip_to(era);
         let before = self.0.books.balance.remaining;
-        self.0.books.begin_period(units, &ledger.thresholds);
+        self.0.books.begin_period(units, era, &ledger.thresholds);
         self.keep_what_came(before);
         let amount = Amount::from_units(units.max(0)).unwrap_or_default();
         self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
@@ -364,6 +520,15 @@ impl State {
             let (kind, none) = (EventKind::PeriodBudget, OperationId::NONE);
             self.0.history.record(wall, kind, budget, none, ledger.history_limits);
         }
+    }
+
+    fn set_overdraft_limit(&mut self, limit: Option<Amount>, wall: Wall, ledger: &Ledger) {
+        self.seldom_mut().overdraft_limit = limit;
+        self.tell(EventKind::OverdraftLimit, limit.unwrap_or_default(), wall, ledger);
+    }
+
+    pub(super) fn tell(&mut self, kind: EventKind, amount: Amount, wall: Wall, ledger: &Ledger) {
+        self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
     }
 
     #[inline]
@@ -399,7 +564,11 @@ impl State {
 
     /// What a new account is bound by, and the period that it begins in.
     pub(super) fn set_rules(&mut self, rules: &Rules, budget: Amount, span: Span) {
-        let Rules { periods, overdraft_limit } = rules;
+        let Rules { periods, overdraft_limit, max_budget, enforcement } = rules;
+        self.0.mode = self.0.mode.enforcing(*enforcement);
+        if max_budget.is_some() {
+            self.seldom_mut().max_budget = *max_budget;
+        }
         if let Some(periods) = periods {
             self.show_period(span);
             let renewals = Renewals::new(periods.clone(), budget, span);
@@ -423,14 +592,47 @@ impl State {
         }
     }
 
+    /// Gives the state to the account that takes the place of this one, which is closed.
+    pub(super) fn hand_over(&mut self) -> Self {
+        let mut taken = std::mem::replace(self, Self::new(self.priority));
+        self.close();
+        self.0.mode = self.0.mode.moved();
+        taken.stop_keeping(); // Who waits asks anew.
+        taken
+    }
+
+    /// Remembers the pools above an account that moves, for refunds of what they have paid.
+    pub(super) fn remember_line(&mut self, account: &Account) {
+        let above = std::iter::successors(account.parent.clone(), |pool| pool.parent.clone());
+        let (sequence, above) = (self.0.history.sequence(), above.collect());
+        self.seldom_mut().former.push((sequence, above));
+    }
+
+    /// The pools that an earlier event of the account was charged to; `None` for those above it now.
+    pub(super) fn former_line(&self, sequence: u64) -> Option<&[Arc<Account>]> {
+        let former = &self.seldom()?.former;
+        former.iter().find(|(until, _)| sequence <= *until).map(|(_, line)| &**line)
+    }
+
+    /// So much more was spent right below this pool, which it has not paid for.
+    pub(super) fn spent_below(&mut self, units: i128) {
+        self.pool_mut().beyond.spent -= units;
+    }
+
     /// An agent right below this pool has left.
     pub(super) fn leave(&mut self, slot: u32) {
         self.pool_mut().agents.remove(&slot);
     }
 
-    /// The agent is no longer registered.
+    /// A pool right below this one was closed.
+    pub(super) fn leave_pool(&mut self, id: &str) {
+        self.pool_mut().pools.retain(|pool| &**pool != id);
+    }
+
+    /// The account is no longer registered: whoever holds on to it begins nothing in it any more.
     pub(super) fn close(&mut self) {
         self.0.closed = true;
+        self.0.mode = self.0.mode.suspended(true);
     }
 
     /// The agent is told when less than `low` remains.
@@ -465,6 +667,57 @@ impl State {
     }
 
     // What is no change.
+
+    /// Tells what an agent that does not enforce would have refused, before it is charged.
+    #[cold]
+    pub(super) fn look_at_leniency(
+        &mut self,
+        agent: &Account,
+        movement: &Movement,
+        posting: &Posting,
+        ledger: &Ledger,
+    ) {
+        let (fits, beyond) = match posting.windows {
+            Some((at, beyond)) => (self.fits(at, beyond, movement.asks()), beyond),
+            None => (true, Amount::ZERO),
+        };
+        if fits && self.can_pay(movement) {
+            self.seldom_mut().is_warned = false;
+        } else {
+            let requested = movement.needs().max(beyond.units());
+            self.note_would_refuse(requested, posting.operation, agent, posting.wall, ledger);
+        }
+    }
+
+    /// What would have been refused is told, and an account that warns sets off an alarm, once until it admits again.
+    #[cold]
+    pub(super) fn note_would_refuse(
+        &mut self,
+        requested: i128,
+        operation: OperationId,
+        account: &Account,
+        wall: Wall,
+        ledger: &Ledger,
+    ) {
+        let amount = Amount::from_units(requested.clamp(0, Amount::MAX.units())).unwrap_or_default();
+        self.0.history.record(wall, EventKind::WouldRefuse, amount, operation, ledger.history_limits);
+        let warns = self.0.mode.enforcement() == Enforcement::Warn;
+        let seldom = self.seldom_mut();
+        seldom.would_refuse = seldom.would_refuse.saturating_add(1);
+        if !std::mem::replace(&mut seldom.is_warned, true) && warns {
+            ledger.warn(account, &self.0.books, amount);
+        }
+    }
+
+    /// Who made the newest change, and why.
+    pub(super) fn note_reason(&mut self, actor: &Arc<str>, reason: &Arc<str>) {
+        let (sequence, actor, reason) = (self.0.history.sequence(), Arc::clone(actor), Arc::clone(reason));
+        let notes = &mut self.seldom_mut().notes;
+        if notes.len() >= MAX_NOTES {
+            notes.pop_front();
+        }
+        notes.push_back(Note { sequence, actor, reason });
+    }
 
     /// Keeps what comes back to a budget that has less than `amount`, and room in windows that it does not fit into.
     pub(super) fn keep_for(&mut self, now: Monotonic, amount: Amount) {

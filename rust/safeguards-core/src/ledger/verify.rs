@@ -133,7 +133,7 @@ fn add_below(account: &Account, state: &State, below: &mut HashMap<*const Accoun
 
 fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
     let reserved = state.holds.as_deref().map_or(0, Holds::money);
-    let spent = state.history.total(Source::Ledger);
+    let spent = state.history.total(Source::Ledger) - state.refunded();
     let windows_agree = state.limits.iter().all(|limits| limits.windows.iter().all(Window::is_consistent));
     [
         unbalanced(&state.books),

@@ -106,6 +106,16 @@ impl Buckets {
         self.newest = now;
     }
 
+    /// Takes `units` out of the bucket that holds what was added at a time, as far as they are there. The bucket keeps its
+    /// date.
+    pub(super) fn take(&mut self, added: Monotonic, units: u128) {
+        let Some(place) = self.iter().position(|(date, _)| date >= added) else { return };
+        let bucket = &mut self.ring[place];
+        let taken = u64::try_from(units).unwrap_or(u64::MAX).min(bucket.amount());
+        *bucket = Bucket::new(bucket.gap(), bucket.amount() - taken);
+        self.total -= u128::from(taken);
+    }
+
     fn open(&mut self, now: Monotonic, mut gap: i64, units: u64) {
         if self.ring.is_empty() {
             (self.oldest, gap) = (now, 0);

@@ -35,6 +35,8 @@ pub struct Window {
     length: i64,
     span: i64,
     limit: Amount,
+    /// When something was charged to it for the first time.
+    since: Monotonic,
     buckets: Buckets,
 }
 
@@ -42,7 +44,8 @@ impl Window {
     /// A window that nothing was charged to yet. `length` is in nanoseconds.
     #[must_use]
     pub const fn new(length: i64, limit: Amount, precision: Precision) -> Self {
-        Self { length, span: span(length, precision), limit, buckets: Buckets::new() }
+        let (span, since) = (span(length, precision), Monotonic::NEVER);
+        Self { length, span, limit, since, buckets: Buckets::new() }
     }
 
     /// Nanoseconds that a charge stays.
@@ -80,8 +83,16 @@ impl Window {
     /// Charges `amount`, whether it fits or not: the caller has checked, or states a fact.
     #[inline]
     pub fn charge(&mut self, now: Monotonic, amount: Amount) {
+        self.since = self.since.min(now);
         self.buckets.drop_until(now.plus(-self.length));
         self.buckets.add(now, amount.units().unsigned_abs(), self.span);
+    }
+
+    /// Gives `amount` back that was charged at a time, if that is still in the window.
+    pub fn refund(&mut self, now: Monotonic, charged: Monotonic, amount: Amount) {
+        if charged >= self.since && now.since(charged) < self.length {
+            self.buckets.take(charged, amount.units().unsigned_abs());
+        }
     }
 
     /// The earliest time at which `amount` fits if nothing else happens: `now` if it fits, `None` if it
@@ -205,6 +216,23 @@ mod tests {
         assert!(acquire(&mut window, MAX_LENGTH_NANOS, 2));
         assert!(!acquire(&mut window, later + MAX_LENGTH_NANOS - 1, 1));
         assert!(acquire(&mut window, later + MAX_LENGTH_NANOS, 1));
+    }
+
+    #[test]
+    fn what_is_given_back_leaves_as_if_it_had_not_been_charged() {
+        for precision in [Precision::Bucketed, Precision::Exact] {
+            let mut window = Window::new(MINUTE, amount(10), precision);
+            assert!(
+                acquire(&mut window, 7, 4) && acquire(&mut window, 8, 3) && acquire(&mut window, SECOND, 3)
+            );
+            window.refund(Monotonic(2 * SECOND), Monotonic(7), amount(4));
+            assert_eq!(window.spent(Monotonic(2 * SECOND)), 6);
+            // Not what was charged before anything passed the window, nor what has left it.
+            window.refund(Monotonic(2 * SECOND), Monotonic(6), amount(4));
+            window.refund(Monotonic(8 + MINUTE), Monotonic(8), amount(3));
+            assert_eq!(window.spent(Monotonic(2 * SECOND)), 6);
+            assert!(window.is_consistent());
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ impl PyLedger {
     ///     rollover: how much of what a period leaves goes into the next one.
     ///     overdraft: what becomes of what is missing.
     ///     overdraft_limit: how far below zero facts may take it.
+    ///     max_budget: the most that it may have in a period, see `set_max_budget`; None: no bound.
+    ///     enforcement: as of `set_enforcement`.
     ///
     /// Returns:
     ///     `agent_id`.
@@ -81,7 +83,7 @@ impl PyLedger {
         signature = (agent_id, pool_id, priority=5, initial_budget=None, *, exist_ok=false, **rules),
         text_signature = "($self, agent_id, pool_id, priority=5, initial_budget=0, *, exist_ok=False, \
                           budget_period=None, timezone=None, anchor_day=1, anchor_hour=0, rollover='none', \
-                          overdraft='carry', overdraft_limit=None)"
+                          overdraft='carry', overdraft_limit=None, max_budget=None, enforcement='enforce')"
     )]
     fn register_agent<'py>(
         &self,

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
-use safeguards_core::ledger::{Alarm, Crossing, Kind, Ledger, LedgerError, Refusing};
+use safeguards_core::ledger::{Alarm, Crossing, Kind, Ledger, LedgerError, Refusing, Unpaid, Warning};
 
 use super::{Books, PyLedger};
 use crate::amount::to_decimal;
@@ -58,9 +58,37 @@ fn tell(ledger: &Ledger, observer: &Bound<'_, PyAny>, alarm: &Alarm) -> PyResult
         Alarm::Refusing(refusing) => {
             observer.call_method(intern!(py, "on_refusing"), (), Some(&refusals(py, ledger, refusing)?))
         }
+        Alarm::WouldRefuse(warning) => {
+            observer.call_method(intern!(py, "on_would_refuse"), (), Some(&warned(py, warning)?))
+        }
+        Alarm::Unpaid(unpaid) => {
+            observer.call_method(intern!(py, "on_unpaid"), (), Some(&not_paid(py, ledger, unpaid)?))
+        }
         Alarm::Low { agent, .. } => observer.call_method1(intern!(py, "on_low"), (&**agent,)),
     }
     .map(drop)
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    if kind == Kind::Pool { "pool" } else { "agent" }
+}
+
+fn warned<'py>(py: Python<'py>, warning: &Warning) -> PyResult<Bound<'py, PyDict>> {
+    let facts = PyDict::new(py);
+    facts.set_item("kind", kind_name(warning.kind))?;
+    facts.set_item("account", &*warning.account)?;
+    facts.set_item("requested", to_decimal(py, warning.requested.units())?)?;
+    facts.set_item("available", to_decimal(py, warning.balance.remaining)?)?;
+    Ok(facts)
+}
+
+fn not_paid<'py>(py: Python<'py>, ledger: &Ledger, unpaid: &Unpaid) -> PyResult<Bound<'py, PyDict>> {
+    let facts = PyDict::new(py);
+    facts.set_item("account", &*unpaid.agent)?;
+    facts.set_item("charged", to_decimal(py, unpaid.charged.units())?)?;
+    facts.set_item("unpaid", to_decimal(py, unpaid.unpaid.units())?)?;
+    facts.set_item("operation_type", ledger.operation_name(unpaid.operation).as_deref())?;
+    Ok(facts)
 }
 
 fn facts<'py>(py: Python<'py>, crossing: &Crossing) -> PyResult<Bound<'py, PyDict>> {

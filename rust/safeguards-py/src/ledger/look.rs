@@ -230,8 +230,10 @@ impl PyLedger {
         #[pyo3(from_py_with = text::agent_id)] agent_id: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
-        let events =
-            self.answer(py, patiently(py, core, || core.with_agent(agent_id, |agent| core.events(agent))))?;
+        let events = self.answer(
+            py,
+            patiently(py, core, || core.with_agent(agent_id, |agent| core.events_with_notes(agent))),
+        )?;
         events.iter().map(|event| reports::event(py, core, event)).collect()
     }
 
@@ -241,8 +243,10 @@ impl PyLedger {
         #[pyo3(from_py_with = text::pool_id)] pool_id: &str,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let core = self.core(py)?;
-        let events =
-            self.answer(py, patiently(py, core, || core.pool(pool_id).and_then(|pool| core.events(&pool))))?;
+        let events = self.answer(
+            py,
+            patiently(py, core, || core.pool(pool_id).and_then(|pool| core.events_with_notes(&pool))),
+        )?;
         events.iter().map(|event| reports::event(py, core, event)).collect()
     }
 

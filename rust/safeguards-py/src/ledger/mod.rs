@@ -5,7 +5,9 @@ mod accounts;
 mod alarms;
 mod batches;
 mod budgets;
+mod life;
 mod look;
+mod refunds;
 mod reservations;
 mod spend;
 

@@ -75,7 +75,7 @@ impl PyLedger {
         };
         let receipt = answer_told(slf, patiently(py, core, || core.with_agent(agent_id, debit)))?;
         tell_alarms(slf)?;
-        Ok(PyReceipt::new(receipt))
+        Ok(PyReceipt::new(this.books(), receipt))
     }
 
     /// As `debit`, but tells with a bool whether it was admitted: the form for hot loops.

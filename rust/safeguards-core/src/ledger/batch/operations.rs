@@ -63,12 +63,13 @@ impl Operation for Debits<'_> {
             return Ok(None);
         }
         let t = Transaction::debit(Path::of(agents.agent), &amount, self.operation, at.wall, None);
-        Ok(t.pass_below(agents, pools, self.ledger)?.then_some(true))
+        Ok(t.pass_below(agents, pools, at.monotonic, self.ledger)?.map(|_| true))
     }
 
     fn alone(&self, agent: &Arc<Account>, index: usize, at: Instant) -> Result<bool, LedgerError> {
         let (path, amount) = (Path::of(agent), amount(self.units, index));
-        let debited = self.ledger.debit_at(path, &amount, self.operation, at.wall, None, |_, _, _| true);
+        let debit = Transaction::debit(path, &amount, self.operation, at.wall, None);
+        let debited = self.ledger.charge(&debit, |_, _, _, _| true);
         unless_refused(debited, false)
     }
 }
@@ -101,10 +102,8 @@ impl Operation for Reserves<'_> {
         let (number, time_over) = (agents.state.next_reservation(), deadline(at.monotonic, ttl_nanos));
         let (path, terms) = (Path::of(agents.agent), Terms { time_over, ttl_nanos, overage });
         let t = Transaction::reserve(path, &amount, operation, at.wall, None, (number, terms));
-        if !t.pass_below(agents, pools, self.ledger)? {
-            return Ok(None);
-        }
-        t.hold(agents, self.ledger);
+        let Some(at) = t.pass_below(agents, pools, at.monotonic, self.ledger)? else { return Ok(None) };
+        t.hold(agents, at, self.ledger);
         self.ledger.wake(agents, time_over);
         Ok(Some(number))
     }
@@ -140,15 +139,14 @@ impl Operation for Settlements<'_> {
     ) -> Result<Option<bool>, LedgerError> {
         let (number, charged) = (self.numbers[index], amount(self.units, index));
         let Some((reserved, operation, overage)) = plain(agents, number, at) else { return Ok(None) };
-        if overage == Overage::Reject && charged > reserved {
+        // What goes beyond what was set aside may be refused, or bounded.
+        if overage != Overage::AllowIfAvailable && charged > reserved {
             return Ok(None);
         }
         let path = Path::of(agents.agent);
         let t = Transaction::settle(path, &charged, operation, at.wall, number, Some(&reserved), overage);
-        if !t.pass_below(agents, pools, self.ledger)? {
-            return Ok(None);
-        }
-        t.hold(agents, self.ledger);
+        let Some(at) = t.pass_below(agents, pools, at.monotonic, self.ledger)? else { return Ok(None) };
+        t.hold(agents, at, self.ledger);
         Ok(Some(true))
     }
 
@@ -184,10 +182,8 @@ impl Operation for Releases<'_> {
         let Some((reserved, operation, _)) = plain(agents, number, at) else { return Ok(None) };
         let path = Path::of(agents.agent);
         let t = Transaction::give_back(path, EventKind::Release, &reserved, operation, at.wall, number);
-        if !t.pass_below(agents, pools, self.ledger)? {
-            return Ok(None);
-        }
-        t.hold(agents, self.ledger);
+        let Some(at) = t.pass_below(agents, pools, at.monotonic, self.ledger)? else { return Ok(None) };
+        t.hold(agents, at, self.ledger);
         Ok(Some(true))
     }
 

@@ -19,7 +19,8 @@ use crate::ledger::event::{EventKind, History};
 use crate::ledger::idempotency::Keys;
 use crate::ledger::operation::OperationId;
 use crate::ledger::path::Agents;
-use crate::ledger::quantity::{Quantity, Transaction};
+use crate::ledger::quantity::{Quantity, Transaction, UNTIMED};
+use crate::ledger::refund::NO_ERA;
 use crate::ledger::state::State;
 
 /// What an agent has beside its money.
@@ -77,12 +78,20 @@ impl Quantity for Bundle {
     }
 
     #[inline]
-    fn pass(t: &Transaction<'_, Self>, agents: &mut Agents<'_>, ledger: &Ledger) -> Result<(), LedgerError> {
+    fn pass(
+        t: &Transaction<'_, Self>,
+        agents: &mut Agents<'_>,
+        ledger: &Ledger,
+    ) -> Result<Monotonic, LedgerError> {
+        if t.begins() {
+            agents.agent.check_suspended(&agents.state, ledger)?;
+        }
         let moves = t.moves(agents, ledger)?;
+        let at = t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
         let unwritten = Cell::new(None);
         let is_change = t.reserved.is_some() || t.key.is_some() || moves.iter().any(|m| !m.amount.is_zero());
         let write = || {
-            let written = if is_change { t.write(None, ledger) } else { Ok(()) };
+            let written = if is_change { t.write(at, ledger) } else { Ok(()) };
             written.map_err(|error| unwritten.set(Some(error))).is_ok()
         };
         while !agents.state.pass_resources(&moves, ledger, &write) {
@@ -94,7 +103,7 @@ impl Quantity for Bundle {
             admitted.map_err(|refused| refused.asked(t.path, t.operation))?;
         }
         agents.state.shift_resources(&moves, t.kind, t.operation, t.wall, agents.agent, ledger);
-        Ok(())
+        Ok(at.unwrap_or(UNTIMED))
     }
 
     fn replay(
@@ -114,7 +123,16 @@ impl Quantity for Bundle {
         Ok(())
     }
 
-    fn receipt(t: &Transaction<'_, Self>, agents: &Agents<'_>, ledger: &Ledger) -> ResourceReceipt {
+    fn beyond(&self, _: Option<&Self>, _: i128) -> Option<(Self, Amount)> {
+        None // No overdraft of resources is bounded.
+    }
+
+    fn receipt(
+        t: &Transaction<'_, Self>,
+        agents: &Agents<'_>,
+        _: Monotonic,
+        ledger: &Ledger,
+    ) -> ResourceReceipt {
         let budgets = agents.state.budgets();
         let moves = t.moves(agents, ledger).unwrap_or_default();
         let line = |m: &Move| {
@@ -202,10 +220,10 @@ impl Resources {
 
     /// Who refuses now, if anybody does: the agent's budgets come first.
     #[cold]
-    fn find_refusal(&self, moves: &[Move], agent: &Account) -> Result<(), LedgerError> {
+    fn find_refusal(&self, moves: &[Move], agent: &Account, is_lenient: bool) -> Result<(), LedgerError> {
         let each = || moves.iter().map(|m| (m.movement, &self.budgets[m.at]));
         for (movement, budget) in each() {
-            if !movement.is_admitted_by(&budget.books.balance) {
+            if !is_lenient && !movement.is_admitted_by(&budget.books.balance) {
                 return Err(budget.refusal(agent, movement.needs()).into());
             }
         }
@@ -256,7 +274,7 @@ fn pass_locked(
 impl ResourceBudget {
     /// Makes so much remain.
     pub(in crate::ledger) fn grant(&mut self, amount: Amount, wall: Wall, ledger: &Ledger) {
-        self.books.begin_period(amount.units(), &ledger.thresholds);
+        self.books.begin_period(amount.units(), NO_ERA, &ledger.thresholds);
         self.history.record(wall, EventKind::Update, amount, OperationId::NONE, ledger.history_limits);
     }
 
@@ -272,6 +290,8 @@ impl ResourceBudget {
             kept: 0,
             requested,
             asked: None,
+            is_suspended: false,
+            has_moved: false,
         })
     }
 }
@@ -313,12 +333,13 @@ impl State {
     #[inline]
     fn pass_resources(&self, moves: &[Move], ledger: &Ledger, write: &impl Fn() -> bool) -> bool {
         let budgets = self.budgets();
-        moves.iter().all(|m| m.movement.is_admitted_by(&budgets[m.at].books.balance))
-            && pass_capacities(budgets, moves, ledger, write)
+        let admits = |m: &Move| m.movement.is_admitted_by(&budgets[m.at].books.balance);
+        (self.mode.is_lenient() || moves.iter().all(admits)) && pass_capacities(budgets, moves, ledger, write)
     }
 
     /// Refuses what does not fit now; changes nothing.
     pub(super) fn check_resources(&self, agent: &Account, moves: &[Move]) -> Result<(), LedgerError> {
-        self.resources().map_or(Ok(()), |resources| resources.find_refusal(moves, agent))
+        let is_lenient = self.mode.is_lenient();
+        self.resources().map_or(Ok(()), |resources| resources.find_refusal(moves, agent, is_lenient))
     }
 }

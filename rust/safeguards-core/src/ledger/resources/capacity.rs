@@ -15,6 +15,7 @@ use crate::ledger::books::Books;
 use crate::ledger::change::Change;
 use crate::ledger::directory::Slots;
 use crate::ledger::error::{BudgetRefusal, LedgerError};
+use crate::ledger::refund::NO_ERA;
 use crate::ledger::state::State;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -50,6 +51,8 @@ impl Capacity {
             kept: 0,
             requested,
             asked: None,
+            is_suspended: false,
+            has_moved: false,
         })
     }
 }
@@ -67,7 +70,7 @@ impl Ledger {
         if let Some(set) = capacities.get(id) {
             let mut books = set.lock();
             self.write(change)?;
-            books.begin_period(capacity.units(), &self.thresholds);
+            books.begin_period(capacity.units(), NO_ERA, &self.thresholds);
             return Ok(());
         }
         let mut agents = lock_all(&slots);
@@ -85,12 +88,12 @@ impl Ledger {
         capacity: Amount,
     ) {
         if let Some(set) = capacities.get(id) {
-            set.lock().begin_period(capacity.units(), &self.thresholds);
+            set.lock().begin_period(capacity.units(), NO_ERA, &self.thresholds);
             return;
         }
         let mut budgets: Vec<_> = agents.iter_mut().filter_map(|state| state.resource_mut(id)).collect();
         let mut books = Books::new(sum(&budgets));
-        books.begin_period(capacity.units(), &self.thresholds);
+        books.begin_period(capacity.units(), NO_ERA, &self.thresholds);
         let set = Arc::new(Capacity { name: self.resource_types.name(id), books: Mutex::new(books) });
         for budget in &mut budgets {
             budget.capacity = Some(Arc::clone(&set));

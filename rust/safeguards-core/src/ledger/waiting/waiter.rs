@@ -129,6 +129,8 @@ impl Waiter {
             self.accounts().find(|account| account.kind() == kind && account.id == *id).cloned()
         };
         match error {
+            // Of an account that is suspended or has moved nothing is missing: whoever waits is told.
+            LedgerError::BudgetExceeded(refusal) if refusal.is_suspended || refusal.has_moved => None,
             LedgerError::BudgetExceeded(refusal) if refusal.resource.is_none() => {
                 Some(lacking(find(&refusal.account, refusal.kind)?, Lack::Budget, refusal.requested))
             }

@@ -837,10 +837,50 @@ class Ledger:
         """
     def move_agent(
         self, agent_id: str, pool_id: str, *, actor: str = "", reason: str = "") -> None:
-        """x"""
+        """Puts an agent below another pool.
+
+        What it has spent stays in the books of the pools that paid for it, and a refund of it goes there;
+        what it has left goes along.
+
+        Args:
+            agent_id: the agent.
+            pool_id: the pool that is to stand right above it. Where it does already nothing happens.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises:
+            UnknownAgentError: no agent of this id is registered.
+            UnknownPoolError: no pool of this id exists.
+            ConfigurationError: it has active reservations.
+
+        Example:
+            >>> other = coordinator.create_budget_pool("other", 5)
+            >>> coordinator.move_agent("bot", other, reason="it changed teams")
+            >>> coordinator.get_pool_agents(other)
+            ['bot']
+        """
     def move_pool(
         self, pool_id: str, parent_id: str | None, *, actor: str = "", reason: str = "") -> None:
-        """x"""
+        """Puts a pool, with all that stands below it, below another pool, or at the top.
+
+        What was spent in it stays in the books of the pools that paid for it, and a refund of it goes there.
+
+        Args: pool_id: the pool. parent_id: the pool that is to stand right above it; None for the top. Where
+            it does already nothing
+                happens.
+            actor: who decides it, for the events.
+            reason: why.
+
+        Raises: UnknownPoolError: one of the two does not exist. ConfigurationError: something below it has
+            active reservations, the new parent stands below it, or it
+                would be more than 32 pools deep.
+
+        Example:
+            >>> other = coordinator.create_budget_pool("company", 50)
+            >>> coordinator.move_pool("team", other)
+            >>> coordinator.get_pool_info("team").parent_id
+            'company'
+        """
     def close_pool(self, pool_id: str) -> None:
         """Closes a pool below which nothing stands any more.
 

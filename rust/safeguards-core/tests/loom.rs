@@ -532,7 +532,7 @@ fn rings(bell: &Bell) -> usize {
 /// What a waiter got, and whether it was woken: once if it slept, and never otherwise.
 fn reserved(waiter: &Waiter) -> Option<Reservation> {
     match waiter.outcome()?.unwrap() {
-        Served::Reserved(reservation) => Some(reservation),
+        Served::Reserved(reservation) => Some(reservation.value),
         Served::Charged(receipt) => panic!("{receipt:?}"),
     }
 }

@@ -128,6 +128,12 @@ def test_history_survives_json(entries):
     assert again.earlier(300, 144) == history.earlier(300, 144)
 
 
+def demand_known(platform):
+    """The slots of a platform's pool that are known, in order."""
+    days = platform.scheduler.state()["demand"]["team"].values()
+    return [value for day in days for value in day if value is not None]
+
+
 def demand_at(hour):
     """Two and a half times as much in the working hours."""
     return 0.25 if 9 <= hour < 17 else 0.1
@@ -200,8 +206,7 @@ def test_demand_is_what_was_paid_for_and_what_was_turned_away():
     platform = Platform("forecast")
     wanted, shares = platform.run_day()
     assert 0.3 < sum(shares) / 24 < 0.9
-    demand = platform.scheduler.state()["demand"]["team"]["demand"]
-    known = [value for value in demand if value is not None]
+    known = demand_known(platform)
     assert sum(known[:144]) == pytest.approx(sum(wanted))
     assert [sum(known[6 * hour : 6 * hour + 6]) for hour in range(24)] == pytest.approx(wanted)
 
@@ -209,7 +214,7 @@ def test_demand_is_what_was_paid_for_and_what_was_turned_away():
 def test_work_that_does_not_ask_is_demand_as_well():
     platform = Platform("forecast", ask=False)
     wanted, _ = platform.run_day(0.3)
-    demand = [value for value in platform.scheduler.state()["demand"]["team"]["demand"] if value is not None]
+    demand = demand_known(platform)
     assert sum(demand[:144]) == pytest.approx(sum(wanted))
 
 
@@ -318,7 +323,7 @@ def test_threads_lose_no_demand():
     for thread in threads:
         thread.join()
     platform.clock.advance(3600)
-    demand = [value for value in platform.scheduler.state()["demand"]["team"]["demand"] if value is not None]
+    demand = demand_known(platform)
     assert sum(demand) == pytest.approx(99 + 4 * 500 * 0.001)
 
 

@@ -235,12 +235,20 @@ def test_another_process_does_not_grant_again(scheduler, coordinator, clock):
     [
         None,
         {},
-        {"version": 2, "granted": {}, "demand": {}},
-        {"version": 1, "granted": {"team": [["a"]]}, "demand": {}},
-        {"version": 1, "granted": {"team": [["a", "yesterday"]]}, "demand": {}},
-        {"version": 1, "granted": {"ok": [["a", "2026-01-05T00:00:00+00:00"]]}, "demand": {"team": {}}},
-        {"version": 1, "granted": {}, "demand": {"team": {"newest": 3, "demand": [1]}}},
-        {"version": 1, "granted": {}, "demand": {"team": {"newest": 3, "demand": ["x"] * 1152}}},
+        {"version": 1, "granted": {}, "demand": {}},
+        {"version": 2, "granted": {"team": [["a"]]}, "demand": {}},
+        {"version": 2, "granted": {"team": [["a", "yesterday"]]}, "demand": {}},
+        {"version": 2, "granted": {"ok": [["a", "2026-01-05T00:00:00+00:00"]]}, "demand": {"team": []}},
+        {"version": 2, "granted": {}, "demand": {"team": {"2026-01-05": [1]}}},
+        {"version": 2, "granted": {}, "demand": {"team": {"2026-01-05": ["x"] * 144}}},
+        {"version": 2, "granted": {}, "demand": {"team": {"2026-01-05": [-1.0] * 144}}},
+        {"version": 2, "granted": {}, "demand": {"team": {"2026-01-05": [float("inf")] * 144}}},
+        {"version": 2, "granted": {}, "demand": {"team": {"Monday": [1] * 144}}},
+        {
+            "version": 2,
+            "granted": {},
+            "demand": {"team": {f"2026-01-{day}": [1] * 144 for day in range(10, 21)}},
+        },
     ],
 )
 def test_a_state_that_is_none_changes_nothing(scheduler, state):

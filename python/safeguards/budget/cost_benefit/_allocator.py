@@ -264,7 +264,7 @@ class CostBenefitAllocator:
         known = checked_metric(metric)
         now = self._coordinator.clock.now()
         start = now - timedelta(days=days)
-        outcomes, complete = self._log.since(start)
+        outcomes, complete = self._log.between(start, now)
         covered = days if complete == start else (now - complete) / timedelta(days=1)
         return evaluate(
             outcomes, known, now=now, days=days, covered=covered, period=self._period, seed=self._seed

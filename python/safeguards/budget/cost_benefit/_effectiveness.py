@@ -122,12 +122,16 @@ class Log:
         """Adds an outcome; the oldest one makes room for it."""
         self._outcomes.append(outcome)
 
-    def since(self, start: datetime) -> tuple[list[Outcome], datetime]:
-        """The outcomes from `start` on, and from when on they are complete."""
+    def between(self, start: datetime, now: datetime) -> tuple[list[Outcome], datetime]:
+        """The outcomes from `start` to `now`, and from when on they are complete.
+
+        What a clock that was ahead dated after `now` is not among them.
+        """
         outcomes, complete = snapshot(self._outcomes), start
         if len(outcomes) > self._size:
-            complete = max(start, outcomes.pop(0).time)
-        return [outcome for outcome in outcomes if outcome.time >= start], complete
+            dropped = [outcomes.pop(0).time, *(outcome.time for outcome in outcomes[:1])]
+            complete = max(start, min([now, *dropped]))
+        return [outcome for outcome in outcomes if start <= outcome.time <= now], complete
 
 
 def evaluate(
@@ -157,7 +161,7 @@ def evaluate(
 
     if not outcomes:
         return found(None, None, None)
-    periods = math.ceil((now - outcomes[0].time) / period)
+    periods = math.ceil((now - min(outcome.time for outcome in outcomes)) / period)
     sample = _Sample(outcomes, periods, per_operation=metric == "regret")
     value = float(sample.figures(metric, sample.columns.sum(axis=0, keepdims=True))[0])
     if not math.isfinite(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from safeguards._native import Turn
 from safeguards.budget.time_scheduler._pacing import DemandHistory, Pace
@@ -17,15 +17,28 @@ Pacing = Literal["none", "even", "forecast"]
 
 SLOT = timedelta(minutes=10)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - slots are those of the clock on the wall
-_MOST_AT_ONCE = timedelta(days=1)
-_NOTHING = timedelta(0)
+_MOST_AT_ONCE = 86_400.0
+_PACES = 4
+
+
+class Now(NamedTuple):
+    """An instant on both lines of time.
+
+    Attributes:
+        wall: the wall time, aware.
+        seconds: the monotonic time.
+    """
+
+    wall: datetime
+    seconds: float
 
 
 class LivePacing:
     """Watches a pool and says which share of its demand to admit.
 
     Demand is what was spent or set aside, and what was turned away. It is noted in slots of ten minutes of
-    the clock on the wall, so that days of 23 and 25 hours line up with others.
+    the clock on the wall, so that days of 23 and 25 hours line up with others. How long it took to come is
+    read on the monotonic line: a wall clock that is set makes no demand come sooner or later.
 
     Args:
         mode: `"even"` or `"forecast"`.
@@ -38,27 +51,27 @@ class LivePacing:
         self._turn = Turn("the pacing of a pool")
         self._is_looking = False
         self._share = 1.0
-        self._latest: tuple[datetime, float] | None = None
+        self._latest: tuple[float, float] | None = None
         self._turned_away: deque[float] = deque()
-        self._occurrence: Occurrence | None = None
         self._pace = Pace(1)
+        self._paces: dict[Occurrence, Pace] = {}  # of the latest ones: a clock may go back to them
 
     def turn_away(self, amount: float) -> None:
         """Takes note of demand that was not admitted."""
         self._turned_away.append(amount)
 
-    def observe(self, calendar: Calendar, now: datetime, used: float) -> None:
+    def observe(self, calendar: Calendar, now: Now, used: float) -> None:
         """Takes note of what the pool has used in all, until now."""
         with self._turn:
             self._look(calendar, now, used, None)
 
-    def throttle(self, calendar: Calendar, now: datetime, used: float, remaining: float) -> float:
+    def throttle(self, calendar: Calendar, now: Now, used: float, remaining: float) -> float:
         """The share to admit now; 1 while no profile is in force."""
         with self._turn:
             self._look(calendar, now, used, remaining)
             return self._share
 
-    def _look(self, calendar: Calendar, now: datetime, used: float, remaining: float | None) -> None:
+    def _look(self, calendar: Calendar, now: Now, used: float, remaining: float | None) -> None:
         if self._is_looking:
             return  # a signal handler or a finalizer asks in the middle of a look: what was found last holds
         try:
@@ -67,22 +80,26 @@ class LivePacing:
             if occurrence is None:
                 self._share = 1.0
             elif remaining is not None:
-                self._share = self._pace.throttle(remaining, _position(calendar, occurrence, now))
+                self._share = self._pace.throttle(remaining, _position(calendar, occurrence, now.wall))
         finally:
             self._is_looking = False
 
-    def _observe(self, calendar: Calendar, now: datetime, used: float) -> Occurrence | None:
-        latest, self._latest = self._latest, (now, used)
+    def _observe(self, calendar: Calendar, now: Now, used: float) -> Occurrence | None:
+        latest, self._latest = self._latest, (now.seconds, used)
         demand = sum(self._turned_away.popleft() for _ in range(len(self._turned_away)))
-        if latest is not None and _NOTHING <= now - latest[0] <= _MOST_AT_ONCE:
+        if latest is not None and now.seconds - latest[0] <= _MOST_AT_ONCE:
             demand += used - latest[1]
-            self._note(calendar.local(latest[0]), calendar.local(now), demand)
+            begin = now.wall - timedelta(seconds=now.seconds - latest[0])
+            self._note(calendar.local(begin), calendar.local(now.wall), demand)
             self._pace.see(demand)
-        occurrence = calendar.at(now)
-        if occurrence != self._occurrence:
-            self._occurrence = occurrence
-            if occurrence is not None:
-                self._pace = self._begun(calendar, occurrence, now)
+        occurrence = calendar.at(now.wall)
+        if occurrence is not None:
+            pace = self._paces.get(occurrence)
+            if pace is None or _position(calendar, occurrence, now.wall) < pace.begin:
+                self._paces[occurrence] = pace = self._begun(calendar, occurrence, now.wall)
+                if len(self._paces) > _PACES:
+                    del self._paces[next(iter(self._paces))]
+            self._pace = pace
         return occurrence
 
     def _note(self, start: datetime, end: datetime, demand: float) -> None:

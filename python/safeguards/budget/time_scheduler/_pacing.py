@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 from array import array
+from datetime import date, timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from safeguards._values.arguments import listed, mapping, shown
-from safeguards._values.numbers import number, whole
+from safeguards._values.arguments import listed, mapping, shown, text
+from safeguards._values.numbers import number
 from safeguards.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 SLOTS_PER_DAY = 144
 DAYS = 7
 
-_MOST_SLOTS = 2**53
+_MOST_DAYS = DAYS + 3
+"""This day and those before, and two of a clock that was wrong."""
+_FIRST_DAY = date(1970, 1, 1)
 _MOST_DEMAND = 1e15
 _UNLIKE = 0.5  # how little a day has in common with others, when there are no others
 _TRUST = 0.02  # how much of a day must be seen to weigh as much as the days before
@@ -46,7 +49,7 @@ class Pace:
 
     def __init__(self, slots: int, days: Iterable[Sequence[float]] = (), begin: float = 0.0) -> None:
         self._slots = slots
-        self._begin = begin
+        self.begin = begin
         self._seen = 0.0
         known = list(days)
         even = _unlike(known)
@@ -75,7 +78,7 @@ class Pace:
         if left <= 0:
             return 0.0
         allowed = remaining / left
-        return left * (self._seen + allowed) / (position - self._begin + 1)
+        return left * (self._seen + allowed) / (position - self.begin + 1)
 
     def _forecast_need(self, position: float) -> float:
         """The rest of each earlier day, scaled by how this one compares with it.
@@ -86,8 +89,8 @@ class Pace:
         roots = 0.0
         for sums in self._sums:
             done = _at(sums, position)
-            scale = (self._seen + self._prior) / (done - _at(sums, self._begin) + self._prior)
-            roots += math.sqrt((sums[-1] - done) * scale)
+            scale = (self._seen + self._prior) / (done - _at(sums, self.begin) + self._prior)
+            roots += math.sqrt(max(sums[-1] - done, 0.0) * scale)
         root = roots / len(self._sums)
         return root * root
 
@@ -121,29 +124,27 @@ def _at(sums: Sequence[float], position: float) -> float:
 
 
 class DemandHistory:
-    """The demand of this day and the seven before it, slot by slot, in a ring.
+    """The demand of the latest days, slot by slot: at least of this day and the seven before it.
 
-    Slots are numbered through, `slots_per_day` to a day. One that was not observed is unknown, not zero.
+    Slots are numbered through, `slots_per_day` to a day. One that was not observed is unknown, not zero. Days
+    are kept apart, and no latest one is remembered: what a clock that was wrong dated takes room and no more.
     """
 
     def __init__(self, slots_per_day: int = SLOTS_PER_DAY) -> None:
         self._per_day = slots_per_day
-        kept = (DAYS + 1) * slots_per_day  # with the day that is under way
-        self._ring = array("d", [math.nan]) * kept
-        self._newest: int | None = None
+        self._days: dict[int, array[float]] = {}
 
     def add(self, slot: int, demand: float) -> None:
-        """Adds to the demand of a slot. Slots that were left out since the newest one are unknown."""
-        size = len(self._ring)
-        if self._newest is None or slot > self._newest:
-            oldest_unknown = slot - size + 1 if self._newest is None else self._newest + 1
-            for unknown in range(max(oldest_unknown, slot - size + 1), slot + 1):
-                self._ring[unknown % size] = math.nan
-            self._newest = slot
-        elif slot <= self._newest - size:
-            return  # a clock that was set back by more than is kept
-        known = self._ring[slot % size]
-        self._ring[slot % size] = demand if math.isnan(known) else max(known + demand, 0.0)
+        """Adds to the demand of a slot, less than 0 takes some back; the present is where it is added."""
+        day, place = divmod(slot, self._per_day)
+        slots = self._days.get(day)
+        if slots is None:
+            slots = self._days[day] = array("d", [math.nan]) * self._per_day
+            if len(self._days) > _MOST_DAYS:
+                # A day that was before the seven, or else one that is yet to come: a clock was wrong.
+                del self._days[min(other for other in self._days if not day - DAYS <= other <= day)]
+        known = slots[place]
+        slots[place] = max(demand if math.isnan(known) else known + demand, 0.0)
 
     def earlier(self, first: int, count: int) -> list[list[float]]:
         """The demand in the slots `first..first + count` of each earlier day that is known well enough.
@@ -158,17 +159,18 @@ class DemandHistory:
         return [filled for day in days if (filled := _filled(day)) is not None]
 
     def _get(self, slot: int) -> float:
-        newest = self._newest
-        known = newest is not None and newest - len(self._ring) < slot <= newest
-        return self._ring[slot % len(self._ring)] if known else math.nan
+        day, place = divmod(slot, self._per_day)
+        slots = self._days.get(day)
+        return math.nan if slots is None else slots[place]
 
-    def to_dict(self) -> dict[str, object]:
-        """Plain values, ready for JSON: number of the newest slot, and demand from the oldest slot on."""
-        if self._newest is None:
-            return {"newest": None, "demand": []}
-        slots = range(self._newest - len(self._ring) + 1, self._newest + 1)
-        values = (self._get(slot) for slot in slots)
-        return {"newest": self._newest, "demand": [None if math.isnan(value) else value for value in values]}
+    def to_dict(self) -> dict[str, list[float | None]]:
+        """Plain values, ready for JSON: the demand of each slot of a day, by its date."""
+        return {
+            (_FIRST_DAY + timedelta(days=day)).isoformat(): [
+                None if math.isnan(value) else value for value in self._days[day]
+            ]
+            for day in sorted(self._days)
+        }
 
     @classmethod
     def from_dict(cls, plain: object, name: str = "plain") -> DemandHistory:
@@ -178,22 +180,29 @@ class DemandHistory:
             ArgumentTypeError: a part is of another type.
             ConfigurationError: it is no such thing otherwise; `name` says where.
         """
-        given = mapping(name, plain)
-        if given.keys() != {"newest", "demand"}:
-            raise ConfigurationError(f"{name} must have 'newest' and 'demand', not {shown(list(given))}")
-        history, newest = cls(), given["newest"]
-        values = listed(f"{name}['demand']", given["demand"])
-        if newest is None and not values:
-            return history
-        size = len(history._ring)
-        newest = whole(f"{name}['newest']", newest, -_MOST_SLOTS, _MOST_SLOTS)
-        if len(values) != size:
-            raise ConfigurationError(f"{name}['demand'] must have {size} values, not {len(values)}")
-        for slot, value in enumerate(values, newest - size + 1):
-            if value is not None:
-                history.add(slot, number(f"a value of {name}['demand']", value, 0, _MOST_DEMAND))
-        history._newest = newest
+        history, given = cls(), mapping(name, plain)
+        if len(given) > _MOST_DAYS:
+            raise ConfigurationError(f"{name} must have at most {_MOST_DAYS} days, not {len(given)}")
+        for day, demand in given.items():
+            where = f"{name}[{shown(day)}]"
+            values = listed(where, demand)
+            if len(values) != history._per_day:
+                raise ConfigurationError(f"{where} must have {history._per_day} values, not {len(values)}")
+            history._days[_day_number(name, day)] = array(
+                "d",
+                (
+                    math.nan if value is None else number(f"a value of {where}", value, 0, _MOST_DEMAND)
+                    for value in values
+                ),
+            )
         return history
+
+
+def _day_number(name: str, day: object) -> int:
+    try:
+        return (date.fromisoformat(text(f"a day of {name}", day)) - _FIRST_DAY).days
+    except ValueError:
+        raise ConfigurationError(f"a day of {name} must be a date, not {shown(day)}") from None
 
 
 def _filled(day: list[float]) -> list[float] | None:

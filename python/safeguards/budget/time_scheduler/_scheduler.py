@@ -15,7 +15,7 @@ from safeguards._values.numbers import MAX_SEED, whole
 from safeguards.budget.time_scheduler import _arguments as arguments
 from safeguards.budget.time_scheduler import _report as report
 from safeguards.budget.time_scheduler._calendar import Calendar, DaysMean, Week
-from safeguards.budget.time_scheduler._live_pacing import LivePacing, Pacing
+from safeguards.budget.time_scheduler._live_pacing import LivePacing, Now, Pacing
 from safeguards.budget.time_scheduler._pacing import DemandHistory
 from safeguards.budget.time_scheduler._values import Occurrence, ScheduleIssue, TimeProfile, Transition
 from safeguards.core._cell import Cell, snapshot
@@ -36,7 +36,9 @@ __all__ = ["BudgetTimeScheduler"]
 
 _LONGEST_INTERVAL = 60.0
 _POOLS_SHOWN = 20
-_STATE_VERSION = 1
+_STATE_VERSION = 2
+_MOST_DECLINED = 4
+"""Grants of a pool that somebody did not want, the latest ones: a clock may go back to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ class BudgetTimeScheduler(Controller[datetime]):
         self._defaults = _Settings().changed(timezone, days_mean, pacing)
         self._schedules: Cell[dict[str, _Plan]] = Cell({})  # replaced as a whole, and so is each plan
         self._histories: dict[str, DemandHistory] = {}
-        self._declined: dict[str, tuple[tuple[str, datetime] | None, str]] = {}
+        self._declined: dict[str, dict[tuple[str, datetime] | None, str]] = {}
         self._grants = grants_of(budget_coordinator)
         self._random = random.Random(whole("seed", seed, 0, MAX_SEED))  # noqa: S311 - it decides who waits, not who gets in
 
@@ -361,7 +363,7 @@ class BudgetTimeScheduler(Controller[datetime]):
         if plan.live is None:
             return 1.0
         used, remaining = self._books(pool_id)
-        return plan.live.throttle(plan.calendar, self.now(), used, remaining)
+        return plan.live.throttle(plan.calendar, self._instants(self.now()), used, remaining)
 
     def admits(self, pool_id: str, amount: Amount, *, key: str | None = None) -> bool:
         """Whether to admit a piece of work now: for a share of all work as large as `throttle` says.
@@ -442,7 +444,7 @@ class BudgetTimeScheduler(Controller[datetime]):
         """Takes note of demand, for pacing. As `Controller.learn`."""
         for plan in self._plans.values():
             if plan.live is not None:
-                plan.live.observe(plan.calendar, view, self._books(plan.pool_id)[0])
+                plan.live.observe(plan.calendar, self._instants(view), self._books(plan.pool_id)[0])
 
     def propose(self, view: datetime) -> list[Decision]:
         """Grants what came into force and was not granted yet. As `Controller.propose`."""
@@ -455,7 +457,10 @@ class BudgetTimeScheduler(Controller[datetime]):
         for done in super().carry_out(view, decisions, execute):
             if done.status in {"vetoed", "pinned"}:
                 once = cast("SetBudget", done.change).once
-                self._declined[done.subject] = (once, done.status)
+                declined = self._declined.setdefault(done.subject, {})
+                declined[once] = done.status
+                if len(declined) > _MOST_DECLINED:
+                    del declined[next(iter(declined))]
             yield done
 
     def next_delay(self, now: datetime) -> float:
@@ -490,8 +495,8 @@ class BudgetTimeScheduler(Controller[datetime]):
 
     def _is_declined(self, pool_id: str, occurrence: Occurrence) -> bool:
         """Whether this grant was refused before, so that asking again would only repeat it."""
-        once, status = self._declined.get(pool_id, (None, None))
-        if once != (occurrence.profile, occurrence.start):
+        status = self._declined.get(pool_id, {}).get((occurrence.profile, occurrence.start))
+        if status is None:
             return False
         return status == "vetoed" or self.budget_coordinator._is_pinned(pool_id)  # noqa: SLF001 - one library
 
@@ -532,6 +537,9 @@ class BudgetTimeScheduler(Controller[datetime]):
             arguments.instant(name, at.replace(tzinfo=UTC))
             return plan.calendar.last(at) if at.fold else plan.calendar.first(at)
         return arguments.instant(name, at)
+
+    def _instants(self, wall: datetime) -> Now:
+        return Now(wall, self.budget_coordinator.clock.monotonic())
 
     def _books(self, pool_id: str) -> tuple[float, float]:
         """What a pool has used since ever, spent or set aside, and what remains."""

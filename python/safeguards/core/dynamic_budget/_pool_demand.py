@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -74,12 +75,16 @@ class Look:
         metrics: its books.
         refusals: how often it refused, ever.
         renewal: its period, if it has one.
+        at: when that was, in seconds of the clock.
+        began: when its current period began, likewise; as seen now, whatever a wall clock showed before.
         ended: the periods that ended since it was last observed, if any did.
     """
 
     metrics: BudgetMetrics
     refusals: int
     renewal: Renewal | None
+    at: float
+    began: float
     ended: Ended | None
 
     @property
@@ -107,8 +112,10 @@ class _Pool:
     """When the open step began, in seconds of the clock."""
     spent_before: Decimal
     """What had been spent when the open step began."""
-    refusals_before: int
-    """How often it had refused when its own period began."""
+    told: Look
+    """Its look when a period of its own was last told to the forecaster."""
+    spent_told: float
+    """What had been spent in all when the period after that began."""
     is_cut: bool = False
     """Whether its agents were cut off in the open step."""
 
@@ -151,10 +158,10 @@ class DemandTracker:
         look = _look(coordinator, pool_id, None)
         is_longer = look.renewal is not None and look.renewal.length > self._interval
         periods = NextHour(1, seasons=_seasons(look.renewal.length)) if look.renewal and is_longer else None
-        now = coordinator.clock.monotonic()
         size = float(look.metrics.period_granted)
+        spent_told = _less(look.metrics.spent, look.metrics.period_spent)
         self._pools[pool_id] = _Pool(
-            look, Comparison(rule), periods, size, now, look.metrics.spent, look.refusals
+            look, Comparison(rule), periods, size, look.at, look.metrics.spent, look, spent_told
         )
         self._steps.extend(1)
 
@@ -225,11 +232,22 @@ class DemandTracker:
         else:
             was_dry = ended.utilization >= 1 - _DRY
             pool.is_cut |= was_dry
-            if pool.periods is not None:
-                was_cut = was_dry or look.refusals > pool.refusals_before
-                _observe(pool.periods, [ended.spent / ended.periods], [was_cut], ended.periods)
-                pool.refusals_before = look.refusals
+            self._tell_period(pool, look, was_dry)
         pool.seen = look
+
+    def _tell_period(self, pool: _Pool, look: Look, was_dry: bool) -> None:
+        """Tells what was wanted in the periods that are over, by the time that passed since the last one was.
+
+        A period that a wall clock began too early, and begins again when it is right, is over once.
+        """
+        if pool.periods is None or pool.seen.renewal is None:
+            return
+        periods = round((look.began - pool.told.began) / pool.seen.renewal.length)
+        if periods >= 1:
+            spent = _spent_before(pool.seen, look)
+            was_cut = was_dry or look.refusals > pool.told.refusals
+            _observe(pool.periods, [max(spent - pool.spent_told, 0.0) / periods], [was_cut], periods)
+            pool.told, pool.spent_told = look, spent
 
     def _close(self, steps: int, now: float) -> None:
         pools = self._pools.values()
@@ -262,18 +280,38 @@ def _look(coordinator: BudgetCoordinator, pool_id: str, seen: Look | None) -> Lo
     metrics = coordinator.get_pool_metrics(pool_id)
     refusals = coordinator._pool_refusals(pool_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     renewal = renewal_of(coordinator, pool_id)
-    return Look(metrics, refusals, renewal, _ended(seen, metrics, renewal))
+    clock = coordinator.clock
+    at = clock.monotonic()
+    rest = 0.0 if renewal is None else (renewal.ends - clock.now()).total_seconds()
+    began = at if renewal is None else at - max(renewal.length - rest, 0.0)
+    return Look(metrics, refusals, renewal, at, began, _ended(seen, metrics, renewal, at))
 
 
-def _ended(seen: Look | None, metrics: BudgetMetrics, renewal: Renewal | None) -> Ended | None:
-    """What ended between two looks: a period did if the current one ends later."""
+def _ended(seen: Look | None, metrics: BudgetMetrics, renewal: Renewal | None, at: float) -> Ended | None:
+    """What ended between two looks: a period did if the current one ends later.
+
+    There were no more of them than time has passed for, however far a wall clock was set.
+    """
     if seen is None or seen.renewal is None or renewal is None or renewal.ends <= seen.renewal.ends:
         return None
     before = seen.metrics
-    periods = max(1, round((renewal.ends - seen.renewal.ends).total_seconds() / renewal.length))
+    shown = round((renewal.ends - seen.renewal.ends).total_seconds() / renewal.length)
+    periods = max(1, min(shown, math.ceil((at - seen.at) / renewal.length)))
     granted = float(before.period_granted) + (periods - 1) * float(seen.renewal.budget)
     spent = float(before.period_spent) + _less(metrics.spent, before.spent) - float(metrics.period_spent)
     return Ended(periods, granted, max(spent, 0.0), float(metrics.reserved))
+
+
+def _spent_before(seen: Look, look: Look) -> float:
+    """What had been spent in all when the current period began, between two looks.
+
+    The books say it, unless the period was granted before, when a wall clock was ahead.
+    """
+    spent_then = _less(look.metrics.spent, look.metrics.period_spent)
+    before, since = float(seen.metrics.spent), _less(look.metrics.spent, seen.metrics.spent)
+    if spent_then >= before or look.at <= seen.at:
+        return spent_then
+    return before + since * min(max((look.began - seen.at) / (look.at - seen.at), 0.0), 1.0)
 
 
 def renewal_of(coordinator: BudgetCoordinator, pool_id: str) -> Renewal | None:

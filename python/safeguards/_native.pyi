@@ -835,8 +835,7 @@ class Ledger:
             >>> receipt.amount, receipt.unpaid, coordinator.get_pool_metrics("team").unpaid
             (Decimal('10.5'), Decimal('489.5'), Decimal('489.5'))
         """
-    def move_agent(
-        self, agent_id: str, pool_id: str, *, actor: str = "", reason: str = "") -> None:
+    def move_agent(self, agent_id: str, pool_id: str, *, actor: str = "", reason: str = "") -> None:
         """Puts an agent below another pool.
 
         What it has spent stays in the books of the pools that paid for it, and a refund of it goes there;
@@ -859,8 +858,7 @@ class Ledger:
             >>> coordinator.get_pool_agents(other)
             ['bot']
         """
-    def move_pool(
-        self, pool_id: str, parent_id: str | None, *, actor: str = "", reason: str = "") -> None:
+    def move_pool(self, pool_id: str, parent_id: str | None, *, actor: str = "", reason: str = "") -> None:
         """Puts a pool, with all that stands below it, below another pool, or at the top.
 
         What was spent in it stays in the books of the pools that paid for it, and a refund of it goes there.

@@ -205,7 +205,7 @@ class AgentInfo(AccountInfo):
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Plain):
     """What a refund has done.
 
     Attributes:

@@ -267,6 +267,9 @@ GOOD = {
     "clock": lambda world: world.clock,
     "currency": "USD",
     "exist_ok": False,
+    "expires_at": START + timedelta(days=3_650),
+    "with_pools": False,
+    "include_ended": False,
     "reservation_id": lambda world: world.coordinator.reserve("bot", 1).id,
     "min_pool_budget": 0,
     "max_pool_budget": 1000,
@@ -594,6 +597,7 @@ RESULTS = {
     ),
     *("FairShares", "RewardFunction", "FairShare", "RateLimit", "UsageEvent", "BudgetEvent", "BudgetMetrics"),
     *("AmountColumn", "MetricsTable", "PoolInfo", "AccountInfo", "AgentInfo", "RefusalCount", "Refund"),
+    "Credit",
     *("ResourceMetrics", "BudgetPrediction", "UsagePatterns", "UsageAnomaly", "Occurrence", "ScheduleIssue"),
     *(
         "Transition",

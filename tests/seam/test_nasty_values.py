@@ -501,7 +501,7 @@ HERE = {
             "get_rate_limits",
             "record_usage",
             "remove_rate_limit",
-            "retry_after",
+            "get_retry_after",
             "set_rate_limit",
             "try_acquire",
         )

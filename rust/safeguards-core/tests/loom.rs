@@ -15,8 +15,8 @@ use loom::thread;
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
-    Account, Balance, Bundle, EventKind, Execution, Kind, Ledger, LedgerError, OperationId, Order, Overage,
-    Path, Request, Reservation, ReservationState, Served, Wait, Waiter, Wake,
+    Account, Balance, Bundle, ChargeId, EventKind, Execution, Kind, Ledger, LedgerError, OperationId, Order,
+    Overage, Path, Request, Reservation, ReservationState, Served, Wait, Waiter, Wake,
 };
 use safeguards_core::window::Precision;
 
@@ -385,6 +385,20 @@ fn execute(w: &World, by: i128) -> Result<i128, LedgerError> {
     let order = Order::Adjust { by: whole(1).units() * by, later_periods: 0 };
     let execution = Execution { kind: Kind::Agent, account: "ann", order, actor: "a test", reason: "to see" };
     w.ledger.execute(&execution).map(|moved| moved.by / whole(1).units())
+}
+
+/// A refund knows on which side of a new budget its charge was: either way the pool has the whole of it in the end.
+#[test]
+fn a_debit_meets_a_new_period_of_its_pool() {
+    explore(
+        || without_scene(10),
+        |w, ()| w.ledger.debit(&w.ann, &whole(1), NONE).unwrap(),
+        |w, ()| w.ledger.update_pool_budget("team", whole(10)).unwrap(),
+        |w, (), receipt, ()| {
+            w.ledger.refund(ChargeId::Receipt(&receipt), None).unwrap();
+            assert_eq!((w.books(&w.ann), w.books(&w.team)), ((10, 0, 0), (10, 0, 0)));
+        },
+    );
 }
 
 #[test]

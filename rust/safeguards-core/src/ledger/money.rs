@@ -46,13 +46,15 @@ impl Quantity for Amount {
         let movement = t.movement(*t.what, held).asking(agents.asks);
         let passage = Passage::new(&movement, t.must_fit(*t.what, held), t.wall, ledger);
         let coarse = t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
-        let unwritten = Cell::new(None);
+        let (unwritten, era) = (Cell::new(None), Cell::new(None));
         let write = || {
+            era.set(Some(ledger.eras.now()));
             let at = passage.windows_at().or(coarse);
             t.write(at, ledger).map_err(|error| unwritten.set(Some(error))).is_ok()
         };
         loop {
             if agents.admit(&passage) && t.path.pass_pools(&passage, &write) {
+                agents.era = era.get();
                 agents.post(&movement, &t.posting(passage.windows()), ledger);
                 return Ok(passage.windows_at().or(coarse).unwrap_or(UNTIMED));
             }
@@ -89,7 +91,7 @@ impl Quantity for Amount {
             path: t.path.number(),
             operation: t.operation,
             at,
-            era: ledger.eras.now(),
+            era: agents.era.unwrap_or_else(|| ledger.eras.now()),
         };
         Receipt { amount: *t.what, unpaid: t.unpaid, remaining: agents.state.books.balance.remaining, charge }
     }
@@ -160,6 +162,7 @@ impl Transaction<'_, Amount> {
         }
         let at = passage.windows_at().unwrap_or(at);
         self.write(Some(at), ledger)?;
+        agents.era = Some(ledger.eras.now());
         for (pool, state) in pools {
             state.shift(&movement, pool, passage.windows(), self.wall, ledger);
         }

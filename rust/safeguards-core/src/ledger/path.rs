@@ -129,13 +129,16 @@ pub(super) struct Agents<'a> {
     pub(super) others: Vec<(&'a Arc<Account>, MutexGuard<'a, State>)>,
     /// Who asks.
     pub(super) asks: Asks,
+    /// Periods that had begun when they were charged, with every lock of the path held: a pool may begin one as soon as it
+    /// is let go.
+    pub(super) era: Option<u64>,
 }
 
 impl<'a> Agents<'a> {
     /// An agent alone.
     #[inline(always)]
     pub(super) const fn new(agent: &'a Arc<Account>, state: MutexGuard<'a, State>) -> Self {
-        Self { agent, state, others: Vec::new(), asks: Asks::Once }
+        Self { agent, state, others: Vec::new(), asks: Asks::Once, era: None }
     }
 
     /// The same, for somebody who asks in another way.

@@ -21,6 +21,7 @@ from safeguards import (
     exceptions,
 )
 from safeguards.exceptions import (
+    AccountSuspendedError,
     BudgetError,
     BudgetExceededError,
     ConfigurationError,
@@ -30,6 +31,7 @@ from safeguards.exceptions import (
     InvalidAmountError,
     PinnedError,
     RateLimitExceededError,
+    RefundError,
     ReservationError,
     SafeguardsError,
     UnknownAgentError,
@@ -43,8 +45,10 @@ TREE = {
     "ThreadStartError": (exceptions.SafeguardsError, RuntimeError),
     "BudgetError": (SafeguardsError,),
     "BudgetExceededError": (BudgetError,),
+    "AccountSuspendedError": (BudgetExceededError,),
     "RateLimitExceededError": (BudgetError,),
     "ReservationError": (BudgetError,),
+    "RefundError": (BudgetError,),
     "UnknownAgentError": (BudgetError, KeyError),
     "UnknownPoolError": (BudgetError, KeyError),
     "UnknownResourceError": (BudgetError, KeyError),
@@ -148,6 +152,18 @@ def raised(function, *args, **kwargs):
     return caught.value
 
 
+def refused_later(c):
+    """What is refused because of what was done before."""
+    working = c.reserve("bot", "0.01", idempotency_key="working").__enter__()
+    yield IdempotencyInProgressError, lambda: c.reserve("bot", "0.01", idempotency_key="working")
+    working.release()
+    yield RefundError, c.refund, "another key"
+    yield RefundError, c.refund, "key", 1
+    c.suspend("poor", actor="a person", reason="a test")
+    yield AccountSuspendedError, c.debit, "poor", 1
+    c.resume("poor")
+
+
 def provoked(coordinator, limiter):
     """Every way in which the core refuses, and the class that says so."""
     c = coordinator
@@ -178,13 +194,11 @@ def provoked(coordinator, limiter):
     yield ConfigurationError, lambda: c.reserve("bot", 0, ttl_seconds=-1)
     yield ConfigurationError, lambda: c.reserve("bot", 0, overage="maybe")
     yield IdempotencyConflictError, lambda: c.debit("bot", "0.02", idempotency_key="key")
-    working = c.reserve("bot", "0.01", idempotency_key="working").__enter__()
-    yield IdempotencyInProgressError, lambda: c.reserve("bot", "0.01", idempotency_key="working")
-    working.release()
     yield ReservationError, released.settle, 1
     yield ReservationError, settled.settle, 1
     yield ReservationError, settled.release
     yield ReservationError, settled.__enter__
+    yield from refused_later(c)
     yield BudgetExceededError, c.debit, "poor", 1
     yield BudgetExceededError, c.transfer, "poor", "bot", 1
     yield BudgetExceededError, reject.settle, 1
@@ -289,8 +303,8 @@ def test_every_error_of_the_core_is_mapped():
     coordinator.create_budget_pool("team", 10)
     coordinator.register_agent("bot", "team", initial_budget=1)
     seen = {case[0] for case in provoked(coordinator, BudgetRateLimiter(coordinator)) if raised(*case[1:])}
-    # A configuration error is raised as it is, too.
-    leaves = {ConfigurationError} | {
+    # These are raised as they are, too.
+    leaves = {BudgetExceededError, ConfigurationError} | {
         cls for cls in CLASSES if not any(issubclass(c, cls) and c is not cls for c in CLASSES)
     }
     assert seen == leaves - {

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -282,6 +283,132 @@ def test_a_pool_closes_with_its_last_reservation(coordinator):
     coordinator.close_pool("user")
     with pytest.raises(UnknownAgentError, match="neither an agent nor a pool"):
         coordinator.debit("bot", 1, also=("user",))
+
+
+# Moved.
+
+
+@pytest.fixture
+def spare(coordinator):
+    return coordinator.create_budget_pool("spare", 20, pool_id="spare")
+
+
+def spent(coordinator, *pools):
+    return [coordinator.get_pool_metrics(pool).spent for pool in pools]
+
+
+def test_an_agent_moves_and_what_it_has_spent_stays_where_it_was_paid(coordinator, spare):
+    account = coordinator.account("bot")
+    before = account.debit(3)
+    coordinator.move_agent("bot", spare, actor="ann", reason="another team")
+    assert (coordinator.get_pool_agents("team"), coordinator.get_pool_agents(spare)) == ([], ["bot"])
+    assert (coordinator.get_agent_info("bot").pool_id, account.pool_id) == (spare, spare)
+    assert account.debit(2).remaining == 5
+    assert spent(coordinator, "team", "root", spare) == [3, 3, 2]
+    moved = coordinator.get_agent_events("bot")[-2]
+    assert (moved.kind, moved.actor, moved.reason) == ("move", "ann", "another team")
+    assert coordinator.refund(before).remaining == 8
+    assert spent(coordinator, "team", "root", spare) == [0, 0, 2]
+
+
+def test_a_refund_follows_every_move(coordinator, spare):
+    receipts = [coordinator.debit("bot", 1)]
+    for pool in (spare, "root", "team"):
+        coordinator.move_agent("bot", pool)
+        receipts.append(coordinator.debit("bot", 1))
+    assert spent(coordinator, "team", "root", spare) == [2, 3, 1]
+    for receipt in receipts:
+        coordinator.refund(receipt)
+        coordinator.verify()
+    assert spent(coordinator, "team", "root", spare) == [0, 0, 0]
+    assert coordinator.get_budget("bot") == 10
+
+
+def test_the_pool_that_is_left_pays_no_more_and_the_new_one_decides(coordinator, spare):
+    coordinator.update_pool_budget(spare, 1)
+    coordinator.move_agent("bot", spare)
+    with pytest.raises(BudgetExceededError) as caught:
+        coordinator.debit("bot", 2)
+    assert (caught.value.account, caught.value.available) == (spare, 1)
+    coordinator.debit("bot", 1)
+    assert spent(coordinator, "team", "root", spare) == [0, 0, 1]
+
+
+def test_a_pool_moves_with_all_below_it(coordinator, spare):
+    coordinator.debit("bot", 3)
+    coordinator.move_pool("team", spare)
+    coordinator.debit("bot", 2)
+    assert spent(coordinator, "team", "root", spare) == [5, 3, 2]
+    assert coordinator.get_pool_info("root").pool_ids == ()
+    coordinator.move_pool("team", None)
+    coordinator.debit("bot", 1)
+    assert spent(coordinator, "team", "root", spare) == [6, 3, 2]
+    assert coordinator.get_pool_info("team").parent_id is None
+
+
+def test_what_belongs_to_an_agent_goes_along(coordinator, spare):
+    BudgetRateLimiter(coordinator).set_rate_limit("bot", 4, timedelta(minutes=1))
+    coordinator.pin("bot")
+    charged = coordinator.debit("bot", 3, idempotency_key="once")
+    coordinator.move_agent("bot", spare)
+    assert "bot" in coordinator.pinned
+    assert not coordinator.try_debit("bot", 2)  # the window
+    again = coordinator.debit("bot", 3, idempotency_key="once")
+    assert (again.is_repeat, again.remaining) == (True, charged.remaining)
+    assert spent(coordinator, "team", "root", spare) == [3, 3, 0]
+
+
+def test_nobody_moves_while_money_is_on_its_way(coordinator, spare):
+    held = coordinator.reserve("bot", 1)
+    for move in (lambda: coordinator.move_agent("bot", spare), lambda: coordinator.move_pool("team", spare)):
+        with pytest.raises(ConfigurationError, match='"(bot|team)" has active reservations: settle, release'):
+            move()
+    assert coordinator.get_pool_agents("team") == ["bot"]
+    held.settle(1)
+    coordinator.move_pool("team", spare)
+    assert spent(coordinator, "team", "root", spare) == [1, 1, 0]
+
+
+def test_where_nothing_can_move_to(coordinator, spare):
+    with pytest.raises(ConfigurationError, match='pool "root" cannot move below itself: "team" is below it'):
+        coordinator.move_pool("root", "team")
+    with pytest.raises(ConfigurationError, match="cannot move below itself"):
+        coordinator.move_pool("team", "team")
+    with pytest.raises(UnknownPoolError):
+        coordinator.move_agent("bot", "nowhere")
+    with pytest.raises(UnknownAgentError):
+        coordinator.move_agent("nobody", spare)
+    events = kinds(coordinator)
+    coordinator.move_agent("bot", "team")  # where it is
+    coordinator.move_pool("team", "root")
+    assert kinds(coordinator) == events
+
+
+def test_agents_move_while_others_spend(coordinator, spare):
+    """No cent is charged to two pools, or to none."""
+    coordinator.update_pool_budget(spare, 1000)
+    coordinator.update_pool_budget("team", 1000)
+    coordinator.update_pool_budget("root", 1000)
+    coordinator.update_budget("bot", 1000)
+    account, threads_done = coordinator.account("bot"), threading.Event()
+
+    def spend():
+        return sum(account.try_debit("0.25") for _ in range(2000))
+
+    def move():
+        moves = 0
+        while not threads_done.is_set():
+            coordinator.move_agent("bot", (spare, "team")[moves % 2])
+            moves += 1
+        return moves
+
+    with ThreadPoolExecutor(4) as threads:
+        moving = threads.submit(move)
+        charged = sum(task.result() for task in [threads.submit(spend) for _ in range(3)])
+        threads_done.set()
+        assert moving.result() > 1
+    assert charged * Decimal("0.25") == coordinator.get_agent_metrics("bot").spent
+    assert sum(spent(coordinator, "team", spare)) == coordinator.get_agent_metrics("bot").spent
 
 
 def test_whom_nobody_knows(coordinator):

@@ -173,6 +173,7 @@ SIGNATURES = {
         "rollover": "none",
         "overdraft": "carry",
         "overdraft_limit": None,
+        "enforcement": "enforce",
     },
     BudgetCoordinator.register_agent: {
         "agent_id": ...,
@@ -187,6 +188,8 @@ SIGNATURES = {
         "rollover": "none",
         "overdraft": "carry",
         "overdraft_limit": None,
+        "max_budget": None,
+        "enforcement": "enforce",
     },
     BudgetCoordinator.register_agents: {
         "agents": ...,

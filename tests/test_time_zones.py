@@ -355,7 +355,7 @@ def test_a_forecast_of_the_end_of_time_is_none():
 def test_a_history_may_begin_and_end_with_time():
     for load in (BudgetPatternLearner(make()).load_history, policy().load_history):
         load("bot", EARLY, [1] * len(EARLY))
-        with pytest.raises(TypeError, match="a time must be a datetime"):
+        with pytest.raises(TypeError, match="must be a datetime"):
             load("bot", [NOON.date()], [1])
 
 

@@ -25,6 +25,7 @@ _Enforcement: TypeAlias = Literal["enforce", "warn", "shadow"]
 _CutOff: TypeAlias = type[BaseException] | tuple[type[BaseException], ...] | None
 Clock: TypeAlias = ManualClock | SystemClock
 _Overage: TypeAlias = Literal["allow_with_overdraft", "allow_if_available", "reject"]
+_CreditRow: TypeAlias = tuple[int, Decimal, Decimal, Decimal, Decimal, datetime, bool]
 _Snapshot: TypeAlias = dict[str, Any]  # what BudgetMetrics takes
 _ResourceSnapshot: TypeAlias = dict[str, Any]  # what ResourceMetrics takes
 _Usage: TypeAlias = tuple[datetime, Decimal, str | None, Literal["ledger", "recorded", "unpaid"], int]
@@ -748,9 +749,10 @@ class Ledger:
     ) -> None:
         """What an account does from now on where it cannot pay, or where a window of its is full.
 
-        Args: account_id: of a pool or an agent; of the pool where both have this id. enforcement:
-            `"enforce"`: it refuses. `"warn"`: it is charged in full, below zero if need be, and never
-                a reason to refuse; what it would have refused is a `would_refuse` event, counted in its
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            enforcement: `"enforce"`: it refuses. `"warn"`: it is charged in full, below zero if need be, and
+                never a reason to refuse; what it would have refused is a `would_refuse` event, counted in its
                 metrics and alerted. `"shadow"`: the same without alerts. The other accounts of a path decide
                 alone.
             actor: who decides it, for the events.
@@ -835,8 +837,7 @@ class Ledger:
             >>> receipt.amount, receipt.unpaid, coordinator.get_pool_metrics("team").unpaid
             (Decimal('10.5'), Decimal('489.5'), Decimal('489.5'))
         """
-    def move_agent(
-        self, agent_id: str, pool_id: str, *, actor: str = "", reason: str = "") -> None:
+    def move_agent(self, agent_id: str, pool_id: str, *, actor: str = "", reason: str = "") -> None:
         """Puts an agent below another pool.
 
         What it has spent stays in the books of the pools that paid for it, and a refund of it goes there;
@@ -859,21 +860,22 @@ class Ledger:
             >>> coordinator.get_pool_agents(other)
             ['bot']
         """
-    def move_pool(
-        self, pool_id: str, parent_id: str | None, *, actor: str = "", reason: str = "") -> None:
+    def move_pool(self, pool_id: str, parent_id: str | None, *, actor: str = "", reason: str = "") -> None:
         """Puts a pool, with all that stands below it, below another pool, or at the top.
 
         What was spent in it stays in the books of the pools that paid for it, and a refund of it goes there.
 
-        Args: pool_id: the pool. parent_id: the pool that is to stand right above it; None for the top. Where
-            it does already nothing
-                happens.
+        Args:
+            pool_id: the pool.
+            parent_id: the pool that is to stand right above it; None for the top. Where it does already
+                nothing happens.
             actor: who decides it, for the events.
             reason: why.
 
-        Raises: UnknownPoolError: one of the two does not exist. ConfigurationError: something below it has
-            active reservations, the new parent stands below it, or it
-                would be more than 32 pools deep.
+        Raises:
+            UnknownPoolError: one of the two does not exist.
+            ConfigurationError: something below it has active reservations, the new parent stands below it, or
+                it would be more than 32 pools deep.
 
         Example:
             >>> other = coordinator.create_budget_pool("company", 50)
@@ -980,6 +982,10 @@ class Ledger:
     def _refusals(
         self, account_id: str | None
     ) -> list[tuple[bool, str, str | None, str | None, str, int]]: ...
+    def _credit(
+        self, account_id: str, amount: Amount, expires_at: datetime, with_pools: bool
+    ) -> _CreditRow: ...
+    def _credits(self, account_id: str) -> list[_CreditRow]: ...
     def _refund(self, of: Receipt | str, amount: Amount | None) -> tuple[Decimal, Decimal, Decimal, int]: ...
     def _pool_info(self, pool_id: str) -> dict[str, Any]: ...
     def _agent_info(self, agent_id: str) -> dict[str, Any]: ...

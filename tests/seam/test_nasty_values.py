@@ -124,6 +124,7 @@ class World:
         self.manager = NotificationManager()
         self.coordinator = BudgetCoordinator(self.manager, clock=self.clock)
         self.coordinator.create_budget_pool("team", 100, pool_id="team", budget_period="daily")
+        self.coordinator.create_budget_pool("spare", 100, pool_id="spare")
         for agent in ("bot", "other"):
             self.coordinator.register_agent(agent, "team", initial_budget=10)
         self.coordinator.debit("bot", "0.5", operation_type="call")
@@ -266,6 +267,9 @@ GOOD = {
     "clock": lambda world: world.clock,
     "currency": "USD",
     "exist_ok": False,
+    "expires_at": START + timedelta(days=3_650),
+    "with_pools": False,
+    "include_ended": False,
     "reservation_id": lambda world: world.coordinator.reserve("bot", 1).id,
     "min_pool_budget": 0,
     "max_pool_budget": 1000,
@@ -279,6 +283,13 @@ GOOD = {
     "rollover": "none",
     "overdraft": "carry",
     "overdraft_limit": 1,
+    "limit": 5,
+    "enforcement": "warn",
+    "actor": "ops",
+    "of": lambda world: world.coordinator.debit("bot", 1),
+    "refunded": Decimal(1),
+    "remaining": Decimal(1),
+    "sequence": 1,
     "cut_off": (ConnectionError,),
     "history_events": 64,
     "history_sums": 512,
@@ -480,6 +491,11 @@ HERE = {
     ("agent_of", "agents"): 10,
     ("BudgetCoordinator.create_budget_pool", "pool_id"): "another",
     ("BudgetCoordinator.update_period_budget", "account_id"): "team",
+    ("BudgetCoordinator.set_overdraft_limit", "limit"): 1,
+    ("BudgetCoordinator.move_pool", "parent_id"): None,
+    ("BudgetCoordinator.move_agent", "pool_id"): "spare",
+    ("BudgetCoordinator.close_pool", "pool_id"): "spare",
+    ("BudgetCoordinator.resume", "account_id"): "bot",
     ("BudgetCoordinator.register_agent", "agent_id"): "new",
     ("BudgetRLOptimizer", "policy"): None,
     ("BudgetRLOptimizer.use_policy", "policy"): lambda _: shared("trained"),
@@ -580,7 +596,8 @@ RESULTS = {
         "Allocation",
     ),
     *("FairShares", "RewardFunction", "FairShare", "RateLimit", "UsageEvent", "BudgetEvent", "BudgetMetrics"),
-    *("AmountColumn", "MetricsTable", "PoolInfo", "AccountInfo", "AgentInfo", "RefusalCount"),
+    *("AmountColumn", "MetricsTable", "PoolInfo", "AccountInfo", "AgentInfo", "RefusalCount", "Refund"),
+    "Credit",
     *("ResourceMetrics", "BudgetPrediction", "UsagePatterns", "UsageAnomaly", "Occurrence", "ScheduleIssue"),
     *(
         "Transition",

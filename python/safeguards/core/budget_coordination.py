@@ -20,6 +20,7 @@ from safeguards.types.metrics import (
     AmountColumn,
     BudgetEvent,
     BudgetMetrics,
+    Credit,
     MetricsTable,
     PoolInfo,
     Refund,
@@ -348,6 +349,64 @@ class BudgetCoordinator(Ledger):
     update_pool_budget = Ledger.update_pool_budget
     adjust_pool_budget = Ledger.adjust_pool_budget
     update_period_budget = Ledger.update_period_budget
+
+    def credit(
+        self, account_id: str, amount: Amount, *, expires_at: datetime, with_pools: bool = False
+    ) -> Credit:
+        """Gives an account money that ends by itself.
+
+        What an account has is its base and its credits. What ends soonest is spent first, the base last; what
+        a reservation gives back goes to where it came from, and what comes back to a credit that has ended is
+        gone. A new period sets the base and leaves credits. `update_budget` and `update_pool_budget` set what
+        remains, and so the base beside credits; where these are more than that, the one that ends last is cut
+        first. Controllers, `adjust_budget` and `transfer` move the base only.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            amount: how much; more than 9 decimal places are rounded down.
+            expires_at: when what is left of it is gone; naive datetimes are local time.
+            with_pools: every pool above gets a credit of the same amount and id in the same step, so that the
+                account can spend its own whatever they have.
+
+        Returns:
+            The credit, as it begins: where the account was below zero, some of it is spent.
+
+        Raises:
+            InvalidAmountError: `amount` is not an amount.
+            ConfigurationError: `amount` is 0, or `expires_at` has passed; an account would have more than
+                10^15, an agent more than its `max_budget`, or more than 1,024 credits that have not ended.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+
+        Example:
+            >>> from datetime import UTC, timedelta
+            >>> from safeguards.testing import ManualClock
+            >>> clock = ManualClock(datetime(2026, 11, 2, tzinfo=UTC))
+            >>> coordinator = BudgetCoordinator(clock=clock)
+            >>> team = coordinator.create_budget_pool("team", 100)
+            >>> bot = coordinator.register_agent("bot", team, initial_budget=5)
+            >>> credit = coordinator.credit(bot, 3, expires_at=clock.now() + timedelta(hours=1))
+            >>> receipt = coordinator.debit(bot, 1)
+            >>> coordinator.get_budget(bot), coordinator.get_credits(bot)[0].left
+            (Decimal('7'), Decimal('2'))
+            >>> clock.advance(timedelta(hours=1))
+            >>> coordinator.get_budget(bot)
+            Decimal('5')
+        """
+        return Credit(*self._credit(account_id, amount, expires_at, with_pools))
+
+    def get_credits(self, account_id: str, *, include_ended: bool = False) -> list[Credit]:
+        """The credits of an account, in the order in which they end.
+
+        Args:
+            account_id: of a pool or an agent; of the pool where both have this id.
+            include_ended: before them those that have ended and are remembered: the newest 64, and all of
+                which reservations still hold something.
+
+        Raises:
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+        """
+        credits_ = [Credit(*row) for row in self._credits(account_id)]
+        return [credit for credit in credits_ if include_ended or not credit.ended]
 
     # Looking.
 

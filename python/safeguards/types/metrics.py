@@ -21,6 +21,7 @@ __all__ = [
     "AmountColumn",
     "BudgetEvent",
     "BudgetMetrics",
+    "Credit",
     "EventKind",
     "MetricsTable",
     "PoolInfo",
@@ -58,6 +59,8 @@ EventKind = Literal[
     "recorded",
     "unpaid",
     "refund",
+    "credit",
+    "credit_end",
 ]
 
 
@@ -79,6 +82,7 @@ class BudgetMetrics(Plain):
         unpaid: what settlements cost beyond the overdraft limits of their paths: charged nowhere, and no part
             of `spent`.
         refunded: charges that were given back; no part of `spent` any more.
+        credits: the part of `remaining` that ends by itself.
         suspended: whether somebody has suspended it.
         enforcement: what it does where it cannot pay: `"enforce"`, `"warn"` or `"shadow"`.
         would_refuse: how often it would have refused, and did not enforce.
@@ -101,6 +105,7 @@ class BudgetMetrics(Plain):
     active_reservations: int
     unpaid: Decimal
     refunded: Decimal
+    credits: Decimal
     suspended: bool = False
     enforcement: str = "enforce"
     would_refuse: int = field(default=0, compare=False)
@@ -205,7 +210,32 @@ class AgentInfo(AccountInfo):
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
+class Credit(Plain):
+    """Money of an account that ends by itself, at one instant.
+
+    What is not left, reserved or spent is gone: it ended with it, or was cut off by a smaller budget.
+
+    Attributes:
+        id: the same on every account that was credited in one step; of no other credit of the coordinator.
+        amount: what it began with.
+        left: what can still be spent of it.
+        reserved: what active reservations hold of it.
+        spent: what was charged to it, or has filled what was below zero.
+        expires_at: when it ends, aware, in UTC.
+        ended: whether it has.
+    """
+
+    id: int
+    amount: Decimal
+    left: Decimal
+    reserved: Decimal
+    spent: Decimal
+    expires_at: datetime
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refund(Plain):
     """What a refund has done.
 
     Attributes:
@@ -261,6 +291,7 @@ class MetricsTable(Plain):
         spent: amounts.
         period_granted: amounts.
         period_spent: amounts.
+        credits: amounts.
         active_reservations: of agents, shape (n,), int64.
         budget_refusals: shape (n,), int64.
         window_refusals: shape (n,), int64.
@@ -287,6 +318,7 @@ class MetricsTable(Plain):
     spent: AmountColumn
     period_granted: AmountColumn
     period_spent: AmountColumn
+    credits: AmountColumn
     active_reservations: NDArray[np.int64]
     budget_refusals: NDArray[np.int64]
     window_refusals: NDArray[np.int64]

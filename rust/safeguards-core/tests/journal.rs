@@ -9,15 +9,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::origins::Origins;
 use common::{Recorder, TTL, World, pool, recorded_ledger, request, whole};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use safeguards_core::amount::{Amount, UNITS_PER_ONE};
-use safeguards_core::clock::ManualClock;
+use safeguards_core::clock::{ManualClock, Wall};
 use safeguards_core::ledger::{
-    Account, AccountChange, AnyReservation, Bundle, Change, ChargeId, EventKind, Execution, Instant, Kind,
-    Ledger, LedgerError, Moved, NewPool, OperationId, Order, Overage, Path, Period, Periods, Posted, Receipt,
-    Request, Reservation, ReservationState, Rules, Schedule, Why,
+    Account, AccountChange, AnyReservation, Bundle, Change, ChargeId, Credit, EventKind, Execution, Instant,
+    Kind, Ledger, LedgerError, Moved, NewPool, OperationId, Order, Overage, Path, Period, Periods, Posted,
+    Receipt, Request, Reservation, ReservationState, Rules, Schedule, Why,
 };
 use safeguards_core::window::Precision;
 
@@ -165,6 +166,8 @@ fn attempts(world: &World) -> Vec<(&'static str, Result<(), LedgerError>)> {
         ("move", ledger.move_account(Kind::Agent, "bob", Some("root"), Why { actor: "ann", reason: "" })),
         ("suspend", ledger.suspend("team", true, Why { actor: "ann", reason: "" })),
         ("refund", ledger.refund(ChargeId::Key("charged"), None).map(drop)),
+        ("credit", ledger.credit("ann", one, Wall(i64::MAX - 1)).map(drop)),
+        ("credit of a line", ledger.credit_line("bob", one, Wall(i64::MAX - 1)).map(drop)),
         ("execute", execute(ledger, "ann", Order::Adjust { by: 1, later_periods: 0 }).map(drop)),
         ("execute on a pool", execute(ledger, "team", Order::Set(one)).map(drop)),
         ("set window", ledger.set_rate_limit("ann", one, 1_000, Precision::Exact)),
@@ -408,6 +411,8 @@ enum Step {
     Window(usize, i128),
     Refund(usize, i128),
     Move(usize, usize),
+    /// To an account, or to it and all above it, for so many nanoseconds.
+    Credit(usize, bool, usize, u64),
 }
 
 /// The accounts of a path as a set, each with all above it.
@@ -416,28 +421,37 @@ fn closure(parents: &[Option<usize>; 7], agent: usize, also: &[usize]) -> BTreeS
     std::iter::once(agent).chain(also.iter().copied()).flat_map(up).collect()
 }
 
-/// Plain integers for what remains, is reserved and spent.
+/// Of each account, how often its budget was set, and its stretch.
+type Marks = [(usize, usize); 7];
+
+/// Where what remains comes from, and plain integers for what is reserved and spent.
 struct Naive {
-    books: [[i128; 3]; 7],
+    origins: [Origins; 7],
+    books: [[i128; 2]; 7],
     held: Vec<Option<(BTreeSet<usize>, i128, u64)>>,
     parents: [Option<usize>; 7],
     /// How often each budget was set.
     set: [usize; 7],
-    /// What was debited and is not given back, of which accounts, and how often their budgets had been set.
-    debits: Vec<(BTreeSet<usize>, i128, [usize; 7])>,
+    /// What was debited and is not given back, of which accounts, and when.
+    debits: Vec<(BTreeSet<usize>, i128, Marks)>,
 }
 
 impl Naive {
-    fn shift(&mut self, path: &BTreeSet<usize>, by: [i128; 3]) {
+    fn shift(&mut self, path: &BTreeSet<usize>, by: [i128; 2], act: impl Fn(&mut Origins)) {
         for i in path {
             for (book, by) in self.books[*i].iter_mut().zip(by) {
                 *book += by;
             }
+            act(&mut self.origins[*i]);
         }
     }
 
     fn admits(&self, path: &BTreeSet<usize>, x: i128) -> bool {
-        x == 0 || path.iter().all(|i| self.books[*i][0] >= x)
+        x == 0 || path.iter().all(|i| self.origins[*i].remaining() >= x)
+    }
+
+    fn marks(&self) -> Marks {
+        std::array::from_fn(|i| (self.set[i], self.origins[i].stretch()))
     }
 
     /// Whether an account may move below another one, with all below it.
@@ -457,27 +471,29 @@ impl Naive {
 
     /// Gives back at most what is left of a debit: to those accounts whose budgets are still the ones it was paid from.
     fn refund(&mut self, d: usize, x: i128) -> bool {
-        let (path, left, set) = &mut self.debits[d];
+        let (path, left, marks) = &mut self.debits[d];
         if *left < x {
             return false;
         }
         *left -= x;
         for i in path.iter() {
-            self.books[*i][2] -= x;
-            if set[*i] == self.set[*i] {
-                self.books[*i][0] += x;
-            }
+            self.books[*i][1] -= x;
+            let (set, stretch) = marks[*i];
+            self.origins[*i].refund(stretch, x, set == self.set[*i]);
         }
         true
     }
 
     fn close(&mut self, r: usize, charged: i128) -> bool {
         let Some((path, x, _)) = self.held.get_mut(r).and_then(Option::take) else { return false };
-        self.shift(&path, [x - charged, -x, charged]);
+        self.shift(&path, [-x, charged], |origins| origins.settle(r, x, charged));
         true
     }
 
     fn expire(&mut self, now: u64) {
+        for origins in &mut self.origins {
+            origins.end(now.cast_signed());
+        }
         for r in 0..self.held.len() {
             if self.held[r].as_ref().is_some_and(|(_, _, deadline)| *deadline <= now) {
                 self.close(r, 0);
@@ -503,6 +519,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (agent(), 0..9_i128).prop_map(|(a, x)| Step::Window(a, x)),
         2 => (0..20_usize, 0..6_i128).prop_map(|(d, x)| Step::Refund(d, x)),
         1 => (prop::sample::select(vec![1, 2, 4, 5, 6]), 0..5_usize).prop_map(|(i, to)| Step::Move(i, to)),
+        2 => (0..7_usize, any::<bool>(), 1..20_usize, 1..9_u64)
+            .prop_map(|(i, above, x, nanos)| Step::Credit(i, above, x, nanos)),
     ]
 }
 
@@ -517,9 +535,9 @@ struct Both {
 
 impl Both {
     fn new(budgets: [i128; 7]) -> Self {
-        let (trees, books) = (Trees::new(budgets), budgets.map(|budget| [budget, 0, 0]));
+        let (trees, origins) = (Trees::new(budgets), budgets.map(Origins::new));
         let (parents, set) = (PARENTS, [0; 7]);
-        let naive = Naive { books, held: Vec::new(), parents, set, debits: Vec::new() };
+        let naive = Naive { origins, books: [[0; 2]; 7], held: Vec::new(), parents, set, debits: Vec::new() };
         Self { trees, naive, handles: Vec::new(), receipts: Vec::new(), now: 0 }
     }
 
@@ -537,8 +555,9 @@ impl Both {
                 let accounts = closure(&self.naive.parents, *agent, also);
                 assert_eq!(done.is_ok(), self.naive.admits(&accounts, *x));
                 if let Ok(receipt) = done {
-                    self.naive.shift(&accounts, [-x, 0, *x]);
-                    self.naive.debits.push((accounts, *x, self.naive.set));
+                    let marks = self.naive.marks();
+                    self.naive.shift(&accounts, [0, *x], |origins| origins.debit(*x));
+                    self.naive.debits.push((accounts, *x, marks));
                     self.receipts.push(receipt);
                 }
             }
@@ -549,7 +568,8 @@ impl Both {
                 let accounts = closure(&self.naive.parents, *agent, also);
                 assert_eq!(made.is_ok(), self.naive.admits(&accounts, *x));
                 if let Ok(made) = made {
-                    self.naive.shift(&accounts, [-x, *x, 0]);
+                    let number = self.naive.held.len();
+                    self.naive.shift(&accounts, [*x, 0], |origins| origins.reserve(number, *x));
                     self.naive.held.push(Some((accounts, *x, self.now + ttl.unsigned_abs())));
                     self.handles.push(made);
                 }
@@ -571,7 +591,7 @@ impl Both {
             Step::Update(i, x) => {
                 let update = if *i < 5 { Ledger::update_pool_budget } else { Ledger::update_budget };
                 update(&self.trees.ledger, IDS[*i], whole(*x)).unwrap();
-                self.naive.books[*i][0] = *x;
+                self.naive.origins[*i].set(*x);
                 self.naive.set[*i] += 1;
             }
             Step::Move(i, to) => {
@@ -581,6 +601,15 @@ impl Both {
                 assert_eq!(done.is_ok(), self.naive.moves(*i, *to), "{done:?}");
                 for (account, id) in self.trees.accounts.iter_mut().zip(IDS) {
                     *account = self.trees.ledger.account_by_id(id).unwrap();
+                }
+            }
+            Step::Credit(i, above, x, nanos) => {
+                let ends = (self.now + nanos).cast_signed();
+                let credit = if *above { Ledger::credit_line } else { Ledger::credit };
+                let id = credit(&self.trees.ledger, IDS[*i], whole(*x as i128), Wall(ends)).unwrap().id;
+                let line = std::iter::successors(Some(*i), |i| self.naive.parents[*i]);
+                for i in line.take(if *above { 7 } else { 1 }) {
+                    self.naive.origins[i].credit(id.0, *x, ends);
                 }
             }
             Step::Refund(d, x) if *d < self.receipts.len() => {
@@ -596,10 +625,17 @@ impl Both {
     }
 
     fn compare(&self) {
-        for (account, expected) in self.trees.accounts.iter().zip(&self.naive.books) {
+        let books = self.naive.origins.iter().zip(&self.naive.books);
+        for (account, (origins, [reserved, spent])) in self.trees.accounts.iter().zip(books) {
             let books = self.trees.ledger.snapshot(account).unwrap().balance;
             let books = [books.remaining, books.reserved, books.spent].map(|units| units / UNITS_PER_ONE);
-            assert_eq!(books, *expected, "{}", account.id());
+            assert_eq!(books, [origins.remaining(), *reserved, *spent], "{}", account.id());
+            let line = |it: &Credit| (it.id.0, [it.left, it.reserved, it.spent, it.gone]);
+            let mut credits: Vec<_> = self.trees.ledger.credits(account).unwrap().iter().map(line).collect();
+            credits.sort_unstable();
+            let expected = origins.lines().into_iter();
+            let expected = expected.map(|(id, a, b, c, d)| (id, [a, b, c, d].map(|it| it * UNITS_PER_ONE)));
+            assert_eq!(credits, expected.collect::<Vec<_>>(), "{}", account.id());
         }
         assert_eq!(self.trees.ledger.verify(), []);
     }

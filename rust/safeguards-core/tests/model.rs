@@ -12,14 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::Recorder;
+use common::origins::Origins;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::{ManualClock, Wall};
 use safeguards_core::ledger::{
-    Account, AnyReservation, Balance, ChargeId, Enforcement, Execution, Kind, Ledger, LedgerError, NewAgent,
-    NewPool, OperationId, Order, Overage, Overdraft, Period, Periods, Receipt, RefundFault, Request,
-    Reservation, ReservationState, Rollover, Rules, Schedule, Why,
+    Account, AnyReservation, Balance, ChargeId, Credit, Enforcement, Execution, Kind, Ledger, LedgerError,
+    NewAgent, NewPool, OperationId, Order, Overage, Overdraft, Period, Periods, Receipt, RefundFault,
+    Request, Reservation, ReservationState, Rollover, Rules, Schedule, Why,
 };
 use safeguards_core::window::Precision;
 
@@ -66,6 +67,8 @@ struct ModelAccount {
     id: String,
     parent: Option<usize>,
     books: Balance,
+    /// Whose money remains.
+    origins: Origins,
     /// Ticks of a period, and its budget.
     period: Option<(i64, i128)>,
     terms: PeriodTerms,
@@ -111,14 +114,14 @@ struct ModelReservation {
     charge: Option<usize>,
 }
 
-/// Something that was charged, with the periods that its accounts were in.
+/// Something that was charged, with the periods and stretches that its accounts were in.
 #[derive(Clone, Debug)]
 struct ModelCharge {
     agent: usize,
     amount: i128,
     refunded: i128,
     at: i64,
-    periods: Vec<(usize, usize)>,
+    periods: Vec<(usize, usize, usize)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,25 +155,41 @@ impl Model {
         std::iter::successors(Some(agent), |i| self.accounts[*i].parent).collect()
     }
 
-    fn shift(&mut self, agent: usize, remaining: i128, reserved: i128, spent: i128) {
+    fn shift(&mut self, agent: usize, reserved: i128, spent: i128, act: impl Fn(&mut Origins)) {
         for i in self.path(agent) {
             let books = &mut self.accounts[i].books;
-            books.remaining += remaining;
             books.reserved += reserved;
             books.spent += spent;
+            act(&mut self.accounts[i].origins);
+            self.look(i);
         }
     }
 
     /// Begins a period with so much.
     fn begin(&mut self, account: usize, x: i128) {
-        self.set(account, x);
+        self.accounts[account].origins.set(x);
+        self.look(account);
         self.accounts[account].begun += 1;
     }
 
-    fn set(&mut self, account: usize, x: i128) {
-        let books = &mut self.accounts[account].books;
-        books.remaining = x;
+    /// Moves the base.
+    fn raise(&mut self, account: usize, x: i128) {
+        self.accounts[account].origins.base += x;
+        self.look(account);
+    }
+
+    fn look(&mut self, account: usize) {
+        let ModelAccount { books, origins, .. } = &mut self.accounts[account];
+        books.remaining = origins.remaining();
         books.granted = books.remaining + books.reserved + books.spent;
+    }
+
+    fn credit(&mut self, account: usize, above: bool, id: u64, x: usize, ticks: i64) {
+        let path = self.path(account);
+        for i in path.into_iter().take(if above { usize::MAX } else { 1 }) {
+            self.accounts[i].origins.credit(id, x, self.now + self.ahead + ticks);
+            self.look(i);
+        }
     }
 
     /// As `adjust`; and later periods begin with more, or less, but never with less than nothing.
@@ -185,9 +204,9 @@ impl Model {
 
     /// The change that is made: never more is taken than remains.
     fn adjust(&mut self, account: usize, change: i128) -> i128 {
-        let remaining = self.accounts[account].books.remaining;
-        let change = if remaining + change >= 0 || change > 0 { change } else { -remaining.max(0) };
-        self.set(account, remaining + change);
+        let base = self.accounts[account].origins.filled_base();
+        let change = if base + change >= 0 || change > 0 { change } else { -base.max(0) };
+        self.raise(account, change);
         change
     }
 
@@ -233,13 +252,14 @@ impl Model {
             return Ok(None);
         }
         self.admit(agent, x, x, true)?;
-        self.shift(agent, -x, 0, x);
+        self.shift(agent, 0, x, |origins| origins.debit(x));
         self.charge_windows(agent, x);
         Ok(Some(self.note_charge(agent, x)))
     }
 
     fn note_charge(&mut self, agent: usize, amount: i128) -> usize {
-        let periods = self.path(agent).into_iter().map(|i| (i, self.accounts[i].begun)).collect();
+        let of = |i: usize| (i, self.accounts[i].begun, self.accounts[i].origins.stretch());
+        let periods = self.path(agent).into_iter().map(of).collect();
         self.charges.push(ModelCharge { agent, amount, refunded: 0, at: self.now, periods });
         self.charges.len() - 1
     }
@@ -252,14 +272,11 @@ impl Model {
             return Err(No::TooMuch);
         }
         self.charges[c].refunded += x;
-        for (i, begun) in periods {
-            let ModelAccount { books, begun: now, .. } = &mut self.accounts[i];
+        for (i, begun, stretch) in periods {
+            let ModelAccount { books, begun: now, origins, .. } = &mut self.accounts[i];
             books.spent -= x;
-            if *now == begun {
-                books.remaining += x;
-            } else {
-                books.granted -= x;
-            }
+            origins.refund(stretch, x, *now == begun);
+            self.look(i);
         }
         let now = self.now;
         let account = &mut self.accounts[agent];
@@ -283,7 +300,8 @@ impl Model {
     fn reserve(&mut self, agent: usize, x: i128, ttl: i64, overage: Overage) -> Result<usize, No> {
         // Nothing is always admitted, even below zero.
         self.admit(agent, if x > 0 { x } else { i128::MIN }, x, true)?;
-        self.shift(agent, -x, x, 0);
+        let number = self.reservations.len();
+        self.shift(agent, x, 0, |origins| origins.reserve(number, x));
         let deadline = Some(self.now + ttl);
         self.reservations.push(ModelReservation {
             agent,
@@ -341,7 +359,7 @@ impl Model {
         let is_bounded = overage == Overage::AllowWithOverdraft;
         let most = limits.min().filter(|_| is_bounded).unwrap_or(i128::MAX);
         let charged = x - beyond + beyond.min(most);
-        self.shift(agent, reserved - charged, -reserved, charged);
+        self.shift(agent, -reserved, charged, |origins| origins.settle(r, reserved, charged));
         self.reservations[r].stage = Stage::Settled(x);
         self.charge_windows(agent, x);
         self.reservations[r].charge = Some(self.note_charge(agent, charged));
@@ -359,7 +377,7 @@ impl Model {
 
     fn give_back(&mut self, r: usize, stage: Stage) {
         let ModelReservation { agent, amount, .. } = self.reservations[r];
-        self.shift(agent, amount, -amount, 0);
+        self.shift(agent, -amount, 0, |origins| origins.settle(r, amount, 0));
         self.reservations[r].stage = stage;
     }
 
@@ -372,11 +390,11 @@ impl Model {
     }
 
     fn transfer(&mut self, from: usize, to: usize, x: i128) -> Result<(), No> {
-        if self.accounts[from].books.remaining < x {
+        if self.accounts[from].origins.filled_base() < x {
             return Err(No::Budget(self.accounts[from].id.clone()));
         }
-        self.set(from, self.accounts[from].books.remaining - x);
-        self.set(to, self.accounts[to].books.remaining + x);
+        self.raise(from, -x);
+        self.raise(to, x);
         Ok(())
     }
 
@@ -393,17 +411,25 @@ impl Model {
 
     fn renew(&mut self) {
         for i in 0..self.accounts.len() {
-            let ModelAccount { books, period: Some((length, budget)), terms, granted, .. } =
+            self.accounts[i].origins.end(self.now + self.ahead);
+            self.look(i);
+            let ModelAccount { books, origins, period: Some((length, budget)), terms, granted, .. } =
                 self.accounts[i].clone()
             else {
                 continue;
             };
             let period = (self.now + self.ahead).div_euclid(length);
             if !granted.contains(&period) {
-                let left = (books.remaining.max(0) + books.reserved).min(terms.rollover);
+                let reserved = books.reserved - origins.reserved();
+                self.accounts[i].origins.fill();
+                let base = origins.filled_base();
+                let left = (base.max(0) + reserved).min(terms.rollover);
                 let most = self.accounts[i].overdraft_limit.unwrap_or(i128::MAX);
-                let missing = if terms.carries { (-books.remaining).clamp(0, most) } else { 0 };
-                self.begin(i, budget + left - books.reserved - missing);
+                let missing = if terms.carries { (-base).clamp(0, most) } else { 0 };
+                self.accounts[i].origins.base = budget + left - reserved - missing;
+                self.accounts[i].origins.begin_stretch();
+                self.look(i);
+                self.accounts[i].begun += 1;
                 self.accounts[i].granted.push(period);
                 if self.accounts[i].granted.len() > 64 {
                     self.accounts[i].granted.remove(0);
@@ -524,6 +550,13 @@ enum Step {
         account: usize,
         is_suspended: bool,
     },
+    /// To an agent or a pool, or to all above it as well.
+    Credit {
+        account: usize,
+        above: bool,
+        x: usize,
+        ticks: i64,
+    },
     /// Part of a charge, or all that is left of it.
     Refund {
         c: usize,
@@ -627,6 +660,7 @@ impl Twins {
             id,
             parent,
             books,
+            origins: Origins::new(budget),
             period,
             terms,
             granted,
@@ -686,6 +720,14 @@ impl Twins {
                 (Ok(()), Ok(()))
             }
             Step::Adjust { account, change } => (Ok(()), self.adjust(account % self.accounts.len(), change)),
+            Step::Credit { account, above, x, ticks } => {
+                let i = account % self.accounts.len();
+                let (id, at) = (self.accounts[i].id(), Wall(self.clock.wall().0 + ticks * TICK));
+                let credit = if above { Ledger::credit_line } else { Ledger::credit };
+                let made = credit(&self.ledger, id, units(x as i128), at).unwrap();
+                self.model.credit(i, above, made.id.0, x, ticks);
+                (Ok(()), Ok(()))
+            }
             Step::Execute { account, change, later } => {
                 (Ok(()), self.execute(account % self.accounts.len(), change, later))
             }
@@ -947,6 +989,13 @@ impl Twins {
         for (account, expected) in self.accounts.iter().zip(&self.model.accounts) {
             let books = self.ledger.snapshot(account).unwrap().balance;
             prop_assert_eq!(books, expected.books, "{}", expected.id);
+            let line = |credit: &Credit| {
+                let Credit { id, left, reserved, spent, gone, .. } = *credit;
+                (id.0, left, reserved, spent, gone)
+            };
+            let mut credits: Vec<_> = self.ledger.credits(account).unwrap().iter().map(line).collect();
+            credits.sort_unstable();
+            prop_assert_eq!(credits, expected.origins.lines(), "{}", expected.id);
         }
         for (reservation, expected) in self.reservations.iter().zip(&self.model.reservations) {
             let stage = match self.ledger.reservation_state(reservation).unwrap() {
@@ -1042,6 +1091,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (-40..40_i64).prop_map(|ticks| Step::MoveWall { ticks }),
         1 => (0..9_usize, prop::bool::weighted(0.3))
             .prop_map(|(account, is_suspended)| Step::Suspend { account, is_suspended }),
+        4 => (0..9_usize, any::<bool>(), 1..12_usize, 1..20_i64)
+            .prop_map(|(account, above, x, ticks)| Step::Credit { account, above, x, ticks }),
         3 => (r(), prop_oneof![Just(None), (0..8_i128).prop_map(Some)])
             .prop_map(|(c, x)| Step::Refund { c, x }),
         1 => Just(Step::Expire),
@@ -1055,14 +1106,18 @@ proptest! {
     fn the_ledger_does_what_the_model_does(
         plan in plan(),
         steps in prop::collection::vec((step(), prop::bool::weighted(0.4)), 1..80),
+        has_credits in any::<bool>(),
     ) {
         let mut twins = Twins::new(&plan);
         let has_periods = plan.iter().flatten().any(|(_, _, (period, ..))| period.is_some());
         for (step, look) in &steps {
+            if !has_credits && matches!(step, Step::Credit { .. }) {
+                continue;
+            }
             let (expected, answer) = twins.step(step);
             prop_assert_eq!(answer, expected, "{:?}", step);
-            // A renewal and an expiry that both wait to be seen may be seen in either order.
-            if *look || has_periods {
+            // A renewal and an expiry that both wait to be seen may be seen in either order; so may the end of a credit.
+            if *look || has_periods || has_credits {
                 twins.compare()?;
             }
         }

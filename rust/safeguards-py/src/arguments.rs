@@ -309,12 +309,12 @@ macro_rules! named {
 named! { text: read_text, &'a str; account, account_id, actor, agent_id, currency, from_agent_id, overage, pool_id, reason, reservation_id, resource_type, to_agent_id }
 named! { optional_text: read_optional_text, Option<&'a str>; account_id, agent_id, idempotency_key, name, operation_type, parent_id }
 named! { string: read_string, Bound<'py, PyString>; agent_id }
-named! { flag: read_flag, bool; exact, exist_ok, is_pinned }
+named! { flag: read_flag, bool; exact, exist_ok, is_pinned, with_pools }
 named! { named_whole: read_whole, i64; history_events, history_sums }
 named! { optional_whole: read_optional_whole, Option<i64>; refusals_per_minute }
 named! { number: read_number, f64; patience }
 named! { coordinator: read_coordinator, Py<PyLedger>; budget_coordinator, coordinator }
-named! { datetime: read_datetime, Bound<'py, PyDateTime>; start_time, end_time, to }
+named! { datetime: read_datetime, Bound<'py, PyDateTime>; start_time, end_time, expires_at, to }
 named! { optional_datetime: read_optional_datetime, Option<Bound<'py, PyDateTime>>; start }
 
 /// A value as messages show it: its repr, shortened.

@@ -315,8 +315,10 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, ledger: &
     let BudgetRefusal { account, balance, .. } = refusal;
     let (limit, spent) = (balance.granted - refusal.spent_before, balance.spent - refusal.spent_before);
     set_books(fields, refusal, balance.reserved)?;
-    set_in_flight(fields, balance.reserved, refusal.kept)?;
-    fields.set_item("available", to_decimal(fields.py(), (balance.remaining - refusal.kept).max(0))?)?;
+    let in_flight = balance.reserved - refusal.lapsing;
+    set_in_flight(fields, in_flight, refusal.kept)?;
+    let available = refusal.available() - refusal.kept;
+    fields.set_item("available", to_decimal(fields.py(), available.max(0))?)?;
     let who = match (refusal.kind, &refusal.resource) {
         (Kind::Agent, _) => format!("agent {account:?}"),
         (Kind::Pool, None) => format!("pool {account:?}"),
@@ -343,20 +345,23 @@ fn refused_budget(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, ledger: &
         let renewal = fields.get_item("retry_after")?.map_or(Ok(f64::INFINITY), |it| it.extract())?;
         fields.set_item("retry_after", wait.min(renewal))?;
     }
-    let may_come_back = refusal.resource.is_none()
-        && balance.reserved > 0
-        && balance.remaining + balance.reserved >= refusal.requested;
+    let may_come_back =
+        refusal.resource.is_none() && in_flight > 0 && refusal.available() + in_flight >= refusal.requested;
     let or_wait = if may_come_back { ", or wait for what is reserved with timeout=" } else { "" };
     let kept = if refusal.kept == 0 {
         String::new()
     } else {
         format!(", {} kept for a call that waits", Units(refusal.kept))
     };
+    let credits = match refusal.credits {
+        0 => String::new(),
+        units => format!(", and {} of credits, which are not transferred", Units(units)),
+    };
     Ok(format!(
-        "{who} cannot pay {}{}: {} of {} remain ({} spent, {} reserved{kept}); {advice}{or_wait}",
+        "{who} cannot pay {}{}: {} of {} remain ({} spent, {} reserved{kept}{credits}); {advice}{or_wait}",
         requested_in_words(refusal),
         asker(refusal.asked.as_ref(), refusal.kind, account),
-        Units(balance.remaining),
+        Units(refusal.available()),
         Units(limit),
         Units(spent),
         Units(balance.reserved),

@@ -35,6 +35,7 @@ pub(crate) fn snapshot<'py>(
     named.set_item(intern!(py, "active_reservations"), snapshot.reservations)?;
     named.set_item(intern!(py, "unpaid"), to_decimal(py, snapshot.unpaid)?)?;
     named.set_item(intern!(py, "refunded"), to_decimal(py, snapshot.refunded)?)?;
+    named.set_item(intern!(py, "credits"), to_decimal(py, snapshot.credits)?)?;
     named.set_item(intern!(py, "suspended"), snapshot.is_suspended)?;
     named.set_item(intern!(py, "enforcement"), rules::enforcement_name(snapshot.enforcement))?;
     named.set_item(intern!(py, "would_refuse"), snapshot.would_refuse)?;
@@ -105,6 +106,7 @@ pub(crate) fn columns(py: Python<'_>, columns: Columns) -> PyResult<Bound<'_, Py
         ("spent", columns.spent),
         ("period_granted", columns.period_granted),
         ("period_spent", columns.period_spent),
+        ("credits", columns.credits),
     ] {
         let Money { whole, billionths, rounded } = money;
         let exact = (whole.into_pyarray(py), billionths.into_pyarray(py));
@@ -204,6 +206,8 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::OverdraftLimit => "overdraft_limit",
         EventKind::Unpaid => "unpaid",
         EventKind::Refund => "refund",
+        EventKind::Credit => "credit",
+        EventKind::CreditEnd => "credit_end",
     }
 }
 

@@ -249,7 +249,9 @@ class BudgetPolicy:
     @classmethod
     def _read(cls, given: Mapping[str, Any]) -> Self:
         if not isinstance(given, Mapping):
-            raise ArgumentTypeError(f"plain must be a mapping that to_dict made, not {shown(given)}")
+            raise ArgumentTypeError(
+                f"not a policy: plain must be a mapping that to_dict made, not {shown(given)}"
+            )
         plain = dict(given)
         if plain["format"] != FORMAT:
             raise ConfigurationError(

@@ -178,12 +178,14 @@ impl Account {
             resource: None,
             balance: state.books.balance,
             spent_before: state.books.spent_before,
-            renews_at: state.span.ends,
+            renews_at: state.period().ends,
             kept: state.kept(),
             requested,
             asked: None,
             is_suspended: state.mode.is_suspended() && !state.closed,
             has_moved: state.mode.has_moved(),
+            credits: 0,
+            lapsing: state.lapsing(),
         })
     }
 }

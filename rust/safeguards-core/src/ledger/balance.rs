@@ -1,5 +1,6 @@
 //! The books of one account.
 
+use super::change::Number;
 use super::waiting::Asks;
 use crate::amount::Amount;
 
@@ -34,6 +35,14 @@ impl Balance {
     }
 }
 
+/// What tells the reservation of a movement from all others of a ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct HoldKey {
+    pub(super) agent: Number,
+    /// Among those of the agent.
+    pub(super) number: u64,
+}
+
 /// One movement of money, the same on every account of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Movement {
@@ -49,39 +58,36 @@ pub(super) struct Movement {
     /// Units that it cost beyond what is charged.
     unpaid: i128,
     asks: Asks,
+    /// Whose reservation it makes or ends, if it does.
+    hold: HoldKey,
 }
+
+/// What all movements begin with.
+const NOTHING: Movement = Movement {
+    needs: i128::MIN,
+    remaining: 0,
+    reserved: 0,
+    spent: 0,
+    begins: false,
+    overdraws: false,
+    unpaid: 0,
+    asks: Asks::Once,
+    hold: HoldKey { agent: Number(0), number: 0 },
+};
 
 impl Movement {
     /// Charges `amount` if it remains, or whatever remains if it is a fact.
     #[inline]
     pub(super) const fn debit(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self {
-            needs: needs(x, is_fact),
-            remaining: -x,
-            reserved: 0,
-            spent: x,
-            begins: false,
-            overdraws: is_fact && x > 0,
-            unpaid: 0,
-            asks: Asks::Once,
-        }
+        Self { needs: needs(x, is_fact), remaining: -x, spent: x, overdraws: is_fact && x > 0, ..NOTHING }
     }
 
     /// Sets `amount` aside if it remains, or whatever remains if it is a fact.
     #[inline]
     pub(super) const fn reserve(amount: Amount, is_fact: bool) -> Self {
         let x = amount.units();
-        Self {
-            needs: needs(x, is_fact),
-            remaining: -x,
-            reserved: x,
-            spent: 0,
-            begins: false,
-            overdraws: false,
-            unpaid: 0,
-            asks: Asks::Once,
-        }
+        Self { needs: needs(x, is_fact), remaining: -x, reserved: x, ..NOTHING }
     }
 
     /// Charges `charged` out of `reserved` and gives the rest back. What is charged beyond `reserved` must
@@ -95,10 +101,8 @@ impl Movement {
             remaining: r - c,
             reserved: -r,
             spent: c,
-            begins: false,
             overdraws,
-            unpaid: 0,
-            asks: Asks::Once,
+            ..NOTHING
         }
     }
 
@@ -111,16 +115,7 @@ impl Movement {
     /// Gives `amount` back that was charged before.
     pub(super) const fn refund(amount: Amount) -> Self {
         let x = amount.units();
-        Self {
-            needs: i128::MIN,
-            remaining: x,
-            reserved: 0,
-            spent: -x,
-            begins: false,
-            overdraws: false,
-            unpaid: 0,
-            asks: Asks::Once,
-        }
+        Self { remaining: x, spent: -x, ..NOTHING }
     }
 
     /// The same of work that begins.
@@ -140,6 +135,18 @@ impl Movement {
     pub(super) const fn with_unpaid(mut self, unpaid: Amount) -> Self {
         self.unpaid = unpaid.units();
         self
+    }
+
+    /// The same, which makes or ends this reservation.
+    #[inline]
+    pub(super) const fn of_hold(mut self, hold: HoldKey) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// Which reservation it makes or ends.
+    pub(super) const fn hold(&self) -> HoldKey {
+        self.hold
     }
 
     /// Units that it cost beyond what is charged.

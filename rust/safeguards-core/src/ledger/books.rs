@@ -2,7 +2,7 @@
 
 use super::alarm::Threshold;
 use super::balance::{Balance, Movement};
-use crate::amount::Amount;
+use super::credits::GivenBack;
 
 /// The books of one budget. In the order in which a debit needs them.
 #[derive(Clone, Copy, Debug)]
@@ -76,14 +76,17 @@ impl Books {
     }
 
     /// Gives part of a charge back that was made in an era: in the current period it remains; in an earlier one, which
-    /// is over, it was never spent, and has lapsed with the rest.
-    pub(super) fn refund(&mut self, amount: Amount, era: u64, thresholds: &[Threshold]) {
-        let units = amount.units();
+    /// is over, it was never spent, and what the base had paid has lapsed with the rest. A credit that has ended gives
+    /// nothing back, one that runs does whenever that was.
+    pub(super) fn refund(&mut self, given: GivenBack, era: u64, thresholds: &[Threshold]) {
+        let GivenBack { base, running, ended } = given;
+        let is_current = self.begun <= era;
+        let remains = running + if is_current { base } else { 0 };
+        let units = base + running + ended;
         self.balance.spent -= units;
-        if self.begun <= era {
-            self.balance.remaining += units;
-        } else {
-            self.balance.granted -= units;
+        self.balance.remaining += remains;
+        self.balance.granted -= units - remains;
+        if !is_current {
             self.spent_before -= units;
         }
         self.arm(thresholds);

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::credits::CreditId;
 use super::debit::Charge;
 use super::event::EventKind;
 use super::life::Enforcement;
@@ -23,7 +24,7 @@ use crate::clock::{Monotonic, Wall};
 use crate::window::Precision;
 
 /// Number of an account, or of a set of accounts: 1, 2, 3 and so on, never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number(pub u32);
 
 /// When a change was made, on both lines of time.
@@ -82,6 +83,8 @@ pub enum Change {
         /// How much.
         amount: Amount,
     },
+    /// Accounts were given money that ends by itself.
+    Credited(Credited),
     /// Something changed in one account alone.
     Account {
         /// Which one.
@@ -217,6 +220,21 @@ pub struct Refunded {
     pub amount: Amount,
 }
 
+/// Accounts that were given money that ends by itself, in one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credited {
+    /// The id of the credit on each of them.
+    pub id: CreditId,
+    /// The accounts.
+    pub accounts: Box<[Number]>,
+    /// How much each got.
+    pub amount: Amount,
+    /// When it ends.
+    pub expires_at: Wall,
+    /// Of the periods of all accounts and of their credits, which one begins.
+    pub era: u64,
+}
+
 /// An amount of money, or of several resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Quantities {
@@ -263,6 +281,13 @@ pub enum AccountChange {
         /// From when to when it lasts.
         span: Span,
         /// Of the periods of all accounts, which one.
+        era: u64,
+    },
+    /// A credit has ended.
+    CreditEnded {
+        /// Which one.
+        id: CreditId,
+        /// Of the periods of all accounts and of their credits, which one begins.
         era: u64,
     },
     /// What was granted moved within the period, by so many units.

@@ -40,6 +40,8 @@ pub struct Columns {
     pub period_granted: Money,
     /// Charged in the current period.
     pub period_spent: Money,
+    /// What remains of credits.
+    pub credits: Money,
     /// Active reservations.
     pub reservations: Vec<i64>,
     /// How often its budget has refused.
@@ -65,7 +67,8 @@ impl Money {
 
 impl Columns {
     fn push(&mut self, account: &Account, (snapshot, refusals): (Snapshot, Refusals)) {
-        let Snapshot { balance, kept, period_granted, period_spent, priority, reservations, .. } = snapshot;
+        let Snapshot { balance, kept, period_granted, period_spent, priority, reservations, credits, .. } =
+            snapshot;
         self.ids.push(Arc::clone(&account.id));
         self.is_pool.push(account.kind() == Kind::Pool);
         self.priority.push(priority);
@@ -76,6 +79,7 @@ impl Columns {
         self.spent.push(balance.spent);
         self.period_granted.push(period_granted);
         self.period_spent.push(period_spent);
+        self.credits.push(credits);
         self.reservations.push(reservations.try_into().unwrap_or(i64::MAX));
         self.budget_refusals.push(refusals.budget.try_into().unwrap_or(i64::MAX));
         self.window_refusals.push(refusals.window.try_into().unwrap_or(i64::MAX));

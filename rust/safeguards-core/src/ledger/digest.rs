@@ -75,6 +75,7 @@ fn account_lines(account: &Arc<Account>, state: &mut State, now: Monotonic, line
         let (name, books, sequence) = (&budget.name, &budget.books, budget.history.sequence());
         lines.push(format!("  resource {name:?} {books:?} events {sequence} below {capacity}"));
     }
+    lines.extend(state.purse().into_iter().flat_map(|purse| purse.lines(&state.books.balance)));
     if let Some(holds) = state.holds.as_deref() {
         lines.extend(holds.lines());
     }

@@ -38,6 +38,10 @@ pub struct BudgetRefusal {
     pub is_suspended: bool,
     /// It has moved below another pool since it was found.
     pub has_moved: bool,
+    /// Units that remain of credits, where those cannot pay: what they have is not transferred.
+    pub credits: i128,
+    /// Units of what is reserved that never come back: of credits that have ended.
+    pub lapsing: i128,
 }
 
 /// A window of the agent is full.
@@ -145,7 +149,7 @@ pub enum LedgerError {
     #[error("reservation {0} is unknown or forgotten")]
     UnknownReservation(ReservationId),
     /// An account on the path cannot pay.
-    #[error("{:?} cannot pay {}: {} remain", .0.account, Units(.0.requested), Units(.0.balance.remaining))]
+    #[error("{:?} cannot pay {}: {} remain", .0.account, Units(.0.requested), Units(.0.available()))]
     BudgetExceeded(Box<BudgetRefusal>),
     /// A settlement beyond the reserved amount, under [`Overage::Reject`](super::Overage::Reject).
     #[error("{:?} reserved {reserved} and may not settle more", refusal.account)]
@@ -174,6 +178,14 @@ impl LedgerError {
     /// Whether it is money or room that is missing, which time may give back.
     pub(super) const fn may_pass(&self) -> bool {
         matches!(self, Self::BudgetExceeded(_) | Self::RateLimitExceeded(_))
+    }
+}
+
+impl BudgetRefusal {
+    /// Units that remain and could have paid.
+    #[must_use]
+    pub const fn available(&self) -> i128 {
+        self.balance.remaining - self.credits
     }
 }
 

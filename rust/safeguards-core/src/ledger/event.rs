@@ -60,6 +60,10 @@ pub enum EventKind {
     Unpaid,
     /// Part of a charge was given back.
     Refund,
+    /// Money came that ends by itself.
+    Credit,
+    /// What was left of a credit is gone, or what has come back to it since it ended.
+    CreditEnd,
 }
 
 /// Where a usage came from.

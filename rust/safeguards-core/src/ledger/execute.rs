@@ -18,7 +18,7 @@ pub enum Order {
         /// Units for what later periods begin with.
         later_periods: i128,
     },
-    /// So much remains, and a period begins with it.
+    /// So much remains beside credits, and a period begins with it.
     Set(Amount),
 }
 
@@ -93,8 +93,9 @@ fn follow(
     let most = account.grantable(state, ledger, at.wall);
     match order {
         Order::Set(budget) => {
-            let by = (budget.units() - before).min(most);
-            let budget = Amount::from_units((before + by).max(0)).unwrap_or_default();
+            let wanted = budget.units() + state.credits_left();
+            let by = (wanted - before).min(most);
+            let budget = Amount::from_units((before + by).max(0)).unwrap_or(Amount::MAX);
             let by = budget.units() - before;
             Ok((
                 vec![AccountChange::Granted { budget, era: ledger.eras.begin() }],

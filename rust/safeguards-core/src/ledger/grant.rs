@@ -12,7 +12,8 @@ use crate::amount::{Amount, Units};
 use crate::sync::MutexGuard;
 
 impl Ledger {
-    /// Makes `budget` remain for an agent, whatever its pools say.
+    /// Makes `budget` remain for an agent, whatever its pools say: what it has beside its credits. They are cut only where
+    /// they are more than that, the one that ends last first.
     pub fn update_budget(&self, agent: &str, budget: Amount) -> Result<(), LedgerError> {
         // What expires later would add to what was just set.
         self.expire_due();
@@ -39,7 +40,7 @@ impl Ledger {
     }
 
     /// Adds `change` units to what remains for an agent, or takes them away, within the current period.
-    /// Takes at most what remains.
+    /// Takes at most what remains, and nothing of credits.
     ///
     /// Returns the change that was made.
     pub fn adjust_budget(&self, agent: &str, change: i128) -> Result<i128, LedgerError> {
@@ -103,7 +104,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Moves budget between two agents, of one pool or of two: the pools are not touched.
+    /// Moves budget between two agents, of one pool or of two: the pools are not touched. Credits are not moved.
     pub fn transfer(&self, from: &str, to: &str, amount: Amount) -> Result<(), LedgerError> {
         let (from, to) = (self.agent(from)?, self.agent(to)?);
         if Arc::ptr_eq(&from, &to) {
@@ -131,13 +132,15 @@ impl Ledger {
         giver.check_open(from)?;
         taker.check_open(to)?;
         let units = amount.units();
-        if giver.books.balance.remaining - giver.kept() < units {
+        let remaining = giver.books.balance.remaining;
+        if remaining - giver.kept() < units {
             return Err(from.refusal(&giver, units).into());
         }
-        to.check_max(&taker, units, self, at.wall)?;
-        if !taker.has_room(units) {
-            return Err(to.overfull(&taker, units));
+        if giver.base() < units {
+            return Err(from.transfer_refusal(&giver, units).into());
         }
+        to.check_max(&taker, units, self, at.wall)?;
+        to.check_room(&taker, units)?;
         if units > 0 {
             let (giving, taking) = (from.number, to.number);
             self.write(|| (at, Change::Transferred { from: giving, to: taking, amount }))?;
@@ -168,14 +171,20 @@ pub(super) fn lock_two<'a>(
 }
 
 impl Account {
-    /// As much of an adjustment as can be made: at most what remains is taken.
+    /// As much of an adjustment as can be made: at most what remains is taken, and nothing of credits.
     pub(super) fn adjustable(&self, state: &State, change: i128) -> Result<i128, LedgerError> {
         // An event holds no more than an amount, and so no more is taken at once.
-        let change = change.max(-state.books.balance.remaining.clamp(0, Amount::MAX.units()));
-        if Amount::from_units(change.abs()).is_none() || !state.has_room(change) {
+        let change = change.max(-state.base().clamp(0, Amount::MAX.units()));
+        if Amount::from_units(change.abs()).is_none() {
             return Err(self.overfull(state, change));
         }
+        self.check_room(state, change)?;
         Ok(change)
+    }
+
+    /// Refuses more than an account can have.
+    pub(super) fn check_room(&self, state: &State, change: i128) -> Result<(), LedgerError> {
+        if state.has_room(change) { Ok(()) } else { Err(self.overfull(state, change)) }
     }
 
     #[cold]

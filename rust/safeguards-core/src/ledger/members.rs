@@ -33,7 +33,7 @@ impl Ledger {
         let look = |agent: Arc<Account>| self.snapshot(&agent).ok().map(|snapshot| (agent, snapshot));
         let agents = accounts.into_iter().filter_map(look).collect();
         let snapshot = self.snapshot(&pool)?;
-        let renews_at = pool.lock().span.ends;
+        let renews_at = pool.lock().period().ends;
         let renews_in = (renews_at != Wall::NEVER).then(|| renews_at.0.saturating_sub(self.clock.wall().0));
         Ok(Members { pool: snapshot, renews_in, agents })
     }

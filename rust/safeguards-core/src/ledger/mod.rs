@@ -21,6 +21,7 @@ mod books;
 mod change;
 mod closures;
 mod columns;
+mod credits;
 mod debit;
 mod digest;
 mod directory;
@@ -66,11 +67,12 @@ pub use alarm::{Alarm, Crossing, Threshold, Unpaid, Warning};
 pub use balance::Balance;
 pub use batch::BatchError;
 pub use change::{
-    AccountChange, AgentRegistered, Change, Executed, Instant, Number, PoolCreated, Posted, Quantities,
-    Refunded, Reserved, Terms,
+    AccountChange, AgentRegistered, Change, Credited, Executed, Instant, Number, PoolCreated, Posted,
+    Quantities, Refunded, Reserved, Terms,
 };
 pub use closures::MAX_CLOSURES;
 pub use columns::{Columns, Money};
+pub use credits::{Credit, CreditId, MAX_CREDITS};
 pub use debit::{Charge, Receipt};
 pub use error::{BudgetRefusal, Closed, LedgerError, Settlement, WindowRefusal};
 pub use event::{Event, EventKind, HistoryLimits, Source, Usage, UsageLog};
@@ -118,6 +120,7 @@ pub struct Ledger {
     closures: closures::Closures,
     refunds: refund::Refunds,
     eras: refund::Eras,
+    credit_ids: credits::CreditIds,
     journal: Option<Box<dyn Journal>>,
     /// Tells ledgers apart, so that none settles what another one has reserved.
     incarnation: u64,
@@ -171,6 +174,7 @@ impl Ledger {
             closures: closures::Closures::new(),
             refunds: refund::Refunds::default(),
             eras: refund::Eras::default(),
+            credit_ids: credits::CreditIds::default(),
             journal: None,
             incarnation: LEDGERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             refusal_rate: None,

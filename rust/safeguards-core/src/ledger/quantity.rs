@@ -10,7 +10,7 @@
 #![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
 
 use super::Ledger;
-use super::balance::Movement;
+use super::balance::{HoldKey, Movement};
 use super::change::{Change, Posted, Quantities, Reserved, Terms};
 use super::error::{Closed, LedgerError, Settlement};
 use super::event::EventKind;
@@ -204,7 +204,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
 
     /// How an amount moves, of which so much was set aside. Nothing is admitted even below zero.
     #[inline(always)]
-    pub(super) const fn movement(&self, amount: Amount, held: Amount) -> Movement {
+    pub(super) fn movement(&self, amount: Amount, held: Amount) -> Movement {
         let movement = match self.kind {
             EventKind::Reserve => Movement::reserve(amount, amount.is_zero()).beginning(),
             EventKind::Debit => Movement::debit(amount, self.is_fact || amount.is_zero()).beginning(),
@@ -212,7 +212,11 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
             EventKind::Settle | EventKind::DefaultSettle => Movement::settle(held, amount, self.is_fact),
             _ => Movement::debit(amount, self.is_fact || amount.is_zero()),
         };
-        movement.with_unpaid(self.unpaid)
+        let number = match self.reserved {
+            Some(Reserved { number, .. }) => number,
+            None => 0,
+        };
+        movement.with_unpaid(self.unpaid).of_hold(HoldKey { agent: self.path.agent.number, number })
     }
 
     /// Writes the change down, where there is a journal.

@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub enforcement: Enforcement,
     /// How often it would have refused, and did not enforce.
     pub would_refuse: u32,
+    /// Units that remain of credits.
+    pub credits: i128,
 }
 
 /// What an account has refused, ever. It decides nothing, and is no part of the state.
@@ -327,6 +329,7 @@ impl Inner {
             is_suspended: self.mode.is_suspended(),
             enforcement: self.mode.enforcement(),
             would_refuse: self.would_refuse(),
+            credits: self.credits_left(),
         }
     }
 
@@ -343,7 +346,7 @@ impl Inner {
 
     fn renewal(&self) -> Option<Renewal> {
         let renewals = self.renewals()?;
-        let ends = self.span.ends;
+        let ends = self.period().ends;
         let next_ends = renewals.periods.schedule.next_after(ends);
         Some(Renewal { ends, next_ends, budget: renewals.budget })
     }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use super::account::Account;
-use super::balance::Balance;
 use super::change::AccountChange;
 use super::life::Enforcement;
 use super::period::{Schedule, Span};
@@ -123,8 +122,9 @@ impl Renewals {
 
     /// What remains when a period begins. What is still reserved is paid by the new period, so that no period spends
     /// more than its budget and what it got from the last one.
-    fn begin(&self, balance: &Balance, overdraft_limit: Option<Amount>) -> i128 {
-        let Balance { remaining, reserved, .. } = *balance;
+    ///
+    /// That is said of the base, beside credits.
+    fn begin(&self, (remaining, reserved): (i128, i128), overdraft_limit: Option<Amount>) -> i128 {
         let unspent = remaining.max(0) + reserved;
         let left = match self.periods.rollover {
             Rollover::Nothing => 0,
@@ -135,7 +135,7 @@ impl Renewals {
             Overdraft::Carry => (-remaining).clamp(0, overdraft_limit.map_or(i128::MAX, Amount::units)),
             Overdraft::Forgive => 0,
         };
-        (self.budget.units() + left - reserved - missing).min(Amount::MAX.units())
+        self.budget.units() + left - reserved - missing
     }
 
     pub(super) fn grant(&mut self, span: Span) {
@@ -151,13 +151,16 @@ impl Account {
     /// grants nothing and takes nothing. What cannot be written down does not happen.
     #[cold]
     pub(super) fn renew(&self, state: &mut State, ledger: &Ledger, now: Wall) {
+        self.end_credits(state, ledger, now);
         let Some(renewals) = state.renewals() else { return };
         let span = renewals.periods.schedule.span_at(now);
         if span == Span::ALWAYS || renewals.granted.contains(&span.begins) {
             state.show_period(span);
             return;
         }
-        let remaining = renewals.begin(&state.books.balance, state.overdraft_limit());
+        let base = (state.base(), state.books.balance.reserved - state.credits_reserved());
+        let begins = renewals.begin(base, state.overdraft_limit()) + state.credits_left();
+        let remaining = begins.min(Amount::MAX.units());
         let change = AccountChange::Renewed { remaining, span, era: ledger.eras.begin() };
         let at = ledger.instant_at(now, None);
         drop(ledger.change(self, state, &change, at));

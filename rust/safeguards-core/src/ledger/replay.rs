@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::Account;
 use super::change::{
-    AccountChange, AgentRegistered, Change, Instant, Moved, Number, PoolCreated, Posted, Quantities,
-    Refunded, Reserved,
+    AccountChange, AgentRegistered, Change, Credited, Instant, Moved, Number, PoolCreated, Posted,
+    Quantities, Refunded, Reserved,
 };
 use super::directory::Place;
 use super::error::LedgerError;
@@ -82,6 +82,7 @@ impl Replay {
                 self.ledger.move_budget(&mut giver, &mut taker, *amount, at);
                 Ok(())
             }
+            Change::Credited(credited) => self.credit(credited, at),
             Change::Account { account, change } => self.change_account(*account, change, at),
             Change::Executed(executed) => {
                 let account = self.account(executed.account)?;
@@ -190,6 +191,14 @@ impl Replay {
         self.ledger.joints.keep(&joint);
         self.ledger.directory.skip_to(path);
         self.joints.insert(path, joint);
+        Ok(())
+    }
+
+    fn credit(&self, credited: &Credited, at: Instant) -> Result<(), ReplayError> {
+        let accounts = credited.accounts.iter().map(|number| self.account(*number));
+        let accounts = accounts.collect::<Result<Vec<_>, _>>()?;
+        let mut states: Vec<_> = accounts.iter().map(|account| account.lock()).collect();
+        self.ledger.begin_credits(credited, &mut states, at);
         Ok(())
     }
 

@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use super::Ledger;
 use super::account::{Account, Kind};
-use super::balance::Movement;
+use super::balance::{Balance, Movement};
 use super::books::Books;
 use super::change::{AccountChange, Instant, Refunded};
+use super::credits::Purse;
 use super::event::{EventKind, History};
 use super::holds::{Held, Holds};
 use super::life::{Enforcement, Mode};
@@ -51,7 +52,8 @@ pub(super) struct Inner {
     pub(super) limits: Option<Box<Limits>>,
     pub(super) history: History,
     pub(super) books: Books,
-    /// The period that was looked at last. No part of the state: it follows from the time, and from what was granted.
+    /// The period that was looked at last, up to the end of the first credit. No part of the state: it follows from the
+    /// time, and from what was granted.
     pub(super) span: Span,
     pub(super) holds: Option<Box<Holds>>,
     seldom: Option<Box<Seldom>>,
@@ -63,6 +65,7 @@ struct Seldom {
     resources: Option<Box<Resources>>,
     pool: Option<Box<Pool>>,
     renewals: Option<Box<Renewals>>,
+    credits: Option<Box<Purse>>,
     /// How far below zero facts may take the account.
     overdraft_limit: Option<Amount>,
     /// What it has refused. No part of the state.
@@ -180,6 +183,26 @@ impl Inner {
         self.seldom()?.refused.as_deref()
     }
 
+    /// The credits of an account that has or had any.
+    pub(super) fn purse(&self) -> Option<&Purse> {
+        self.seldom()?.credits.as_deref()
+    }
+
+    /// Units that are left of credits.
+    pub(super) fn credits_left(&self) -> i128 {
+        self.purse().map_or(0, |purse| purse.left(&self.books.balance))
+    }
+
+    /// Units that are reserved of credits.
+    pub(super) fn credits_reserved(&self) -> i128 {
+        self.purse().map_or(0, Purse::reserved)
+    }
+
+    /// The period that was looked at last.
+    pub(super) fn period(&self) -> Span {
+        self.purse().map_or(self.span, Purse::period)
+    }
+
     /// How far below zero facts may take the account, where that is bounded.
     #[inline]
     pub(super) fn overdraft_limit(&self) -> Option<Amount> {
@@ -291,21 +314,31 @@ impl State {
             let unpaid = Amount::from_units(movement.unpaid()).unwrap_or_default();
             self.note_unpaid(unpaid, OperationId::NONE, wall, ledger);
         }
-        if let Some(crossing) = self.0.books.apply(movement, &ledger.thresholds) {
-            ledger.report(&account.id, account.kind(), None, &self.0.books, crossing);
+        let mut gone = 0;
+        if movement.reserved() != 0 && self.purse().is_some() {
+            gone = self.shift_claims(movement, account, wall, ledger);
+        } else {
+            self.shift_books(movement, account, ledger);
         }
         if self.0.keeps {
-            self.shift_kept(movement);
+            self.shift_kept(movement, gone);
         }
     }
 
-    /// What comes back is kept; what was kept is gone with the movement that it was kept for.
+    #[inline(always)]
+    pub(super) fn shift_books(&mut self, movement: &Movement, account: &Account, ledger: &Ledger) {
+        if let Some(crossing) = self.0.books.apply(movement, &ledger.thresholds) {
+            ledger.report(&account.id, account.kind(), None, &self.0.books, crossing);
+        }
+    }
+
+    /// What comes back is kept, but for what is gone as it does; what was kept is gone with the movement that it was kept for.
     #[cold]
-    fn shift_kept(&mut self, movement: &Movement) {
+    fn shift_kept(&mut self, movement: &Movement, gone: i128) {
         if movement.asks().is_favored() {
             self.stop_keeping();
         } else {
-            self.keep_what_came(self.0.books.balance.remaining - movement.remaining());
+            self.keep_what_came(self.0.books.balance.remaining + gone - movement.remaining());
         }
     }
 
@@ -348,7 +381,8 @@ impl State {
     /// Gives part of a charge back.
     pub(super) fn refund(&mut self, refunded: &Refunded, at: Instant, ledger: &Ledger) {
         let Refunded { charge, amount, .. } = refunded;
-        self.0.books.refund(*amount, charge.era, &ledger.thresholds);
+        let given = self.give_back_credits(amount.units(), charge.era);
+        self.0.books.refund(given, charge.era, &ledger.thresholds);
         self.seldom_mut().refunded += amount.units();
         for window in self.0.limits.iter_mut().flat_map(|limits| &mut limits.windows) {
             window.refund(at.monotonic, charge.at, *amount);
@@ -463,6 +497,7 @@ impl State {
             AccountChange::ResourceGranted { resource, remaining } => {
                 self.grant_resource(*resource, *remaining, at.wall, ledger);
             }
+            AccountChange::CreditEnded { id, era } => self.end_credit(*id, *era, at.wall, ledger),
             of_windows => self.apply_to_windows(of_windows, at, ledger),
         }
     }
@@ -498,6 +533,7 @@ impl State {
     /// Makes `units` remain, with which a period begins.
     pub(super) fn grant(&mut self, units: i128, kind: EventKind, era: u64, wall: Wall, ledger: &Ledger) {
         ledger.eras.skip_to(era);
+        self.set_credits(units, kind, era);
         let before = self.0.books.balance.remaining;
         self.0.books.begin_period(units, era, &ledger.thresholds);
         self.keep_what_came(before);
@@ -507,11 +543,26 @@ impl State {
 
     /// Moves what was granted within the period.
     pub(super) fn adjust(&mut self, units: i128, kind: EventKind, wall: Wall, ledger: &Ledger) {
+        self.move_grant(units, ledger);
+        let amount = Amount::from_units(units.abs()).unwrap_or_default();
+        self.record(wall, kind, amount, OperationId::NONE, ledger);
+    }
+
+    pub(super) fn move_grant(&mut self, units: i128, ledger: &Ledger) {
         let before = self.0.books.balance.remaining;
         self.0.books.move_grant(units, &ledger.thresholds);
         self.keep_what_came(before);
-        let amount = Amount::from_units(units.abs()).unwrap_or_default();
-        self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
+    }
+
+    pub(super) fn record(
+        &mut self,
+        wall: Wall,
+        kind: EventKind,
+        amount: Amount,
+        operation: OperationId,
+        ledger: &Ledger,
+    ) {
+        self.0.history.record(wall, kind, amount, operation, ledger.history_limits);
     }
 
     fn set_period_budget(&mut self, budget: Amount, wall: Wall, ledger: &Ledger) {
@@ -652,6 +703,16 @@ impl State {
         self.0.seldom.as_deref_mut()?.resources.as_deref_mut()
     }
 
+    pub(super) fn purse_mut(&mut self) -> Option<&mut Purse> {
+        self.0.seldom.as_deref_mut()?.credits.as_deref_mut()
+    }
+
+    /// The credits of an account, made where it has none.
+    pub(super) fn purse_or(&mut self, make: impl FnOnce(&Balance) -> Purse) -> &mut Purse {
+        let balance = self.0.books.balance;
+        self.seldom_mut().credits.get_or_insert_with(|| Box::new(make(&balance)))
+    }
+
     fn renewals_mut(&mut self) -> Option<&mut Renewals> {
         self.0.seldom.as_deref_mut()?.renewals.as_deref_mut()
     }
@@ -745,7 +806,7 @@ impl State {
 
     /// The period that now is in: one that was granted.
     pub(super) fn show_period(&mut self, span: Span) {
-        self.0.span = span;
+        self.0.span = self.purse_mut().map_or(span, |purse| purse.narrow(span));
     }
 
     /// Lets go of what is set aside, when the ledger itself goes.
@@ -832,7 +893,8 @@ impl Inner {
     pub(super) fn never_holds(&self, lack: Lack, units: i128) -> bool {
         let balance = &self.books.balance;
         let later = self.renewals().map_or(0, |renewals| match renewals.periods.rollover {
-            Rollover::Nothing => renewals.budget.units(),
+            // What credits have may still be there by then.
+            Rollover::Nothing => renewals.budget.units() + self.credits_left() + self.credits_reserved(),
             Rollover::All | Rollover::AtMost(_) => i128::MAX,
         });
         match lack {

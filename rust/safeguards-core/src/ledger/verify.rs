@@ -29,6 +29,7 @@ impl Ledger {
     /// - an agent's reserved is the sum of its active reservations, its usage history the sum of its spending;
     /// - a pool's reserved is the sum of what is reserved right below it, and its spent covers theirs;
     /// - windows agree with their buckets;
+    /// - what credits have left remains, and what is reserved of them is what reservations hold;
     /// - the same of each resource of an agent, and of a capacity as of a pool.
     ///
     /// What is about one agent is checked agent by agent; a topmost pool and all below it are locked only for as
@@ -131,7 +132,11 @@ fn add_below(account: &Account, state: &State, below: &mut HashMap<*const Accoun
     }
 }
 
-fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
+fn credit_fault(state: &State) -> Fault {
+    state.purse()?.fault(&state.books.balance)
+}
+
+fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 5] {
     let reserved = state.holds.as_deref().map_or(0, Holds::money);
     let spent = state.history.total(Source::Ledger) - state.refunded();
     let windows_agree = state.limits.iter().all(|limits| limits.windows.iter().all(Window::is_consistent));
@@ -140,10 +145,11 @@ fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 4] {
         differs("reserved", state.books.balance.reserved, "active reservations", reserved),
         differs("spent", state.books.balance.spent, "usage history", spent),
         (!windows_agree).then(|| "a window does not agree with its buckets".into()),
+        credit_fault(state),
     ]
 }
 
-fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [Fault; 3] {
+fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [Fault; 4] {
     let beyond = state.pool().map(|pool| pool.beyond).unwrap_or_default();
     let (reserved, spent) = (reserved + beyond.reserved, spent + beyond.spent);
     // More than what is below: agents that were unregistered leave their spending behind.
@@ -152,6 +158,7 @@ fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [F
         unbalanced(&state.books),
         differs("reserved", state.books.balance.reserved, "reserved below", reserved),
         uncovered.then(|| format!("spent {} does not cover {spent} spent below", state.books.balance.spent)),
+        credit_fault(state),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! A small world for tests: an agent, the pool above it, the pool above that, and a clock that stands still.
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+pub(crate) mod origins;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

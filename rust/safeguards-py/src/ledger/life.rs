@@ -81,9 +81,10 @@ impl PyLedger {
 
     /// What an account does from now on where it cannot pay, or where a window of its is full.
     ///
-    /// Args: account_id: of a pool or an agent; of the pool where both have this id. enforcement:
-    ///     `"enforce"`: it refuses. `"warn"`: it is charged in full, below zero if need be, and never
-    ///         a reason to refuse; what it would have refused is a `would_refuse` event, counted in its
+    /// Args:
+    ///     account_id: of a pool or an agent; of the pool where both have this id.
+    ///     enforcement: `"enforce"`: it refuses. `"warn"`: it is charged in full, below zero if need be, and
+    ///         never a reason to refuse; what it would have refused is a `would_refuse` event, counted in its
     ///         metrics and alerted. `"shadow"`: the same without alerts. The other accounts of a path decide
     ///         alone.
     ///     actor: who decides it, for the events.
@@ -247,15 +248,17 @@ impl PyLedger {
     ///
     /// What was spent in it stays in the books of the pools that paid for it, and a refund of it goes there.
     ///
-    /// Args: pool_id: the pool. parent_id: the pool that is to stand right above it; None for the top. Where
-    ///     it does already nothing
-    ///         happens.
+    /// Args:
+    ///     pool_id: the pool.
+    ///     parent_id: the pool that is to stand right above it; None for the top. Where it does already
+    ///         nothing happens.
     ///     actor: who decides it, for the events.
     ///     reason: why.
     ///
-    /// Raises: UnknownPoolError: one of the two does not exist. ConfigurationError: something below it has
-    ///     active reservations, the new parent stands below it, or it
-    ///         would be more than 32 pools deep.
+    /// Raises:
+    ///     UnknownPoolError: one of the two does not exist.
+    ///     ConfigurationError: something below it has active reservations, the new parent stands below it, or
+    ///         it would be more than 32 pools deep.
     ///
     /// Example:
     ///     >>> other = coordinator.create_budget_pool("company", 50)

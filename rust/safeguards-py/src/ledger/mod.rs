@@ -5,6 +5,7 @@ mod accounts;
 mod alarms;
 mod batches;
 mod budgets;
+mod credits;
 mod life;
 mod look;
 mod refunds;

@@ -292,6 +292,8 @@ impl ResourceBudget {
             asked: None,
             is_suspended: false,
             has_moved: false,
+            credits: 0,
+            lapsing: 0,
         })
     }
 }

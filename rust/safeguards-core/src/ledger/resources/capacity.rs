@@ -53,6 +53,8 @@ impl Capacity {
             asked: None,
             is_suspended: false,
             has_moved: false,
+            credits: 0,
+            lapsing: 0,
         })
     }
 }

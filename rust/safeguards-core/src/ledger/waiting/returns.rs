@@ -16,7 +16,8 @@ impl Ledger {
     #[must_use]
     pub fn comes_back_at(&self, refusal: &BudgetRefusal) -> Option<Monotonic> {
         let balance = &refusal.balance;
-        let mut lacks = refusal.requested - balance.remaining + refusal.kept;
+        // What is gone as it comes back may be what comes first.
+        let mut lacks = refusal.requested - refusal.available() + refusal.kept + refusal.lapsing;
         if refusal.resource.is_some() || lacks > balance.reserved {
             return None;
         }

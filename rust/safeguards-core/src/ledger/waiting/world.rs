@@ -107,7 +107,7 @@ impl World for Accounts<'_> {
     fn due(&mut self, account: &Arc<Account>, lack: Lack, needs: i128) -> Monotonic {
         let mut state = self.lock(account);
         match lack {
-            Lack::Budget => self.to_monotonic(state.span.ends),
+            Lack::Budget => self.to_monotonic(state.period().ends),
             Lack::Window => state.next_room(self.ledger.clock.monotonic(), needs),
         }
     }
@@ -142,8 +142,9 @@ impl World for Accounts<'_> {
     fn hopeless_place(&mut self, waiter: &Arc<Waiter>) -> Option<Lacking<Arc<Account>>> {
         let needs = waiter.needs();
         let is_hopeless = |account: &&Arc<Account>| {
-            let balance = self.lock(account).books.balance;
-            balance.remaining + balance.reserved < needs
+            let state = self.lock(account);
+            let balance = &state.books.balance;
+            balance.remaining + balance.reserved - state.lapsing() < needs
         };
         let place = waiter.place();
         let account = place.path().accounts().find(is_hopeless)?;

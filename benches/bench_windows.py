@@ -1,10 +1,10 @@
-"""Sliding windows: one of 10,000 in each call, empty or with a thousand charges in it."""
+"""Sliding windows: one of 10,000 in each call, empty or full; and debits that pass windows with the money."""
 
 from __future__ import annotations
 
 import pytest
 
-from contenders import empty, our_windows, windows_by_hand
+from contenders import empty, our_windows, ours, ours_under_windows, windows_by_hand
 from harness import Versus, at_least
 
 pytestmark = pytest.mark.benchmark(group="Windows")
@@ -17,4 +17,12 @@ def bench_try_acquire(versus: Versus, events: int, *, is_quick: bool) -> None:
         our_windows(name, events),
         (windows_by_hand(events), at_least(3.5)),
         empty("empty native method", "empty.try_acquire(agent, amount)"),
+    )
+
+
+def bench_debit_under_windows(versus: Versus) -> None:
+    statement = "coordinator.try_debit(agent, amount)"
+    versus(
+        ours_under_windows("try_debit, with a window of the agent and one of its pool", statement),
+        ours("try_debit, no windows", statement),
     )

@@ -99,6 +99,23 @@ def our_windows(name: str, events: int) -> Contender:
     return _windows(name, limiter, mine.agents, events, used)
 
 
+def ours_under_windows(name: str, statement: str) -> Contender:
+    """An operation of ours on one agent of a hundred, under a window of its own and one of its pool."""
+    mine = fleet()
+    limiter = BudgetRateLimiter(mine.coordinator)
+    for account in (AGENT, *mine.pools):
+        limiter.set_rate_limit(account, BUDGET, timedelta(minutes=1))
+    names = {**ARGUMENTS, "coordinator": mine.coordinator}
+
+    def verify(calls: int) -> str:
+        for account in (AGENT, *mine.pools):
+            (window,) = limiter.get_rate_limits(account)
+            assert 0 < window.spent <= calls * AMOUNT, f"{window.spent} in the window of {account}"
+        return mine.prove(calls)
+
+    return Contender(name, statement, names, verify)
+
+
 def windows_by_hand(events: int) -> Contender:
     agents = tuple(f"agent-{i}" for i in range(N_WINDOWS))
     windows = Windows()

@@ -150,6 +150,8 @@ def parameters(function):
     }
 
 
+OF_WINDOWS = {"resource": None, "kind": None}
+
 SIGNATURES = {
     BudgetCoordinator: {
         "notification_manager": None,
@@ -261,12 +263,13 @@ SIGNATURES = {
         "max_budget": ...,
         "time_window": ...,
         "exact": False,
+        **OF_WINDOWS,
     },
-    BudgetRateLimiter.check_rate_limit: {"agent_id": ..., "amount": ...},
-    BudgetRateLimiter.record_usage: {"agent_id": ..., "amount": ..., "operation_type": None},
-    BudgetRateLimiter.get_retry_after: {"agent_id": ..., "amount": None},
-    BudgetRateLimiter.acquire: {"agent_id": ..., "amount": ...},
-    BudgetRateLimiter.try_acquire: {"agent_id": ..., "amount": ...},
+    BudgetRateLimiter.check_rate_limit: {"agent_id": ..., "amount": ..., **OF_WINDOWS},
+    BudgetRateLimiter.record_usage: {"agent_id": ..., "amount": ..., "operation_type": None, **OF_WINDOWS},
+    BudgetRateLimiter.get_retry_after: {"agent_id": ..., "amount": None, **OF_WINDOWS},
+    BudgetRateLimiter.acquire: {"agent_id": ..., "amount": ..., **OF_WINDOWS},
+    BudgetRateLimiter.try_acquire: {"agent_id": ..., "amount": ..., **OF_WINDOWS},
     MultiResourceBudget: {"budget_coordinator": ...},
     MultiResourceBudget.initialize_budgets: {"agent_id": ..., "budgets": ..., "exist_ok": False},
     MultiResourceBudget.update_budget: {"agent_id": ..., "resource_type": ..., "budget": ...},
@@ -294,7 +297,7 @@ SIGNATURES = {
     MultiResourceBudget.set_capacity: {"resource_type": ..., "capacity": ...},
     safeguards.fair_shares: {"demands": ..., "capacities": ..., "weights": None, "caps": None},
     safeguards.fair_tasks: {"demands": ..., "capacities": ..., "weights": None, "caps": None},
-    BudgetRateLimiter.remove_rate_limit: {"agent_id": ..., "time_window": None},
+    BudgetRateLimiter.remove_rate_limit: {"agent_id": ..., "time_window": None, **OF_WINDOWS},
     NotificationManager.add_handler: {
         "handler": ...,
         "min_severity": safeguards.AlertSeverity.INFO,

@@ -1403,51 +1403,96 @@ class RateLimiter:
     """The windows behind `BudgetRateLimiter`, which inherits every method from here.
 
     Examples of its methods start from a `limiter` of a `coordinator` with the agent `"bot"`, which may spend
-    1.00 in a minute, on a `clock` that stands still.
+    1.00 in a minute, on a `clock` that stands still. Every method takes the id of an agent or of a pool; the
+    agent is meant where both have it and no `kind` is named.
 
     Args:
         coordinator: the coordinator of the agents.
     """
     def __new__(cls, coordinator: Ledger) -> Self: ...
-    def check_rate_limit(self, agent_id: str, amount: Amount) -> bool:
-        """Whether `amount` fits into every window of an agent now. Charges nothing.
+    def check_rate_limit(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        resource: str | None = None,
+        kind: Literal["agent", "pool"] | None = None,
+    ) -> bool:
+        """Whether `amount` fits now into every window of an account and of the pools above it.
 
-        What is refused is what `get_retry_after` tells about next.
+        Charges nothing. What is refused is what `get_retry_after` tells about next.
+
+        Args:
+            agent_id: the agent, or a pool.
+            amount: how much; more than 9 decimal places are rounded up.
+            resource: a resource of the agent, whose windows are asked alone; money, if not given.
+            kind: `"agent"` or `"pool"`, where both have the id.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
-            UnknownAgentError: no agent of this id is registered.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            UnknownResourceError: the agent has no budget for the resource.
+            ConfigurationError: `kind` is neither, or a pool is asked for a resource.
 
         Example:
             >>> limiter.check_rate_limit("bot", "0.80"), limiter.check_rate_limit("bot", "1.20")
             (True, False)
         """
-    def record_usage(self, agent_id: str, amount: Amount, *, operation_type: str | None = None) -> None:
+    def record_usage(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        operation_type: str | None = None,
+        resource: str | None = None,
+        kind: Literal["agent", "pool"] | None = None,
+    ) -> None:
         """States that `amount` was spent elsewhere: a fact, which nothing refuses.
 
-        It counts in every window of the agent and enters its usage history with the source `"recorded"`; no
-        budget is touched.
+        It counts in every window of the account and of the pools above it, and enters the usage history of
+        the account with the source `"recorded"`; no budget is touched.
 
         Args:
-            agent_id: the agent.
+            agent_id: the agent, or a pool.
             amount: how much; more than 9 decimal places are rounded up.
             operation_type: what for.
+            resource: a resource of the agent, whose windows are meant alone; money, if not given.
+            kind: `"agent"` or `"pool"`, where both have the id.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
-            UnknownAgentError: no agent of this id is registered.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            UnknownResourceError: the agent has no budget for the resource.
+            ConfigurationError: `kind` is neither, or a pool is asked for a resource.
 
         Example:
             >>> limiter.record_usage("bot", "0.90")
             >>> limiter.check_rate_limit("bot", "0.20"), coordinator.get_budget("bot")
             (False, Decimal('1'))
         """
-    def acquire(self, agent_id: str, amount: Amount) -> None:
-        """Charges `amount` to every window of an agent, all of them or none. No budget is touched.
+    def acquire(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        resource: str | None = None,
+        kind: Literal["agent", "pool"] | None = None,
+    ) -> None:
+        """Charges `amount` to every window of an account and of the pools above it, all of them or none.
+
+        No budget is touched.
+
+        Args:
+            agent_id: the agent, or a pool.
+            amount: how much; more than 9 decimal places are rounded up.
+            resource: a resource of the agent, whose windows are meant alone; money, if not given.
+            kind: `"agent"` or `"pool"`, where both have the id.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
-            UnknownAgentError: no agent of this id is registered.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            UnknownResourceError: the agent has no budget for the resource.
+            ConfigurationError: `kind` is neither, or a pool is asked for a resource.
             RateLimitExceededError: a window is full; nothing was changed, and `retry_after` says for how
                 long.
 
@@ -1457,31 +1502,60 @@ class RateLimiter:
             Traceback (most recent call last):
             safeguards.exceptions.RateLimitExceededError: agent "bot" may spend 1 in 60 s and cannot...
         """
-    def try_acquire(self, agent_id: str, amount: Amount) -> bool:
+    def try_acquire(
+        self,
+        agent_id: str,
+        amount: Amount,
+        *,
+        resource: str | None = None,
+        kind: Literal["agent", "pool"] | None = None,
+    ) -> bool:
         """As `acquire`, but tells with a bool whether it was admitted.
+
+        Args:
+            agent_id: the agent, or a pool.
+            amount: how much; more than 9 decimal places are rounded up.
+            resource: a resource of the agent, whose windows are meant alone; money, if not given.
+            kind: `"agent"` or `"pool"`, where both have the id.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
-            UnknownAgentError: no agent of this id is registered.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            UnknownResourceError: the agent has no budget for the resource.
+            ConfigurationError: `kind` is neither, or a pool is asked for a resource.
 
         Example:
             >>> limiter.try_acquire("bot", "0.80"), limiter.try_acquire("bot", "0.80")
             (True, False)
         """
-    def get_retry_after(self, agent_id: str, amount: Amount | None = None) -> float:
-        """Seconds until `amount` fits into every window of an agent, if nothing else happens.
+    def get_retry_after(
+        self,
+        agent_id: str,
+        amount: Amount | None = None,
+        *,
+        resource: str | None = None,
+        kind: Literal["agent", "pool"] | None = None,
+    ) -> float:
+        """Seconds until enough of what was charged has left the windows for `amount`: it fits no sooner.
+
+        What is reserved may come back at any moment, and so it does not count here: where reservations fill a
+        window, it is asked again when one of them has ended. Nobody knows what others charge meanwhile.
 
         Args:
-            agent_id: the agent.
-            amount: how much; what was refused to the agent last, if not given.
+            agent_id: the agent, or a pool; the windows of the pools above it count as well.
+            amount: how much; what was refused to the account last, if not given.
+            resource: a resource of the agent, whose windows are meant alone; money, if not given.
+            kind: `"agent"` or `"pool"`, where both have the id.
 
         Returns:
-            0.0 if it fits now, if nothing was refused or if there is no limit; `math.inf` if it can never
-            fit.
+            0.0 if it fits beside what was charged, if nothing was refused or if there is no limit; `math.inf`
+            if it can never fit.
 
         Raises:
             InvalidAmountError: `amount` is not an amount.
-            UnknownAgentError: no agent of this id is registered.
+            UnknownAgentError: there is neither an agent nor a pool of this id.
+            UnknownResourceError: the agent has no budget for the resource.
+            ConfigurationError: `kind` is neither, or a pool is asked for a resource.
 
         Example:
             >>> limiter.acquire("bot", "0.80")
@@ -1492,10 +1566,20 @@ class RateLimiter:
             inf
         """
     def _set_rate_limit(
-        self, agent_id: str, max_budget: Amount, time_window: timedelta, exact: bool
+        self,
+        agent_id: str,
+        max_budget: Amount,
+        time_window: timedelta,
+        exact: bool,
+        resource: str | None,
+        kind: str | None,
     ) -> None: ...
-    def _remove_rate_limit(self, agent_id: str, time_window: timedelta | None) -> int: ...
-    def _windows(self, agent_id: str) -> list[tuple[float, Decimal, Decimal]]: ...
+    def _remove_rate_limit(
+        self, agent_id: str, time_window: timedelta | None, resource: str | None, kind: str | None
+    ) -> int: ...
+    def _windows(
+        self, agent_id: str, resource: str | None, kind: str | None
+    ) -> list[tuple[float, Decimal, Decimal, Decimal]]: ...
 
 @disjoint_base
 class ResourceBudgets:

@@ -218,15 +218,19 @@ class AccountSuspendedError(BudgetExceededError):
 
 
 class RateLimitExceededError(BudgetError):
-    """A window of the agent is full. Nothing was changed; `retry_after` says when it will fit.
+    """A window on the path is full: the agent's, or one of a pool. Nothing was changed.
+
+    `retry_after` says when enough of what was charged will have left all of them: it fits no sooner. Where
+    reservations fill a window it is later, once enough of what they hold has come back.
 
     Attributes:
         time_window: length of the window that refused, in seconds.
+        resource: the resource type that the window limits; `None` for money.
         asked_by: the agent whose operation it was.
         path: ids of all accounts that were to pay, all or none: the agent, the pools above it, and what
         `also=`
             named with all above.
-        in_flight: what is reserved on the agent, and may come back to its windows.
+        in_flight: what is reserved in the window, and may come back to it.
         kept: how much room is kept for a call that waits.
         waited: seconds that the call has waited; `None` if it was not to wait.
     """
@@ -234,6 +238,7 @@ class RateLimitExceededError(BudgetError):
     fields: ClassVar[tuple[str, ...]] = (
         *BudgetError.fields,
         "time_window",
+        "resource",
         "asked_by",
         "path",
         "in_flight",
@@ -242,6 +247,7 @@ class RateLimitExceededError(BudgetError):
     )
 
     time_window: float | None
+    resource: str | None
     asked_by: str | None
     path: list[str] | None
     in_flight: Decimal | None

@@ -493,6 +493,19 @@ HERE = {
     ("BudgetCoordinator.update_period_budget", "account_id"): "team",
     ("BudgetCoordinator.set_overdraft_limit", "limit"): 1,
     ("BudgetCoordinator.move_pool", "parent_id"): None,
+    **{
+        (f"BudgetRateLimiter.{call}", "resource"): None
+        for call in (
+            "acquire",
+            "check_rate_limit",
+            "get_rate_limits",
+            "record_usage",
+            "remove_rate_limit",
+            "get_retry_after",
+            "set_rate_limit",
+            "try_acquire",
+        )
+    },
     ("BudgetCoordinator.move_agent", "pool_id"): "spare",
     ("BudgetCoordinator.close_pool", "pool_id"): "spare",
     ("BudgetCoordinator.resume", "account_id"): "bot",

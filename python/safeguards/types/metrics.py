@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from safeguards._values.copies import Plain
-from safeguards._values.decimals import add, of_units, ratio
+from safeguards._values.decimals import NOTHING, add, of_units, ratio, subtract
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -412,14 +412,21 @@ class BudgetEvent(Plain):
 
 @dataclass(frozen=True, slots=True)
 class RateLimit(Plain):
-    """A sliding window of an agent.
+    """A sliding window of an agent or a pool, of money or of a resource.
 
     Attributes:
         max_budget: the most that it admits.
         time_window: how long a charge stays in it.
         spent: charged within the last `time_window`.
+        reserved: set aside by active reservations, which it holds until they are settled.
     """
 
     max_budget: Decimal
     time_window: timedelta
     spent: Decimal
+    reserved: Decimal = NOTHING
+
+    @property
+    def available(self) -> Decimal:
+        """What it admits now: never less than 0."""
+        return max(NOTHING, subtract(self.max_budget, add(self.spent, self.reserved)))

@@ -18,7 +18,7 @@ use safeguards_core::clock::{ManualClock, Wall};
 use safeguards_core::ledger::{
     Account, AccountChange, AnyReservation, Bundle, Change, ChargeId, Credit, EventKind, Execution, Instant,
     Kind, Ledger, LedgerError, Moved, NewPool, OperationId, Order, Overage, Path, Period, Periods, Posted,
-    Receipt, Request, Reservation, ReservationState, Rules, Schedule, Why,
+    Receipt, Request, Reservation, ReservationState, Rules, Schedule, Why, WindowsOf,
 };
 use safeguards_core::window::Precision;
 
@@ -143,6 +143,8 @@ fn a_decision_that_cannot_be_made_whole_is_not_made() {
 
 // ---------------------------------------------------------------------------------------------- what it refuses
 
+const GPUS: WindowsOf<'_> = WindowsOf { account: "ann", kind: None, resource: Some("gpu") };
+
 /// Everything that can be asked of a ledger, each of which a full journal refuses.
 fn attempts(world: &World) -> Vec<(&'static str, Result<(), LedgerError>)> {
     let ledger = &world.ledger;
@@ -172,7 +174,11 @@ fn attempts(world: &World) -> Vec<(&'static str, Result<(), LedgerError>)> {
         ("execute on a pool", execute(ledger, "team", Order::Set(one)).map(drop)),
         ("set window", ledger.set_rate_limit("ann", one, 1_000, Precision::Exact)),
         ("remove window", ledger.remove_rate_limit("ann", None).map(drop)),
+        ("set window of a pool", ledger.set_rate_limit("team", whole(90), 1_000, Precision::Exact)),
+        ("set window of a resource", ledger.set_rate_limit(GPUS, whole(90), 1_000, Precision::Exact)),
         ("acquire", ledger.acquire("ann", one)),
+        ("acquire of a resource", ledger.acquire(GPUS, one)),
+        ("record of a pool", ledger.record_usage("team", one, NONE)),
         ("record", ledger.record_usage("ann", one, NONE)),
         ("register", ledger.register_agent("eve", "team", 5, one).map(drop)),
         ("create", ledger.create_pool(pool("new", None, 1)).map(drop)),
@@ -205,6 +211,8 @@ fn what_cannot_be_written_does_not_happen() {
     world.ledger.set_capacity("gpu", whole(20)).unwrap();
     world.ledger.debit_keyed(&world.ann, &whole(1), NONE, "charged").unwrap();
     world.ledger.set_rate_limit("ann", whole(9), TTL, Precision::Exact).unwrap();
+    world.ledger.set_rate_limit("root", whole(9), TTL, Precision::Exact).unwrap();
+    world.ledger.set_rate_limit(GPUS, whole(9), TTL, Precision::Exact).unwrap();
     let held = world.ledger.reserve(&world.ann, &request(2)).unwrap();
     let before = world.ledger.state_lines(now(&world.ledger));
     let ann = [world.ledger.handle("ann").unwrap()];
@@ -387,6 +395,42 @@ fn windows_of_all_agents_on_the_path_bind() {
 }
 
 #[test]
+fn windows_of_all_pools_on_the_path_bind_and_each_is_charged_once() {
+    let trees = Trees::new([100; 7]);
+    for pool in &IDS[..5] {
+        trees.ledger.set_rate_limit(*pool, whole(5), TTL, Precision::Exact).unwrap();
+    }
+    let spent = |trees: &Trees| {
+        let window = |id: &&str| trees.ledger.windows(*id).unwrap()[0];
+        IDS[..5]
+            .iter()
+            .map(window)
+            .map(|w| (w.spent / UNITS_PER_ONE, w.reserved / UNITS_PER_ONE))
+            .collect::<Vec<_>>()
+    };
+    let path = closure(&PARENTS, 5, &[6]);
+    let charged =
+        |x, held| (0..5).map(|i| if path.contains(&i) { (x, held) } else { (0, 0) }).collect::<Vec<_>>();
+    trees.debit(5, &["bob"], 3).unwrap();
+    assert_eq!(spent(&trees), charged(3, 0));
+    let refused = trees.debit(5, &["bob"], 3).unwrap_err();
+    let LedgerError::RateLimitExceeded(refused) = refused else { panic!("{refused:?}") };
+    assert_eq!(
+        (refused.kind, trees.ledger.fits_at(&refused).map(|at| at.since(refused.now))),
+        (Kind::Pool, Some(TTL))
+    );
+    let joint = trees.ledger.joint(&trees.accounts[5], &["bob"]).unwrap();
+    let held = trees.ledger.reserve(Path::with(&trees.accounts[5], joint.as_ref()), &request(2)).unwrap();
+    assert_eq!(spent(&trees), charged(3, 2));
+    trees.ledger.settle(&held, whole(1)).unwrap();
+    assert_eq!(spent(&trees), charged(4, 0));
+    trees.ledger.acquire("ann", whole(1)).unwrap();
+    assert!(trees.ledger.acquire("bob", whole(2)).is_err());
+    trees.recorder.assert_replays(&trees.ledger);
+    trees.assert_sound();
+}
+
+#[test]
 fn an_agent_that_holds_for_another_cannot_leave() {
     let trees = Trees::new([100; 7]);
     let joint = trees.ledger.joint(&trees.accounts[5], &["bob"]).unwrap();
@@ -516,7 +560,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..20_usize).prop_map(Step::Release),
         2 => (1..5_u64).prop_map(Step::Expire),
         1 => (0..7_usize, 0..40_i128).prop_map(|(i, x)| Step::Update(i, x)),
-        1 => (agent(), 0..9_i128).prop_map(|(a, x)| Step::Window(a, x)),
+        1 => (0..7_usize, 0..9_i128).prop_map(|(i, x)| Step::Window(i, x)),
         2 => (0..20_usize, 0..6_i128).prop_map(|(d, x)| Step::Refund(d, x)),
         1 => (prop::sample::select(vec![1, 2, 4, 5, 6]), 0..5_usize).prop_map(|(i, to)| Step::Move(i, to)),
         2 => (0..7_usize, any::<bool>(), 1..20_usize, 1..9_u64)

@@ -170,6 +170,37 @@ fn of_two_debits_one_gets_the_last_room_of_the_window() {
 }
 
 #[test]
+fn of_two_agents_one_gets_the_last_room_of_the_window_of_their_pool() {
+    explore(
+        || {
+            let world = World::new(10);
+            world.ledger.set_rate_limit("team", whole(1), 1_000_000, Precision::Bucketed).unwrap();
+            (world, ())
+        },
+        |w, ()| w.debit(&w.ann, 1),
+        |w, ()| w.ledger.acquire("bob", whole(1)).is_ok(),
+        |w, (), one, other| {
+            assert!(one ^ other, "{one} {other}");
+            assert_eq!(w.ledger.windows("team").unwrap()[0].spent, whole(1).units());
+        },
+    );
+}
+
+#[test]
+fn a_window_of_a_pool_is_set_while_something_is_reserved() {
+    explore(
+        || without_scene(10),
+        |w, ()| w.ledger.reserve(&w.ann, &request(4)).is_ok(),
+        |w, ()| w.ledger.set_rate_limit("team", whole(5), 1_000_000, Precision::Bucketed).unwrap(),
+        |w, (), is_reserved, ()| {
+            assert!(is_reserved);
+            assert_eq!(w.ledger.windows("team").unwrap()[0].reserved, whole(4).units());
+            assert!(!w.debit(&w.bob, 2));
+        },
+    );
+}
+
+#[test]
 fn a_late_settlement_meets_expiry() {
     explore(
         with_due_reservation,

@@ -210,39 +210,51 @@ impl Model {
         change
     }
 
-    /// What the window counts at a time at which nothing else has happened since: charges, and what is reserved.
-    fn in_window(&self, agent: usize, window: usize, at: i64) -> i128 {
-        let (length, _) = self.accounts[agent].windows[window];
-        let charges = self.accounts[agent].charges.iter();
-        let spent =
+    /// What was charged to a window and has not left it at a time.
+    fn spent_in(&self, account: usize, window: usize, at: i64) -> i128 {
+        let (length, _) = self.accounts[account].windows[window];
+        let charges = self.accounts[account].charges.iter();
+        let there =
             charges.filter(|(when, _, l)| *l == usize::try_from(length).unwrap() && when + length > at);
-        let holds = self.reservations.iter().filter(|r| r.agent == agent && r.stage == Stage::Active);
-        let held = holds.filter(|r| r.deadline.is_none_or(|deadline| deadline > at));
-        spent.map(|(_, x, _)| x).sum::<i128>() + held.map(|r| r.amount).sum::<i128>()
+        there.map(|(_, x, _)| x).sum()
     }
 
-    fn fits_windows(&self, agent: usize, x: i128, at: i64) -> bool {
-        let windows = &self.accounts[agent].windows;
-        x == 0 || (0..windows.len()).all(|w| self.in_window(agent, w, at) + x <= windows[w].1)
+    /// What is reserved in every window of an account: by all below it.
+    fn reserved_in(&self, account: usize) -> i128 {
+        let active = self.reservations.iter().filter(|r| r.stage == Stage::Active);
+        active.filter(|r| self.path(r.agent).contains(&account)).map(|r| r.amount).sum()
     }
 
-    fn charge_windows(&mut self, agent: usize, x: i128) {
-        let account = &mut self.accounts[agent];
-        for (length, _) in &account.windows {
-            account.charges.push((self.now, x, usize::try_from(*length).unwrap()));
+    fn fits_windows(&self, account: usize, x: i128) -> bool {
+        let fits = |i: usize| {
+            if self.accounts[i].is_lenient {
+                return true;
+            }
+            let reserved = self.reserved_in(i);
+            let mut limits = self.accounts[i].windows.iter().map(|(_, limit)| limit).enumerate();
+            limits.all(|(w, limit)| self.spent_in(i, w, self.now) + reserved + x <= *limit)
+        };
+        x == 0 || self.path(account).into_iter().all(fits)
+    }
+
+    fn charge_windows(&mut self, account: usize, x: i128) {
+        for i in self.path(account) {
+            let account = &mut self.accounts[i];
+            for (length, _) in &account.windows {
+                account.charges.push((self.now, x, usize::try_from(*length).unwrap()));
+            }
         }
     }
 
-    /// Agent first, then its windows; but a pool that refuses is told before a window.
+    /// Budgets first, then windows, each from the agent upwards.
     fn admit(&self, agent: usize, needs: i128, in_windows: i128, begins: bool) -> Result<(), No> {
         let refuses = |i: &usize| {
             let account = &self.accounts[*i];
             begins && account.is_suspended || !account.is_lenient && account.books.remaining < needs
         };
-        let is_lenient = self.accounts[agent].is_lenient;
         match self.path(agent).into_iter().find(refuses) {
             Some(i) => Err(No::Budget(self.accounts[i].id.clone())),
-            None if !is_lenient && !self.fits_windows(agent, in_windows, self.now) => Err(No::Window),
+            None if !self.fits_windows(agent, in_windows) => Err(No::Window),
             None => Ok(()),
         }
     }
@@ -278,8 +290,15 @@ impl Model {
             origins.refund(stretch, x, *now == begun);
             self.look(i);
         }
+        for i in self.path(agent) {
+            self.refund_windows(i, x, at);
+        }
+        Ok(())
+    }
+
+    fn refund_windows(&mut self, account: usize, x: i128, at: i64) {
         let now = self.now;
-        let account = &mut self.accounts[agent];
+        let account = &mut self.accounts[account];
         for (length, _) in account.windows.clone() {
             let mut rest = x;
             let there = account.charges.iter_mut().filter(|(when, _, l)| {
@@ -290,7 +309,6 @@ impl Model {
                 (*charged, rest) = (*charged - taken, rest - taken);
             }
         }
-        Ok(())
     }
 
     fn is_undone(&self, c: Option<usize>) -> bool {
@@ -447,16 +465,19 @@ impl Model {
         }
     }
 
-    /// The first tick from now on at which it fits, found by trying each at which something leaves.
-    fn fits_at(&self, agent: usize, x: i128) -> Option<i64> {
-        let account = &self.accounts[agent];
-        let departures =
-            account.charges.iter().map(|(when, _, length)| when + i64::try_from(*length).unwrap());
-        let deadlines = self.reservations.iter().filter(|r| r.agent == agent).filter_map(|r| r.deadline);
-        let mut times: Vec<_> =
-            departures.chain(deadlines).chain([self.now]).filter(|at| *at >= self.now).collect();
+    /// The first tick from now on at which it would fit if nothing were reserved, found by trying each at which something
+    /// leaves.
+    fn has_left_at(&self, account: usize, x: i128) -> Option<i64> {
+        let path = self.path(account);
+        let charges = path.iter().flat_map(|i| &self.accounts[*i].charges);
+        let departures = charges.map(|(when, _, length)| when + i64::try_from(*length).unwrap());
+        let mut times: Vec<_> = departures.chain([self.now]).filter(|at| *at >= self.now).collect();
         times.sort_unstable();
-        times.into_iter().find(|at| self.fits_windows(agent, x, *at))
+        let fits = |i: usize, at: i64| {
+            let mut limits = self.accounts[i].windows.iter().map(|(_, limit)| limit).enumerate();
+            self.accounts[i].is_lenient || limits.all(|(w, limit)| self.spent_in(i, w, at) + x <= *limit)
+        };
+        times.into_iter().find(|at| x == 0 || path.iter().all(|i| fits(*i, *at)))
     }
 }
 
@@ -524,20 +545,21 @@ enum Step {
         change: i128,
         later: i128,
     },
+    /// Of an agent or a pool, as the next three.
     SetLimit {
-        agent: usize,
+        account: usize,
         limit: i128,
         length: i64,
     },
     RemoveLimit {
-        agent: usize,
+        account: usize,
     },
     Acquire {
-        agent: usize,
+        account: usize,
         x: i128,
     },
     Record {
-        agent: usize,
+        account: usize,
         x: i128,
     },
     PassTime {
@@ -737,33 +759,32 @@ impl Twins {
 
     fn step_windows_and_time(&mut self, step: &Step) -> (Result<(), No>, Result<(), No>) {
         match *step {
-            Step::SetLimit { agent, limit, length } => {
-                let i = self.agent(agent);
+            Step::SetLimit { account, limit, length } => {
+                let i = account % self.accounts.len();
                 let windows = &mut self.model.accounts[i].windows;
                 windows.retain(|(before, _)| *before != length);
                 windows.push((length, limit));
                 let id = self.accounts[i].id();
                 self.ledger.set_rate_limit(id, units(limit), length * TICK, Precision::Exact).unwrap();
             }
-            Step::RemoveLimit { agent } => {
-                let i = self.agent(agent);
+            Step::RemoveLimit { account } => {
+                let i = account % self.accounts.len();
                 let account = &mut self.model.accounts[i];
                 account.charges.clear();
                 let removed = std::mem::take(&mut account.windows).len();
                 assert_eq!(self.ledger.remove_rate_limit(self.accounts[i].id(), None).unwrap(), removed);
             }
-            Step::Acquire { agent, x } => {
-                let i = self.agent(agent);
-                let is_lenient = self.model.accounts[i].is_lenient;
-                let fits = is_lenient || self.model.fits_windows(i, x, self.model.now);
+            Step::Acquire { account, x } => {
+                let i = account % self.accounts.len();
+                let fits = self.model.fits_windows(i, x);
                 if fits {
                     self.model.charge_windows(i, x);
                 }
                 let answer = self.ledger.acquire(self.accounts[i].id(), units(x));
                 return (fits.then_some(()).ok_or(No::Window), answer.map_err(No::from));
             }
-            Step::Record { agent, x } => {
-                let i = self.agent(agent);
+            Step::Record { account, x } => {
+                let i = account % self.accounts.len();
                 self.model.charge_windows(i, x);
                 self.ledger.record_usage(self.accounts[i].id(), units(x), NONE).unwrap();
             }
@@ -1009,8 +1030,10 @@ impl Twins {
             };
             prop_assert_eq!(stage, expected.stage);
         }
-        for i in self.model.pools..self.accounts.len() {
+        for i in 0..self.accounts.len() {
             self.compare_windows(i)?;
+        }
+        for i in self.model.pools..self.accounts.len() {
             let available = |i: &usize| match &self.model.accounts[*i] {
                 ModelAccount { is_suspended: true, is_lenient: false, books, .. } => books.remaining.min(0),
                 ModelAccount { is_suspended: true, .. } => 0,
@@ -1025,20 +1048,24 @@ impl Twins {
     }
 
     fn compare_windows(&self, i: usize) -> Result<(), TestCaseError> {
-        let kept_alive =
-            |r: &ModelReservation| r.agent == i && r.deadline.is_none() && r.stage == Stage::Active;
+        let (id, model) = (self.accounts[i].id(), &self.model);
         for x in [0, 1, 4, 15] {
-            let id = self.accounts[i].id();
             let fits = self.ledger.check_rate_limit(id, units(x)).is_ok();
-            let is_lenient = self.model.accounts[i].is_lenient;
-            prop_assert_eq!(fits, is_lenient || self.model.fits_windows(i, x, self.model.now));
-            // When work that is kept alive ends is anybody's guess.
-            if !self.model.reservations.iter().any(kept_alive) {
-                let after = self.ledger.retry_after(id, Some(units(x))).unwrap();
-                let expected = self.model.fits_at(i, x).map(|at| (at - self.model.now) * TICK);
-                prop_assert_eq!(after, expected, "{} in {:?}", x, self.model.accounts[i]);
-            }
+            prop_assert_eq!(fits, model.fits_windows(i, x), "{} in {:?}", x, model.accounts[i]);
+            let after = self.ledger.retry_after(id, Some(units(x))).unwrap();
+            let expected = model.has_left_at(i, x).map(|at| (at - model.now) * TICK);
+            prop_assert_eq!(after, expected, "{} in {:?}", x, model.accounts[i]);
         }
+        let told: Vec<_> = self.ledger.windows(id).unwrap();
+        let told: Vec<_> = told.iter().map(|w| (w.length, w.limit.units(), w.spent, w.reserved)).collect();
+        let windows = model.accounts[i].windows.iter().enumerate();
+        let mut expected: Vec<_> = windows
+            .map(|(w, (length, limit))| {
+                (length * TICK, *limit, model.spent_in(i, w, model.now), model.reserved_in(i))
+            })
+            .collect();
+        expected.sort_unstable();
+        prop_assert_eq!(told, expected);
         Ok(())
     }
 }
@@ -1082,11 +1109,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..9_usize, -30..30_i128).prop_map(|(account, change)| Step::Adjust { account, change }),
         2 => (0..9_usize, -30..30_i128, -30..30_i128)
             .prop_map(|(account, change, later)| Step::Execute { account, change, later }),
-        1 => (agent(), 0..25_i128, 2..9_i64)
-            .prop_map(|(agent, limit, length)| Step::SetLimit { agent, limit, length }),
-        1 => agent().prop_map(|agent| Step::RemoveLimit { agent }),
-        1 => (agent(), x()).prop_map(|(agent, x)| Step::Acquire { agent, x }),
-        1 => (agent(), x()).prop_map(|(agent, x)| Step::Record { agent, x }),
+        2 => (0..9_usize, 0..40_i128, 2..9_i64)
+            .prop_map(|(account, limit, length)| Step::SetLimit { account, limit, length }),
+        1 => (0..9_usize).prop_map(|account| Step::RemoveLimit { account }),
+        1 => (0..9_usize, x()).prop_map(|(account, x)| Step::Acquire { account, x }),
+        1 => (0..9_usize, x()).prop_map(|(account, x)| Step::Record { account, x }),
         4 => (1..8_i64).prop_map(|ticks| Step::PassTime { ticks }),
         1 => (-40..40_i64).prop_map(|ticks| Step::MoveWall { ticks }),
         1 => (0..9_usize, prop::bool::weighted(0.3))

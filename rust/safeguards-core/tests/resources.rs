@@ -16,8 +16,9 @@ use safeguards_core::amount::{Amount, UNITS_PER_ONE};
 use safeguards_core::clock::ManualClock;
 use safeguards_core::ledger::{
     Account, Alarm, Bundle, EventKind, Kind, Ledger, LedgerError, OperationId, Overage, Request, Reservation,
-    ReservationState,
+    ReservationState, WindowsOf,
 };
+use safeguards_core::window::Precision;
 
 const NONE: OperationId = OperationId::NONE;
 const NAMES: [&str; 3] = ["cpu", "gpu", "net"];
@@ -310,7 +311,14 @@ struct Model {
     books: [[Books; 3]; 2],
     capacities: [Option<Books>; 3],
     held: Vec<Held>,
+    /// The limit of the one window of each, and what was charged to it: when, and how much.
+    windows: [[Option<ModelWindow>; 3]; 2],
 }
+
+type ModelWindow = (i128, Vec<(i64, i128)>);
+
+/// Ticks that a charge stays in a window.
+const LENGTH: i64 = 4;
 
 impl Model {
     /// Moves each resource by what must remain of it and the changes of its three balances, all or none.
@@ -320,6 +328,7 @@ impl Model {
             let needs = moves[r].0;
             lacks(&self.books[agent][r], needs)
                 || self.capacities[r].as_ref().is_some_and(|books| lacks(books, needs))
+                || needs.is_some_and(|needs| !self.has_room(agent, r, needs))
         });
         if !refused {
             for (r, (_, [remaining, reserved, spent])) in moves.into_iter().enumerate() {
@@ -328,9 +337,23 @@ impl Model {
                     books.reserved += reserved;
                     books.spent += spent;
                 }
+                if let Some((_, charges)) = &mut self.windows[agent][r] {
+                    charges.push((self.now, spent));
+                }
             }
         }
         !refused
+    }
+
+    fn spent_in_window(&self, agent: usize, resource: usize) -> i128 {
+        let charges = self.windows[agent][resource].iter().flat_map(|(_, charges)| charges);
+        charges.filter(|(at, _)| at + LENGTH > self.now).map(|(_, x)| x).sum()
+    }
+
+    /// Whether so much fits beside what was charged and what is reserved.
+    fn has_room(&self, agent: usize, resource: usize, x: i128) -> bool {
+        let used = self.spent_in_window(agent, resource) + self.books[agent][resource].reserved;
+        self.windows[agent][resource].as_ref().is_none_or(|(limit, _)| used + x <= *limit)
     }
 
     fn debit(&mut self, agent: usize, amounts: [i128; 3]) -> bool {
@@ -413,6 +436,8 @@ enum Step {
     Update(usize, usize, i128),
     SetCapacity(usize, i128),
     RemoveCapacity(usize),
+    Window(usize, usize, i128),
+    Acquire(usize, usize, i128),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -426,7 +451,14 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2_usize, 0..3_usize, 0..12_i128).prop_map(|(a, r, x)| Step::Update(a, r, x)),
         1 => (0..3_usize, 0..15_i128).prop_map(|(r, x)| Step::SetCapacity(r, x)),
         1 => (0..3_usize).prop_map(Step::RemoveCapacity),
+        1 => (0..2_usize, 0..3_usize, 0..12_i128).prop_map(|(a, r, x)| Step::Window(a, r, x)),
+        1 => (0..2_usize, 0..3_usize, 1..5_i128).prop_map(|(a, r, x)| Step::Acquire(a, r, x)),
     ]
+}
+
+/// Windows of a resource.
+fn of(agent: usize, resource: usize) -> WindowsOf<'static> {
+    WindowsOf { account: AGENTS[agent], kind: None, resource: Some(NAMES[resource]) }
 }
 
 /// The ledger, driven by the same steps.
@@ -489,6 +521,15 @@ impl Driven {
                 self.ledger.set_capacity(NAMES[resource], Amount::from_units(x).unwrap()).is_ok()
             }
             Step::RemoveCapacity(resource) => self.ledger.remove_capacity(NAMES[resource]).unwrap(),
+            Step::Window(agent, resource, x) => {
+                let limit = Amount::from_units(x).unwrap();
+                let set =
+                    self.ledger.set_rate_limit(of(agent, resource), limit, LENGTH * TICK, Precision::Exact);
+                set.is_ok()
+            }
+            Step::Acquire(agent, resource, x) => {
+                self.ledger.acquire(of(agent, resource), Amount::from_units(x).unwrap()).is_ok()
+            }
         };
         let there = match *step {
             Step::Debit(agent, amounts) => model.debit(agent, amounts),
@@ -508,6 +549,18 @@ impl Driven {
                 true
             }
             Step::RemoveCapacity(resource) => model.capacities[resource].take().is_some(),
+            Step::Window(agent, resource, x) => {
+                model.windows[agent][resource].get_or_insert_default().0 = x;
+                true
+            }
+            Step::Acquire(agent, resource, x) => {
+                let fits = model.has_room(agent, resource, x);
+                let now = model.now;
+                if let Some((_, charges)) = model.windows[agent][resource].as_mut().filter(|_| fits) {
+                    charges.push((now, x));
+                }
+                fits
+            }
         };
         assert_eq!(here, there, "{step:?}");
     }
@@ -521,6 +574,15 @@ impl Driven {
         for (agent, books) in self.agents.iter().zip(&model.books) {
             let found = self.ledger.resources(agent).unwrap();
             assert_eq!(found.iter().map(|found| of(&found.balance)).collect::<Vec<_>>(), books);
+        }
+        for (agent, resource) in (0..2).flat_map(|agent| (0..3).map(move |resource| (agent, resource))) {
+            let found = self.ledger.windows(self::of(agent, resource)).unwrap();
+            let found = found.first().map(|found| (found.limit.units(), found.spent, found.reserved));
+            let expected = model.windows[agent][resource].as_ref().map(|(limit, _)| {
+                let reserved = model.books[agent][resource].reserved;
+                (*limit, model.spent_in_window(agent, resource), reserved)
+            });
+            assert_eq!(found, expected);
         }
         let capacities = NAMES.map(|name| self.ledger.capacity(name).map(|found| of(&found.balance)));
         assert_eq!(capacities, model.capacities);

@@ -307,7 +307,7 @@ macro_rules! named {
 }
 
 named! { text: read_text, &'a str; account, account_id, actor, agent_id, currency, from_agent_id, overage, pool_id, reason, reservation_id, resource_type, to_agent_id }
-named! { optional_text: read_optional_text, Option<&'a str>; account_id, agent_id, idempotency_key, name, operation_type, parent_id }
+named! { optional_text: read_optional_text, Option<&'a str>; account_id, agent_id, idempotency_key, kind, name, operation_type, parent_id, resource }
 named! { string: read_string, Bound<'py, PyString>; agent_id }
 named! { flag: read_flag, bool; exact, exist_ok, is_pinned, with_pools }
 named! { named_whole: read_whole, i64; history_events, history_sums }

@@ -176,7 +176,8 @@ fn is_of_money(error: &LedgerError) -> bool {
         LedgerError::BudgetExceeded(refusal) | LedgerError::OverReserved { refusal, .. } => {
             refusal.resource.is_none()
         }
-        LedgerError::RateLimitExceeded(_) | LedgerError::Refund(_) => true,
+        LedgerError::RateLimitExceeded(refusal) => refusal.resource.is_none(),
+        LedgerError::Refund(_) => true,
         _ => false,
     }
 }
@@ -391,24 +392,36 @@ fn over_reserved(fields: &Bound<'_, PyDict>, refusal: &BudgetRefusal, reserved: 
 }
 
 fn refused_window(fields: &Bound<'_, PyDict>, refusal: &WindowRefusal, ledger: &Ledger) -> PyResult<String> {
-    let WindowRefusal { account, limit, spent, reserved, requested, .. } = refusal;
+    let WindowRefusal { account, kind, resource, limit, spent, reserved, requested, asked, .. } = refusal;
     set_amounts(fields, account, limit.units(), *spent, *reserved, requested.units())?;
-    set_asked(fields, refusal.asked.as_ref())?;
+    set_asked(fields, asked.as_ref())?;
     set_in_flight(fields, *reserved, refusal.kept.units())?;
+    if let Some(resource) = resource {
+        fields.set_item("resource", &**resource)?;
+    }
     let available = (limit.units() - spent - reserved - refusal.kept.units()).max(0);
     fields.set_item("available", to_decimal(fields.py(), available)?)?;
     fields.set_item("time_window", seconds(refusal.length))?;
     let retry_after =
         patiently(fields.py(), ledger, || ledger.fits_at(refusal)).map(|at| at.since(refusal.now));
     fields.set_item("retry_after", retry_after.map_or(f64::INFINITY, seconds))?;
-    let advice = retry_after
-        .map_or("it can never fit: lower the amount or raise the limit".into(), |nanos| {
-            format!("it fits in {} s", seconds(nanos))
-        });
+    let advice = match (retry_after, reserved) {
+        (None, _) => "it can never fit: lower the amount or raise the limit".into(),
+        (Some(nanos), 0) => format!("it fits in {} s", seconds(nanos)),
+        (Some(0), _) => "it fits when enough of what is reserved has come back".into(),
+        (Some(nanos), _) => {
+            format!("it fits in {} s at the soonest, if what is reserved has come back", seconds(nanos))
+        }
+    };
+    let who = match kind {
+        Kind::Agent => format!("agent {account:?}"),
+        Kind::Pool => format!("pool {account:?}"),
+    };
+    let of = resource.as_ref().map_or_else(String::new, |name| format!(" of {name:?}"));
     Ok(format!(
-        "agent {account:?} may spend {limit} in {} s and cannot spend {requested} now{} ({} spent, {} reserved); {advice}",
+        "{who} may spend {limit}{of} in {} s and cannot spend {requested} now{} ({} spent, {} reserved); {advice}",
         seconds(refusal.length),
-        asker(refusal.asked.as_ref(), Kind::Agent, account),
+        asker(asked.as_ref(), *kind, account),
         Units(*spent),
         Units(*reserved),
     ))
@@ -423,8 +436,11 @@ fn set_asked(fields: &Bound<'_, PyDict>, asked: Option<&Asked>) -> PyResult<()> 
 
 /// Who asked, in words, where that is not who refuses.
 fn asker(asked: Option<&Asked>, kind: Kind, account: &Arc<str>) -> String {
-    let other = asked.map(Asked::by).filter(|by| kind == Kind::Pool || !Arc::ptr_eq(by, account));
-    other.map_or_else(String::new, |by| format!(", asked by agent {by:?}"))
+    let other = asked.filter(|asked| asked.kind() != kind || !Arc::ptr_eq(asked.by(), account));
+    other.map_or_else(String::new, |asked| match asked.kind() {
+        Kind::Agent => format!(", asked by agent {:?}", asked.by()),
+        Kind::Pool => format!(", asked by pool {:?}", asked.by()),
+    })
 }
 
 /// What may come back, and what of it is for others.

@@ -8,6 +8,7 @@ use super::balance::Movement;
 use super::change::Number;
 use super::directory::slot_of;
 use super::error::BudgetRefusal;
+use super::money::Passage;
 use super::state::State;
 use crate::clock::Wall;
 use crate::sync::{Mutex, MutexGuard};
@@ -139,21 +140,16 @@ impl Account {
 
     /// Moves money through this pool and all above it: checked on the way up, while every lock below is held, and
     /// done on the way back, so that all of them move or none. False if one of them refuses, or at last `write`.
-    pub(super) fn pass(
-        &self,
-        movement: &Movement,
-        ledger: &Ledger,
-        now: Wall,
-        write: &impl Fn() -> bool,
-    ) -> bool {
-        let mut state = self.lock_renewed(ledger, now);
-        let is_passed = state.admits_movement(movement)
+    pub(super) fn pass(&self, passage: &Passage<'_>, write: &impl Fn() -> bool) -> bool {
+        let Passage { movement, wall, ledger, .. } = *passage;
+        let mut state = self.lock_renewed(ledger, wall);
+        let is_passed = passage.is_admitted_by(&mut state)
             && match &self.parent {
-                Some(pool) => pool.pass(movement, ledger, now, write),
+                Some(pool) => pool.pass(passage, write),
                 None => write(),
             };
         if is_passed {
-            state.shift(movement, self, now, ledger);
+            state.shift(movement, self, passage.windows(), wall, ledger);
         }
         is_passed
     }

@@ -264,6 +264,19 @@ pub struct Terms {
     pub overage: Overage,
 }
 
+/// What a window admits from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSet {
+    /// Of one resource; of money if `None`.
+    pub resource: Option<ResourceId>,
+    /// Nanoseconds.
+    pub length: i64,
+    /// The most that it admits.
+    pub limit: Amount,
+    /// How charges are kept.
+    pub precision: Precision,
+}
+
 /// Something that changes in one account alone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AccountChange {
@@ -307,20 +320,25 @@ pub enum AccountChange {
     /// The agents right below a pool are told when less than this remains.
     LowWatched(Option<Amount>),
     /// A window admits at most so much.
-    WindowSet {
-        /// Nanoseconds.
-        length: i64,
-        /// The most that it admits.
-        limit: Amount,
-        /// How charges are kept.
-        precision: Precision,
-    },
+    WindowSet(WindowSet),
     /// The window of this length, or all of them, were removed.
-    WindowsRemoved(Option<i64>),
-    /// So much was charged to the windows alone.
-    Acquired(Amount),
-    /// So much was spent elsewhere.
+    WindowsRemoved {
+        /// Of one resource; of money if `None`.
+        resource: Option<ResourceId>,
+        /// Which one; all if `None`.
+        length: Option<i64>,
+    },
+    /// So much was charged to the windows alone: of money, to those of all accounts above as well.
+    Acquired {
+        /// Of one resource; of money if `None`.
+        resource: Option<ResourceId>,
+        /// How much.
+        amount: Amount,
+    },
+    /// So much was spent elsewhere. It is charged to the same windows.
     Recorded {
+        /// Of one resource; of money if `None`.
+        resource: Option<ResourceId>,
         /// How much.
         amount: Amount,
         /// What for.

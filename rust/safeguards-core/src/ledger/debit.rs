@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::Ledger;
 use super::account::Account;
-use super::balance::Movement;
 use super::change::Number;
 use super::error::LedgerError;
 use super::idempotency::{Effect, Once, Payload};
@@ -242,14 +241,6 @@ impl Patience {
 }
 
 impl State {
-    /// Whether this agent's budget and, for an amount that `must_fit`, its windows admit a movement.
-    #[inline]
-    pub(super) fn admits(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
-        self.admits_movement(movement)
-            && must_fit
-                .is_none_or(|(at, amount)| self.fits(at, amount, movement.asks()) || self.mode.is_lenient())
-    }
-
     #[inline]
     pub(super) fn check_open(&self, account: &Account) -> Result<(), LedgerError> {
         if self.closed { Err(LedgerError::UnknownAgent(Arc::clone(&account.id))) } else { Ok(()) }

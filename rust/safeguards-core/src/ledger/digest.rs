@@ -70,18 +70,16 @@ fn account_lines(account: &Arc<Account>, state: &mut State, now: Monotonic, line
     let _ = write!(line, " unpaid {} refunded {} {:?}", state.unpaid(), state.refunded(), state.mode);
     let _ = write!(line, " limits {:?} {:?}", state.overdraft_limit(), state.max_budget());
     lines.push(line);
-    for budget in state.budgets() {
-        let capacity = budget.capacity.is_some();
+    for at in 0..state.budgets().len() {
+        let budget = &state.budgets()[at];
+        let (id, capacity) = (budget.id, budget.capacity.is_some());
         let (name, books, sequence) = (&budget.name, &budget.books, budget.history.sequence());
         lines.push(format!("  resource {name:?} {books:?} events {sequence} below {capacity}"));
+        lines.extend(state.limits_of(Some(id)).into_iter().flat_map(|limits| limits.lines(now)));
     }
     lines.extend(state.purse().into_iter().flat_map(|purse| purse.lines(&state.books.balance)));
     if let Some(holds) = state.holds.as_deref() {
         lines.extend(holds.lines());
     }
-    let windows = state.limits().into_iter().flat_map(|limits| &mut limits.windows);
-    lines.extend(windows.map(|window| {
-        let spent = window.spent(now);
-        format!("  window {} limit {} spent {spent} {:?}", window.length(), window.limit(), window.charges())
-    }));
+    lines.extend(state.limits().into_iter().flat_map(|limits| limits.lines(now)));
 }

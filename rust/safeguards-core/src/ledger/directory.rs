@@ -181,6 +181,43 @@ impl Directory {
         }
     }
 
+    /// Calls `use_it` with the account of this id and kind; the agent where both have the id and no kind is named.
+    #[inline]
+    pub(super) fn with_account<R>(
+        &self,
+        id: &str,
+        kind: Option<Kind>,
+        mut use_it: impl FnMut(&Arc<Account>) -> Result<R, LedgerError>,
+    ) -> Result<R, LedgerError> {
+        if kind != Some(Kind::Pool)
+            && let Some(agent) = self.agents.pin().get(id)
+        {
+            return match use_it(agent) {
+                Err(LedgerError::UnknownAgent(id)) => match self.moved(agent) {
+                    Some(moved) => use_it(&moved),
+                    None => Err(LedgerError::UnknownAgent(id)),
+                },
+                outcome => outcome,
+            };
+        }
+        if kind != Some(Kind::Agent)
+            && let Some(pool) = self.pools.pin().get(id)
+        {
+            return match use_it(pool) {
+                Err(LedgerError::UnknownAgent(_)) => match self.pool(id)? {
+                    moved if !Arc::ptr_eq(&moved, pool) => use_it(&moved),
+                    _ => Err(LedgerError::UnknownPool(id.into())),
+                },
+                outcome => outcome,
+            };
+        }
+        Err(match kind {
+            Some(Kind::Agent) => LedgerError::UnknownAgent(id.into()),
+            Some(Kind::Pool) => LedgerError::UnknownPool(id.into()),
+            None => LedgerError::UnknownAccount(id.into()),
+        })
+    }
+
     /// What has taken the place of an agent that has moved.
     #[cold]
     pub(super) fn moved(&self, agent: &Arc<Account>) -> Option<Arc<Account>> {

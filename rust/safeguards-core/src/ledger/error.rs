@@ -44,11 +44,15 @@ pub struct BudgetRefusal {
     pub lapsing: i128,
 }
 
-/// A window of the agent is full.
+/// A window on the path is full.
 #[derive(Clone, Debug)]
 pub struct WindowRefusal {
-    /// The agent.
+    /// Whose window it is: the first one from the agent upwards.
     pub account: Arc<str>,
+    /// Agent or pool.
+    pub kind: Kind,
+    /// Which of its resources; `None` for its money.
+    pub resource: Option<Arc<str>>,
     /// The most that the window admits.
     pub limit: Amount,
     /// Units charged within the window.
@@ -159,7 +163,7 @@ pub enum LedgerError {
         /// What was set aside.
         reserved: Amount,
     },
-    /// A window of the agent is full.
+    /// A window on the path is full.
     #[error("a window of {:?} is full", .0.account)]
     RateLimitExceeded(Box<WindowRefusal>),
     /// A settlement beyond the overdraft limits of its path, which leave so many units more than what was set aside. Told

@@ -1,4 +1,4 @@
-//! How money moves: on an agent and every account above it, and in the windows of the agent.
+//! How money moves: on an agent and every account above it, and in the windows of all of them.
 
 #![expect(clippy::inline_always, reason = "the hot path, where the compiler counts instructions otherwise")]
 
@@ -12,12 +12,11 @@ use super::balance::Movement;
 use super::change::Quantities;
 use super::debit::{Charge, Receipt};
 use super::error::{LedgerError, Settlement};
-use super::event::EventKind;
 use super::idempotency::Keys;
 use super::journal::Unwritten;
 use super::path::{Agents, Joint, Path};
 use super::quantity::{Quantity, Transaction, UNTIMED};
-use super::state::{Posting, State};
+use super::state::{Posting, State, Windows};
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
 use crate::sync::MutexGuard;
@@ -43,17 +42,19 @@ impl Quantity for Amount {
         agents: &mut Agents<'_>,
         ledger: &Ledger,
     ) -> Result<Monotonic, LedgerError> {
-        let movement = t.movement(*t.what, t.held.copied().unwrap_or_default()).asking(agents.asks);
-        let windows_at = agents.windows_at(ledger);
-        let needed = || t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
-        let at = windows_at.or_else(needed);
-        let must_fit = windows_at.map(|at| (at, t.beyond()));
+        let held = t.held.copied().unwrap_or_default();
+        let movement = t.movement(*t.what, held).asking(agents.asks);
+        let passage = Passage::new(&movement, t.must_fit(*t.what, held), t.wall, ledger);
+        let coarse = t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
         let unwritten = Cell::new(None);
-        let write = || t.write(at, ledger).map_err(|error| unwritten.set(Some(error))).is_ok();
+        let write = || {
+            let at = passage.windows_at().or(coarse);
+            t.write(at, ledger).map_err(|error| unwritten.set(Some(error))).is_ok()
+        };
         loop {
-            if agents.admit(&movement, must_fit) && t.path.pass_pools(&movement, ledger, t.wall, &write) {
-                agents.post(&movement, &t.posting(must_fit), ledger);
-                return Ok(at.unwrap_or(UNTIMED));
+            if agents.admit(&passage) && t.path.pass_pools(&passage, &write) {
+                agents.post(&movement, &t.posting(passage.windows()), ledger);
+                return Ok(passage.windows_at().or(coarse).unwrap_or(UNTIMED));
             }
             if let Some(error) = unwritten.take() {
                 return Err(Unwritten::into(error));
@@ -62,7 +63,7 @@ impl Quantity for Amount {
                 return Err(LedgerError::BeyondOverdraftLimit(agents.headroom(t.path, ledger, t.wall)));
             }
             // Who refuses is looked for only now. If nobody does any more, a pool has got money since.
-            let refusal = agents.find_refusal(t.path, &movement, must_fit, t.wall, ledger);
+            let refusal = agents.find_refusal(t.path, &passage);
             refusal.map_err(|refused| refused.asked(t.path, t.operation))?;
         }
     }
@@ -74,8 +75,9 @@ impl Quantity for Amount {
         ledger: &Ledger,
     ) -> Result<(), LedgerError> {
         let movement = t.movement(*t.what, t.held.copied().unwrap_or_default());
-        t.path.shift_pools(&movement, t.wall, ledger);
-        agents.post(&movement, &t.posting(Some((at, t.beyond()))), ledger);
+        let windows = Some((at, t.must_fit(*t.what, t.held.copied().unwrap_or_default())));
+        t.path.shift_pools(&movement, windows, t.wall, ledger);
+        agents.post(&movement, &t.posting(windows), ledger);
         Ok(())
     }
 
@@ -132,18 +134,8 @@ impl Quantity for Amount {
 }
 
 impl Transaction<'_, Amount> {
-    /// What must fit into the windows: not what was set aside, which has its place there, nor a fact.
     #[inline(always)]
-    fn beyond(&self) -> Amount {
-        match self.kind {
-            _ if self.is_fact => Amount::ZERO,
-            EventKind::Release | EventKind::Expire => Amount::ZERO,
-            _ => self.what.saturating_sub(self.held.copied().unwrap_or_default()),
-        }
-    }
-
-    #[inline(always)]
-    pub(super) const fn posting(&self, windows: Option<(Monotonic, Amount)>) -> Posting {
+    const fn posting(&self, windows: Windows) -> Posting {
         let Self { kind, operation, wall, unpaid, .. } = *self;
         Posting { kind, amount: *self.what, unpaid, windows, operation, wall }
     }
@@ -160,37 +152,27 @@ impl Transaction<'_, Amount> {
         at: Monotonic,
         ledger: &Ledger,
     ) -> Result<Option<Monotonic>, LedgerError> {
-        let movement = self.movement(*self.what, self.held.copied().unwrap_or_default());
-        let windows_at = agents.windows_at(ledger);
-        let at = windows_at.unwrap_or(at);
-        let must_fit = windows_at.map(|at| (at, self.beyond()));
-        if !agents.admit(&movement, must_fit)
-            || !pools.iter().all(|(_, pool)| pool.admits_movement(&movement))
-        {
+        let held = self.held.copied().unwrap_or_default();
+        let movement = self.movement(*self.what, held);
+        let passage = Passage::new(&movement, self.must_fit(*self.what, held), self.wall, ledger);
+        if !agents.admit(&passage) || !pools.iter_mut().all(|(_, pool)| passage.is_admitted_by(pool)) {
             return Ok(None);
         }
+        let at = passage.windows_at().unwrap_or(at);
         self.write(Some(at), ledger)?;
         for (pool, state) in pools {
-            state.shift(&movement, pool, self.wall, ledger);
+            state.shift(&movement, pool, passage.windows(), self.wall, ledger);
         }
-        agents.post(&movement, &self.posting(must_fit), ledger);
+        agents.post(&movement, &self.posting(passage.windows()), ledger);
         Ok(Some(at))
     }
 }
 
 impl Agents<'_> {
-    /// The time for the agents' windows, if there are any: reading the clock costs as much as a lock.
     #[inline(always)]
-    pub(super) fn windows_at(&self, ledger: &Ledger) -> Option<Monotonic> {
-        let has_windows =
-            self.state.has_windows() || self.others.iter().any(|(_, state)| state.has_windows());
-        has_windows.then(|| ledger.clock.monotonic())
-    }
-
-    #[inline(always)]
-    fn admit(&mut self, movement: &Movement, must_fit: Option<(Monotonic, Amount)>) -> bool {
-        self.state.admits(movement, must_fit)
-            && self.others.iter_mut().all(|(_, state)| state.admits(movement, must_fit))
+    fn admit(&mut self, passage: &Passage<'_>) -> bool {
+        passage.is_admitted_by(&mut self.state)
+            && self.others.iter_mut().all(|(_, state)| passage.is_admitted_by(state))
     }
 
     #[inline(always)]
@@ -221,23 +203,32 @@ impl Agents<'_> {
 
     /// Who refuses a movement. A window is told only if no budget refuses: time does not help against those.
     #[cold]
-    fn find_refusal(
-        &mut self,
-        path: Path<'_>,
-        movement: &Movement,
-        must_fit: Option<(Monotonic, Amount)>,
-        wall: Wall,
-        ledger: &Ledger,
-    ) -> Result<(), LedgerError> {
+    fn find_refusal(&mut self, path: Path<'_>, passage: &Passage<'_>) -> Result<(), LedgerError> {
+        let Passage { movement, wall, ledger, must_fit, .. } = *passage;
         self.agent.check_movement(&mut self.state, movement)?;
         for (agent, state) in &mut self.others {
             agent.check_movement(state, movement)?;
         }
         path.find_refusal(movement, ledger, wall)?;
-        let Some((at, amount)) = must_fit else { return Ok(()) };
-        self.state.check_windows(self.agent, at, amount, self.asks)?;
+        let Some(at) = passage.windows_at() else { return Ok(()) };
+        let checked = self.check_windows(path, at, must_fit);
+        if checked.is_err() && self.asks.is_counted() {
+            self.state.remember_refused(None, must_fit);
+        }
+        checked
+    }
+
+    /// Refuses what does not fit into a window of the path.
+    fn check_windows(&mut self, path: Path<'_>, at: Monotonic, amount: Amount) -> Result<(), LedgerError> {
+        let asks = self.asks;
+        self.state.check_windows(self.agent, None, at, amount, asks)?;
         for (agent, state) in &mut self.others {
-            state.check_windows(agent, at, amount, self.asks)?;
+            state.check_windows(agent, None, at, amount, asks)?;
+        }
+        let mut rest = path.pools();
+        while let Some((pool, above)) = rest.split() {
+            pool.lock().check_windows(pool, None, at, amount, asks)?;
+            rest = above;
         }
         Ok(())
     }
@@ -246,35 +237,80 @@ impl Agents<'_> {
 #[inline(always)]
 fn post(agent: &Account, state: &mut State, movement: &Movement, posting: &Posting, ledger: &Ledger) {
     if state.mode.is_lenient() {
-        state.look_at_leniency(agent, movement, posting, ledger);
+        let Posting { windows, operation, wall, .. } = *posting;
+        state.look_at_leniency(agent, movement, windows, operation, wall, ledger);
     }
-    state.shift(movement, agent, posting.wall, ledger);
+    state.shift(movement, agent, posting.windows, posting.wall, ledger);
     if movement.gives_back() {
         state.rearm(ledger);
     }
     state.note(posting, ledger);
 }
 
+/// A movement on its way up a path.
+pub(super) struct Passage<'a> {
+    pub(super) movement: &'a Movement,
+    /// What must fit into every window on the way.
+    must_fit: Amount,
+    pub(super) wall: Wall,
+    pub(super) ledger: &'a Ledger,
+    /// The time for windows, which the first account on the way reads that has any.
+    windows_at: Cell<Option<Monotonic>>,
+}
+
+impl<'a> Passage<'a> {
+    #[inline(always)]
+    const fn new(movement: &'a Movement, must_fit: Amount, wall: Wall, ledger: &'a Ledger) -> Self {
+        Self { movement, must_fit, wall, ledger, windows_at: Cell::new(None) }
+    }
+
+    /// When it passes windows, if it does: reading the clock costs as much as a lock.
+    #[inline(always)]
+    pub(super) const fn windows_at(&self) -> Option<Monotonic> {
+        self.windows_at.get()
+    }
+
+    /// The same, and what must fit into them.
+    #[inline(always)]
+    pub(super) fn windows(&self) -> Windows {
+        self.windows_at.get().map(|at| (at, self.must_fit))
+    }
+
+    /// Whether an account's budget and windows admit it.
+    #[inline(always)]
+    pub(super) fn is_admitted_by(&self, state: &mut State) -> bool {
+        state.admits_movement(self.movement) && (state.limits.is_none() || self.fits(state))
+    }
+
+    fn fits(&self, state: &mut State) -> bool {
+        let kept = state.kept_from(self.movement.asks());
+        let Some(limits) = state.limits().filter(|limits| limits.has_windows()) else { return true };
+        let at = self.windows_at.get().unwrap_or_else(|| self.ledger.clock.monotonic());
+        self.windows_at.set(Some(at));
+        limits.fits(at, self.must_fit, kept) || state.mode.is_lenient()
+    }
+}
+
 impl Path<'_> {
     /// Moves money through the pools of the path: all of them, once `write` has agreed, or none.
     #[inline(always)]
-    fn pass_pools(self, movement: &Movement, ledger: &Ledger, now: Wall, write: &impl Fn() -> bool) -> bool {
+    fn pass_pools(self, passage: &Passage<'_>, write: &impl Fn() -> bool) -> bool {
         match (self.joint, &self.agent.parent) {
-            (None, Some(pool)) => pool.pass(movement, ledger, now, write),
+            (None, Some(pool)) => pool.pass(passage, write),
             (None, None) => write(),
-            (Some(joint), _) => joint.pass(movement, ledger, now, write),
+            (Some(joint), _) => joint.pass(passage, write),
         }
     }
 
     /// Moves money in the pools of the path, whatever they say.
-    fn shift_pools(self, movement: &Movement, wall: Wall, ledger: &Ledger) {
+    fn shift_pools(self, movement: &Movement, windows: Windows, wall: Wall, ledger: &Ledger) {
         if let Some(joint) = self.joint {
             let mut pools: Vec<_> = joint.pools.iter().map(|pool| pool.lock()).collect();
-            joint.shift(&mut pools, movement, wall, ledger);
+            joint.shift(&mut pools, movement, windows, wall, ledger);
             return;
         }
         for pool in std::iter::successors(self.agent.parent.as_ref(), |pool| pool.parent.as_ref()) {
-            pool.lock().shift(movement, pool, wall, ledger);
+            pool.lock().shift(movement, pool, windows, wall, ledger);
         }
     }
 
@@ -290,19 +326,27 @@ impl Path<'_> {
 
 impl Joint {
     #[cold]
-    fn pass(&self, movement: &Movement, ledger: &Ledger, now: Wall, write: &impl Fn() -> bool) -> bool {
+    fn pass(&self, passage: &Passage<'_>, write: &impl Fn() -> bool) -> bool {
+        let Passage { movement, wall, ledger, .. } = *passage;
         let mut pools: SmallVec<[_; 8]> =
-            self.pools.iter().map(|pool| pool.lock_renewed(ledger, now)).collect();
-        let is_passed = pools.iter().all(|pool| pool.admits_movement(movement)) && write();
+            self.pools.iter().map(|pool| pool.lock_renewed(ledger, wall)).collect();
+        let is_passed = pools.iter_mut().all(|pool| passage.is_admitted_by(pool)) && write();
         if is_passed {
-            self.shift(&mut pools, movement, now, ledger);
+            self.shift(&mut pools, movement, passage.windows(), wall, ledger);
         }
         is_passed
     }
 
-    fn shift(&self, pools: &mut [MutexGuard<'_, State>], movement: &Movement, wall: Wall, ledger: &Ledger) {
+    fn shift(
+        &self,
+        pools: &mut [MutexGuard<'_, State>],
+        movement: &Movement,
+        windows: Windows,
+        wall: Wall,
+        ledger: &Ledger,
+    ) {
         for ((pool, state), children) in self.pools.iter().zip(pools).zip(&self.children) {
-            state.shift(movement, pool, wall, ledger);
+            state.shift(movement, pool, windows, wall, ledger);
             if *children != 1 {
                 state.move_beyond(movement, 1 - i128::from(*children));
             }

@@ -3,7 +3,7 @@
 //! | | money | resources |
 //! |---|---|---|
 //! | moves | on the agent, every pool above it, and all that is charged beside it | on the agent, and in the capacity of each |
-//! | windows | limit what is charged and set aside | do not: they limit money |
+//! | windows | of every account of the path limit what is charged and set aside | the agent's, of each resource |
 //! | thresholds, events, usage, reservations, keys, numbers | alike | alike |
 //! | nothing | is always admitted, even below zero, and a debit of it leaves no event | the same, of each resource |
 
@@ -217,6 +217,16 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
             None => 0,
         };
         movement.with_unpaid(self.unpaid).of_hold(HoldKey { agent: self.path.agent.number, number })
+    }
+
+    /// What of an amount must fit into the windows: not what was set aside, which has its place there, nor a fact.
+    #[inline(always)]
+    pub(super) fn must_fit(&self, amount: Amount, held: Amount) -> Amount {
+        match self.kind {
+            _ if self.is_fact => Amount::ZERO,
+            EventKind::Release | EventKind::Expire => Amount::ZERO,
+            _ => amount.saturating_sub(held),
+        }
     }
 
     /// Writes the change down, where there is a journal.

@@ -201,9 +201,9 @@ impl Ledger {
         Ok(self.read(account)?.books.balance.remaining)
     }
 
-    /// The least that remains on the path from an agent to its topmost pool, in units: what would be admitted now. Accounts
-    /// that do not enforce are passed over; where none does, that is the most that can be asked for. Where one is
-    /// suspended it is nothing.
+    /// The least that remains on the path from an agent to its topmost pool, in units, beside what is kept for calls that
+    /// wait: what would be admitted now. Accounts that do not enforce are passed over; where none does, that is the most
+    /// that can be asked for. Where one is suspended it is nothing.
     pub fn available(&self, agent: &Account) -> Result<i128, LedgerError> {
         let mut least = Amount::MAX.units();
         for account in std::iter::once(agent).chain(above(agent)) {

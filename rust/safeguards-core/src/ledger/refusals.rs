@@ -137,6 +137,12 @@ impl Asked {
         &self.agent.id
     }
 
+    /// Agent or pool: who asks for windows alone may be either.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.agent.kind()
+    }
+
     /// Ids of all accounts that were to be moved: the agent's line from itself up, then what was to be charged beside it,
     /// agents before pools.
     #[must_use]
@@ -144,7 +150,8 @@ impl Asked {
         self.accounts().map(|account| Arc::clone(&account.id)).collect()
     }
 
-    fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+    /// The same accounts.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
         let joint = self.joint.iter().flat_map(|joint| joint.agents.iter().chain(&joint.pools));
         let is_beside = |account: &&Arc<Account>| line(&self.agent).all(|own| !Arc::ptr_eq(own, account));
         line(&self.agent).chain(joint.filter(is_beside))

@@ -19,7 +19,7 @@ use super::grant::lock_two;
 use super::holds::Held;
 use super::idempotency::{Effect, Payload};
 use super::moving::with_ends;
-use super::path::{Joint, Path};
+use super::path::{Joint, Path, line};
 use super::quantity::{Quantity, Transaction};
 use super::refund::former_line;
 use super::registry::taken_agent;
@@ -300,6 +300,11 @@ impl Replay {
                 let mut agents = Path::of(account).lock();
                 agents.state.apply(change, at, ledger);
                 ledger.wake(&mut agents, *to);
+            }
+            AccountChange::Acquired { resource: None, .. }
+            | AccountChange::Recorded { resource: None, .. } => {
+                account.lock().apply(change, at, ledger);
+                line(account).skip(1).for_each(|pool| pool.lock().share(change, at));
             }
             _ => account.lock().apply(change, at, ledger),
         }

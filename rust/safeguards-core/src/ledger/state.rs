@@ -22,6 +22,7 @@ use super::credits::Purse;
 use super::event::{EventKind, History};
 use super::holds::{Held, Holds};
 use super::life::{Enforcement, Mode};
+use super::limits::Limits;
 use super::operation::OperationId;
 use super::period::Span;
 use super::refusals::Refused;
@@ -30,7 +31,6 @@ use super::resources::{Moves, ResourceBudget, ResourceId, Resources};
 use super::waiting::{Kept, Lack};
 use crate::amount::Amount;
 use crate::clock::{Monotonic, Wall};
-use crate::window::Window;
 
 /// What the lock of an account protects.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) struct Inner {
     pub(super) priority: u8,
     /// Something is kept for a call that waits.
     pub(super) keeps: bool,
-    /// Boxed, as all that few accounts need.
+    /// The windows of its money. Boxed, as all that few accounts need.
     pub(super) limits: Option<Box<Limits>>,
     pub(super) history: History,
     pub(super) books: Books,
@@ -102,15 +102,6 @@ pub struct Note {
 /// Notes that are kept of an account.
 const MAX_NOTES: usize = 8;
 
-/// The sliding windows of an agent.
-#[derive(Debug, Default)]
-pub(super) struct Limits {
-    /// By length, shortest first.
-    pub(super) windows: Vec<Window>,
-    /// What a window refused last.
-    pub(super) last_refused: Amount,
-}
-
 /// What only pools have.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
@@ -134,6 +125,9 @@ pub(super) struct Beyond {
     pub(super) spent: i128,
 }
 
+/// When windows are passed on a path, if there are any, and what must fit into them.
+pub(super) type Windows = Option<(Monotonic, Amount)>;
+
 /// Something that happens to an agent as part of a movement on its whole path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Posting {
@@ -144,7 +138,17 @@ pub(super) struct Posting {
     pub(super) unpaid: Amount,
     pub(super) operation: OperationId,
     /// For the windows, where there are any: when it is, and what must fit.
-    pub(super) windows: Option<(Monotonic, Amount)>,
+    pub(super) windows: Windows,
+    pub(super) wall: Wall,
+}
+
+/// The same of resources, each of which moves by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResourcePosting {
+    pub(super) kind: EventKind,
+    pub(super) operation: OperationId,
+    /// For the windows, where there are any.
+    pub(super) windows_at: Option<Monotonic>,
     pub(super) wall: Wall,
 }
 
@@ -300,19 +304,25 @@ impl State {
 
     // A movement on a path.
 
-    /// Moves money in the books.
+    /// Moves money in the books and, at their time, in the windows.
     #[inline(always)]
-    pub(super) fn shift(&mut self, movement: &Movement, account: &Account, wall: Wall, ledger: &Ledger) {
+    pub(super) fn shift(
+        &mut self,
+        movement: &Movement,
+        account: &Account,
+        windows: Windows,
+        wall: Wall,
+        ledger: &Ledger,
+    ) {
         if self.mode.is_lenient() && account.kind() == Kind::Pool {
-            if self.can_pay(movement) {
-                self.seldom_mut().is_warned = false;
-            } else {
-                self.note_would_refuse(movement.needs(), OperationId::NONE, account, wall, ledger);
-            }
+            self.look_at_leniency(account, movement, windows, OperationId::NONE, wall, ledger);
         }
         if movement.unpaid() != 0 && account.kind() == Kind::Pool {
             let unpaid = Amount::from_units(movement.unpaid()).unwrap_or_default();
             self.note_unpaid(unpaid, OperationId::NONE, wall, ledger);
+        }
+        if let (Some(limits), Some((at, _))) = (self.0.limits.as_deref_mut(), windows) {
+            limits.shift(at, movement);
         }
         let mut gone = 0;
         if movement.reserved() != 0 && self.purse().is_some() {
@@ -350,16 +360,11 @@ impl State {
         }
     }
 
-    /// Says what a movement was: in the agent's history and, if it was usage, in its windows; always in both.
+    /// Says what a movement was in the agent's history.
     #[inline(always)]
     pub(super) fn note(&mut self, posting: &Posting, ledger: &Ledger) {
-        let Posting { kind, amount, unpaid, windows, operation, wall } = *posting;
-        let windows_at = windows.map(|(at, _)| at);
-        if kind.usage().is_some() {
-            self.charge_windows(windows_at, amount);
-        }
+        let Posting { kind, amount, unpaid, operation, wall, .. } = *posting;
         if !unpaid.is_zero() {
-            self.charge_windows(windows_at, unpaid);
             self.note_unpaid(unpaid, operation, wall, ledger);
         }
         self.0.history.record(wall, kind, amount, operation, ledger.history_limits);
@@ -384,8 +389,8 @@ impl State {
         let given = self.give_back_credits(amount.units(), charge.era);
         self.0.books.refund(given, charge.era, &ledger.thresholds);
         self.seldom_mut().refunded += amount.units();
-        for window in self.0.limits.iter_mut().flat_map(|limits| &mut limits.windows) {
-            window.refund(at.monotonic, charge.at, *amount);
+        if let Some(limits) = &mut self.0.limits {
+            limits.refund(at.monotonic, charge.at, *amount);
         }
         self.0.history.record(at.wall, EventKind::Refund, *amount, charge.operation, ledger.history_limits);
     }
@@ -401,15 +406,17 @@ impl State {
     pub(super) fn shift_resources(
         &mut self,
         moves: &Moves,
-        kind: EventKind,
-        operation: OperationId,
-        wall: Wall,
+        posting: &ResourcePosting,
         agent: &Account,
         ledger: &Ledger,
     ) {
+        let ResourcePosting { kind, operation, windows_at, wall } = *posting;
         let Some(resources) = self.resources_mut() else { return };
         for m in moves {
-            let ResourceBudget { name, books, history, .. } = &mut resources.budgets[m.at];
+            let ResourceBudget { name, books, history, limits, .. } = &mut resources.budgets[m.at];
+            if let (Some(limits), Some(at)) = (limits, windows_at) {
+                limits.shift(at, &m.movement);
+            }
             if let Some(crossing) = books.apply(&m.movement, &ledger.thresholds) {
                 ledger.report(&agent.id, Kind::Agent, Some(name), books, crossing);
             }
@@ -490,8 +497,14 @@ impl State {
                 }
             }
             AccountChange::ResourcesSet(budgets) => {
-                self.seldom_mut().resources = None;
+                let before = self.seldom_mut().resources.take();
                 self.add_resources(budgets, at.wall, ledger);
+                // Books begin anew; what somebody may spend in a stretch of time does not.
+                for budget in before.into_iter().flat_map(|resources| resources.budgets) {
+                    if let Some(same) = self.resource_mut(budget.id) {
+                        same.limits = budget.limits;
+                    }
+                }
             }
             AccountChange::ResourcesAdded(budgets) => self.add_resources(budgets, at.wall, ledger),
             AccountChange::ResourceGranted { resource, remaining } => {
@@ -504,30 +517,57 @@ impl State {
 
     fn apply_to_windows(&mut self, change: &AccountChange, at: Instant, ledger: &Ledger) {
         match *change {
-            AccountChange::WindowSet { length, limit, precision } => {
-                let windows = &mut self.0.limits.get_or_insert_default().windows;
-                if let Some(window) = windows.iter_mut().find(|window| window.length() == length) {
-                    window.set_limit(limit, precision);
-                } else {
-                    windows.reserve_exact(1); // Most agents have one.
-                    windows.push(Window::new(length, limit, precision));
-                }
-                windows.sort_unstable_by_key(Window::length);
-            }
-            AccountChange::WindowsRemoved(length) => {
-                if let Some(limits) = &mut self.0.limits {
-                    let stays = |window: &Window| length.is_some_and(|length| length != window.length());
-                    limits.windows.retain(stays);
+            AccountChange::WindowSet(set) => {
+                if let Some((limits, reserved)) = self.limits_to_set(set.resource) {
+                    limits.get_or_insert_default().set(&set, reserved);
                 }
             }
-            AccountChange::Acquired(amount) => self.charge_windows(Some(at.monotonic), amount),
-            AccountChange::Recorded { amount, operation } => {
-                let (kind, wall, unpaid) = (EventKind::Recorded, at.wall, Amount::ZERO);
-                let windows = Some((at.monotonic, Amount::ZERO));
-                self.note(&Posting { kind, amount, unpaid, operation, windows, wall }, ledger);
+            AccountChange::WindowsRemoved { resource, length } => {
+                if let Some(limits) = self.limits_of(resource) {
+                    limits.remove(length);
+                }
+            }
+            AccountChange::Acquired { resource, amount } => {
+                self.charge_windows(resource, at.monotonic, amount);
+            }
+            AccountChange::Recorded { resource, amount, operation } => {
+                self.charge_windows(resource, at.monotonic, amount);
+                let history = match resource {
+                    None => Some(&mut self.0.history),
+                    Some(id) => self.resource_mut(id).map(|budget| &mut budget.history),
+                };
+                if let Some(history) = history {
+                    history.record(at.wall, EventKind::Recorded, amount, operation, ledger.history_limits);
+                }
             }
             _ => {}
         }
+    }
+
+    /// Charges the windows for what an account below was charged alone.
+    pub(super) fn share(&mut self, change: &AccountChange, at: Instant) {
+        if let AccountChange::Acquired { resource: None, amount }
+        | AccountChange::Recorded { resource: None, amount, .. } = change
+        {
+            self.charge_windows(None, at.monotonic, *amount);
+        }
+    }
+
+    /// Charges the windows alone: of money, or of one resource.
+    #[inline]
+    pub(super) fn charge_windows(&mut self, resource: Option<ResourceId>, at: Monotonic, amount: Amount) {
+        if let Some(limits) = self.limits_of(resource) {
+            limits.charge(at, amount);
+        }
+    }
+
+    /// Where windows of money, or of one resource, belong, and what is reserved there.
+    fn limits_to_set(&mut self, resource: Option<ResourceId>) -> Option<(&mut Option<Box<Limits>>, i128)> {
+        let Some(id) = resource else {
+            return Some((&mut self.0.limits, self.0.books.balance.reserved));
+        };
+        let budget = self.resource_mut(id)?;
+        Some((&mut budget.limits, budget.books.balance.reserved))
     }
 
     /// Makes `units` remain, with which a period begins.
@@ -580,15 +620,6 @@ impl State {
 
     pub(super) fn tell(&mut self, kind: EventKind, amount: Amount, wall: Wall, ledger: &Ledger) {
         self.0.history.record(wall, kind, amount, OperationId::NONE, ledger.history_limits);
-    }
-
-    #[inline]
-    fn charge_windows(&mut self, windows_at: Option<Monotonic>, amount: Amount) {
-        if let (Some(now), Some(limits)) = (windows_at, self.0.limits.as_deref_mut())
-            && !amount.is_zero()
-        {
-            limits.windows.iter_mut().for_each(|window| window.charge(now, amount));
-        }
     }
 
     fn add_resources(&mut self, new: &[(ResourceId, Amount)], wall: Wall, ledger: &Ledger) {
@@ -729,24 +760,26 @@ impl State {
 
     // What is no change.
 
-    /// Tells what an agent that does not enforce would have refused, before it is charged.
+    /// Tells what an account that does not enforce would have refused, before it is charged.
     #[cold]
     pub(super) fn look_at_leniency(
         &mut self,
-        agent: &Account,
+        account: &Account,
         movement: &Movement,
-        posting: &Posting,
+        windows: Windows,
+        operation: OperationId,
+        wall: Wall,
         ledger: &Ledger,
     ) {
-        let (fits, beyond) = match posting.windows {
-            Some((at, beyond)) => (self.fits(at, beyond, movement.asks()), beyond),
-            None => (true, Amount::ZERO),
+        let (fits, beyond) = match (windows, self.limits()) {
+            (Some((at, beyond)), Some(limits)) => (limits.fits(at, beyond, Amount::ZERO), beyond),
+            _ => (true, Amount::ZERO),
         };
         if fits && self.can_pay(movement) {
             self.seldom_mut().is_warned = false;
         } else {
             let requested = movement.needs().max(beyond.units());
-            self.note_would_refuse(requested, posting.operation, agent, posting.wall, ledger);
+            self.note_would_refuse(requested, operation, account, wall, ledger);
         }
     }
 
@@ -819,14 +852,26 @@ impl State {
         self.seldom_mut().refused.get_or_insert_default()
     }
 
-    /// The windows, which let go of what is over when they are asked.
+    /// The windows of money, which let go of what is over when they are asked.
+    #[inline]
     pub(super) fn limits(&mut self) -> Option<&mut Limits> {
         self.0.limits.as_deref_mut()
     }
 
-    /// The windows, with what is set aside beside them.
-    pub(super) fn limits_beside_holds(&mut self) -> (Option<&mut Limits>, Option<&Holds>) {
-        (self.0.limits.as_deref_mut(), self.0.holds.as_deref())
+    /// The windows of money, or of one resource.
+    #[inline]
+    pub(super) fn limits_of(&mut self, resource: Option<ResourceId>) -> Option<&mut Limits> {
+        match resource {
+            None => self.limits(),
+            Some(id) => self.resource_mut(id)?.limits.as_deref_mut(),
+        }
+    }
+
+    /// Whoever asks when it fits may mean what windows refused last, here or above.
+    pub(super) fn remember_refused(&mut self, resource: Option<ResourceId>, amount: Amount) {
+        if let Some((limits, _)) = self.limits_to_set(resource) {
+            limits.get_or_insert_default().last_refused = amount;
+        }
     }
 
     /// When the next reservation expires, and which one it is.
@@ -891,6 +936,9 @@ impl Inner {
     /// Whether so much can never be had here: it is more than the account was granted, and will be granted, or more than
     /// a window admits.
     pub(super) fn never_holds(&self, lack: Lack, units: i128) -> bool {
+        if self.mode.is_lenient() {
+            return false;
+        }
         let balance = &self.books.balance;
         let later = self.renewals().map_or(0, |renewals| match renewals.periods.rollover {
             // What credits have may still be there by then.
@@ -902,10 +950,7 @@ impl Inner {
                 let ever = self.books.period_granted().max(balance.remaining + balance.reserved);
                 units > ever.max(later)
             }
-            Lack::Window => {
-                let mut windows = self.limits.iter().flat_map(|limits| &limits.windows);
-                windows.any(|window| window.limit().units() < units)
-            }
+            Lack::Window => self.limits.as_deref().is_some_and(|limits| limits.never_holds(units)),
         }
     }
 }

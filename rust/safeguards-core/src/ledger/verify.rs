@@ -11,7 +11,6 @@ use super::holds::Holds;
 use super::resources::{Totals, check_resources};
 use super::state::State;
 use crate::sync::MutexGuard;
-use crate::window::Window;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ impl Ledger {
     /// - granted = remaining + reserved + spent;
     /// - an agent's reserved is the sum of its active reservations, its usage history the sum of its spending;
     /// - a pool's reserved is the sum of what is reserved right below it, and its spent covers theirs;
-    /// - windows agree with their buckets;
+    /// - windows agree with their buckets, and have reserved what their account has;
     /// - what credits have left remains, and what is reserved of them is what reservations hold;
     /// - the same of each resource of an agent, and of a capacity as of a pool.
     ///
@@ -139,17 +138,18 @@ fn credit_fault(state: &State) -> Fault {
 fn agent_faults(state: &MutexGuard<'_, State>) -> [Fault; 5] {
     let reserved = state.holds.as_deref().map_or(0, Holds::money);
     let spent = state.history.total(Source::Ledger) - state.refunded();
-    let windows_agree = state.limits.iter().all(|limits| limits.windows.iter().all(Window::is_consistent));
+    let windows = state.limits.as_ref().and_then(|limits| limits.fault(state.books.balance.reserved));
     [
         unbalanced(&state.books),
         differs("reserved", state.books.balance.reserved, "active reservations", reserved),
         differs("spent", state.books.balance.spent, "usage history", spent),
-        (!windows_agree).then(|| "a window does not agree with its buckets".into()),
+        windows,
         credit_fault(state),
     ]
 }
 
-fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [Fault; 4] {
+fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [Fault; 5] {
+    let windows = state.limits.as_ref().and_then(|limits| limits.fault(state.books.balance.reserved));
     let beyond = state.pool().map(|pool| pool.beyond).unwrap_or_default();
     let (reserved, spent) = (reserved + beyond.reserved, spent + beyond.spent);
     // More than what is below: agents that were unregistered leave their spending behind.
@@ -158,6 +158,7 @@ fn pool_faults(state: &MutexGuard<'_, State>, reserved: i128, spent: i128) -> [F
         unbalanced(&state.books),
         differs("reserved", state.books.balance.reserved, "reserved below", reserved),
         uncovered.then(|| format!("spent {} does not cover {spent} spent below", state.books.balance.spent)),
+        windows,
         credit_fault(state),
     ]
 }

@@ -29,12 +29,15 @@ pub enum Precision {
     Exact,
 }
 
-/// Amount charged in the last `length`, with a limit.
+/// Amount charged in the last `length`, and what is reserved, with a limit on both together.
 #[derive(Debug)]
 pub struct Window {
     length: i64,
     span: i64,
-    limit: Amount,
+    /// In units: no limit reaches 2^64 of them.
+    limit: u64,
+    /// Units set aside: they are charged, or given back, one day.
+    reserved: i128,
     /// When something was charged to it for the first time.
     since: Monotonic,
     buckets: Buckets,
@@ -43,9 +46,9 @@ pub struct Window {
 impl Window {
     /// A window that nothing was charged to yet. `length` is in nanoseconds.
     #[must_use]
-    pub const fn new(length: i64, limit: Amount, precision: Precision) -> Self {
-        let (span, since) = (span(length, precision), Monotonic::NEVER);
-        Self { length, span, limit, since, buckets: Buckets::new() }
+    pub fn new(length: i64, limit: Amount, precision: Precision) -> Self {
+        let (span, since, limit) = (span(length, precision), Monotonic::NEVER, narrow(limit));
+        Self { length, span, limit, reserved: 0, since, buckets: Buckets::new() }
     }
 
     /// Nanoseconds that a charge stays.
@@ -56,13 +59,13 @@ impl Window {
 
     /// The most that the window admits.
     #[must_use]
-    pub const fn limit(&self) -> Amount {
-        self.limit
+    pub fn limit(&self) -> Amount {
+        Amount::from_units(self.limit.into()).unwrap_or(Amount::MAX)
     }
 
     /// Sets another limit or precision from now on; what was charged stays charged.
-    pub const fn set_limit(&mut self, limit: Amount, precision: Precision) {
-        self.limit = limit;
+    pub fn set_limit(&mut self, limit: Amount, precision: Precision) {
+        self.limit = narrow(limit);
         self.span = span(self.length, precision);
     }
 
@@ -74,10 +77,28 @@ impl Window {
         self.buckets.total().cast_signed()
     }
 
-    /// True if `held + amount` fits beside what was charged.
+    /// Units set aside.
+    #[must_use]
+    pub const fn reserved(&self) -> i128 {
+        self.reserved
+    }
+
+    /// Sets so many units more aside; below zero, so many fewer.
     #[inline]
-    pub fn fits(&mut self, now: Monotonic, held: i128, amount: Amount) -> bool {
-        self.spent(now) + held + amount.units() <= self.limit.units()
+    pub const fn reserve(&mut self, units: i128) {
+        self.reserved += units;
+    }
+
+    /// True if so many units fit beside what was charged and what is reserved.
+    #[inline]
+    pub fn fits(&mut self, now: Monotonic, units: i128) -> bool {
+        units <= self.room(now)
+    }
+
+    /// Units that fit beside what was charged and what is reserved; below zero where it is fuller than it may be.
+    #[inline]
+    pub fn room(&mut self, now: Monotonic) -> i128 {
+        i128::from(self.limit) - self.spent(now) - self.reserved
     }
 
     /// Charges `amount`, whether it fits or not: the caller has checked, or states a fact.
@@ -95,32 +116,20 @@ impl Window {
         }
     }
 
-    /// The earliest time at which `amount` fits if nothing else happens: `now` if it fits, `None` if it
-    /// never does. `holds` are the active reservations by deadline, earliest first, of `held` units together: each
-    /// is given back then. Looks no further than it must.
-    pub fn fits_at(
-        &mut self,
-        now: Monotonic,
-        held: i128,
-        holds: impl Iterator<Item = (Monotonic, Amount)>,
-        amount: Amount,
-    ) -> Option<Monotonic> {
-        if amount > self.limit {
+    /// When enough of what was charged has left for so many `units`, beside which nothing is reserved: `now` if it has
+    /// by now, `None` if it never will. Looks no further than it must.
+    pub fn has_left_at(&mut self, now: Monotonic, units: i128) -> Option<Monotonic> {
+        let room = i128::from(self.limit) - units;
+        if room < 0 {
             return None;
         }
-        let mut excess = self.spent(now) + held + amount.units() - self.limit.units();
-        let mut given_back = holds.map(|(at, held)| (at, held.units())).peekable();
-        let charged = self.buckets.iter().map(|(date, units)| (date.plus(self.length), i128::from(units)));
-        let mut charged = charged.peekable();
+        let mut excess = self.spent(now) - room;
         let mut at = now;
-        while excess > 0 {
-            let is_charge = match (charged.peek(), given_back.peek()) {
-                (Some(charge), Some(back)) => charge.0 <= back.0,
-                (charge, _) => charge.is_some(),
-            };
-            let departure = if is_charge { charged.next() } else { given_back.next() };
-            let Some((departure, units)) = departure else { break };
-            (excess, at) = (excess - units, departure);
+        for (date, units) in self.buckets.iter() {
+            if excess <= 0 {
+                break;
+            }
+            (excess, at) = (excess - i128::from(units), date.plus(self.length));
         }
         Some(at.max(now))
     }
@@ -140,8 +149,12 @@ impl Window {
     /// True if the books of the window agree with themselves.
     #[must_use]
     pub fn is_consistent(&self) -> bool {
-        self.buckets.is_consistent()
+        self.reserved >= 0 && self.buckets.is_consistent()
     }
+}
+
+fn narrow(limit: Amount) -> u64 {
+    u64::try_from(limit.units()).unwrap_or(u64::MAX)
 }
 
 const fn span(length: i64, precision: Precision) -> i64 {
@@ -165,7 +178,7 @@ mod tests {
 
     fn acquire(window: &mut Window, now: i64, units: i128) -> bool {
         let (now, amount) = (Monotonic(now), amount(units));
-        let fits = window.fits(now, 0, amount);
+        let fits = window.fits(now, units);
         if fits {
             window.charge(now, amount);
         }
@@ -263,7 +276,7 @@ mod tests {
                 // Most steps are short, so that charges share buckets; some jump.
                 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a random step")]
                 { now += (step.powi(4) * 100.0 * length as f64) as i64; }
-                let retry = window.fits_at(Monotonic(now), 0, std::iter::empty(), amount(units));
+                let retry = window.has_left_at(Monotonic(now), units);
                 let admitted = acquire(&mut window, now, units);
                 prop_assert_eq!(admitted, retry == Some(Monotonic(now)));
                 if admitted {
@@ -272,7 +285,7 @@ mod tests {
                 } else {
                     prop_assert!(within(&charges, now, length + slack) + units > 100, "refused too late");
                     let Some(at) = retry else { return Err(TestCaseError::fail("fits one day")) };
-                    prop_assert!(!window.fits(Monotonic(at.0 - 1), 0, amount(units)));
+                    prop_assert!(!window.fits(Monotonic(at.0 - 1), units));
                     now = at.0;
                     prop_assert!(acquire(&mut window, now, units), "retry time is exact");
                     charges.push((now, units));

@@ -17,11 +17,13 @@ use crate::ledger::change::Quantities;
 use crate::ledger::error::{BudgetRefusal, LedgerError, Settlement};
 use crate::ledger::event::{EventKind, History};
 use crate::ledger::idempotency::Keys;
+use crate::ledger::limits::Limits;
 use crate::ledger::operation::OperationId;
 use crate::ledger::path::Agents;
 use crate::ledger::quantity::{Quantity, Transaction, UNTIMED};
 use crate::ledger::refund::NO_ERA;
-use crate::ledger::state::State;
+use crate::ledger::state::{ResourcePosting, State};
+use crate::ledger::waiting::Asks;
 
 /// What an agent has beside its money.
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ pub(in crate::ledger) struct ResourceBudget {
     pub(in crate::ledger) name: Arc<str>,
     pub(in crate::ledger) books: Books,
     pub(in crate::ledger) history: History,
+    /// Its windows. Boxed, as all that few have.
+    pub(in crate::ledger) limits: Option<Box<Limits>>,
     /// What all agents together may spend, if that is limited.
     pub(in crate::ledger) capacity: Option<Arc<Capacity>>,
 }
@@ -47,6 +51,8 @@ pub(in crate::ledger) struct Move {
     /// Place among the agent's budgets.
     pub(in crate::ledger) at: usize,
     pub(in crate::ledger) movement: Movement,
+    /// What must fit into its windows.
+    pub(in crate::ledger) must_fit: Amount,
     /// What its event says; one of nothing leaves none.
     pub(in crate::ledger) amount: Amount,
 }
@@ -87,29 +93,32 @@ impl Quantity for Bundle {
             agents.agent.check_suspended(&agents.state, ledger)?;
         }
         let moves = t.moves(agents, ledger)?;
-        let at = t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse());
+        let windows_at = agents.state.resource_windows_at(&moves, ledger);
+        let at = windows_at.or_else(|| t.needs_time(ledger).then(|| ledger.clock.monotonic_coarse()));
         let unwritten = Cell::new(None);
         let is_change = t.reserved.is_some() || t.key.is_some() || moves.iter().any(|m| !m.amount.is_zero());
         let write = || {
             let written = if is_change { t.write(at, ledger) } else { Ok(()) };
             written.map_err(|error| unwritten.set(Some(error))).is_ok()
         };
-        while !agents.state.pass_resources(&moves, ledger, &write) {
+        while !(agents.state.resources_fit(&moves, windows_at)
+            && agents.state.pass_resources(&moves, ledger, &write))
+        {
             if let Some(error) = unwritten.take() {
                 return Err(LedgerError::Unwritten(error));
             }
             // Who refuses is looked for only now. If nobody does any more, a capacity has grown since.
-            let admitted = agents.state.check_resources(agents.agent, &moves);
+            let admitted = agents.state.check_resources(agents.agent, &moves, windows_at);
             admitted.map_err(|refused| refused.asked(t.path, t.operation))?;
         }
-        agents.state.shift_resources(&moves, t.kind, t.operation, t.wall, agents.agent, ledger);
+        agents.state.shift_resources(&moves, &t.resource_posting(windows_at), agents.agent, ledger);
         Ok(at.unwrap_or(UNTIMED))
     }
 
     fn replay(
         t: &Transaction<'_, Self>,
         agents: &mut Agents<'_>,
-        _: Monotonic,
+        at: Monotonic,
         ledger: &Ledger,
     ) -> Result<(), LedgerError> {
         let moves = t.moves(agents, ledger)?;
@@ -119,7 +128,7 @@ impl Quantity for Bundle {
                 capacity.shift(&mut capacity.lock(), &m.movement, ledger);
             }
         }
-        agents.state.shift_resources(&moves, t.kind, t.operation, t.wall, agents.agent, ledger);
+        agents.state.shift_resources(&moves, &t.resource_posting(Some(at)), agents.agent, ledger);
         Ok(())
     }
 
@@ -175,6 +184,12 @@ impl Quantity for Bundle {
 }
 
 impl Transaction<'_, Bundle> {
+    #[inline]
+    const fn resource_posting(&self, windows_at: Option<Monotonic>) -> ResourcePosting {
+        let Self { kind, operation, wall, .. } = *self;
+        ResourcePosting { kind, operation, windows_at, wall }
+    }
+
     /// Where its resources stand in the books of the agent, and how each of them moves. A settlement names what was
     /// reserved or charged.
     #[inline]
@@ -186,14 +201,14 @@ impl Transaction<'_, Bundle> {
                 agents.agent,
                 self.what.iter(),
                 ledger,
-                |amount| (self.movement(amount, Amount::ZERO), amount),
+                |amount| (self.movement(amount, Amount::ZERO), amount, self.must_fit(amount, Amount::ZERO)),
                 &mut moves,
             )?,
             Some(held) => {
                 let what = if self.kind.settles() { self.what } else { &nothing };
                 for (id, held, charged) in held.beside(what) {
                     let amount = if self.kind.settles() { charged } else { held };
-                    let told = |_| (self.movement(charged, held), amount);
+                    let told = |_| (self.movement(charged, held), amount, self.must_fit(charged, held));
                     agents.state.locate(
                         agents.agent,
                         [(id, charged)].into_iter(),
@@ -310,14 +325,14 @@ impl State {
         agent: &Account,
         amounts: impl Iterator<Item = (ResourceId, Amount)>,
         ledger: &Ledger,
-        movement: impl Fn(Amount) -> (Movement, Amount),
+        movement: impl Fn(Amount) -> (Movement, Amount, Amount),
         moves: &mut Moves,
     ) -> Result<(), LedgerError> {
         for (id, amount) in amounts {
             let at = self.resources().and_then(|resources| resources.locate(id, moves.len()));
             let at = at.ok_or_else(|| self.unknown_resource(agent, &ledger.resource_types.name(id)))?;
-            let (movement, amount) = movement(amount);
-            moves.push(Move { at, movement, amount });
+            let (movement, amount, must_fit) = movement(amount);
+            moves.push(Move { at, movement, must_fit, amount });
         }
         Ok(())
     }
@@ -339,9 +354,38 @@ impl State {
         (self.mode.is_lenient() || moves.iter().all(admits)) && pass_capacities(budgets, moves, ledger, write)
     }
 
-    /// Refuses what does not fit now; changes nothing.
-    pub(super) fn check_resources(&self, agent: &Account, moves: &[Move]) -> Result<(), LedgerError> {
+    /// The time for the windows of what moves, if there are any.
+    #[inline]
+    pub(super) fn resource_windows_at(&self, moves: &[Move], ledger: &Ledger) -> Option<Monotonic> {
+        let budgets = self.budgets();
+        let has_windows = moves.iter().any(|m| budgets[m.at].limits.is_some());
+        has_windows.then(|| ledger.clock.monotonic())
+    }
+
+    /// Whether moves fit into the windows of what they move.
+    #[inline]
+    fn resources_fit(&mut self, moves: &[Move], windows_at: Option<Monotonic>) -> bool {
+        let Some(now) = windows_at.filter(|_| !self.mode.is_lenient()) else { return true };
+        moves.iter().all(|m| {
+            let id = self.budgets()[m.at].id;
+            self.limits_of(Some(id)).is_none_or(|limits| limits.fits(now, m.must_fit, Amount::ZERO))
+        })
+    }
+
+    /// Refuses what does not fit now; changes nothing. A window is told only if no budget refuses.
+    pub(super) fn check_resources(
+        &mut self,
+        agent: &Account,
+        moves: &[Move],
+        windows_at: Option<Monotonic>,
+    ) -> Result<(), LedgerError> {
         let is_lenient = self.mode.is_lenient();
-        self.resources().map_or(Ok(()), |resources| resources.find_refusal(moves, agent, is_lenient))
+        self.resources().map_or(Ok(()), |resources| resources.find_refusal(moves, agent, is_lenient))?;
+        let Some(now) = windows_at else { return Ok(()) };
+        for m in moves {
+            let id = self.budgets()[m.at].id;
+            self.check_windows(agent, Some(id), now, m.must_fit, Asks::Once)?;
+        }
+        Ok(())
     }
 }

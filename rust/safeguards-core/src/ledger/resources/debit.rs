@@ -56,12 +56,13 @@ impl Ledger {
     /// Refuses if an agent could not be charged every resource of a bundle now. Changes nothing.
     pub fn check_resources(&self, agent: &Account, bundle: &Bundle) -> Result<(), LedgerError> {
         self.retry_after_expiry(|| {
-            let state = agent.lock();
+            let mut state = agent.lock();
             state.check_open(agent)?;
             let mut moves = Moves::new();
-            let debit = |amount: Amount| (Movement::debit(amount, amount.is_zero()), amount);
+            let debit = |amount: Amount| (Movement::debit(amount, amount.is_zero()), amount, amount);
             state.locate(agent, bundle.iter(), self, debit, &mut moves)?;
-            state.check_resources(agent, &moves)
+            let windows_at = state.resource_windows_at(&moves, self);
+            state.check_resources(agent, &moves, windows_at)
         })
     }
 }

@@ -75,7 +75,7 @@ impl Ledger {
     ) -> ResourceBudget {
         let name = self.resource_types.name(id);
         let (books, history) = (Books::default(), History::default());
-        let mut budget = ResourceBudget { id, name, books, history, capacity: None };
+        let mut budget = ResourceBudget { id, name, books, history, limits: None, capacity: None };
         budget.grant(amount, wall, self);
         budget
     }

@@ -78,7 +78,7 @@ impl Ledger {
     pub fn check_known(&self, agent: &Account, bundle: &Bundle) -> Result<(), LedgerError> {
         let state = agent.lock();
         state.check_open(agent)?;
-        let any = |amount: Amount| (Movement::debit(amount, true), amount);
+        let any = |amount: Amount| (Movement::debit(amount, true), amount, Amount::ZERO);
         state.locate(agent, bundle.iter(), self, any, &mut Moves::new())
     }
 
@@ -96,7 +96,7 @@ impl Ledger {
 
 impl State {
     /// Where a resource stands among those of an agent.
-    pub(super) fn place(
+    pub(in crate::ledger) fn place(
         &self,
         agent: &Account,
         resource: &str,

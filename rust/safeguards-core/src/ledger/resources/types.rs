@@ -94,7 +94,7 @@ impl ResourceTypes {
         ResourceNames(self.ids.pin())
     }
 
-    pub(super) fn id(&self, name: &str) -> Option<ResourceId> {
+    pub(in crate::ledger) fn id(&self, name: &str) -> Option<ResourceId> {
         self.ids.pin().get(name).copied()
     }
 

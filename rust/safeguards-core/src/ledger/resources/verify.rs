@@ -26,10 +26,12 @@ pub(in crate::ledger) fn check_resources(
         let held = state.holds.iter().flat_map(|holds| holds.iter());
         let bundles = held.filter_map(|(_, held)| <Bundle as Quantity>::of(&held.what));
         let held = bundles.map(|bundle| bundle.get(budget.id).units()).sum::<i128>();
-        let faults: [Fault; 3] = [
+        let windows = budget.limits.as_ref().and_then(|limits| limits.fault(balance.reserved));
+        let faults: [Fault; 4] = [
             unbalanced(&budget.books),
             differs("reserved", balance.reserved, "active reservations", held),
             differs("spent", balance.spent, "usage history", budget.history.total(Source::Ledger)),
+            windows,
         ];
         let faults = faults.map(|fault| fault.map(|text| format!("resource {:?}: {text}", budget.name)));
         report(&agent.id, faults, violations);

@@ -120,7 +120,7 @@ impl Ledger {
                 Err(account.refusal(&state, needs).into())
             } else if state.never_holds(Lack::Window, needs) {
                 let at = self.clock.monotonic();
-                state.check_windows(account, at, request.what, Asks::Once).map_err(Into::into)
+                state.check_windows(account, None, at, request.what, Asks::Once).map_err(Into::into)
             } else {
                 Ok(())
             };

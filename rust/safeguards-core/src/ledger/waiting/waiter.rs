@@ -132,7 +132,7 @@ impl Waiter {
                 Some(lacking(find(&refusal.account, refusal.kind)?, Lack::Budget, refusal.requested))
             }
             LedgerError::RateLimitExceeded(refusal) if refusal.requested <= refusal.limit => {
-                let account = find(&refusal.account, Kind::Agent)?;
+                let account = find(&refusal.account, refusal.kind)?;
                 Some(lacking(account, Lack::Window, refusal.requested.units()))
             }
             _ => None,

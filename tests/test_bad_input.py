@@ -1,6 +1,7 @@
 """Bad input of every kind: a named error, and nothing changed. No panic ever crosses into Python."""
 
 import inspect
+import itertools
 import random
 import re
 import time
@@ -72,14 +73,14 @@ def calls_with_agent(c):
     yield lambda a: c.transfer(a, "bot", 0)
     yield lambda a: c.transfer("bot", a, 0)
     yield lambda a: c.update_budget(a, 1)
-    yield lambda a: limiter.set_rate_limit(a, 1, timedelta(1))
-    yield lambda a: limiter.check_rate_limit(a, 1)
-    yield lambda a: limiter.record_usage(a, 1)
-    yield lambda a: limiter.acquire(a, 1)
-    yield lambda a: limiter.try_acquire(a, 1)
-    yield limiter.get_rate_limits
-    yield limiter.remove_rate_limit
-    yield limiter.get_retry_after
+    yield lambda a: limiter.set_rate_limit(a, 1, timedelta(1), kind="agent")
+    yield lambda a: limiter.check_rate_limit(a, 1, kind="agent")
+    yield lambda a: limiter.record_usage(a, 1, kind="agent")
+    yield lambda a: limiter.acquire(a, 1, kind="agent")
+    yield lambda a: limiter.try_acquire(a, 1, kind="agent")
+    yield lambda a: limiter.get_rate_limits(a, kind="agent")
+    yield lambda a: limiter.remove_rate_limit(a, kind="agent")
+    yield lambda a: limiter.get_retry_after(a, kind="agent")
     for name in (
         "unregister_agent",
         "account",
@@ -93,6 +94,19 @@ def calls_with_agent(c):
         "pin",
     ):
         yield getattr(c, name)
+
+
+def calls_with_account(c):
+    """Calls that take either, and mean the agent where both have the id."""
+    limiter = BudgetRateLimiter(c)
+    yield lambda a: limiter.set_rate_limit(a, 1, timedelta(1))
+    yield lambda a: limiter.check_rate_limit(a, 1)
+    yield lambda a: limiter.record_usage(a, 1)
+    yield lambda a: limiter.acquire(a, 1)
+    yield lambda a: limiter.try_acquire(a, 1)
+    yield limiter.get_rate_limits
+    yield limiter.remove_rate_limit
+    yield limiter.get_retry_after
 
 
 def calls_with_pool(c):
@@ -129,6 +143,14 @@ def test_unknown_agents(unchanged, agent_id):
         assert re.search("call register_agent first|is a pool", str(caught.value))
 
 
+@pytest.mark.parametrize("account_id", STRANGE_IDS[:-1], ids=ascii)
+def test_unknown_accounts(unchanged, account_id):
+    for call in calls_with_account(unchanged):
+        with pytest.raises(UnknownAgentError, match="neither an agent nor a pool") as caught:
+            call(account_id)
+        assert caught.value.account == account_id
+
+
 @pytest.mark.parametrize("pool_id", ["nowhere", "", "bot", "🤖"])
 def test_unknown_pools(unchanged, pool_id):
     for call in calls_with_pool(unchanged):
@@ -139,7 +161,8 @@ def test_unknown_pools(unchanged, pool_id):
 
 @pytest.mark.parametrize("wrong", [None, 5, 1.5, b"bot", ["bot"], object], ids=repr)
 def test_ids_of_wrong_types(unchanged, wrong):
-    for call in [*calls_with_agent(unchanged), *calls_with_pool(unchanged)]:
+    calls = calls_with_agent(unchanged), calls_with_account(unchanged), calls_with_pool(unchanged)
+    for call in itertools.chain(*calls):
         with pytest.raises(TypeError):
             call(wrong)
     with pytest.raises(TypeError):

@@ -1,6 +1,8 @@
 """What people decide about accounts while these live: suspended, not enforced, bounded, closed."""
 
+import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -427,3 +429,51 @@ def test_unpaid_is_alerted(coordinator, told):
     told.clear()
     coordinator.reserve("bot", 1).settle(70)
     assert ("bot", "agent 'bot' has cost 19 more than may be charged") in told
+
+
+# Moved while calls wait.
+
+
+@pytest.fixture
+def moving():
+    coordinator = BudgetCoordinator()
+    coordinator.create_budget_pool("poor", 10)
+    coordinator.create_budget_pool("rich", 100)
+    for agent in ("bot", "other"):
+        coordinator.register_agent(agent, "poor", initial_budget=10)
+    held = coordinator.reserve("other", 9)
+    yield coordinator
+    held.release()
+    assert coordinator.get_pool_metrics("rich").reserved == 0
+    coordinator.verify()
+
+
+def test_a_thread_that_waits_follows_its_agent(moving):
+    got = []
+    thread = threading.Thread(target=lambda: got.append(moving.reserve("bot", 5, timeout=30)))
+    thread.start()
+    time.sleep(0.05)
+    assert not got, "the pool has 1 left"
+    moving.move_agent("bot", "rich", actor="ann")
+    thread.join(10)
+    assert got, "it is served where its agent is now"
+    assert moving.get_pool_metrics("rich").reserved == 5
+    got[0].settle(4)
+    assert moving.get_pool_metrics("rich").spent == 4
+
+
+def test_a_task_that_waits_follows_its_agent(moving):
+    async def ask():
+        return await moving.reserve_async("bot", 5, timeout=30)
+
+    async def main():
+        task = asyncio.create_task(ask())
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        moving.move_agent("bot", "rich")
+        async with asyncio.timeout(10):
+            return await task
+
+    reservation = asyncio.run(main())
+    assert moving.get_pool_metrics("rich").reserved == 5
+    reservation.release()

@@ -13,8 +13,8 @@ use common::{SECOND, amount, ledger, pool, recorded_ledger, request, whole};
 use safeguards_core::amount::Amount;
 use safeguards_core::clock::{Clock, ManualClock, Wall};
 use safeguards_core::ledger::{
-    Account, HistoryLimits, Ledger, LedgerError, OperationId, Path, Request, Reservation, Served, Tender,
-    Wait, Waiter, Wake,
+    Account, HistoryLimits, Kind, Ledger, LedgerError, OperationId, Path, Request, Reservation, Served,
+    Tender, Wait, Waiter, Wake, Why,
 };
 use safeguards_core::window::Precision;
 
@@ -341,4 +341,219 @@ fn what_can_never_be_is_refused_and_an_amount_of_nothing_is_not() {
     ledger.close_waiting();
     let (waiter, _) = wait(&ledger, &bob, 1);
     assert!(waiter.is_gone(), "nobody waits any more");
+}
+
+const MOVE: Why<'_> = Why { actor: "ops", reason: "it has more" };
+
+/// `ann` and `bob` below `poor`, of 10 of which `bob` has reserved 9, and `rich`, of 100, with `dave` in it.
+fn poor_and_rich() -> (Arc<Ledger>, Arc<ManualClock>, [Arc<Account>; 3]) {
+    let (ledger, clock) = ledger(&[]);
+    ledger.create_pool(pool("poor", None, 10)).unwrap();
+    ledger.create_pool(pool("rich", None, 100)).unwrap();
+    let agents = [("ann", "poor"), ("bob", "poor"), ("dave", "rich")]
+        .map(|(id, above)| ledger.register_agent(id, above, 5, whole(10)).unwrap());
+    ledger.reserve(&agents[1], &request(9)).unwrap();
+    (ledger, clock, agents)
+}
+
+fn move_agent(ledger: &Ledger, id: &str, to: &str) {
+    ledger.move_account(Kind::Agent, id, Some(to), MOVE).unwrap();
+}
+
+fn nobody_is_left(ledger: &Ledger) {
+    assert_eq!((ledger.waiting_count(), ledger.verify()), (0, vec![]));
+}
+
+#[test]
+fn who_waits_is_served_where_its_agent_moves_to() {
+    let (ledger, _, [ann, ..]) = poor_and_rich();
+    let (waiter, bell) = wait(&ledger, &ann, 5);
+    assert!(!waiter.is_over(), "the pool has 1 left");
+    move_agent(&ledger, "ann", "rich");
+    assert!(bell.is_rung());
+    let held = reserved(&waiter);
+    assert_eq!(ledger.snapshot(&ledger.pool("rich").unwrap()).unwrap().balance.reserved, whole(5).units());
+    ledger.settle(&held, whole(4)).unwrap();
+    assert_eq!(ledger.snapshot(&ledger.pool("rich").unwrap()).unwrap().balance.spent, whole(4).units());
+    nobody_is_left(&ledger);
+}
+
+#[test]
+fn who_waits_follows_the_pool_that_moves_with_its_agent() {
+    let (ledger, _) = ledger(&[]);
+    for (id, above, has) in [("small", None, 10), ("large", None, 10), ("team", Some("small"), 10)] {
+        ledger.create_pool(pool(id, above, has)).unwrap();
+    }
+    let [ann, bob] = [("ann", "team"), ("bob", "small")]
+        .map(|(id, above)| ledger.register_agent(id, above, 5, whole(10)).unwrap());
+    let held = ledger.reserve(&bob, &request(8)).unwrap();
+    let (first, bell) = wait(&ledger, &ann, 5);
+    let (second, next) = wait(&ledger, &ann, 6);
+    let (other, _) = wait(&ledger, &bob, 2);
+    ledger.move_account(Kind::Pool, "team", Some("large"), MOVE).unwrap();
+    assert_eq!((bell.is_rung(), next.is_rung(), ledger.waiting_count()), (true, false, 1));
+    ledger.release(&reserved(&first)).unwrap();
+    assert!(next.is_rung());
+    ledger.release(&reserved(&second)).unwrap();
+    ledger.release(&reserved(&other)).unwrap();
+    ledger.release(&held).unwrap();
+    nobody_is_left(&ledger);
+}
+
+#[test]
+fn who_moves_to_a_pool_without_money_waits_on_until_that_is_raised() {
+    let (ledger, clock, [ann, ..]) = poor_and_rich();
+    ledger.create_pool(pool("empty", None, 10)).unwrap();
+    let carl = ledger.register_agent("carl", "empty", 5, whole(10)).unwrap();
+    let held = ledger.reserve(&carl, &request(10)).unwrap();
+    let (first, bell) = wait(&ledger, &ann, 5);
+    let (younger, _) = wait(&ledger, &carl, 5);
+    clock.advance(Duration::from_secs(1));
+    ledger.tend_waiting();
+    ledger.adjust_pool_budget("poor", whole(2).units()).unwrap();
+    assert_eq!(kept(&ledger, &ledger.pool("poor").unwrap()), 2, "it is out of patience");
+    move_agent(&ledger, "ann", "empty");
+    assert_eq!((first.is_over(), ledger.waiting_count()), (false, 2));
+    ledger.tend_waiting();
+    ledger.adjust_pool_budget("poor", whole(50).units()).unwrap();
+    assert!(!bell.is_rung(), "it is there no more");
+    assert_eq!(kept(&ledger, &ledger.pool("poor").unwrap()), 0);
+    ledger.adjust_pool_budget("empty", whole(5).units()).unwrap();
+    assert!(bell.is_rung());
+    ledger.release(&reserved(&first)).unwrap();
+    ledger.release(&held).unwrap();
+    ledger.release(&reserved(&younger)).unwrap();
+    nobody_is_left(&ledger);
+}
+
+#[test]
+fn rank_deadline_and_key_move_along() {
+    let (ledger, clock, [ann, _, dave]) = poor_and_rich();
+    let holds: Vec<_> = (0..2).map(|_| ledger.reserve(&dave, &request(5)).unwrap()).collect();
+    ledger.adjust_pool_budget("rich", -whole(90).units()).unwrap();
+    let keyed = Wait { key: Some("k"), is_debit: true, timeout_nanos: Some(9 * SECOND), ..FOR_EVER };
+    let (first, bell) = wait_on(&ledger, Path::of(&ann), 5, &keyed);
+    let (same, also) = wait_on(&ledger, Path::of(&ann), 5, &keyed);
+    let (younger, later) = wait(&ledger, &dave, 5);
+    let timed = Wait { timeout_nanos: Some(3 * SECOND), ..FOR_EVER };
+    let (short, over) = wait_on(&ledger, Path::of(&ann), 6, &timed);
+    move_agent(&ledger, "ann", "rich");
+    assert_eq!(ledger.waiting_count(), 4);
+    clock.advance(Duration::from_secs(3));
+    ledger.tend_waiting();
+    assert!(over.is_rung() && !bell.is_rung());
+    let Some(Err(LedgerError::BudgetExceeded(refusal))) = short.outcome() else { panic!("its time is over") };
+    assert_eq!((&*refusal.account, refusal.has_moved), ("rich", false));
+    ledger.release(&holds[0]).unwrap();
+    assert!(bell.is_rung() && !also.is_rung() && !later.is_rung(), "the eldest is the first");
+    ledger.debit_reserved(&reserved(&first), Some("k")).unwrap();
+    let Some(Ok(Served::Charged(receipt))) = same.outcome() else { panic!("its key was charged") };
+    assert_eq!(receipt.amount, whole(5));
+    ledger.release(&holds[1]).unwrap();
+    ledger.release(&reserved(&younger)).unwrap();
+    nobody_is_left(&ledger);
+}
+
+#[test]
+fn waiting_ends_after_a_move_as_before() {
+    let (ledger, clock, [ann, _, dave]) = poor_and_rich();
+    let held = ledger.reserve(&dave, &request(10)).unwrap();
+    ledger.adjust_pool_budget("rich", -whole(90).units()).unwrap();
+    let [(gone, _), (ended, bell)] = [5, 6].map(|wholes| wait(&ledger, &ann, wholes));
+    move_agent(&ledger, "ann", "rich");
+    assert_eq!(ledger.waiting_count(), 2);
+    clock.advance(Duration::from_secs(1));
+    ledger.tend_waiting();
+    ledger.withdraw(&gone);
+    assert!(gone.is_gone() && !ended.is_over());
+    ledger.end_wait(&ended);
+    assert!(bell.is_rung());
+    let Some(Err(LedgerError::BudgetExceeded(refusal))) = ended.outcome() else { panic!() };
+    assert_eq!(&*refusal.account, "rich");
+    assert_eq!(kept(&ledger, &ledger.pool("rich").unwrap()), 0);
+    ledger.release(&held).unwrap();
+    nobody_is_left(&ledger);
+}
+
+#[test]
+fn who_is_charged_beside_the_agent_may_move_as_well() {
+    let (ledger, _, [ann, _, dave]) = poor_and_rich();
+    ledger.create_pool(pool("other", None, 100)).unwrap();
+    // Of `poor`, which has too little, only because of `ann`.
+    let joint = ledger.joint(&dave, &["ann"]).unwrap();
+    let (waiter, bell) = wait_on(&ledger, Path::with(&dave, joint.as_ref()), 5, &FOR_EVER);
+    assert!(!waiter.is_over());
+    move_agent(&ledger, "ann", "other");
+    assert!(bell.is_rung());
+    let held = reserved(&waiter);
+    let reserved_in = |id| ledger.snapshot(&ledger.account_by_id(id).unwrap()).unwrap().balance.reserved;
+    assert_eq!(["ann", "dave", "rich", "other"].map(reserved_in), [whole(5).units(); 4]);
+    assert_eq!(reserved_in("poor"), whole(9).units());
+    ledger.release(&held).unwrap();
+    drop(ann);
+    nobody_is_left(&ledger);
+}
+
+/// Two agents move to and fro between pools while others wait for them, are withdrawn, and end: nobody is lost.
+#[test]
+fn nobody_who_waits_is_lost_while_accounts_move() {
+    const THREADS: usize = 4;
+    let ledger = Arc::new(Ledger::new(Clock::System, HistoryLimits::default(), vec![]));
+    for id in ["left", "right"] {
+        ledger.create_pool(pool(id, None, 6)).unwrap();
+    }
+    for id in ["ann", "bob"] {
+        ledger.register_agent(id, "left", 5, whole(6)).unwrap();
+    }
+    let (ledger, done) = (&*ledger, &AtomicUsize::new(0));
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for turn in 0_usize.. {
+                if done.load(Ordering::SeqCst) == THREADS {
+                    break;
+                }
+                // Refused while something is reserved.
+                let to = ["left", "right"][turn / 2 % 2];
+                drop(ledger.move_account(Kind::Agent, ["ann", "bob"][turn % 2], Some(to), MOVE));
+                ledger.tend_waiting();
+                thread::yield_now();
+            }
+        });
+        for number in 0..THREADS {
+            scope.spawn(move || {
+                for turn in 0..200 {
+                    let id = ["ann", "bob"][(number + turn) % 2];
+                    let agent = ledger.agent(id).unwrap();
+                    let terms = Wait { patience_nanos: 100_000, ..FOR_EVER };
+                    let bell = Bell::default();
+                    let started = ledger.wait(Path::of(&agent), &request(4), &terms, Box::new(bell.clone()));
+                    let Ok(waiter) = started else { continue };
+                    match turn % 5 {
+                        0 => ledger.withdraw(&waiter),
+                        1 => {
+                            ledger.end_wait(&waiter);
+                            assert!(waiter.is_over());
+                        }
+                        _ if !waiter.is_over() => bell.sleep(),
+                        _ => {}
+                    }
+                    match waiter.outcome() {
+                        Some(Ok(Served::Reserved(held))) => drop(ledger.release(&held.value)),
+                        Some(Ok(other)) => panic!("{other:?}"),
+                        Some(Err(error)) => {
+                            let is_refused = matches!(error, LedgerError::BudgetExceeded(_));
+                            assert!(is_refused && turn % 5 == 1, "{error}");
+                        }
+                        None => assert_eq!(turn % 5, 0),
+                    }
+                }
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+    });
+    nobody_is_left(ledger);
+    for id in ["ann", "bob", "left", "right"] {
+        let state = ledger.snapshot(&ledger.account_by_id(id).unwrap()).unwrap();
+        assert_eq!((state.balance.reserved, state.kept), (0, 0), "{id}");
+    }
 }

@@ -221,8 +221,16 @@ impl Directory {
     /// What has taken the place of an agent that has moved.
     #[cold]
     pub(super) fn moved(&self, agent: &Arc<Account>) -> Option<Arc<Account>> {
-        let current = self.slots.read().get(agent.handle).ok().cloned()?;
-        (!Arc::ptr_eq(&current, agent)).then_some(current)
+        self.current(agent).filter(|current| !Arc::ptr_eq(current, agent))
+    }
+
+    /// An account as it stands now, unless it is closed. One that moves is waited for.
+    pub(super) fn current(&self, account: &Account) -> Option<Arc<Account>> {
+        let slots = self.slots.read();
+        match account.kind() {
+            Kind::Agent => slots.get(account.handle).ok().cloned(),
+            Kind::Pool => self.pool(&account.id).ok().filter(|pool| pool.number == account.number),
+        }
     }
 
     pub(super) fn pool(&self, id: &str) -> Result<Arc<Account>, LedgerError> {

@@ -172,11 +172,20 @@ impl Ledger {
     /// The path of an agent and of all that is charged beside it: agents or pools by id, each with every account
     /// above it. `None` if that adds nothing to the agent's own line.
     pub fn joint(&self, agent: &Arc<Account>, also: &[&str]) -> Result<Option<Arc<Joint>>, LedgerError> {
+        let beside: Vec<_> =
+            also.iter().map(|id| self.account_of_either_kind(id)).collect::<Result<_, _>>()?;
+        self.joint_beside(agent, &beside)
+    }
+
+    /// The same, of accounts that were found.
+    pub(super) fn joint_beside(
+        &self,
+        agent: &Arc<Account>,
+        beside: &[Arc<Account>],
+    ) -> Result<Option<Arc<Joint>>, LedgerError> {
         let mut accounts = line(agent).cloned().collect::<Vec<_>>();
         let own = accounts.len();
-        for id in also {
-            accounts.extend(line(&self.account_of_either_kind(id)?).cloned());
-        }
+        accounts.extend(beside.iter().flat_map(line).cloned());
         accounts.sort_unstable_by_key(|account| account.lock_order());
         accounts.dedup_by_key(|account| account.number);
         if accounts.len() == own {
@@ -219,7 +228,11 @@ impl Joints {
     fn find_or_name(&self, accounts: Vec<Arc<Account>>, ledger: &Ledger) -> Result<Arc<Joint>, LedgerError> {
         let numbers: Arc<[Number]> = accounts.iter().map(|account| account.number).collect();
         let mut joints = self.0.lock();
-        if let Some(joint) = joints.get(&*numbers) {
+        if let Some(joint) = joints.get_mut(&*numbers) {
+            // Somebody may have found accounts just before they moved, and named the set just after.
+            if !joint.is_of(&accounts) {
+                *joint = Arc::new(Joint::new(joint.number, numbers, accounts));
+            }
             return Ok(Arc::clone(joint));
         }
         if joints.len() >= MAX_JOINTS {
@@ -262,6 +275,11 @@ impl Joint {
         let mut accounts: Vec<_> = self.agents.iter().chain(&self.pools).map(now).collect();
         accounts.sort_unstable_by_key(|account| account.lock_order());
         Self::new(self.number, Arc::clone(&self.numbers), accounts)
+    }
+
+    fn is_of(&self, accounts: &[Arc<Account>]) -> bool {
+        let own = self.agents.iter().chain(&self.pools);
+        own.zip(accounts).all(|(own, account)| Arc::ptr_eq(own, account))
     }
 
     /// `accounts` in the order of the locks.

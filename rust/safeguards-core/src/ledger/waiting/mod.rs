@@ -4,8 +4,9 @@
 //! wait are tried. So nobody who holds a lock of the ledger serves a queue: what gives something back notes it as a
 //! signal, and serves once it holds no lock. Whoever waits is counted before it looks at any account. So what is given
 //! back after it looked, under the lock of the account that refused it, finds the count; one load tells whether there
-//! is anybody. Who waits is woken with no lock held.
+//! is anybody. Who waits is woken with no lock held, and enters another queue so, if an account of it has moved.
 
+mod following;
 mod kept;
 mod lane;
 mod queue;
@@ -24,6 +25,7 @@ use super::{Ledger, LedgerError, Number, Once, Receipt, Request, Reservation};
 use crate::clock::Monotonic;
 use crate::sync::{Mutex, Ordering};
 
+use following::Place;
 pub(super) use kept::{Asks, Kept};
 use lane::Rank;
 pub(super) use queue::Lack;
@@ -85,8 +87,7 @@ impl Ledger {
         let end = |nanos: Option<i64>| nanos.map_or(Monotonic::NEVER, |nanos| begun.plus(nanos));
         let ticket = self.waiting.tickets.fetch_add(1, Ordering::Relaxed);
         let waiter = Arc::new(Waiter {
-            agent: Arc::clone(path.agent),
-            joint: path.joint.cloned(),
+            place: Mutex::new(Place::of(path)),
             request: *request,
             key: wait.key.map(Into::into),
             is_debit: wait.is_debit,
@@ -99,6 +100,7 @@ impl Ledger {
         });
         self.waiting.count.fetch_add(1, Ordering::SeqCst);
         self.enter(&waiter);
+        self.serve_waiting();
         let mut fate = waiter.fate.lock();
         if matches!(*fate, Fate::Comes) {
             *fate = Fate::Sleeps;
@@ -133,13 +135,12 @@ impl Ledger {
     }
 
     fn enter(&self, waiter: &Arc<Waiter>) {
-        let roots = roots(waiter.path());
+        let roots = roots(waiter.place().path());
         loop {
             let shared = self.waiting.join(&roots, self);
             let is_in = self.attend(&shared, |cell, world| {
                 if self.waiting.is_closed.load(Ordering::SeqCst) {
-                    world.ended += 1;
-                    *waiter.fate.lock() = Fate::Gone;
+                    world.dismiss(waiter);
                     return;
                 }
                 let Waiter { rank, patient_until, deadline, .. } = **waiter;
@@ -180,6 +181,7 @@ impl Ledger {
     /// Wakes those who wait no more. What nobody is there for is given back.
     fn tell(&self, world: Accounts<'_>) {
         self.waiting.count.fetch_sub(world.ended, Ordering::AcqRel);
+        self.waiting.send_on(world.moved);
         for waiter in world.woken {
             if !waiter.wake.wake() {
                 self.give_up(&waiter);
@@ -197,7 +199,8 @@ impl Ledger {
 
     /// Tries a waiter.
     pub(super) fn serve_waiter(&self, waiter: &Waiter, asks: Asks) -> Result<Served, LedgerError> {
-        let (path, request) = (waiter.path(), &waiter.request);
+        let (place, request) = (waiter.place(), &waiter.request);
+        let path = place.path();
         match waiter.key.as_deref() {
             Some(key) if waiter.is_debit => match self.charged_before(path, request, key)? {
                 Some(receipt) => Ok(Served::Charged(receipt)),
@@ -223,7 +226,9 @@ impl Ledger {
             for signal in self.waiting.take_signals() {
                 by_root.entry(signal.root).or_default().push(signal);
             }
-            if by_root.is_empty() {
+            // After the signals were taken: whoever adds one signals again.
+            let has_followed = self.follow_moved();
+            if by_root.is_empty() && !has_followed {
                 break;
             }
             for (root, signals) in by_root {
@@ -285,7 +290,7 @@ impl Ledger {
     /// Ends the waiting of a call whose time is over: it is tried once more, and then it has an outcome.
     pub fn end_wait(&self, waiter: &Waiter) {
         let now = self.clock.monotonic();
-        self.with_queue(root(&waiter.agent), |cell, world| {
+        self.with_queue_of(waiter, |cell, world| {
             cell.queue.end(waiter.rank, now, world);
         });
         self.serve_waiting();
@@ -294,7 +299,7 @@ impl Ledger {
     /// Ends the waiting of a call that nobody wants any more. What it got in that very moment is given back.
     pub fn withdraw(&self, waiter: &Waiter) {
         let now = self.clock.monotonic();
-        self.with_queue(root(&waiter.agent), |cell, world| {
+        self.with_queue_of(waiter, |cell, world| {
             if cell.queue.withdraw(waiter.rank, now, world) {
                 world.withdraw(waiter);
             }
@@ -309,20 +314,17 @@ impl Ledger {
         for shared in self.waiting.all() {
             self.attend(&shared, |cell, world| {
                 for waiter in cell.queue.drain(world) {
-                    world.ended += 1;
-                    let before = std::mem::replace(&mut *waiter.fate.lock(), Fate::Gone);
-                    if matches!(before, Fate::Sleeps) {
-                        world.woken.push(waiter);
-                    }
+                    world.dismiss(&waiter);
                 }
             });
         }
     }
 
-    /// Tries everybody of a tree again: an account of it has left.
+    /// Tries everybody of a tree again: an account of it has left, or has moved. Called with no lock held.
     pub(super) fn retry_waiting(&self, account: &Account) {
         if self.waiting.is_any() {
             self.with_queue(root(account), |cell, _| cell.queue.retry_all());
+            self.serve_waiting();
         }
     }
 

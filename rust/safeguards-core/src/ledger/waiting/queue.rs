@@ -44,7 +44,7 @@ pub(super) struct Lacking<A> {
 /// What came of a try.
 #[derive(Debug)]
 pub(super) enum Attempt<A> {
-    /// It waits no more: it has what it wants, or never can.
+    /// It waits here no more: it has what it wants, or never can, or its accounts have moved.
     Over,
     Lacks(Lacking<A>),
 }

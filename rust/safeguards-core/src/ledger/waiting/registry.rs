@@ -1,6 +1,6 @@
 //! Every queue, and what is to be told to them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
@@ -26,6 +26,8 @@ pub(in crate::ledger) struct Waiting {
     pub(super) has_signals: AtomicBool,
     /// By account.
     pub(super) signals: Mutex<HashMap<Number, Signal, RandomState>>,
+    /// Those that no queue has, until they enter that of the tree that their accounts have moved to.
+    pub(super) moved: Mutex<VecDeque<Arc<Waiter>>>,
     /// By the topmost pools of their trees.
     pub(super) queues: Mutex<HashMap<Number, Arc<Shared>, RandomState>>,
     pub(super) is_closed: AtomicBool,
@@ -84,6 +86,7 @@ impl Waiting {
             tickets: AtomicI64::new(0),
             has_signals: AtomicBool::new(false),
             signals: Mutex::default(),
+            moved: Mutex::default(),
             queues: Mutex::default(),
             is_closed: AtomicBool::new(false),
             tender: None,

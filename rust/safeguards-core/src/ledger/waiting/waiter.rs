@@ -3,11 +3,11 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::following::Place;
 use super::lane::Rank;
 use super::queue::{Lack, Lacking};
 use crate::clock::Monotonic;
 use crate::ledger::account::{Account, Kind};
-use crate::ledger::path::{Joint, Path};
 use crate::ledger::{LedgerError, Once, Receipt, Request, Reservation};
 use crate::sync::Mutex;
 
@@ -42,8 +42,8 @@ pub enum Served {
 /// A call that waits, or has waited.
 #[derive(Debug)]
 pub struct Waiter {
-    pub(super) agent: Arc<Account>,
-    pub(super) joint: Option<Arc<Joint>>,
+    /// Where it waits; another place once an account of it has moved.
+    pub(super) place: Mutex<Place>,
     pub(super) request: Request,
     pub(super) key: Option<Box<str>>,
     pub(super) is_debit: bool,
@@ -111,22 +111,19 @@ impl Waiter {
         matches!(*self.fate.lock(), Fate::Gone)
     }
 
-    pub(super) fn path(&self) -> Path<'_> {
-        Path::with(&self.agent, self.joint.as_ref())
+    pub(super) fn place(&self) -> Place {
+        self.place.lock().clone()
     }
 
     pub(super) fn needs(&self) -> i128 {
         self.request.what.units()
     }
 
-    pub(super) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
-        self.path().accounts()
-    }
-
     /// What it lacks, if it was refused for a lack of something that can come back.
     pub(super) fn lacking(&self, error: &LedgerError) -> Option<Lacking<Arc<Account>>> {
+        let place = self.place();
         let find = |id: &Arc<str>, kind: Kind| {
-            self.accounts().find(|account| account.kind() == kind && account.id == *id).cloned()
+            place.path().accounts().find(|account| account.kind() == kind && account.id == *id).cloned()
         };
         match error {
             // Of an account that is suspended or has moved nothing is missing: whoever waits is told.

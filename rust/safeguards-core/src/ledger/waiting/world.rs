@@ -17,15 +17,17 @@ pub(super) struct Accounts<'a> {
     pub(super) ledger: &'a Ledger,
     /// Those that wait no more and are to be woken, once no lock is held.
     pub(super) woken: Vec<Arc<Waiter>>,
+    /// Those that are to wait elsewhere, where their accounts are now.
+    pub(super) moved: Vec<Arc<Waiter>>,
     /// How many wait no more.
     pub(super) ended: i64,
-    /// Their keys.
+    /// The keys of those that left.
     pub(super) keys: Vec<(Box<str>, Rank)>,
 }
 
 impl<'a> Accounts<'a> {
     pub(super) const fn new(ledger: &'a Ledger) -> Self {
-        Self { ledger, woken: Vec::new(), ended: 0, keys: Vec::new() }
+        Self { ledger, woken: Vec::new(), moved: Vec::new(), ended: 0, keys: Vec::new() }
     }
 
     pub(super) fn end(&mut self, waiter: &Arc<Waiter>, outcome: Result<Served, LedgerError>) {
@@ -41,9 +43,33 @@ impl<'a> Accounts<'a> {
         *waiter.fate.lock() = Fate::Gone;
     }
 
+    /// Lets a waiter go without an outcome, and tells it.
+    pub(super) fn dismiss(&mut self, waiter: &Arc<Waiter>) {
+        self.ended += 1;
+        let before = std::mem::replace(&mut *waiter.fate.lock(), Fate::Gone);
+        if matches!(before, Fate::Sleeps) {
+            self.woken.push(Arc::clone(waiter));
+        }
+    }
+
     fn count_out(&mut self, waiter: &Waiter) {
         self.ended += 1;
+        self.forget_key(waiter);
+    }
+
+    fn forget_key(&mut self, waiter: &Waiter) {
         self.keys.extend(waiter.key.clone().map(|key| (key, waiter.rank)));
+    }
+
+    /// Lets a waiter that was refused go on elsewhere, if an account of its path has moved. What is kept for it is still
+    /// found at its old place, which it has as long as the queue is locked.
+    fn send_on(&mut self, waiter: &Arc<Waiter>) -> bool {
+        let has_moved = self.ledger.has_moved(&waiter.place());
+        if has_moved {
+            self.forget_key(waiter);
+            self.moved.push(Arc::clone(waiter));
+        }
+        has_moved
     }
 
     fn lock<'b>(&self, account: &'b Account) -> MutexGuard<'b, State> {
@@ -89,6 +115,9 @@ impl World for Accounts<'_> {
     fn attempt(&mut self, waiter: &Arc<Waiter>, is_favored: bool) -> Attempt<Arc<Account>> {
         let asks = if is_favored { Asks::Favored } else { Asks::Again };
         let outcome = self.ledger.serve_waiter(waiter, asks);
+        if outcome.is_err() && self.send_on(waiter) {
+            return Attempt::Over;
+        }
         if let Err(error) = &outcome
             && let Some(lacking) = waiter.lacking(error)
             && !self.lock(&lacking.account).never_holds(lacking.place.1, lacking.needs)
@@ -105,7 +134,9 @@ impl World for Accounts<'_> {
     fn time_over(&mut self, waiter: &Arc<Waiter>, is_favored: bool) {
         let favored = if is_favored { self.ledger.serve_waiter(waiter, Asks::Favored).ok() } else { None };
         let outcome = favored.map_or_else(|| self.ledger.serve_waiter(waiter, Asks::Once), Ok);
-        self.end(waiter, outcome);
+        if outcome.is_ok() || !self.send_on(waiter) {
+            self.end(waiter, outcome);
+        }
     }
 
     fn hopeless_place(&mut self, waiter: &Arc<Waiter>) -> Option<Lacking<Arc<Account>>> {
@@ -115,19 +146,21 @@ impl World for Accounts<'_> {
             let balance = &state.books.balance;
             balance.remaining + balance.reserved - state.lapsing() < needs
         };
-        let account = waiter.accounts().find(is_hopeless)?;
+        let place = waiter.place();
+        let account = place.path().accounts().find(is_hopeless)?;
         Some(lacking(Arc::clone(account), Lack::Budget, needs))
     }
 
     fn keep(&mut self, waiter: &Arc<Waiter>) {
         let now = self.ledger.clock.monotonic();
-        for account in waiter.accounts() {
+        for account in waiter.place().path().accounts() {
             self.lock(account).keep_for(now, waiter.request.what);
         }
     }
 
     fn stop_keeping(&mut self, waiter: &Arc<Waiter>) -> Vec<Number> {
-        let kept = waiter.accounts().filter(|account| account.lock().stop_keeping());
+        let place = waiter.place();
+        let kept = place.path().accounts().filter(|account| account.lock().stop_keeping());
         kept.map(|account| account.number).collect()
     }
 }

@@ -32,6 +32,7 @@ from safeguards import (
     UnknownPoolError,
     _native,
 )
+from safeguards.types.decisions import SetBudget
 
 
 def snapshot(coordinator):
@@ -548,3 +549,9 @@ def test_a_decision_is_about_an_agent_or_a_pool_by_its_id():
             Decision(kind, "bot", Decimal(1), Decimal(2), "a test")
     with pytest.raises(TypeError, match=r"subject must be Unicode, not '\\ud800'"):
         Decision("agent", "\ud800", Decimal(1), Decimal(2), "a test")
+
+
+@pytest.mark.parametrize("once", [(), ("a grant",), ("a grant", datetime(2026, 1, 1, tzinfo=UTC), 1)])
+def test_what_is_granted_once_has_a_name_and_a_begin(once):
+    with pytest.raises(ConfigurationError, match="once must be a name and the begin of what is granted, not"):
+        SetBudget(Decimal(1), once)

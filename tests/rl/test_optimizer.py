@@ -421,7 +421,7 @@ def test_a_feature_that_fails_falls_back_to_the_step_rule(fleet, clock):
         ({"exploration_rate": -0.1}, ConfigurationError, "exploration_rate must be from 0 to 1"),
         ({"exploration_rate": float("nan")}, ConfigurationError, "not nan"),
         ({"state_features": ["mood"]}, ConfigurationError, "unknown state feature 'mood': there are time_of"),
-        ({"state_features": "time_of_day"}, ConfigurationError, "a list of names"),
+        ({"state_features": "time_of_day"}, ConfigurationError, "a sequence of names"),
         ({"custom_features": {"exhausted": print}}, ConfigurationError, "name of a feature that there is"),
         ({"custom_features": {"mood": 3}}, ConfigurationError, "'mood' cannot be called"),
         ({"custom_features": dict.fromkeys("abcd", print)}, ConfigurationError, "at most 3 custom features"),

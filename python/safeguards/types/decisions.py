@@ -191,6 +191,9 @@ class SetBudget:
         _finite("budget", self.budget)
         if self.once is not None:
             instance("once", self.once, tuple)
+            if len(self.once) != 2:
+                message = f"once must be a name and the begin of what is granted, not {shown(self.once)}"
+                raise ConfigurationError(message)
             name, start = self.once
             text("the name of once", name)
             instance("the begin of once", start, datetime)

@@ -191,10 +191,11 @@ class SetBudget:
         _finite("budget", self.budget)
         if self.once is not None:
             instance("once", self.once, tuple)
-            if len(self.once) != 2:
+            try:
+                name, start = self.once
+            except ValueError:
                 message = f"once must be a name and the begin of what is granted, not {shown(self.once)}"
-                raise ConfigurationError(message)
-            name, start = self.once
+                raise ConfigurationError(message) from None
             text("the name of once", name)
             instance("the begin of once", start, datetime)
 

@@ -584,7 +584,8 @@ fn reserved(waiter: &Waiter) -> Option<Reservation> {
 
 #[test]
 fn whoever_begins_to_wait_meets_what_comes_back() {
-    explore(
+    explore_within(
+        Some(3),
         || {
             let world = World::new(10);
             let held = world.reserve(9);
@@ -646,7 +647,8 @@ fn two_give_back_what_one_waits_for() {
 
 #[test]
 fn time_is_over_for_one_that_is_served() {
-    explore(
+    explore_within(
+        Some(3),
         || {
             let world = World::new(10);
             let held = world.reserve(9);

@@ -7,7 +7,10 @@ from typing import Any, NoReturn
 
 from safeguards._values.plain import plain
 
-__all__ = ["Plain", "not_copied"]
+__all__ = ["OF_COORDINATOR", "Plain", "not_copied"]
+
+OF_COORDINATOR = "it belongs to a coordinator of this process; make one of a coordinator where it is used"
+"""What to do instead of copying something that belongs to a coordinator."""
 
 
 class Plain:

@@ -11,7 +11,7 @@ from safeguards import _native
 from safeguards._native import FairAllocation, ResourceBudgets, ResourceReceipt, ResourceReservation
 from safeguards._values.arguments import shown
 from safeguards._values.arrays import floats
-from safeguards._values.copies import not_copied
+from safeguards._values.copies import OF_COORDINATOR, not_copied
 from safeguards._values.decimals import NOTHING
 from safeguards._values.frames import Tabular
 from safeguards.exceptions import ConfigurationError, UnknownResourceError
@@ -170,9 +170,7 @@ class MultiResourceBudget(ResourceBudgets):
         return fair_shares(demands, capacities, weights, caps=caps)
 
     def __reduce__(self) -> NoReturn:
-        not_copied(
-            self, "it belongs to a coordinator of this process; make one of a coordinator where it is used"
-        )
+        not_copied(self, OF_COORDINATOR)
 
     def __repr__(self) -> str:
         return f"MultiResourceBudget({self.coordinator!r})"

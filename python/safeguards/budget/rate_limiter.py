@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from safeguards._native import RateLimiter
-from safeguards._values.copies import not_copied
+from safeguards._values.copies import OF_COORDINATOR, not_copied
 from safeguards.types.metrics import RateLimit
 
 if TYPE_CHECKING:
@@ -166,9 +166,7 @@ class BudgetRateLimiter(RateLimiter):
         ]
 
     def __reduce__(self) -> NoReturn:
-        not_copied(
-            self, "it belongs to a coordinator of this process; make one of a coordinator where it is used"
-        )
+        not_copied(self, OF_COORDINATOR)
 
     def __repr__(self) -> str:
         return f"BudgetRateLimiter({self.coordinator!r})"

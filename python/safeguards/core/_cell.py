@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from safeguards._values.copies import not_copied
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -48,7 +50,7 @@ class Cell(Generic[T]):
         return self._step(change)[0]
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("cannot pickle or copy a Cell: threads share it")
+        not_copied(self, "threads share it")
 
     def _step(self, change: Callable[[T], T]) -> tuple[T, T]:
         while True:

@@ -43,12 +43,11 @@ class AlertObserver:
         """A charge has crossed a threshold: one alert."""
         who, whose, remedy = _words(kind, account, resource)
         facts = {"kind": kind, "threshold": threshold, "granted": granted, "spent": spent}
-        self.manager.send_alert(
+        self._send(
+            AlertSeverity.WARNING if threshold < 1 else AlertSeverity.ERROR,
             f"{who} spent {threshold:.0%} of {whose}",
             f"{spent} of {granted} is spent: raise it with {remedy}.",
-            AlertSeverity.WARNING if threshold < 1 else AlertSeverity.ERROR,
-            account=account,
-            time=self.clock.now(),
+            account,
             **(facts if resource is None else {"resource": resource, **facts}),
         )
 
@@ -59,13 +58,12 @@ class AlertObserver:
         limit = self.manager.refusals_per_minute
         what = "of no operation type" if operation_type is None else f"for {operation_type!r}"
         remedy = "update_pool_budget" if kind == "pool" else "update_budget or set_rate_limit"
-        self.manager.send_alert(
+        self._send(
+            AlertSeverity.WARNING,
             f"{kind} {account!r} refuses more than {limit} operations a minute",
             f"{refusals} in the last minute, the last one to agent {asked_by!r}, {what}; get_refusals tells "
             f"them apart. Stop who asks in vain, or raise it with {remedy}.",
-            AlertSeverity.WARNING,
-            account=account,
-            time=self.clock.now(),
+            account,
             kind=kind,
             refusals=refusals,
             refusals_per_minute=limit,
@@ -75,13 +73,12 @@ class AlertObserver:
 
     def on_would_refuse(self, *, kind: str, account: str, requested: Decimal, available: Decimal) -> None:
         """An account that warns would have refused: one alert, until it admits again."""
-        self.manager.send_alert(
+        self._send(
+            AlertSeverity.WARNING,
             f"{kind} {account!r} would have refused {requested}",
             f"{available} was left; it is charged all the same, because it only warns. Raise its budget, "
             f"or let it refuse with set_enforcement({account!r}, 'enforce').",
-            AlertSeverity.WARNING,
-            account=account,
-            time=self.clock.now(),
+            account,
             kind=kind,
             requested=requested,
             available=available,
@@ -91,13 +88,12 @@ class AlertObserver:
         self, *, account: str, charged: Decimal, unpaid: Decimal, operation_type: str | None
     ) -> None:
         """A settlement cost more than overdraft limits let it charge: one alert each."""
-        self.manager.send_alert(
+        self._send(
+            AlertSeverity.ERROR,
             f"agent {account!r} has cost {unpaid} more than may be charged",
             f"A settlement charged {charged}; {unpaid} beyond the overdraft limits of its path is in no "
             "budget. Reserve the most that the work can cost, or raise the budgets.",
-            AlertSeverity.ERROR,
-            account=account,
-            time=self.clock.now(),
+            account,
             charged=charged,
             unpaid=unpaid,
             operation_type=operation_type,
@@ -126,6 +122,12 @@ class AlertObserver:
     def unlisten(self, listener: Callable[[str], None]) -> None:
         """Does not call `listener` any more."""
         self._listeners.update(lambda known: tuple(other for other in known if other != listener))
+
+    def _send(
+        self, severity: AlertSeverity, title: str, message: str, account: str | None, **facts: object
+    ) -> None:
+        """Sends an alert of what is so now."""
+        self.manager.send_alert(title, message, severity, account=account, time=self.clock.now(), **facts)
 
 
 def _words(kind: str, account: str | None, resource: str | None) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from safeguards._native import amount_units, split_budget
 from safeguards._values.arguments import instance, shown, text
-from safeguards._values.copies import not_copied
+from safeguards._values.copies import OF_COORDINATOR, not_copied
 from safeguards._values.numbers import MAX_SEED, fraction, number, share, whole
 from safeguards.budget.cost_benefit._allocation import Allocation, Columns, Terms
 from safeguards.budget.cost_benefit._effectiveness import Log, Outcome, checked_metric, evaluate
@@ -95,9 +95,7 @@ class CostBenefitAllocator:
         self._latest: Allocation | None = None
 
     def __reduce__(self) -> NoReturn:
-        not_copied(
-            self, "it belongs to a coordinator of this process; make one of a coordinator where it is used"
-        )
+        not_copied(self, OF_COORDINATOR)
 
     def __repr__(self) -> str:
         operations = sum(map(len, snapshot(self._agents.values())))

@@ -262,7 +262,7 @@ impl<'a, Q: Quantity> Transaction<'a, Q> {
             state.open_hold(number, held);
         } else {
             let held = state.close_hold(number);
-            ledger.waiting.signal_path(self.path);
+            ledger.waiting.signal_all(self.path.accounts(), false);
             self.close(number, held, agents, at, ledger);
         }
     }

@@ -199,7 +199,7 @@ impl Ledger {
         }
         self.write(|| (at, Change::Refunded(part)))?;
         let refund = self.give_back_charge(path, &mut agents, &part, at);
-        path.accounts().for_each(|account| self.waiting.signal(account, true));
+        self.waiting.signal_all(path.accounts(), true);
         drop(agents);
         self.serve_waiting();
         Ok(refund)

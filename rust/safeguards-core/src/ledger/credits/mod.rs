@@ -114,9 +114,7 @@ impl Ledger {
         let credited = Credited { id, accounts: numbers, amount, expires_at, era };
         self.write(|| (at, Change::Credited(credited.clone())))?;
         self.begin_credits(&credited, &mut states, at);
-        for account in accounts {
-            self.waiting.signal(account, true);
-        }
+        self.waiting.signal_all(accounts.iter().copied(), true);
         let first = states.first().and_then(|state| state.credit_of(id));
         Ok(first.unwrap_or_else(|| Credit::new(id, amount, expires_at)))
     }

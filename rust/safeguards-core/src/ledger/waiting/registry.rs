@@ -12,7 +12,6 @@ use super::waiter::Waiter;
 use super::world::Accounts;
 use crate::clock::Monotonic;
 use crate::ledger::account::Account;
-use crate::ledger::path::Path;
 use crate::ledger::{Ledger, Number};
 use crate::sync::{AtomicBool, AtomicI64, Mutex, MutexGuard, Ordering};
 
@@ -109,11 +108,15 @@ impl Waiting {
         }
     }
 
-    /// The same, of all accounts of a path.
+    /// The same, of several accounts.
     #[inline]
-    pub(in crate::ledger) fn signal_path(&self, path: Path<'_>) {
+    pub(in crate::ledger) fn signal_all<'a>(
+        &self,
+        accounts: impl IntoIterator<Item = &'a Arc<Account>>,
+        is_raise: bool,
+    ) {
         if self.is_any() {
-            path.accounts().for_each(|account| self.note(account, false));
+            accounts.into_iter().for_each(|account| self.note(account, is_raise));
         }
     }
 

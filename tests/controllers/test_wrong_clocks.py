@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -85,19 +86,23 @@ def test_the_learner_knows_and_foresees_what_it_would_have(wrong_by):
     assert prediction.known_hours == 14 * 24 and float(prediction.predicted_budget) == pytest.approx(16)
 
 
-@pytest.mark.parametrize("kind", [BudgetPatternLearner, BudgetRLOptimizer])
+@pytest.mark.parametrize(
+    ("kind", "zone"),  # in which it reads times without one: its own, or the machine's
+    [(partial(BudgetPatternLearner, timezone="UTC"), UTC), (BudgetRLOptimizer, None)],
+    ids=["BudgetPatternLearner", "BudgetRLOptimizer"],
+)
 @pytest.mark.parametrize(
     ("ahead", "told"),
     [(timedelta(microseconds=1), "0:00:00.000001"), (TEN_MINUTES, "0:10:00"), (YEAR, "365 days, 0:00:00")],
     ids=str,
 )
-def test_history_that_is_yet_to_come_is_refused_by_name(coordinator, clock, kind, ahead, told):
+def test_history_that_is_yet_to_come_is_refused_by_name(coordinator, kind, zone, ahead, told):
     controller = kind(coordinator)
     hours = [NOW - n * HOUR for n in range(336, 0, -1)]
     controller.load_history("bot", hours, [1] * 336)
     later = [*hours[:7], NOW + ahead, NOW + 2 * YEAR]
-    local = [at.astimezone().replace(tzinfo=None) for at in later]  # as times without a zone are read
-    for times in (later, np.array(local, "datetime64[us]")):
+    without_zone = [at.astimezone(zone).replace(tzinfo=None) for at in later]
+    for times in (later, np.array(without_zone, "datetime64[us]")):
         with pytest.raises(ConfigurationError) as caught:
             controller.load_history("bot", times, [10**6] * 9)
         assert f"timestamps[7] ({NOW + ahead:%Y-%m-%d %H:%M:%S} UTC) is {told} later than now" in str(
